@@ -1,0 +1,1 @@
+"""Published numbers with their source and assumptions with their range."""

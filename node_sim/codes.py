@@ -1,0 +1,250 @@
+"""Stored enumerations: their order is the stored code, their text is what tables and digests hold.
+
+Kernel strings are used wherever the kernel has one (``include/ras/ras_event.h``, ``mm/memory-failure.c``).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Self
+
+
+class Code(enum.IntEnum):
+    """An integer code with a text; members are written ``NAME = code, "text"``."""
+
+    text: str
+
+    def __new__(cls, value: int, text: str) -> Self:
+        """Attach the text to the integer."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.text = text
+        return member
+
+    @classmethod
+    def vocabulary(cls) -> tuple[str, ...]:
+        """Return the texts of all codes in code order."""
+        return tuple(member.text for member in cls)
+
+
+class Mode(Code):
+    """Part of a DRAM device or rank that a fault takes in."""
+
+    BIT = 0, "bit"
+    WORD = 1, "word"
+    COLUMN = 2, "column"
+    ROW = 3, "row"
+    BANK = 4, "bank"
+    MULTI_BANK = 5, "multi_bank"
+    MULTI_RANK = 6, "multi_rank"
+    COMMAND_ADDRESS = 7, "command_address"
+
+
+class Persistence(Code):
+    """Whether a fault is gone once its cells are rewritten."""
+
+    SOFT = 0, "soft"
+    HARD = 1, "hard"
+
+
+class ErrorKind(Code):
+    """What the memory controller made of a wrong word."""
+
+    CE = 0, "CE"
+    UE = 1, "UE"
+    SDC = 2, "SDC"
+
+
+class Observer(Code):
+    """Who read (or wrote) the wrong word."""
+
+    SCRUB = 0, "scrub"
+    USER = 1, "user"
+    KERNEL = 2, "kernel"
+    DEVICE = 3, "device"
+    WRITE = 4, "write"
+    DEMAND = 5, "demand"
+
+
+class Severity(Code):
+    """Grade of a machine check."""
+
+    UCNA = 0, "UCNA"
+    SRAO = 1, "SRAO"
+    SRAR = 2, "SRAR"
+    FATAL = 3, "FATAL"
+
+
+class CpuContext(Code):
+    """What the CPU (or nobody) was doing when the machine check came."""
+
+    NONE = 0, "none"
+    USER = 1, "user"
+    KERNEL = 2, "kernel"
+    KERNEL_COPY = 3, "kernel recoverable copy"
+
+
+class CheckAction(Code):
+    """What the kernel does about a machine check."""
+
+    LOG = 0, "logged"
+    QUEUE = 1, "memory_failure queued"
+    ACTION_REQUIRED = 2, "memory_failure action required"
+    PANIC = 3, "panic"
+    QUEUE_FULL = 4, "memory_failure queue full"
+
+
+class PageUse(Code):
+    """What a page is used for when the error hits it; an input of the handler."""
+
+    FREE = 0, "free"
+    RESERVED = 1, "reserved"
+    SLAB = 2, "slab"
+    PAGE_TABLE = 3, "page table"
+    ANONYMOUS = 4, "anonymous"
+    THP = 5, "THP"
+    HUGETLB = 6, "hugetlb"
+    FILE_CLEAN = 7, "file clean"
+    FILE_CLEAN_MAPPED = 8, "file clean mapped"
+    FILE_DIRTY = 9, "file dirty"
+    FILE_DIRTY_MAPPED = 10, "file dirty mapped"
+    TMPFS = 11, "tmpfs"
+    MLOCKED = 12, "mlocked"
+    KSM = 13, "KSM"
+    SWAPCACHE_DIRTY = 14, "swap cache dirty"
+    SWAPCACHE_CLEAN = 15, "swap cache clean"
+
+
+class PageType(Code):
+    """The kernel's name for the page it found (``mf_action_page_type``)."""
+
+    RESERVED_KERNEL = 0, "reserved kernel page"
+    SLAB = 1, "kernel slab page"
+    HUGE = 2, "huge page"
+    UNMAP_FAILED = 3, "unmapping failed page"
+    DIRTY_SWAPCACHE = 4, "dirty swapcache page"
+    CLEAN_SWAPCACHE = 5, "clean swapcache page"
+    DIRTY_MLOCKED_LRU = 6, "dirty mlocked LRU page"
+    CLEAN_MLOCKED_LRU = 7, "clean mlocked LRU page"
+    DIRTY_UNEVICTABLE_LRU = 8, "dirty unevictable LRU page"
+    CLEAN_UNEVICTABLE_LRU = 9, "clean unevictable LRU page"
+    DIRTY_LRU = 10, "dirty LRU page"
+    CLEAN_LRU = 11, "clean LRU page"
+    BUDDY = 12, "free buddy page"
+    UNSPLIT_THP = 13, "unsplit thp"
+    UNKNOWN = 14, "unknown page"
+
+
+class Result(Code):
+    """Outcome of the handler (``mf_result``), in the kernel's order since 4.2."""
+
+    IGNORED = 0, "Ignored"
+    FAILED = 1, "Failed"
+    DELAYED = 2, "Delayed"
+    RECOVERED = 3, "Recovered"
+
+
+class SignalName(Code):
+    """Signal sent for bad memory."""
+
+    SIGBUS = 0, "SIGBUS"
+    SIGKILL = 1, "SIGKILL"
+
+
+class SignalCode(Code):
+    """``si_code`` of the signal."""
+
+    MCEERR_AR = 0, "BUS_MCEERR_AR"
+    MCEERR_AO = 1, "BUS_MCEERR_AO"
+    KERNEL = 2, "SI_KERNEL"
+
+
+class Timing(Code):
+    """When the signal comes relative to the error: during handling, at a later access, at consumption."""
+
+    EARLY = 0, "early"
+    LATE = 1, "late"
+    DIRECT = 2, "direct"
+
+
+class Fate(Code):
+    """What became of the process that was signalled."""
+
+    HANDLED = 0, "handled"
+    KILLED = 1, "killed"
+
+
+class ProcessClass(Code):
+    """Kind of process that owns memory."""
+
+    DATABASE = 0, "database"
+    CACHE = 1, "cache"
+    WEB = 2, "web"
+    BATCH = 3, "batch"
+    VM_GUEST = 4, "vm_guest"
+    SYSTEM = 5, "system"
+
+
+class OnSigbus(Code):
+    """What a process does when it gets SIGBUS for bad memory."""
+
+    DIE = 0, "die"
+    RECOVER = 1, "recover"
+    FORWARD = 2, "forward"
+
+
+class KillPolicy(Code):
+    """``prctl(PR_MCE_KILL)`` of a process."""
+
+    UNSET = 0, "unset"
+    EARLY = 1, "early"
+    LATE = 2, "late"
+
+
+class IoCall(Code):
+    """System call that returned the I/O error."""
+
+    FSYNC = 0, "fsync"
+
+
+class OfflineTrigger(Code):
+    """Why a page was soft-offlined."""
+
+    CE_THRESHOLD = 0, "ce_threshold"
+
+
+class OfflineResult(Code):
+    """Answer of ``soft_offline_page()``."""
+
+    OFFLINED = 0, "offlined"
+    UNHANDLABLE = 1, "unhandlable page"
+
+
+class LifecycleKind(Code):
+    """Why a node is down."""
+
+    PANIC = 0, "panic"
+    CORDON = 1, "cordon"
+    DIMM_REPLACEMENT = 2, "dimm_replacement"
+
+
+class LifecycleReason(Code):
+    """What brought the node down; panic messages are the kernel's."""
+
+    UNRECOVERABLE_KERNEL = 0, "Data load in unrecoverable area of kernel"
+    LOST_EVENTS = 1, "Action required with lost events"
+    UNKNOWN_MCACOD = 2, "Action required: unknown MCACOD"
+    CONTEXT_CORRUPT = 3, "Processor context corrupt"
+    RECOVERY_OFF = 4, "Memory failure on page"
+    DEVICE_POISON = 5, "poisoned data reached a device"
+    UE_LIMIT = 6, "uncorrected errors reached the cordon limit"
+    DIMM_HAD_UE = 7, "DIMM had uncorrected errors"
+
+
+class KillCause(Code):
+    """Headline grouping of kills."""
+
+    EARLY_AO = 0, "early_ao"
+    LATE_AR = 1, "late_ar"
+    DIRECT_AR = 2, "direct_ar"
+    SIGKILL = 3, "sigkill"

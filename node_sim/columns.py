@@ -1,0 +1,136 @@
+"""Column registry of the event tables: every stored column, once, with its unit and a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from node_sim import codes
+from node_sim.codes import Code
+
+
+@dataclass(frozen=True)
+class Column:
+    """One stored column.
+
+    Attributes:
+        name: Name in the table.
+        dtype: numpy dtype of the values (of the codes for an enumeration).
+        unit: Unit, or ``1`` for counts and ``-`` for names.
+        sentence: What it holds.
+        code: Enumeration whose texts are stored, if any.
+        nullable: Whether unknown or not applicable (null) occurs; kernels carry null as a negative number.
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    sentence: str
+    code: type[Code] | None = None
+    nullable: bool = False
+
+
+def _code(name: str, code: type[Code], sentence: str, *, nullable: bool = False) -> Column:
+    return Column(name, "int8", "-", sentence, code, nullable)
+
+
+_HEAD: Final = (
+    Column("time_ns", "int64", "ns", "When it happened, since the start of the scenario."),
+    Column("node_id", "uint32", "-", "Server."),
+    Column("fault_id", "uint64", "-", "Fault it comes from: node, DIMM slot, generation, ordinal; equal in all arms."),
+    Column("seq", "uint32", "1", "Number of the row among all rows of this node in this arm, over all tables."),
+)
+_CAUSE: Final = Column("cause_seq", "uint32", "1", "The seq of the row of the same node and arm that caused this one.")
+_PFN: Final = Column("pfn", "uint64", "4 KiB", "Physical page number.")
+
+TABLES: Final[dict[str, tuple[Column, ...]]] = {
+    "faults": (
+        *_HEAD,
+        Column("dimm", "uint8", "-", "DIMM slot of the node."),
+        Column("generation", "uint8", "1", "How many DIMMs the slot held before this one."),
+        Column("rank", "uint8", "-", "Rank of the DIMM."),
+        Column("device", "uint8", "-", "DRAM device (chip) of the rank."),
+        _code("mode", codes.Mode, "Part of the device or rank that is faulty."),
+        _code("persistence", codes.Persistence, "Soft faults vanish once rewritten, hard ones stay."),
+        Column("bank", "uint8", "-", "First bank of the footprint."),
+        Column("row", "uint32", "-", "First row of the footprint."),
+        Column("line", "uint16", "-", "First 64-byte line of the row in the footprint."),
+        Column("n_banks", "uint8", "1", "Banks in the footprint."),
+        Column("n_rows", "uint32", "1", "Rows of each bank in the footprint."),
+        Column("n_lines", "uint16", "1", "64-byte lines of each row in the footprint."),
+        Column("n_dq", "uint8", "1", "Data pins (DQ) of the device that carry wrong bits."),
+        Column("n_pages", "uint32", "1", "4 KiB pages the footprint touches."),
+        Column("first_pfn", "uint64", "4 KiB", "First physical page number of the footprint."),
+    ),
+    "errors": (
+        *_HEAD,
+        _CAUSE,
+        _code("kind", codes.ErrorKind, "CE: a count in a window; UE, SDC: first sight of a page per boot."),
+        _code("observer", codes.Observer, "Who read the wrong words; 'demand' is any CPU or device access."),
+        Column("ce_count", "uint32", "1", "Logged corrected errors in the window; null for UE and SDC.", None, True),
+        Column("n_pages", "uint32", "1", "Distinct pages that showed the errors."),
+        Column("first_pfn", "uint64", "4 KiB", "Physical page number of the first error."),
+        Column("first_time_ns", "int64", "ns", "Time of the first error."),
+        Column("last_time_ns", "int64", "ns", "Time of the last error."),
+    ),
+    "machine_checks": (
+        *_HEAD,
+        _CAUSE,
+        _code("severity", codes.Severity, "Grade given by the kernel."),
+        Column("bank", "uint8", "-", "Machine-check bank: one per memory channel."),
+        _code("cpu_context", codes.CpuContext, "What the CPU was doing."),
+        Column("overflow", "bool", "-", "The bank still held an unread record (OVER)."),
+        _PFN,
+        _code("action", codes.CheckAction, "What the kernel did about it."),
+    ),
+    "memory_failures": (
+        *_HEAD,
+        _CAUSE,
+        _PFN,
+        _code("page_use", codes.PageUse, "What the page was used for."),
+        _code("page_type", codes.PageType, "Page type of the action line; null where none is printed.", nullable=True),
+        _code("result", codes.Result, "Result of the action line; null where none is printed.", nullable=True),
+        Column("errno", "int16", "-", "Return value of memory_failure(), 0 or a negative errno."),
+        Column("latency_ns", "int64", "ns", "From the machine check to the end of handling."),
+        Column("lost_bytes", "uint64", "byte", "Memory taken out of use until the next boot."),
+    ),
+    "signals": (
+        *_HEAD,
+        _CAUSE,
+        _code("process_class", codes.ProcessClass, "Kind of process."),
+        Column("process", "uint16", "-", "Number of the process among those of its node."),
+        _code("signal", codes.SignalName, "Signal."),
+        _code("code", codes.SignalCode, "si_code: action optional, action required, or plain."),
+        _code("timing", codes.Timing, "Early: during handling; late: at a later access; direct: at consumption."),
+        Column("lsb", "uint8", "bit", "si_addr_lsb: log2 of the extent of the damage; 0 for a plain SIGBUS."),
+        _code("fate", codes.Fate, "Whether the process handled the signal or died."),
+    ),
+    "io_errors": (
+        *_HEAD,
+        _CAUSE,
+        _PFN,
+        _code("call", codes.IoCall, "System call that returned the error."),
+        Column("errno", "int16", "-", "Negative errno."),
+    ),
+    "page_offlines": (
+        *_HEAD,
+        _CAUSE,
+        _PFN,
+        _code("trigger", codes.OfflineTrigger, "Why the page was to be taken out of use."),
+        _code("result", codes.OfflineResult, "Answer of soft_offline_page()."),
+        Column("errno", "int16", "-", "Return value of soft_offline_page(), 0 or a negative errno."),
+    ),
+    "lifecycle": (
+        *_HEAD,
+        _CAUSE,
+        _code("kind", codes.LifecycleKind, "Why the node was down."),
+        _code("reason", codes.LifecycleReason, "What brought it down."),
+        Column("end_ns", "int64", "ns", "End of the interval; may lie beyond the horizon."),
+        Column("dimm", "uint8", "-", "DIMM slot replaced; null for other kinds.", None, True),
+        Column("processes_lost", "uint16", "1", "Processes that died with the node."),
+    ),
+}
+"""Event tables in causal order: at one time, a row of a later table may be caused by one of an earlier."""
+
+TABLE_NAMES: Final = tuple(TABLES)
+TABLE_RANK: Final = {name: rank for rank, name in enumerate(TABLE_NAMES)}

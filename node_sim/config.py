@@ -1,0 +1,318 @@
+"""Frozen dataclasses that describe a server and what is done to it; checked on construction.
+
+Every field carries its unit, a sentence, its allowed range and, where the default is a catalogue number, that number
+with its source. ``scenario show`` prints them; nothing else needs to know where a number came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from node_sim.catalog import numbers
+from node_sim.catalog.fit import RATE_TABLES
+from node_sim.catalog.parts import PARTS, Part
+from node_sim.catalog.sites import SITES, Site
+from node_sim.catalog.values import Assumed, Number, Published
+from node_sim.catalog.workloads import BLOCK_USES
+from node_sim.errors import ConfigError
+
+FORBID: dict[str, Any] = {"extra": "forbid"}
+"""Read by the scenario decoder: unknown keys are mistakes."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known about one field of a configuration.
+
+    Attributes:
+        sentence: What the field means.
+        unit: Unit, or ``-``.
+        low: Smallest allowed value.
+        high: Largest allowed value.
+        choices: Allowed names, empty if any.
+        number: The catalogue number the default is, if it is one.
+    """
+
+    sentence: str
+    unit: str = "-"
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    number: Number | None = None
+
+    def complaint(self, value: object) -> str | None:
+        """Say what is wrong with a value, or nothing."""
+        if self.choices and value not in self.choices:
+            return f"{value!r}, expected one of {', '.join(self.choices)}"
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            low_ok = self.low is None or value >= self.low
+            if not (low_ok and (self.high is None or value <= self.high)):
+                return f"{value!r}, expected {self.expectation()}"
+        return None
+
+    def expectation(self) -> str:
+        """Describe the allowed range."""
+        if self.high is None:
+            return f"a number >= {self.low:g}"
+        return f"a number from {self.low:g} to {self.high:g}"
+
+
+def setting(
+    default: Any,
+    sentence: str,
+    unit: str = "-",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare a field whose default is a plain value or a catalogue number."""
+    number = default if isinstance(default, Published | Assumed) else None
+    value = default.value if isinstance(default, Published | Assumed) else default
+    if number is not None and unit == "-":
+        unit = number.unit
+    return field(default=value, metadata={"setting": Setting(sentence, unit, low, high, choices, number)})
+
+
+def check_settings(config: Any) -> None:
+    """Raise one ConfigError that lists every field of a dataclass that is out of its range."""
+    problems = []
+    for item in fields(config):
+        known = item.metadata.get("setting")
+        complaint = known.complaint(getattr(config, item.name)) if known else None
+        if complaint:
+            problems.append(f"{item.name} = {complaint}")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Base of all configuration records."""
+
+    __pydantic_config__ = FORBID
+
+    def __post_init__(self) -> None:
+        """Check the ranges of all fields."""
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class Server(Checked):
+    """Memory population and address map of a server."""
+
+    sockets: int = setting(2, "CPU sockets.", low=1, high=8)
+    channels: int = setting(6, "Memory channels per socket.", low=1, high=16)
+    dimms_per_channel: int = setting(1, "DIMMs per channel.", low=1, high=3)
+    ranks: int = setting(2, "Ranks per DIMM.", low=1, high=8)
+    part: str = setting("ddr4_16gb_x4", "DRAM part.", choices=tuple(PARTS))
+    address_map: str = setting("open_page", "Interleaving of addresses.", choices=("open_page", "closed_page"))
+
+    @property
+    def dimms(self) -> int:
+        """DIMM slots of the server."""
+        return self.sockets * self.channels * self.dimms_per_channel
+
+    @property
+    def dram(self) -> Part:
+        """The DRAM part."""
+        return PARTS[self.part]
+
+    @property
+    def devices_per_dimm(self) -> int:
+        """DRAM devices of a DIMM."""
+        return self.ranks * self.dram.devices
+
+
+@dataclass(frozen=True)
+class Faults(Checked):
+    """How often DIMMs fail, and where they stand. The same in every arm."""
+
+    rates: str = setting("ddr4_avg", "Table of fault rates by mode.", choices=tuple(RATE_TABLES))
+    fit_factor: float = setting(1.0, "Multiplies every rate of the table.", "1", low=0.0, high=1e6)
+    command_address_fit: float = setting(
+        numbers.COMMAND_ADDRESS_FIT, "Rate of command/address faults, per DIMM.", low=0.0, high=1e9
+    )
+    alpha_share: float = setting(
+        numbers.ALPHA_SHARE, "Share of soft faults from alpha particles, which no site changes.", low=0.0, high=1.0
+    )
+    site: str = setting("new_york", "Place: altitude and cutoff rigidity.", choices=tuple(SITES))
+
+    @property
+    def place(self) -> Site:
+        """The site."""
+        return SITES[self.site]
+
+
+@dataclass(frozen=True)
+class ErrorProcess(Checked):
+    """How a fault produces corrected errors over time."""
+
+    window_hours: float = setting(24.0, "Length of a counting window.", "h", low=1.0, high=720.0)
+    burst_interval_days: float = setting(numbers.BURST_INTERVAL_DAYS, "Mean time between bursts.", low=0.1, high=3650)
+    burst_days: float = setting(numbers.BURST_DAYS, "Mean length of a burst.", low=0.01, high=365.0)
+    median_ce_per_window: float = setting(
+        numbers.CE_MEDIAN_PER_WINDOW, "Median count of an active window.", low=0.01, high=1e6
+    )
+    sigma_fault: float = setting(numbers.CE_SIGMA_FAULT, "Lognormal sigma between faults.", low=0.0, high=5.0)
+    sigma_window: float = setting(numbers.CE_SIGMA_WINDOW, "Lognormal sigma between windows.", low=0.0, high=5.0)
+    ce_cap_per_day: int = setting(numbers.CE_CAP_PER_DAY, "Logged errors saturate here.", low=1, high=10_000_000)
+    scrub_share: float = setting(
+        numbers.CE_SCRUB_SHARE, "Share of active windows whose errors the scrubber logs.", low=0.0, high=1.0
+    )
+
+
+@dataclass(frozen=True)
+class Ecc(Checked):
+    """Error-correcting code of the memory controller."""
+
+    code: str = setting("chipkill", "Code over a rank.", choices=("none", "secded", "chipkill"))
+
+
+@dataclass(frozen=True)
+class Detection(Checked):
+    """How soon somebody reads a wrong word."""
+
+    scrub_hours: float = setting(
+        numbers.SCRUB_HOURS, "Patrol scrub: time to read all memory once; 0 = off.", low=0.0, high=8766.0
+    )
+    hot_share: float = setting(numbers.HOT_SHARE, "Share of used pages that are hot.", low=0.0, high=1.0)
+    hot_interval_s: float = setting(
+        numbers.HOT_INTERVAL_S, "Mean time between DRAM accesses to a line of a hot page.", low=0.001, high=1e8
+    )
+    cold_interval_hours: float = setting(numbers.COLD_INTERVAL_HOURS, "The same for a cold page.", low=0.01, high=1e6)
+
+
+@dataclass(frozen=True)
+class Platform(Checked):
+    """What the hardware can tell the kernel."""
+
+    mca_recovery: bool = setting(True, "Whether poison is reported as recoverable (MCG_SER_P).")
+    scrub_report: str = setting("ucna", "How the scrubber reports UE.", choices=("ucna", "srao"))
+    device_fatal_share: float = setting(
+        numbers.DEVICE_FATAL_SHARE, "Share of device reads of poison that bring the node down.", low=0.0, high=1.0
+    )
+    copy_share: float = setting(
+        numbers.COPY_SHARE, "Share of kernel reads of user memory that have a recovery entry.", low=0.0, high=1.0
+    )
+    bank_busy_s: float = setting(
+        numbers.BANK_BUSY_S, "How long an asynchronous record occupies its bank.", low=0.0, high=3600.0
+    )
+    work_latency_s: float = setting(
+        numbers.WORK_LATENCY_S, "Mean delay of the memory_failure work.", low=0.0, high=3600.0
+    )
+
+
+@dataclass(frozen=True)
+class Process(Checked):
+    """Processes of one kind on a node."""
+
+    kind: str = setting("web", "Kind.", choices=("database", "cache", "web", "batch", "vm_guest", "system"))
+    count: int = setting(1, "Processes of this kind per node.", "1", low=1, high=4096)
+    share: float = setting(1.0, "Share of the owned 2 MiB blocks.", "1", low=0.0, high=1.0)
+    kill_policy: str = setting("unset", "prctl(PR_MCE_KILL).", choices=("unset", "early", "late"))
+    on_sigbus: str = setting("die", "What it does on SIGBUS.", choices=("die", "recover", "forward"))
+
+
+@dataclass(frozen=True)
+class Use(Checked):
+    """Shares of the 2 MiB blocks of a node by use; they add up to 1."""
+
+    free: float = setting(0.12, "Free.", "1", low=0.0, high=1.0)
+    kernel: float = setting(numbers.KERNEL_SHARE, "Kernel: slab, page tables, reserved.", low=0.0, high=1.0)
+    anonymous: float = setting(0.30, "Anonymous 4 KiB pages.", "1", low=0.0, high=1.0)
+    thp: float = setting(0.17, "Transparent huge pages.", "1", low=0.0, high=1.0)
+    hugetlb: float = setting(0.0, "2 MiB hugetlb pages.", "1", low=0.0, high=1.0)
+    file: float = setting(0.30, "Page cache of files.", "1", low=0.0, high=1.0)
+    tmpfs: float = setting(0.03, "tmpfs, memfd and SysV shared memory.", "1", low=0.0, high=1.0)
+
+    def shares(self) -> tuple[float, ...]:
+        """Return the shares in the order of ``BLOCK_USES``."""
+        return tuple(getattr(self, name) for name in BLOCK_USES)
+
+
+SHARE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Workload(Checked):
+    """What the memory of a node is used for, and by whom."""
+
+    tenancy_days: float = setting(numbers.TENANCY_DAYS, "Mean time one use keeps a block.", low=0.001, high=36500.0)
+    use: Use = field(default_factory=Use)
+    process: tuple[Process, ...] = (Process(),)
+
+    def __post_init__(self) -> None:
+        """Check that shares add up."""
+        check_settings(self)
+        problems = []
+        for name, total in (("use", sum(self.use.shares())), ("process share", sum(p.share for p in self.process))):
+            if abs(total - 1.0) > SHARE_TOLERANCE:
+                problems.append(f"{name}: shares add up to {total:g}, expected 1")
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    @property
+    def processes(self) -> int:
+        """Processes per node."""
+        return sum(process.count for process in self.process)
+
+
+@dataclass(frozen=True)
+class Kernel(Checked):
+    """Kernel profile and its sysctls."""
+
+    profile: Literal["6.1"] = "6.1"
+    memory_failure: bool = setting(True, "CONFIG_MEMORY_FAILURE.")
+    memory_failure_early_kill: int = setting(0, "vm.memory_failure_early_kill.", low=0, high=1)
+    memory_failure_recovery: int = setting(1, "vm.memory_failure_recovery; 0 panics.", low=0, high=1)
+    thp_split_p: float = setting(numbers.THP_SPLIT_P, "Probability that a huge page can be split.", low=0.0, high=1.0)
+    fsync_s: float = setting(numbers.FSYNC_S, "Mean time to the next fsync of a damaged file.", low=0.001, high=1e8)
+
+
+@dataclass(frozen=True)
+class PageOffline(Checked):
+    """Soft offlining of pages by a daemon that counts corrected errors."""
+
+    ce_threshold: int = setting(0, "Corrected errors of a page in one window that take it offline; 0 = off.", low=0)
+
+
+@dataclass(frozen=True)
+class Cordon(Checked):
+    """When a node is taken out of service."""
+
+    ue: int = setting(numbers.CORDON_UE, "UEs (page and boot) since the last repair; 0 = never.", low=0)
+    drain_hours: float = setting(numbers.DRAIN_HOURS, "Time to drain.", low=0.0, high=8766.0)
+
+
+@dataclass(frozen=True)
+class Repair(Checked):
+    """What follows a panic or a cordon."""
+
+    reboot_minutes: float = setting(numbers.REBOOT_MINUTES, "Time down after a panic.", low=0.01, high=525960.0)
+    replace_hours: float = setting(
+        numbers.REPLACE_HOURS, "Time to replace the DIMMs that had UEs.", low=0.0, high=8766.0
+    )
+    cordon: Cordon = field(default_factory=Cordon)
+
+
+@dataclass(frozen=True)
+class Policy(Checked):
+    """Everything about a server that an arm may change: all but its faults and its memory population."""
+
+    errors: ErrorProcess = field(default_factory=ErrorProcess)
+    ecc: Ecc = field(default_factory=Ecc)
+    detection: Detection = field(default_factory=Detection)
+    platform: Platform = field(default_factory=Platform)
+    workload: Workload = field(default_factory=Workload)
+    kernel: Kernel = field(default_factory=Kernel)
+    page_offline: PageOffline = field(default_factory=PageOffline)
+    repair: Repair = field(default_factory=Repair)
+
+
+@dataclass(frozen=True)
+class Hardware(Checked):
+    """What no arm may change."""
+
+    server: Server = field(default_factory=Server)
+    faults: Faults = field(default_factory=Faults)

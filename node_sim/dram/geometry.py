@@ -1,0 +1,212 @@
+"""Address map: physical address <-> DRAM coordinates, and the pages of a footprint.
+
+**Models.** The number of a 64-byte line is a mixed-radix number; each digit is (part of) a DRAM coordinate. Two
+orders of digits are given: open-page with 12 ways under a row (6 channels x 2), and closed-page with every line
+of a row in a page of its own.
+
+**Leaves out.** XOR hashing of banks and channels, holes below 4 GiB, sub-NUMA clustering.
+
+**Assumes.** A footprint is a box in (rank, bank, row, line); its pages are numbered rank, bank, row, page in
+row.
+
+**Sources.** SmartMem sample MciAddr: 24 pages per row, next row of a bank 96 pages away (open page, six
+channels); up to 128 pages per row over 2-3 GiB (closed page).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from node_sim.config import Server
+from node_sim.draws import Ints
+from node_sim.records import Index, take
+from node_sim.units import LINES_PER_PAGE
+
+
+class Place(NamedTuple):
+    """DRAM coordinates of lines, arrays of one shape."""
+
+    socket: Ints
+    channel: Ints
+    dimm: Ints
+    rank: Ints
+    bank: Ints
+    row: Ints
+    line: Ints
+
+
+class Footprint(NamedTuple):
+    """Boxes of DRAM lines: base coordinates and extents, each of shape ``(n,)``."""
+
+    slot: Ints
+    rank: Ints
+    bank: Ints
+    row: Ints
+    line: Ints
+    n_ranks: Ints
+    n_banks: Ints
+    n_rows: Ints
+    n_lines: Ints
+
+    def take(self, index: Index) -> Footprint:
+        """Select some boxes."""
+        return take(self, index)
+
+
+@dataclass(frozen=True)
+class Digit:
+    """One digit of the line number: the next ``size`` values of a coordinate."""
+
+    field: str
+    size: int
+
+
+OPEN_PAGE_BANKS_LOW = 2
+OPEN_PAGE_BANKS_MID = 4
+CLOSED_PAGE_ROWS_LOW = 2048
+
+
+def _digits(server: Server) -> tuple[Digit, ...]:
+    """List the digits of a server's map, lowest first."""
+    part = server.dram
+    upper = (Digit("dimm", server.dimms_per_channel), Digit("socket", server.sockets))
+    if server.address_map == "open_page":
+        rest = part.banks // (OPEN_PAGE_BANKS_LOW * OPEN_PAGE_BANKS_MID)
+        return (
+            Digit("channel", server.channels),
+            Digit("bank", OPEN_PAGE_BANKS_LOW),
+            Digit("line", part.row_lines),
+            Digit("bank", OPEN_PAGE_BANKS_MID),
+            Digit("row", part.rows),
+            Digit("bank", rest),
+            Digit("rank", server.ranks),
+            *upper,
+        )
+    return (
+        Digit("channel", server.channels),
+        Digit("bank", part.banks),
+        Digit("rank", server.ranks),
+        Digit("row", CLOSED_PAGE_ROWS_LOW),
+        Digit("line", part.row_lines),
+        Digit("row", part.rows // CLOSED_PAGE_ROWS_LOW),
+        *upper,
+    )
+
+
+class AddressMap:
+    """Invertible map between line numbers (physical address / 64) and DRAM coordinates."""
+
+    def __init__(self, server: Server) -> None:
+        """Lay out the digits for a server."""
+        self.server = server
+        self.digits = _digits(server)
+        self.lines = math.prod(digit.size for digit in self.digits)
+        self.pages = self.lines // LINES_PER_PAGE
+        below = 1
+        for digit in self.digits:
+            if digit.field == "line":
+                self.line_stride = below
+            below *= digit.size
+
+    def line_number(self, place: Place) -> Ints:
+        """Return the line numbers of coordinates."""
+        left = {name: part.astype(np.int64) for name, part in place._asdict().items()}
+        total, weight = np.zeros(place.row.shape, np.int64), 1
+        for digit in self.digits:
+            value, left[digit.field] = left[digit.field] % digit.size, left[digit.field] // digit.size
+            total = total + value * weight
+            weight *= digit.size
+        return total
+
+    def place(self, line_number: Ints) -> Place:
+        """Return the coordinates of line numbers."""
+        found = {name: np.zeros(line_number.shape, np.int64) for name in Place._fields}
+        weight = dict.fromkeys(Place._fields, 1)
+        rest = line_number.astype(np.int64)
+        for digit in self.digits:
+            rest, value = np.divmod(rest, digit.size)
+            found[digit.field] += value * weight[digit.field]
+            weight[digit.field] *= digit.size
+        return Place(**found)
+
+    def slot_channel(self, slot: Ints) -> Ints:
+        """Return the number of a slot's memory channel on the node; also its machine-check bank."""
+        return slot // self.server.dimms_per_channel
+
+    def _corner(self, box: Footprint, rank: Ints, bank: Ints, row: Ints, line: Ints) -> Ints:
+        """Line number at an offset inside each box."""
+        channel = self.slot_channel(box.slot)
+        server = self.server
+        return self.line_number(
+            Place(
+                socket=channel // server.channels,
+                channel=channel % server.channels,
+                dimm=box.slot % server.dimms_per_channel,
+                rank=(box.rank + rank) % server.ranks,
+                bank=(box.bank + bank) % server.dram.banks,
+                row=box.row + row,
+                line=box.line + line,
+            )
+        )
+
+    def _pages_per_row(self, box: Footprint) -> Ints:
+        """Pages that the lines of one row of each box touch."""
+        if self.line_stride >= LINES_PER_PAGE:
+            return box.n_lines
+        zero = np.zeros_like(box.row)
+        first = self._corner(box, zero, zero, zero, zero) // LINES_PER_PAGE
+        last = self._corner(box, zero, zero, zero, box.n_lines - 1) // LINES_PER_PAGE
+        return last - first + 1
+
+    def page_count(self, box: Footprint) -> Ints:
+        """Return how many pages each box touches (a page counts once for each of its banks and ranks)."""
+        return box.n_ranks * box.n_banks * box.n_rows * self._pages_per_row(box)
+
+    def page(self, box: Footprint, ordinal: Ints) -> Ints:
+        """Return the pfn of page number ``ordinal`` of each box.
+
+        Args:
+            box: Boxes, shape ``(n,)``.
+            ordinal: Shape ``(n,)``, 0 … ``page_count - 1``.
+        """
+        per_row = self._pages_per_row(box)
+        rest, in_row = np.divmod(ordinal, per_row)
+        rest, row = np.divmod(rest, box.n_rows)
+        rank, bank = np.divmod(rest, box.n_banks)
+        if self.line_stride >= LINES_PER_PAGE:
+            return self._corner(box, rank, bank, row, in_row) // LINES_PER_PAGE
+        return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
+
+
+def intersect(a: Footprint, b: Footprint, server: Server) -> tuple[Footprint, npt.NDArray[np.bool_]]:
+    """Intersect boxes of the same DIMM pairwise.
+
+    Returns:
+        The common boxes (meaningless where empty) and which of them are not empty. Of several common ranks or banks
+        (a box may wrap around) the first of ``b`` is kept with its run of common neighbours.
+    """
+    rank, n_ranks = _common_run(a.rank, a.n_ranks, b.rank, b.n_ranks, server.ranks)
+    bank, n_banks = _common_run(a.bank, a.n_banks, b.bank, b.n_banks, server.dram.banks)
+    row, line = np.maximum(a.row, b.row), np.maximum(a.line, b.line)
+    n_rows = np.minimum(a.row + a.n_rows, b.row + b.n_rows) - row
+    n_lines = np.minimum(a.line + a.n_lines, b.line + b.n_lines) - line
+    some = (n_ranks > 0) & (n_banks > 0) & (n_rows > 0) & (n_lines > 0) & (a.slot == b.slot)
+    return Footprint(b.slot, rank, bank, row, line, n_ranks, n_banks, n_rows, n_lines), some
+
+
+def _common_run(a: Ints, n_a: Ints, b: Ints, n_b: Ints, size: int) -> tuple[Ints, Ints]:
+    """First common run of two runs on a circle of ``size``: start and length (0 if none), scanned from ``b``."""
+    start, length = b.copy(), np.zeros_like(b)
+    closed = np.zeros(b.shape, bool)
+    for step in range(size):
+        here = (b + step) % size
+        inside = (step < n_b) & ((here - a) % size < n_a)
+        start = np.where(inside & (length == 0), here, start)
+        closed |= (length > 0) & ~inside
+        length = np.where(inside & ~closed, length + 1, length)
+    return start, length

@@ -1,0 +1,27 @@
+"""Exceptions of the project: one class for each thing a caller can do about it."""
+
+from __future__ import annotations
+
+
+class SimError(Exception):
+    """Base of all errors this project raises on purpose."""
+
+
+class ConfigError(SimError, ValueError):
+    """A scenario or an argument is wrong; the user edits something (exit code 2)."""
+
+
+class ModelError(SimError):
+    """Valid input, but outside what the model covers; the user asks for less (exit code 2)."""
+
+
+class DataError(SimError):
+    """Files are not what their manifest says; stop, do not analyse (exit code 4)."""
+
+
+class ExecutionError(SimError):
+    """A shard could not be completed (exit code 1)."""
+
+
+class TransientError(ExecutionError):
+    """A worker was lost or a store was full; worth a bounded retry."""

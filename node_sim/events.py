@@ -1,0 +1,171 @@
+"""Event rows as columns: collected in chunks while lanes run, then ordered, numbered and linked.
+
+**Models.** Numbering: the faults of a node come first (the same in every arm), then all other rows by time; at
+one time the order of the tables is the causal order. ``cause_seq`` points to the row that caused a row.
+
+**Leaves out.** Storage; tables are plain dictionaries of arrays.
+
+**Assumes.** A row is added after the row that caused it.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from node_sim.codes import Persistence
+from node_sim.columns import TABLE_NAMES, TABLE_RANK
+from node_sim.dram.faults import SLOT_SHIFT, FaultTable
+from node_sim.draws import Ints
+from node_sim.errors import ModelError
+
+Columns = dict[str, npt.NDArray[np.generic]]
+EVENT_TABLES = TABLE_NAMES[1:]
+"""All tables but ``faults``."""
+
+
+def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
+    """Turn faults into the columns of their table."""
+    box = faults.box
+    return {
+        "time_ns": faults.time_ns,
+        "node_id": faults.node_id,
+        "fault_id": faults.fault_id,
+        "seq": seq,
+        "dimm": faults.tag >> SLOT_SHIFT,
+        "generation": faults.generation,
+        "rank": box.rank,
+        "device": faults.device,
+        "mode": faults.mode,
+        "persistence": np.where(faults.hard, int(Persistence.HARD), int(Persistence.SOFT)),
+        "bank": box.bank,
+        "row": box.row,
+        "line": box.line,
+        "n_banks": box.n_banks,
+        "n_rows": box.n_rows,
+        "n_lines": box.n_lines,
+        "n_dq": faults.n_dq,
+        "n_pages": faults.n_pages,
+        "first_pfn": faults.first_pfn,
+    }
+
+
+@dataclass
+class EventLog:
+    """Rows of all event tables of a set of lanes, in the order they were added.
+
+    A row is named by its position over all tables; ``cause`` is such a name, or ``-1 - fault`` for a fault.
+    """
+
+    chunks: dict[str, list[dict[str, npt.NDArray[np.generic]]]] = field(
+        default_factory=lambda: {name: [] for name in EVENT_TABLES}
+    )
+    size: int = 0
+
+    def add(self, table: str, **columns: npt.NDArray[np.generic]) -> Ints:
+        """Add rows and return their names.
+
+        Args:
+            table: Name of the table.
+            columns: ``lane``, ``time_ns``, ``fault``, ``cause`` and the table's own columns, each of shape ``(n,)``.
+        """
+        n = columns["time_ns"].shape[0]
+        name = np.arange(self.size, self.size + n)
+        if n:
+            self.chunks[table].append({"name": name, **columns})
+            self.size += n
+        return name
+
+    def column(self, table: str, column: str) -> npt.NDArray[np.generic]:
+        """Return one column of one table, all chunks joined; an empty integer array if there are no rows."""
+        parts = [chunk[column] for chunk in self.chunks[table]]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def table(self, table: str) -> Columns:
+        """Return all columns of one table, empty if there are no rows."""
+        chunks = self.chunks[table]
+        if not chunks:
+            return {}
+        return {column: np.concatenate([chunk[column] for chunk in chunks]) for column in chunks[0]}
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Lanes whose rows are numbered together.
+
+    Attributes:
+        node: Position of each lane's node among the nodes of the block, shape ``(n_lanes,)``.
+        arms: Index of each lane's set of arms, shape ``(n_lanes,)``.
+        first_seq: First number after the faults of the lane's node, shape ``(n_lanes,)``.
+    """
+
+    node: Ints
+    arms: Ints
+    first_seq: Ints
+
+
+def _order(lane: Ints, time_ns: Ints, rank: Ints, name: Ints) -> npt.NDArray[np.intp]:
+    """Sort rows by (lane, time, table, name)."""
+    by_time = np.lexsort((name, rank, time_ns))
+    return by_time[np.argsort(lane[by_time], kind="stable")]
+
+
+def number_rows(log: EventLog, lanes: Lanes, faults: FaultTable, fault_seq: Ints) -> dict[str, Columns]:
+    """Order, number and link all rows of a log.
+
+    Args:
+        log: Rows of the lanes.
+        lanes: The lanes.
+        faults: Faults the rows refer to.
+        fault_seq: Number of each fault's own row, shape ``(n_faults,)``.
+
+    Returns:
+        For each event table its columns as declared, with ``lane`` beside them, ordered by (lane, seq).
+    """
+    tables = {name: log.table(name) for name in EVENT_TABLES}
+    some = [name for name in EVENT_TABLES if tables[name]]
+    if not some:
+        return {}
+    lane = np.concatenate([tables[name]["lane"] for name in some])
+    time_ns = np.concatenate([tables[name]["time_ns"] for name in some])
+    rank = np.concatenate([np.full(tables[name]["name"].size, TABLE_RANK[name]) for name in some])
+    name_of = np.concatenate([tables[name]["name"] for name in some])
+    order = _order(lane, time_ns, rank, name_of)
+    sorted_lane = lane[order]
+    starts = np.flatnonzero(np.diff(sorted_lane, prepend=-1))
+    lengths = np.diff(np.append(starts, sorted_lane.size))
+    seq_by_name = np.empty(log.size, np.int64)
+    position = np.arange(order.size) - np.repeat(starts, lengths)
+    seq_by_name[name_of[order]] = lanes.first_seq[sorted_lane] + position
+    done = {}
+    for name in some:
+        table = tables[name]
+        seq = seq_by_name[table["name"]]
+        rows = np.lexsort((seq, table["lane"]))
+        columns = {column: cells[rows] for column, cells in table.items()}
+        done[name] = _linked(columns, seq[rows], seq_by_name, faults, fault_seq)
+    return done
+
+
+def _linked(columns: Columns, seq: Ints, seq_by_name: Ints, faults: FaultTable, fault_seq: Ints) -> Columns:
+    """Replace internal names by the stored identifiers."""
+    cause = columns.pop("cause").astype(np.int64)
+    fault = columns.pop("fault").astype(np.int64)
+    columns.pop("name")
+    from_fault = cause < 0
+    cause_seq = np.where(from_fault, fault_seq[np.where(from_fault, -1 - cause, 0)], seq_by_name[np.maximum(cause, 0)])
+    if bool((cause_seq >= seq).any()):
+        msg = "events: a row is numbered before its cause; please report this with the scenario and the seed"
+        raise ModelError(msg)
+    head = {
+        "time_ns": columns.pop("time_ns"),
+        "node_id": faults.node_id[fault],
+        "fault_id": faults.fault_id[fault],
+        "seq": seq,
+        "cause_seq": cause_seq,
+    }
+    return {**head, **columns}

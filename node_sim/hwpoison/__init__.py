@@ -1,0 +1,1 @@
+"""The kernel: mm/memory-failure.c as decision tables."""

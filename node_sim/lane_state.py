@@ -1,0 +1,391 @@
+"""State of lanes as arrays: DIMM generations, faults in place, eras, bad pages and things still to come.
+
+**Models.** One lane is one node under one set of arms. All lanes of a call share one store of faults; lanes
+refer to it.
+
+**Leaves out.** Decisions; they are in ``lanes.py``.
+
+**Assumes.** Faults of a DIMM generation are judged and listed the moment any lane installs it.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from node_sim.config import Hardware, Policy
+from node_sim.detection import Mask, next_scrub_ns, next_sighting, scrub_phase_ns
+from node_sim.dram.corrected import Windows, simulate_windows
+from node_sim.dram.faults import FaultTable, expand_counts, simulate_generation
+from node_sim.dram.geometry import AddressMap
+from node_sim.draws import Ints, Seed
+from node_sim.memory.pages import FOREVER, Frames, Memory, make_frames
+from node_sim.offlining import Eras, WindowIndex, find_offlines, spans_of
+from node_sim.records import Index, join, take
+from node_sim.uncorrected import BadPages, Judgement, bad_pages, judge
+
+NEVER_KILLED = -2
+MF_QUEUE_ENTRIES = 16
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class World:
+    """What all lanes of one call share.
+
+    Attributes:
+        seed: Of the run.
+        hardware: Of the nodes.
+        policy: Settings common to all arms of the call: code, error process, detection, workload.
+        memory: Lookup tables of that workload.
+        address_map: Of the nodes.
+        horizon_ns: End of simulated time [ns].
+    """
+
+    seed: Seed
+    hardware: Hardware
+    policy: Policy
+    memory: Memory
+    address_map: AddressMap
+    horizon_ns: int
+
+
+class Physics(NamedTuple):
+    """Faults with everything that follows from them without any arm's action."""
+
+    faults: FaultTable
+    judgement: Judgement
+    windows: Windows
+    pages: BadPages
+
+
+def simulate_physics(world: World, faults: FaultTable) -> Physics:
+    """Judge faults and draw their corrected errors and bad pages."""
+    judgement = judge(faults, world.hardware.server, world.policy)
+    windows = simulate_windows(world.seed, faults, judgement.corrected, world.policy, world.horizon_ns)
+    return Physics(faults, judgement, windows, bad_pages(world.seed, faults, judgement, world.address_map))
+
+
+class Store:
+    """Faults any lane has met so far, with their windows and bad pages; it only grows."""
+
+    def __init__(self, world: World, physics: Physics) -> None:
+        """Start with the faults of generation 0."""
+        self.world = world
+        self.faults = physics.faults
+        self.windows = physics.windows
+        self.pages = physics.pages
+        self.stays = physics.judgement.stays
+        self.alone = physics.judgement.alone
+        self.index = WindowIndex(self.windows, self.faults.time_ns.size)
+        self.frames = self._frames(physics.pages, physics.faults)
+        self.phase_ns = self._phase(physics.pages, physics.faults)
+        self.generations: dict[tuple[int, int, int], range] = {}
+
+    def _frames(self, pages: BadPages, faults: FaultTable) -> Frames:
+        share = self.world.policy.workload.use.kernel
+        return make_frames(self.world.seed, faults.node_id[pages.fault], pages.pfn, share)
+
+    def _phase(self, pages: BadPages, faults: FaultTable) -> Ints:
+        hours = self.world.policy.detection.scrub_hours
+        return scrub_phase_ns(self.world.seed, faults.node_id[pages.fault], hours)
+
+    def install(self, node_id: Ints, slot: Ints, generation: Ints) -> list[range]:
+        """Return the store positions of the faults of DIMM generations, drawing those not met before."""
+        names = list(zip(node_id.tolist(), slot.tolist(), generation.tolist(), strict=True))
+        fresh = sorted({name for name in names if name not in self.generations})
+        if fresh:
+            asked = np.asarray(fresh, np.int64)
+            world = self.world
+            faults, owner = simulate_generation(
+                world.seed, asked[:, 0], asked[:, 1], asked[:, 2], world.hardware, world.horizon_ns
+            )
+            first = self.faults.time_ns.size
+            sizes = np.bincount(owner, minlength=len(fresh))
+            for name, end, size in zip(fresh, (first + np.cumsum(sizes)).tolist(), sizes.tolist(), strict=True):
+                self.generations[name] = range(end - size, end)
+            if faults.time_ns.size:
+                self._append(simulate_physics(world, faults))
+        return [self.generations[name] for name in names]
+
+    def _append(self, more: Physics) -> None:
+        first = self.faults.time_ns.size
+        pages = more.pages._replace(fault=more.pages.fault + first)
+        self.frames = join([self.frames, self._frames(more.pages, more.faults)])
+        self.phase_ns = np.concatenate((self.phase_ns, self._phase(more.pages, more.faults)))
+        self.faults = join([self.faults, more.faults])
+        windows = more.windows._replace(fault=more.windows.fault + first)
+        self.windows = join([self.windows, windows])
+        self.pages = join([self.pages, pages])
+        self.stays = np.concatenate((self.stays, more.judgement.stays))
+        self.alone = np.concatenate((self.alone, more.judgement.alone))
+        self.index = WindowIndex(self.windows, self.faults.time_ns.size)
+
+
+@dataclass
+class InPlace:
+    """Faults in place in lanes: one element per (lane, fault of an installed DIMM)."""
+
+    lane: Ints
+    fault: Ints
+    installed_ns: Ints
+    removed_ns: Ints
+    era_from_ns: Ints
+
+    def append(self, lane: Ints, fault: Ints, installed_ns: Ints) -> Ints:
+        """Add faults of a DIMM installed at a time; return their positions."""
+        first = self.lane.size
+        self.lane = np.concatenate((self.lane, lane))
+        self.fault = np.concatenate((self.fault, fault))
+        self.installed_ns = np.concatenate((self.installed_ns, installed_ns))
+        self.removed_ns = np.concatenate((self.removed_ns, np.full(lane.size, FOREVER)))
+        self.era_from_ns = np.concatenate((self.era_from_ns, installed_ns))
+        return np.arange(first, first + lane.size)
+
+
+@dataclass
+class LanePages:
+    """Bad pages in lanes: one element per (lane, bad page of a fault in place)."""
+
+    lane: Ints
+    place: Ints
+    page: Ints
+    next_ns: Ints
+    observer: Ints
+    mark: npt.NDArray[np.float64]
+    limit_ns: Ints
+    error: Ints
+    seen: Flags
+    poisoned: Flags
+    dead: Flags
+
+    @classmethod
+    def of(cls, lane: Ints, place: Ints, page: Ints) -> LanePages:
+        """List bad pages whose next touch is not known yet."""
+        n = lane.size
+        never = np.full(n, FOREVER)
+        off = np.zeros(n, np.bool_)
+        zero = np.zeros(n, np.int64)
+        return cls(lane, place, page, never, zero - 1, np.zeros(n), never.copy(), zero, off, off.copy(), off.copy())
+
+    def append(self, more: LanePages) -> Ints:
+        """Add bad pages; return their positions."""
+        first = self.lane.size
+        for name in self.__dataclass_fields__:
+            setattr(self, name, np.concatenate((getattr(self, name), getattr(more, name))))
+        return np.arange(first, self.lane.size)
+
+
+class Pending(NamedTuple):
+    """Things that will happen to a lane unless it goes down first."""
+
+    lane: Ints
+    time_ns: Ints
+    late: Flags
+    owner: Ints
+    lsb: Ints
+    fault: Ints
+    pfn: Ints
+    cause: Ints
+
+    def take(self, index: Index) -> Pending:
+        """Select some."""
+        return take(self, index)
+
+
+def no_pending() -> Pending:
+    """Return an empty list of pending things."""
+    empty = np.empty(0, np.int64)
+    return Pending(empty, empty, np.empty(0, np.bool_), empty, empty, empty, empty, empty)
+
+
+@dataclass
+class LaneState:
+    """All state of the lanes of one call; arrays of shape ``(n_lanes, …)``."""
+
+    world: World
+    store: Store
+    node_id: Ints
+    arm_set: Ints
+    ce_threshold: Ints
+    generation: Ints
+    ue_count: Ints
+    had_ue: Flags
+    boot_ns: Ints
+    killed_ns: Ints
+    bank_busy_ns: Ints
+    queue_ns: Ints
+    queue_next: Ints
+    places: InPlace
+    pages: LanePages
+    pending: Pending = field(default_factory=no_pending)
+    closed_eras: list[Eras] = field(default_factory=list)
+
+    @classmethod
+    def start(
+        cls, world: World, store: Store, node_id: Ints, arm_set: Ints, ce_threshold: Ints, place: tuple[Ints, Ints]
+    ) -> LaneState:
+        """Put the faults of generation 0 (``place`` = lane and fault) in place at time 0."""
+        n, server = node_id.size, world.hardware.server
+        lane, fault = place
+        zero = np.zeros(lane.size, np.int64)
+        state = cls(
+            world=world,
+            store=store,
+            node_id=node_id,
+            arm_set=arm_set,
+            ce_threshold=ce_threshold,
+            generation=np.zeros((n, server.dimms), np.int64),
+            ue_count=np.zeros(n, np.int64),
+            had_ue=np.zeros((n, server.dimms), np.bool_),
+            boot_ns=np.zeros(n, np.int64),
+            killed_ns=np.full((n, world.memory.processes.count), NEVER_KILLED),
+            bank_busy_ns=np.zeros((n, server.sockets * server.channels), np.int64),
+            queue_ns=np.zeros((n, MF_QUEUE_ENTRIES), np.int64),
+            queue_next=np.zeros(n, np.int64),
+            places=InPlace(lane, fault, zero, np.full(lane.size, FOREVER), zero.copy()),
+            pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(3))),
+        )
+        state.add_pages(np.arange(lane.size))
+        return state
+
+    def mask(self, lane: Ints) -> Mask:
+        """Return what the arms have done to the users of frames in lanes."""
+        return Mask(self.boot_ns[lane], lane, self.killed_ns)
+
+    def add_pages(self, place: Ints) -> None:
+        """List the bad pages of faults put in place and find their first touches."""
+        pages = self.store.pages
+        fault = self.places.fault[place]
+        start = np.searchsorted(pages.fault, fault)
+        owner, step = expand_counts(np.searchsorted(pages.fault, fault, side="right") - start)
+        page = start[owner] + step
+        added = self.pages.append(LanePages.of(self.places.lane[place[owner]], place[owner], page))
+        self.limit(added)
+        self.look_ahead(added, self.places.installed_ns[self.pages.place[added]])
+
+    def limit(self, which: Ints) -> None:
+        """Work out until when bad pages can be touched: the horizon, or when corrected errors took them offline."""
+        pages, places, store = self.pages, self.places, self.store
+        pages.limit_ns[which] = self.world.horizon_ns
+        lane = pages.lane[which]
+        place = pages.place[which]
+        mine = which[(self.ce_threshold[lane] > 0) & store.alone[places.fault[place]]]
+        if not mine.size:
+            return
+        of_place, back = np.unique(pages.place[mine], return_inverse=True)
+        eras = Eras(
+            lane=places.lane[of_place],
+            fault=places.fault[of_place],
+            from_ns=places.era_from_ns[of_place],
+            to_ns=np.full(of_place.size, self.world.horizon_ns),
+            threshold=self.ce_threshold[places.lane[of_place]],
+        )
+        spans = spans_of(eras, store.index)
+        share = (self.world.seed, self.world.policy.workload.use.kernel)
+        found, _, _ = find_offlines(eras, spans, store.index, store.faults, self.world.address_map, share)
+        wide = np.int64(1) << 32
+        name = (found.era * wide + found.page)[found.offlined]
+        time_ns = found.time_ns[found.offlined]
+        asked = back * wide + store.pages.page[pages.page[mine]]
+        position = np.minimum(np.searchsorted(name, asked), max(name.size - 1, 0))
+        if name.size:
+            hit = name[position] == asked
+            pages.limit_ns[mine[hit]] = np.minimum(pages.limit_ns[mine[hit]], time_ns[position[hit]])
+
+    def look_ahead(self, which: Ints, after_ns: Ints) -> None:
+        """Find the next touch of bad pages later than a time."""
+        which, after_ns = which[~self.pages.dead[which]], after_ns[~self.pages.dead[which]]
+        if not which.size:
+            return
+        pages, store, world = self.pages, self.store, self.world
+        bad, lane = pages.page[which], pages.lane[which]
+        fault = store.pages.fault[bad]
+        after = np.maximum(after_ns, store.faults.time_ns[fault])
+        hours = world.policy.detection.scrub_hours
+        scrub = next_scrub_ns(store.phase_ns[bad], store.pages.pfn[bad], world.address_map.pages, after, hours)
+        scrub = np.where(pages.seen[which], FOREVER, scrub)
+        found = next_sighting(
+            world.memory,
+            store.frames.take(bad),
+            scrub,
+            after,
+            np.minimum(pages.limit_ns[which], world.horizon_ns),
+            store.stays[fault],
+            self.mask(lane),
+        )
+        pages.next_ns[which] = np.where(found.observer >= 0, found.time_ns, FOREVER)
+        pages.observer[which], pages.mark[which] = found.observer, found.mark
+
+    def go_down(self, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
+        """Take lanes down for an interval: eras end, tenancies end, pages withdrawn come back with the boot."""
+        places, pages = self.places, self.pages
+        begin, until = np.full(self.node_id.size, -1), np.full(self.node_id.size, -1)
+        begin[lane], until[lane] = start_ns, end_ns
+        mine = np.flatnonzero((begin[places.lane] >= 0) & (places.removed_ns == FOREVER))
+        self._close_eras(mine, begin[places.lane[mine]])
+        places.era_from_ns[mine] = until[places.lane[mine]]
+        self.boot_ns[lane] = end_ns
+        self.bank_busy_ns[lane] = 0
+        self.queue_ns[lane] = 0
+        self.pending = self.pending.take(begin[self.pending.lane] < 0)
+        which = np.flatnonzero(begin[pages.lane] >= 0)
+        fault = self.store.pages.fault[pages.page[which]]
+        booted = until[pages.lane[which]]
+        pages.seen[which] = pages.poisoned[which] = False
+        healed = ~self.store.stays[fault] & (self.store.faults.time_ns[fault] < booted)
+        pages.dead[which] = healed | (places.removed_ns[pages.place[which]] != FOREVER)
+        pages.next_ns[which] = FOREVER
+        self.limit(which[~pages.dead[which]])
+        self.look_ahead(which, booted)
+
+    def _close_eras(self, place: Ints, end_ns: Ints) -> None:
+        places = self.places
+        begin = places.era_from_ns[place]
+        some = begin < end_ns
+        place, begin, end = place[some], begin[some], end_ns[some]
+        lane = places.lane[place]
+        self.closed_eras.append(Eras(lane, places.fault[place], begin, end, self.ce_threshold[lane]))
+
+    def remove_dimms(self, lane: Ints, slot: Ints, time_ns: Ints) -> None:
+        """Replace DIMMs (pairs of lane and slot) of lanes that are down; the new ones' faults are put in place."""
+        store, places = self.store, self.places
+        when = np.full(self.generation.shape, -1)
+        when[lane, slot] = time_ns
+        at = when[places.lane, store.faults.box.slot[places.fault]]
+        gone = np.flatnonzero((at >= 0) & (places.removed_ns == FOREVER))
+        places.removed_ns[gone] = at[gone]
+        out = np.zeros(places.lane.size, np.bool_)
+        out[gone] = True
+        dead = out[self.pages.place]
+        self.pages.dead[dead] = True
+        self.pages.next_ns[dead] = FOREVER
+        self.generation[lane, slot] += 1
+        new = store.install(self.node_id[lane], slot, self.generation[lane, slot])
+        count = np.asarray([len(part) for part in new], np.int64)
+        if count.sum():
+            fault = np.concatenate([np.asarray(part, np.int64) for part in new])
+            owner = np.repeat(np.arange(lane.size), count)
+            late = store.faults.time_ns[fault] >= time_ns[owner]
+            fault, owner = fault[late], owner[late]
+            self.fresh_places.append(places.append(lane[owner], fault, time_ns[owner]))
+
+    fresh_places: list[Ints] = field(default_factory=list)
+
+    def add_fresh_pages(self) -> None:
+        """List the bad pages of DIMMs installed since the last call."""
+        for place in self.fresh_places:
+            self.add_pages(place)
+        self.fresh_places.clear()
+
+    def all_eras(self) -> Eras:
+        """Close the eras still open at the horizon and return all, ordered by lane and fault."""
+        open_ = np.flatnonzero(self.places.removed_ns == FOREVER)
+        self._close_eras(open_, np.full(open_.size, self.world.horizon_ns))
+        eras = join(self.closed_eras)
+        return eras.take(np.lexsort((eras.from_ns, eras.fault, eras.lane)))

@@ -1,0 +1,539 @@
+"""Lives of nodes under arms: uncorrected errors, machine checks, the handler, kills, panics and repairs.
+
+**Models.** A lane is one node under one set of arms. One step takes the earliest event of every lane: the touch
+of a bad page, a late kill, or an I/O error; the lookup tables of the machine check and the handler decide;
+follow-ups are scheduled.
+
+**Leaves out.** Events of one node within the delay of the memory_failure work see each other's outcome at once.
+
+**Assumes.** Load is bounded by mechanism: one asynchronous record per bank until it is read, 16 queued pages,
+and the cordon.
+
+**Sources.** ``machine_check.py``, ``hwpoison/``, ``repair.py``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from node_sim.codes import (
+    CheckAction,
+    CpuContext,
+    ErrorKind,
+    Fate,
+    IoCall,
+    KillPolicy,
+    LifecycleKind,
+    LifecycleReason,
+    Observer,
+    OnSigbus,
+    PageUse,
+    SignalCode,
+    SignalName,
+    Timing,
+)
+from node_sim.detection import masked_tenancy, next_owner_access
+from node_sim.draws import Ints, Tag, split64, unit32, words
+from node_sim.errors import ModelError
+from node_sim.events import EventLog
+from node_sim.hwpoison.handler import HandlerTable
+from node_sim.hwpoison.kill import Event, Signal
+from node_sim.lane_state import MF_QUEUE_ENTRIES, LaneState, Pending
+from node_sim.machine_check import GradeTable
+from node_sim.memory.pages import FOREVER, Tenancy
+from node_sim.memory.processes import NOBODY
+from node_sim.records import Index, join, take
+from node_sim.repair import PolicyColumns, reaches_limit, repair_times
+from node_sim.units import PAGE_BYTES
+
+STEPS_MAX = 10_000
+EIO = -5
+NULL = -1
+Flags = npt.NDArray[np.bool_]
+
+_HANDLER = HandlerTable()
+_GRADES = GradeTable()
+
+_SIGNAL_CODE = np.asarray([-1, SignalCode.MCEERR_AO, SignalCode.MCEERR_AR, SignalCode.KERNEL])
+_SIGNAL_TIMING = np.asarray([-1, Timing.EARLY, Timing.DIRECT, Timing.DIRECT])
+COPYABLE = np.asarray(
+    [
+        use
+        in (
+            PageUse.ANONYMOUS,
+            PageUse.THP,
+            PageUse.HUGETLB,
+            PageUse.FILE_CLEAN_MAPPED,
+            PageUse.FILE_DIRTY_MAPPED,
+            PageUse.TMPFS,
+            PageUse.MLOCKED,
+            PageUse.KSM,
+            PageUse.SWAPCACHE_DIRTY,
+            PageUse.SWAPCACHE_CLEAN,
+        )
+        for use in PageUse
+    ]
+)
+"""Uses whose pages the kernel reads by copy-from-user; page cache pages are read by plain copies."""
+
+
+class Touches(NamedTuple):
+    """Touches of bad pages, at most one per lane; arrays of shape ``(n,)``."""
+
+    which: Ints
+    lane: Ints
+    time_ns: Ints
+    page: Ints
+    fault: Ints
+    observer: Ints
+    mark: npt.NDArray[np.float64]
+
+    def take(self, index: Index) -> Touches:
+        """Select some."""
+        return take(self, index)
+
+
+class Lives:
+    """Runs the lanes of one call to the horizon and logs their events."""
+
+    def __init__(self, state: LaneState, policies: PolicyColumns, log: EventLog) -> None:
+        """Prepare to run lanes whose state is given; ``policies`` is indexed by the lanes' arm sets."""
+        self.state = state
+        self.log = log
+        self.policies = policies
+        self.steps = 0
+
+    def run(self) -> None:
+        """Advance all lanes to the horizon.
+
+        Raises:
+            ModelError: A lane took more than ``STEPS_MAX`` steps.
+        """
+        state = self.state
+        live = np.flatnonzero(state.pages.next_ns < state.world.horizon_ns)
+        while True:
+            known = state.pages.lane.size
+            due = np.full(state.node_id.size, FOREVER)
+            np.minimum.at(due, state.pages.lane[live], state.pages.next_ns[live])
+            np.minimum.at(due, state.pending.lane, state.pending.time_ns)
+            active = np.flatnonzero(due < state.world.horizon_ns)
+            if not active.size:
+                return
+            self.steps += 1
+            if self.steps > STEPS_MAX:
+                node = int(state.node_id[active[0]])
+                msg = (
+                    f"node {node}: more than {STEPS_MAX} events, expected the cordon to end them; "
+                    f"set repair.cordon.ue or lower the rates"
+                )
+                raise ModelError(msg)
+            busy = self._pending_step(due)
+            self._touch_step(due, live, busy)
+            state.add_fresh_pages()
+            live = np.concatenate((live, np.arange(known, state.pages.lane.size)))
+            live = self._still_live(live)
+
+    def _still_live(self, live: Ints) -> Ints:
+        """Keep pages that can still be touched in this boot or a later one."""
+        state = self.state
+        revivable = state.store.stays[state.store.pages.fault[state.pages.page[live]]]
+        coming = state.pages.next_ns[live] < state.world.horizon_ns
+        in_place = state.places.removed_ns[state.pages.place[live]] == FOREVER
+        kept: Ints = live[coming | (revivable & in_place)]
+        return kept
+
+    # ---- things that were pending -------------------------------------------------------------------------------
+
+    def _pending_step(self, due: Ints) -> Flags:
+        """Handle at most one pending thing per lane; return which lanes had one."""
+        state = self.state
+        busy = np.zeros(state.node_id.size, np.bool_)
+        ready = np.flatnonzero(
+            (state.pending.time_ns == due[state.pending.lane]) & (state.pending.time_ns < state.world.horizon_ns)
+        )
+        if not ready.size:
+            return busy
+        lanes, first = np.unique(state.pending.lane[ready], return_index=True)
+        chosen = ready[first]
+        things = state.pending.take(chosen)
+        keep = np.ones(state.pending.lane.size, np.bool_)
+        keep[chosen] = False
+        state.pending = state.pending.take(keep)
+        busy[lanes] = True
+        lost = things.take(~things.late)
+        self.log.add(
+            "io_errors",
+            lane=lost.lane,
+            time_ns=lost.time_ns,
+            fault=lost.fault,
+            cause=lost.cause,
+            pfn=lost.pfn,
+            call=np.full(lost.lane.size, int(IoCall.FSYNC)),
+            errno=np.full(lost.lane.size, EIO),
+        )
+        late = things.take(things.late)
+        code = np.full(late.lane.size, int(SignalCode.MCEERR_AR))
+        timing = np.full(late.lane.size, int(Timing.LATE))
+        self._signal(late, code, timing, late.time_ns)
+        return busy
+
+    def _signal(self, to: Pending, code: Ints, timing: Ints, now_ns: Ints) -> None:
+        """Signal the owners; those that die lose their memory from now on."""
+        state = self.state
+        processes = state.world.memory.processes
+        dies = (code == SignalCode.KERNEL) | (processes.on_sigbus[to.owner] == OnSigbus.DIE)
+        self.log.add(
+            "signals",
+            lane=to.lane,
+            time_ns=to.time_ns,
+            fault=to.fault,
+            cause=to.cause,
+            process_class=processes.kind[to.owner],
+            process=to.owner,
+            signal=np.full(to.lane.size, int(SignalName.SIGBUS)),
+            code=code,
+            timing=timing,
+            lsb=np.where(code == SignalCode.KERNEL, 0, to.lsb),
+            fate=np.where(dies, int(Fate.KILLED), int(Fate.HANDLED)),
+        )
+        if not dies.any():
+            return
+        lane, owner = to.lane[dies], to.owner[dies]
+        state.killed_ns[lane, owner] = to.time_ns[dies]
+        waits = state.pending
+        died = np.full(state.node_id.size, NULL)
+        died[lane] = owner
+        state.pending = waits.take(~(waits.late & (died[waits.lane] == waits.owner)))
+        now = np.full(state.node_id.size, -1)
+        now[lane] = now_ns[dies]
+        which = np.flatnonzero((now[state.pages.lane] >= 0) & ~state.pages.dead)
+        state.look_ahead(which, now[state.pages.lane[which]])
+
+    # ---- touches of bad pages -----------------------------------------------------------------------------------
+
+    def _touch_step(self, due: Ints, live: Ints, busy: Flags) -> None:
+        """Handle at most one touch per lane."""
+        state, pages = self.state, self.state.pages
+        lane = pages.lane[live]
+        ready = live[(pages.next_ns[live] == due[lane]) & (due[lane] < state.world.horizon_ns) & ~busy[lane]]
+        if not ready.size:
+            return
+        _, first = np.unique(pages.lane[ready], return_index=True)
+        which = ready[first]
+        bad = pages.page[which]
+        touches = Touches(
+            which=which,
+            lane=pages.lane[which],
+            time_ns=pages.next_ns[which],
+            page=bad,
+            fault=state.store.pages.fault[bad],
+            observer=pages.observer[which],
+            mark=pages.mark[which],
+        )
+        healed = touches.observer == Observer.WRITE
+        silent = ~healed & state.store.pages.silent[bad]
+        self._retire(touches.which[healed])
+        self._log_first_sight(touches.take(silent), ErrorKind.SDC)
+        self._retire(touches.which[silent])
+        loud = touches.take(~healed & ~silent)
+        if loud.which.size:
+            self._uncorrected(loud)
+
+    def _retire(self, which: Ints) -> None:
+        """Let bad pages rest until the next boot."""
+        self.state.pages.dead[which] = True
+        self.state.pages.next_ns[which] = FOREVER
+
+    def _log_first_sight(self, touches: Touches, kind: ErrorKind) -> None:
+        """Log errors not seen since the last boot."""
+        state = self.state
+        n = touches.which.size
+        pfn = state.store.pages.pfn[touches.page]
+        state.pages.error[touches.which] = self.log.add(
+            "errors",
+            lane=touches.lane,
+            time_ns=touches.time_ns,
+            fault=touches.fault,
+            cause=-1 - touches.fault,
+            kind=np.full(n, int(kind)),
+            observer=touches.observer,
+            ce_count=np.full(n, NULL),
+            n_pages=np.ones(n, np.int64),
+            first_pfn=pfn,
+            first_time_ns=touches.time_ns,
+            last_time_ns=touches.time_ns,
+        )
+        state.pages.seen[touches.which] = True
+
+    def _uncorrected(self, touches: Touches) -> None:
+        """Report uncorrected errors: first sight, machine check, handling, cordon."""
+        state = self.state
+        fresh = ~state.pages.seen[touches.which]
+        new = touches.take(fresh)
+        self._log_first_sight(new, ErrorKind.UE)
+        state.ue_count[new.lane] += 1
+        state.had_ue[new.lane, state.store.faults.box.slot[new.fault]] = True
+        bank = state.world.address_map.slot_channel(state.store.faults.box.slot[touches.fault])
+        overflow = state.bank_busy_ns[touches.lane, bank] > touches.time_ns
+        tenancy = masked_tenancy(
+            state.world.memory, state.store.frames.take(touches.page), touches.time_ns, state.mask(touches.lane)
+        )
+        grade = self._grade(touches, tenancy.use, overflow)
+        lost = overflow & (touches.observer != Observer.USER) & (touches.observer != Observer.KERNEL)
+        lost &= grade["action"] != CheckAction.PANIC
+        end_ns = touches.time_ns.copy()
+        down_ns = np.full(touches.which.size, NULL)
+        reported = np.flatnonzero(~lost)
+        if reported.size:
+            part = {name: column[reported] for name, column in grade.items()}
+            end, down = self._report(
+                touches.take(reported), part, bank[reported], overflow[reported], take(tenancy, reported)
+            )
+            end_ns[reported], down_ns[reported] = end, down
+        self._continue(touches, down_ns)
+        self._cordon(touches, end_ns, down_ns)
+
+    def _grade(self, touches: Touches, use: Ints, overflow: Flags) -> dict[str, Ints]:
+        """Grade the machine checks of touches."""
+        arm = self.state.arm_set[touches.lane]
+        policies = self.policies
+        return _GRADES.look_up(
+            touches.observer,
+            copies=COPYABLE[use] & (touches.mark < policies.copy_share[arm]),
+            device_fatal=touches.mark < policies.device_fatal_share[arm],
+            overflow=overflow,
+            mca_recovery=policies.mca_recovery[arm],
+            memory_failure=policies.memory_failure[arm],
+            scrub_srao=policies.scrub_srao[arm],
+        )
+
+    def _report(
+        self, touches: Touches, grade: dict[str, Ints], bank: Ints, overflow: Flags, tenancy: Tenancy
+    ) -> tuple[Ints, Ints]:
+        """Log machine checks and act on them; return when each is done and until when the node is down (-1: up)."""
+        state = self.state
+        arm = state.arm_set[touches.lane]
+        action = grade["action"].copy()
+        queued = np.flatnonzero(action == CheckAction.QUEUE)
+        latency = self._latency(touches, grade)
+        full = self._enqueue(touches.lane[queued], touches.time_ns[queued], latency[queued])
+        action[queued[full]] = CheckAction.QUEUE_FULL
+        check = self.log.add(
+            "machine_checks",
+            lane=touches.lane,
+            time_ns=touches.time_ns,
+            fault=touches.fault,
+            cause=state.pages.error[touches.which],
+            severity=grade["severity"],
+            bank=bank,
+            cpu_context=grade["context"],
+            overflow=overflow,
+            pfn=state.store.pages.pfn[touches.page],
+            action=action,
+        )
+        asynchronous = grade["context"] == CpuContext.NONE
+        state.bank_busy_ns[touches.lane, bank] = np.where(
+            asynchronous, touches.time_ns + self.policies.busy_ns[arm], state.bank_busy_ns[touches.lane, bank]
+        )
+        end_ns = touches.time_ns.copy()
+        down_ns = np.full(touches.which.size, NULL)
+        dead = np.flatnonzero(action == CheckAction.PANIC)
+        down_ns[dead] = self._panic(touches.take(dead), touches.time_ns[dead], check[dead], grade["reason"][dead])
+        handled_at = touches.time_ns + latency
+        calls = (action == CheckAction.QUEUE) | (action == CheckAction.ACTION_REQUIRED)
+        some = np.flatnonzero(calls & (handled_at < state.world.horizon_ns))
+        if some.size:
+            end_ns[some] = handled_at[some]
+            required = action[some] == CheckAction.ACTION_REQUIRED
+            copied = grade["context"][some] == CpuContext.KERNEL_COPY
+            event = np.where(required, int(Event.ACTION_REQUIRED), np.where(copied, int(Event.KERNEL_COPY), 0))
+            down_ns[some] = self._handle(touches.take(some), event, take(tenancy, some), check[some], handled_at[some])
+        return end_ns, down_ns
+
+    def _latency(self, touches: Touches, grade: dict[str, Ints]) -> Ints:
+        """Draw the delay of the memory_failure work; none for what runs before the task goes on [ns]."""
+        state = self.state
+        low, high = split64(touches.time_ns)
+        draw, _, _, _ = words(state.store.frames.page_key.take(touches.page), low, high, int(Tag.LATENCY))
+        mean = self.policies.latency_ns[state.arm_set[touches.lane]]
+        delay = (-np.log(unit32(draw)) * mean).astype(np.int64)
+        return np.where(grade["context"] == CpuContext.NONE, delay, 0)
+
+    def _enqueue(self, lane: Ints, time_ns: Ints, latency_ns: Ints) -> Flags:
+        """Put pages into the queue of each lane; return which found it full."""
+        state = self.state
+        slot = state.queue_next[lane]
+        full = state.queue_ns[lane, slot] > time_ns
+        fits = ~full
+        state.queue_ns[lane[fits], slot[fits]] = (time_ns + latency_ns)[fits]
+        state.queue_next[lane[fits]] = (slot[fits] + 1) % MF_QUEUE_ENTRIES
+        return full
+
+    def _handle(self, touches: Touches, event: Ints, tenancy: Tenancy, check: Ints, time_ns: Ints) -> Ints:
+        """Run memory_failure() on pages; return until when the node is down (-1: up)."""
+        state, policies = self.state, self.policies
+        arm = state.arm_set[touches.lane]
+        processes = state.world.memory.processes
+        owned = tenancy.owner != NOBODY
+        policy = np.where(owned, processes.kill_policy[np.maximum(tenancy.owner, 0)], int(KillPolicy.UNSET))
+        outcome = _HANDLER.look_up(
+            tenancy.use,
+            event,
+            policy,
+            policies.early_kill[arm],
+            policies.recovery[arm],
+            state.pages.poisoned[touches.which],
+            tenancy.splits < policies.thp_split_p[arm],
+        )
+        down_ns = np.full(touches.which.size, NULL)
+        panics = outcome["panic"] == 1
+        reason = np.full(int(panics.sum()), int(LifecycleReason.RECOVERY_OFF))
+        down_ns[panics] = self._panic(touches.take(panics), time_ns[panics], check[panics], reason)
+        calm = np.flatnonzero(~panics)
+        if calm.size:
+            part = {name: column[calm] for name, column in outcome.items()}
+            self._settle(touches.take(calm), part, take(tenancy, calm), check[calm], time_ns[calm])
+        return down_ns
+
+    def _settle(self, touches: Touches, outcome: dict[str, Ints], tenancy: Tenancy, check: Ints, time_ns: Ints) -> None:
+        """Log what the handler did and send its signals."""
+        state = self.state
+        withdrawn = outcome["withdrawn"] == 1
+        signal = outcome["signal"]
+        released = withdrawn | ((signal != Signal.NONE) & (state.pages.poisoned[touches.which]))
+        pfn = state.store.pages.pfn[touches.page]
+        handled = self.log.add(
+            "memory_failures",
+            lane=touches.lane,
+            time_ns=time_ns,
+            fault=touches.fault,
+            cause=check,
+            pfn=pfn,
+            page_use=tenancy.use,
+            page_type=outcome["page_type"],
+            result=outcome["result"],
+            errno=outcome["errno"],
+            latency_ns=time_ns - touches.time_ns,
+            lost_bytes=np.where(released, PAGE_BYTES, 0),
+        )
+        state.pages.poisoned[touches.which] = True
+        self._retire(touches.which[released])
+        owner = np.where(tenancy.owner != NOBODY, tenancy.owner, 0)
+        late = (outcome["late"] == 1) & (tenancy.owner != NOBODY)
+        things = Pending(touches.lane, time_ns, late, owner, outcome["lsb"], touches.fault, pfn, handled)
+        self._schedule_late(touches, things)
+        self._schedule_eio(touches, things, outcome["eio"] == 1)
+        sent = np.flatnonzero((signal != Signal.NONE) & (tenancy.owner != NOBODY))
+        self._signal(things.take(sent), _SIGNAL_CODE[signal[sent]], _SIGNAL_TIMING[signal[sent]], touches.time_ns[sent])
+
+    def _schedule_late(self, touches: Touches, things: Pending) -> None:
+        """Schedule the late kill at the owner's next access to the page."""
+        state = self.state
+        some = np.flatnonzero(things.late)
+        if not some.size:
+            return
+        lane, after = things.lane[some], things.time_ns[some]
+        limit = np.full(some.size, state.world.horizon_ns)
+        frames = state.store.frames.take(touches.page[some])
+        at = next_owner_access(state.world.memory, frames, after, limit, state.mask(lane))
+        waits = things.take(some)._replace(time_ns=at)
+        self._wait(waits.take(at < state.world.horizon_ns))
+
+    def _schedule_eio(self, touches: Touches, things: Pending, eio: Flags) -> None:
+        """Schedule the I/O error of a lost dirty file page at the next fsync."""
+        state = self.state
+        some = np.flatnonzero(eio)
+        if not some.size:
+            return
+        low, high = split64(touches.time_ns[some])
+        draw, _, _, _ = words(state.store.frames.page_key.take(touches.page[some]), low, high, int(Tag.FSYNC))
+        mean = self.policies.fsync_ns[state.arm_set[things.lane[some]]]
+        at = things.time_ns[some] + (-np.log(unit32(draw)) * mean).astype(np.int64)
+        off = np.zeros(some.size, np.bool_)
+        self._wait(things.take(some)._replace(time_ns=at, late=off))
+
+    def _wait(self, things: Pending) -> None:
+        waiting = self.state.pending
+        self.state.pending = join([waiting, things])
+
+    def _continue(self, touches: Touches, down_ns: Ints) -> None:
+        """Look for the next touch of pages still in use on nodes still up."""
+        pages = self.state.pages
+        pages.next_ns[touches.which[down_ns < 0]] = FOREVER
+        still = (down_ns < 0) & ~pages.dead[touches.which]
+        self.state.look_ahead(touches.which[still], touches.time_ns[still])
+
+    # ---- panics and repairs -------------------------------------------------------------------------------------
+
+    def _lifecycle(  # noqa: PLR0913, PLR0917 - the columns of the table
+        self,
+        lane: Ints,
+        fault: Ints,
+        cause: Ints,
+        start_ns: Ints,
+        end_ns: Ints,
+        kind: LifecycleKind,
+        reason: Ints,
+        dimm: Ints,
+        lost: int,
+    ) -> None:
+        self.log.add(
+            "lifecycle",
+            lane=lane,
+            time_ns=start_ns,
+            fault=fault,
+            cause=cause,
+            kind=np.full(lane.size, int(kind)),
+            reason=reason,
+            end_ns=end_ns,
+            dimm=dimm,
+            processes_lost=np.full(lane.size, lost),
+        )
+
+    def _panic(self, touches: Touches, time_ns: Ints, cause: Ints, reason: Ints) -> Ints:
+        """Panic and reboot nodes; return when they are up again."""
+        state = self.state
+        if not touches.which.size:
+            return time_ns
+        end_ns = time_ns + self.policies.reboot_ns[state.arm_set[touches.lane]]
+        nothing = np.full(touches.which.size, NULL)
+        lost = state.world.memory.processes.count
+        self._lifecycle(touches.lane, touches.fault, cause, time_ns, end_ns, LifecycleKind.PANIC, reason, nothing, lost)
+        state.go_down(touches.lane, time_ns, end_ns)
+        return end_ns
+
+    def _cordon(self, touches: Touches, end_ns: Ints, down_ns: Ints) -> None:
+        """Cordon, drain and repair nodes that have had enough uncorrected errors."""
+        state = self.state
+        arm = state.arm_set[touches.lane]
+        start_ns = np.maximum(end_ns, down_ns)
+        full = reaches_limit(state.ue_count[touches.lane], self.policies.cordon_ue[arm])
+        limit = np.flatnonzero(full & (start_ns < state.world.horizon_ns))
+        if not limit.size:
+            return
+        mine, start = touches.take(limit), start_ns[limit]
+        times = repair_times(start, self.policies.drain_ns[arm[limit]], self.policies.replace_ns[arm[limit]])
+        cause = state.pages.error[mine.which]
+        reason = np.full(limit.size, int(LifecycleReason.UE_LIMIT))
+        nothing = np.full(limit.size, NULL)
+        self._lifecycle(mine.lane, mine.fault, cause, start, times.drained_ns, LifecycleKind.CORDON, reason, nothing, 0)
+        which, slot = np.nonzero(state.had_ue[mine.lane] & (times.drained_ns < state.world.horizon_ns)[:, None])
+        reason = np.full(which.size, int(LifecycleReason.DIMM_HAD_UE))
+        self._lifecycle(
+            mine.lane[which],
+            mine.fault[which],
+            cause[which],
+            times.drained_ns[which],
+            times.end_ns[which],
+            LifecycleKind.DIMM_REPLACEMENT,
+            reason,
+            slot,
+            0,
+        )
+        state.go_down(mine.lane, start, times.end_ns)
+        state.remove_dimms(mine.lane[which], slot, times.end_ns[which])
+        state.ue_count[mine.lane] = 0
+        state.had_ue[mine.lane] = False

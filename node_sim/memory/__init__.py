@@ -1,0 +1,1 @@
+"""What the memory of a server is used for, and by whom."""

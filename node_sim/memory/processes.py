@@ -1,0 +1,73 @@
+"""The processes of a node: who owns memory, and what each does about bad memory.
+
+**Models.** Every node runs the processes of its workload; a process has a kind, a ``prctl(PR_MCE_KILL)`` policy
+and a reaction to SIGBUS. Owners of blocks are drawn by share.
+
+**Leaves out.** Start and end of processes other than by a kill; memory shared between processes.
+
+**Assumes.** A killed process is restarted at once and takes its memory elsewhere; its old blocks stay free
+until their next change of use.
+
+**Sources.** None: workloads are assumptions (``catalog/workloads.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from node_sim.codes import KillPolicy, OnSigbus, ProcessClass
+from node_sim.config import Workload
+from node_sim.draws import Floats, Ints, Words, below, unit32
+
+NOBODY = -1
+
+
+@dataclass(frozen=True)
+class ProcessTable:
+    """Processes of a node, by number; arrays of shape ``(n_processes,)`` unless said otherwise.
+
+    Attributes:
+        kind: ``ProcessClass`` of each process.
+        kill_policy: ``KillPolicy`` of each process.
+        on_sigbus: ``OnSigbus`` of each process.
+        first: Number of the first process of each configured group.
+        size: Processes of each group.
+        share_cdf: Cumulative share of blocks of the groups, without the last.
+    """
+
+    kind: Ints
+    kill_policy: Ints
+    on_sigbus: Ints
+    first: Ints
+    size: Ints
+    share_cdf: Floats
+
+    @classmethod
+    def of(cls, workload: Workload) -> ProcessTable:
+        """Number the processes of a workload."""
+        groups = workload.process
+        size = np.asarray([group.count for group in groups], np.int64)
+
+        def spread(codes: list[int]) -> Ints:
+            return np.repeat(np.asarray(codes, np.int64), size)
+
+        return cls(
+            kind=spread([ProcessClass[group.kind.upper()] for group in groups]),
+            kill_policy=spread([KillPolicy[group.kill_policy.upper()] for group in groups]),
+            on_sigbus=spread([OnSigbus[group.on_sigbus.upper()] for group in groups]),
+            first=np.cumsum(size) - size,
+            size=size,
+            share_cdf=np.cumsum([group.share for group in groups])[:-1],
+        )
+
+    @property
+    def count(self) -> int:
+        """Processes of a node."""
+        return self.kind.size
+
+    def owner(self, by_group: Words, by_member: Words) -> Ints:
+        """Turn two words into the number of the owning process."""
+        group = np.searchsorted(self.share_cdf, unit32(by_group), side="right")
+        return self.first[group] + below(by_member, self.size[group])

@@ -1,0 +1,133 @@
+"""Which faults make uncorrectable words, alone or together, and on which pages.
+
+**Models.** The verdict of the code on each fault alone, and on two faults of one DIMM that meet in a code word.
+An uncorrectable read is detected (UE) or silent (SDC), drawn once per page.
+
+**Leaves out.** More than two faults in a word; pages beyond the first ``FRAMES_PER_FAULT_MAX`` of a fault: the
+node is cordoned long before it has met so many of them.
+
+**Assumes.** A soft fault meets a later one only within one scrub period.
+
+**Sources.** ``dram/ecc.py``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from node_sim.codes import Mode
+from node_sim.config import Policy, Server
+from node_sim.dram.ecc import classify_pair, verdict_table
+from node_sim.dram.faults import FaultTable, expand_counts
+from node_sim.dram.geometry import AddressMap, Footprint, intersect
+from node_sim.draws import Floats, Ints, Purpose, Seed, unit32, words
+from node_sim.units import hours_to_ns
+
+FRAMES_PER_FAULT_MAX = 32
+
+
+class Judgement(NamedTuple):
+    """What an arm's code makes of each fault; arrays of shape ``(n_faults,)``.
+
+    Attributes:
+        corrected: It shows corrected errors.
+        uncorrected: It makes uncorrectable words.
+        p_sdc: Probability that a page's first uncorrectable read is silent.
+        box: Where its words are uncorrectable.
+        alone: ``box`` is the fault's own footprint, not an overlap with another fault.
+        stays: Writing does not heal it.
+    """
+
+    corrected: npt.NDArray[np.bool_]
+    uncorrected: npt.NDArray[np.bool_]
+    p_sdc: Floats
+    box: Footprint
+    alone: npt.NDArray[np.bool_]
+    stays: npt.NDArray[np.bool_]
+
+
+def _pairs(faults: FaultTable) -> tuple[Ints, Ints]:
+    """List all pairs (earlier, later) of faults of the same DIMM."""
+    dimm = faults.fault_id >> np.uint64(16)
+    order = np.lexsort((faults.tag, faults.time_ns, dimm))
+    ranked = dimm[order]
+    earlier, later = [], []
+    step = 1
+    while step < order.size:
+        same = np.flatnonzero(ranked[step:] == ranked[:-step])
+        if not same.size:
+            break
+        earlier.append(order[same])
+        later.append(order[same + step])
+        step += 1
+    empty = np.empty(0, np.int64)
+    return np.concatenate([*earlier, empty]), np.concatenate([*later, empty])
+
+
+def judge(faults: FaultTable, server: Server, policy: Policy) -> Judgement:
+    """Judge all faults of complete DIMM generations under one arm's code."""
+    code = policy.ecc.code
+    p_ce, p_due, p_sdc = np.moveaxis(verdict_table(code)[faults.mode, faults.n_dq], -1, 0)
+    uncorrected = p_due + p_sdc > 0
+    silent = p_sdc / np.where(uncorrected, p_due + p_sdc, 1.0)
+    box = Footprint(*(part.copy() for part in faults.box))
+    alone, stays = np.ones_like(uncorrected), faults.hard.copy()
+    judgement = Judgement(p_ce > 0, uncorrected, silent, box, alone, stays)
+    _judge_pairs(judgement, faults, server, code, hours_to_ns(policy.detection.scrub_hours))
+    return judgement
+
+
+def _judge_pairs(judgement: Judgement, faults: FaultTable, server: Server, code: str, scrub_ns: int) -> None:
+    """Mark later faults that meet an earlier one in a code word; the first such pair counts."""
+    earlier, later = _pairs(faults)
+    if not earlier.size or code == "none":
+        return
+    present = faults.hard[earlier] | ((scrub_ns > 0) & (faults.time_ns[later] - faults.time_ns[earlier] < scrub_ns))
+    single = ~judgement.uncorrected[later] & (faults.mode[later] != Mode.COMMAND_ADDRESS)
+    box, common = intersect(faults.box.take(earlier), faults.box.take(later), server)
+    for same_device in (False, True):
+        _, p_due, p_sdc = classify_pair(code, same_device)
+        if p_due + p_sdc == 0:
+            continue
+        alike = (faults.device[earlier] == faults.device[later]) == same_device
+        hit = np.flatnonzero(present & single & common & alike)[::-1]
+        who = later[hit]
+        judgement.uncorrected[who], judgement.alone[who] = True, False
+        judgement.p_sdc[who] = p_sdc / (p_due + p_sdc)
+        judgement.stays[who] = faults.hard[earlier[hit]] & faults.hard[who]
+        for mine, part in zip(judgement.box, box, strict=True):
+            mine[who] = part[hit]
+
+
+class BadPages(NamedTuple):
+    """Pages with uncorrectable words, ordered by (fault, page); arrays of shape ``(n,)``.
+
+    Attributes:
+        fault: Index into the fault table.
+        page: Number of the page in the fault's uncorrectable box.
+        pfn: Physical page number.
+        silent: Its uncorrectable reads are not detected.
+    """
+
+    fault: Ints
+    page: Ints
+    pfn: Ints
+    silent: npt.NDArray[np.bool_]
+
+
+def bad_pages(seed: Seed, faults: FaultTable, judgement: Judgement, address_map: AddressMap) -> BadPages:
+    """List the pages that can show uncorrected errors, at most ``FRAMES_PER_FAULT_MAX`` per fault."""
+    fault = np.flatnonzero(judgement.uncorrected)
+    box = judgement.box.take(fault)
+    owner, page = expand_counts(np.minimum(address_map.page_count(box), FRAMES_PER_FAULT_MAX))
+    fault = fault[owner]
+    draw, _, _, _ = words(seed.key(Purpose.OUTCOME), faults.node_id[fault], faults.tag[fault], page)
+    return BadPages(
+        fault=fault,
+        page=page,
+        pfn=address_map.page(box.take(owner), page),
+        silent=unit32(draw) < judgement.p_sdc[fault],
+    )
