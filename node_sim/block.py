@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import ErrorKind, OfflineTrigger
+from node_sim.columns import Columns
 from node_sim.config import Hardware, Policy
 from node_sim.dram.corrected import error_time_ns
 from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.geometry import AddressMap
-from node_sim.draws import Ints, Seed
-from node_sim.events import Columns, EventLog, Lanes, fault_columns, number_rows
+from node_sim.draws import Seed
+from node_sim.events import EventLog, Lanes, fault_columns, number_rows
 from node_sim.lane_state import LaneState, Physics, Store, World, simulate_physics
 from node_sim.lanes import Lives
 from node_sim.memory.pages import Memory
@@ -38,7 +39,7 @@ from node_sim.offlining import (
     offline_columns,
     spans_of,
 )
-from node_sim.records import join, take
+from node_sim.records import Ints, join, take
 from node_sim.repair import PolicyColumns
 
 COMMON: tuple[int, ...] = ()

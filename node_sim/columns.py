@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from node_sim import codes
 from node_sim.codes import Code
+
+Columns = dict[str, npt.NDArray[np.generic]]
+"""A table inside the simulator: one array of shape ``(n,)`` per column, codes for enumerations."""
 
 
 @dataclass(frozen=True)

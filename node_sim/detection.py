@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import Observer, PageUse
-from node_sim.draws import Floats, Ints, Purpose, Seed, unit53, words
+from node_sim.draws import Purpose, Seed, unit53, words
 from node_sim.memory.pages import FOREVER, Frames, Memory, Tenancy
 from node_sim.memory.processes import NOBODY
-from node_sim.records import Index
+from node_sim.records import Floats, Index, Ints
 from node_sim.units import hours_to_ns
 
 

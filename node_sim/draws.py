@@ -23,11 +23,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.records import Index, take
+from node_sim.records import Floats, Index, Ints, take
 
 Words = npt.NDArray[np.uint32]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 CHUNK = 8192
 """Counters mixed at a time: the working set of one chunk stays in the first cache levels."""

@@ -18,12 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import Persistence
-from node_sim.columns import TABLE_NAMES, TABLE_RANK
+from node_sim.columns import TABLE_NAMES, TABLE_RANK, Columns
 from node_sim.dram.faults import SLOT_SHIFT, FaultTable
-from node_sim.draws import Ints
 from node_sim.errors import ModelError
+from node_sim.records import Ints
 
-Columns = dict[str, npt.NDArray[np.generic]]
 EVENT_TABLES = TABLE_NAMES[1:]
 """All tables but ``faults``."""
 

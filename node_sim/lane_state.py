@@ -23,10 +23,10 @@ from node_sim.detection import Mask, next_scrub_ns, next_sighting, scrub_phase_n
 from node_sim.dram.corrected import Windows, simulate_windows
 from node_sim.dram.faults import FaultTable, expand_counts, simulate_generation
 from node_sim.dram.geometry import AddressMap
-from node_sim.draws import Ints, Seed
+from node_sim.draws import Seed
 from node_sim.memory.pages import FOREVER, Frames, Memory, make_frames
 from node_sim.offlining import Eras, WindowIndex, find_offlines, spans_of
-from node_sim.records import Index, join, take
+from node_sim.records import Index, Ints, join, take
 from node_sim.uncorrected import BadPages, Judgement, bad_pages, judge
 
 NEVER_KILLED = -2

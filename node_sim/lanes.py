@@ -36,7 +36,7 @@ from node_sim.codes import (
     Timing,
 )
 from node_sim.detection import masked_tenancy, next_owner_access
-from node_sim.draws import Ints, Tag, split64, unit32, words
+from node_sim.draws import Tag, split64, unit32, words
 from node_sim.errors import ModelError
 from node_sim.events import EventLog
 from node_sim.hwpoison.handler import HandlerTable
@@ -45,7 +45,7 @@ from node_sim.lane_state import MF_QUEUE_ENTRIES, LaneState, Pending
 from node_sim.machine_check import GradeTable
 from node_sim.memory.pages import FOREVER, Tenancy
 from node_sim.memory.processes import NOBODY
-from node_sim.records import Index, join, take
+from node_sim.records import Index, Ints, join, take
 from node_sim.repair import PolicyColumns, reaches_limit, repair_times
 from node_sim.units import PAGE_BYTES
 

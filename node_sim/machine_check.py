@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
-from node_sim.draws import Ints
+from node_sim.records import Ints
 
 READERS = (Observer.SCRUB, Observer.USER, Observer.KERNEL, Observer.DEVICE)
 """Observers whose read of poison can raise a machine check, in code order."""

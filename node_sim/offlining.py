@@ -25,9 +25,9 @@ from node_sim.codes import Observer, OfflineResult
 from node_sim.dram.corrected import Windows, error_time_ns, errors_before
 from node_sim.dram.faults import FaultTable, expand_counts
 from node_sim.dram.geometry import AddressMap
-from node_sim.draws import Ints, Seed
+from node_sim.draws import Seed
 from node_sim.memory.pages import make_frames
-from node_sim.records import Index, take
+from node_sim.records import Index, Ints, take
 
 EIO = -5
 _WIDE = 1 << 24

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.config import Policy
-from node_sim.draws import Floats, Ints
+from node_sim.records import Floats, Ints
 from node_sim.units import hours_to_ns, seconds_to_ns
 
 

@@ -23,7 +23,8 @@ from node_sim.config import Policy, Server
 from node_sim.dram.ecc import classify_pair, verdict_table
 from node_sim.dram.faults import FaultTable, expand_counts
 from node_sim.dram.geometry import AddressMap, Footprint, intersect
-from node_sim.draws import Floats, Ints, Purpose, Seed, unit32, words
+from node_sim.draws import Purpose, Seed, unit32, words
+from node_sim.records import Floats, Ints
 from node_sim.units import hours_to_ns
 
 FRAMES_PER_FAULT_MAX = 32

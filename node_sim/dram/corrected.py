@@ -24,8 +24,8 @@ from scipy import special
 
 from node_sim.config import Policy
 from node_sim.dram.faults import FaultTable, expand_counts
-from node_sim.draws import Floats, Ints, Purpose, Seed, poisson_one, unit32, unit53, words
-from node_sim.records import Index, join, take
+from node_sim.draws import Purpose, Seed, poisson_one, unit32, unit53, words
+from node_sim.records import Floats, Index, Ints, join, take
 from node_sim.units import NS_PER_DAY, hours_to_ns, seconds_to_ns
 
 ACCESS_WRITE_SHARE = 0.3

@@ -27,9 +27,9 @@ from node_sim.codes import Mode
 from node_sim.config import Faults, Hardware
 from node_sim.dram.cosmic import flux_relative
 from node_sim.dram.geometry import AddressMap, Footprint
-from node_sim.draws import Floats, Ints, Purpose, Seed, Words, below, unit32, unit53, words
+from node_sim.draws import Purpose, Seed, Words, below, unit32, unit53, words
 from node_sim.errors import ModelError
-from node_sim.records import Index, take
+from node_sim.records import Floats, Index, Ints, take
 from node_sim.units import NS_PER_YEAR, fit_to_per_year
 
 FAULTS_PER_DIMM_MAX = 60_000

@@ -23,8 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.config import Server
-from node_sim.draws import Ints
-from node_sim.records import Index, take
+from node_sim.records import Index, Ints, take
 from node_sim.units import LINES_PER_PAGE
 
 

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import KillPolicy, PageType, PageUse, Result
-from node_sim.draws import Ints
 from node_sim.hwpoison.kill import EHWPOISON, Event, Kill, Signal, Unmapping, decide_kill, is_early
 from node_sim.hwpoison.states import SITUATIONS, Flag, Situation, find_state
+from node_sim.records import Ints
 
 EBUSY = -16
 NO_LINE = -1

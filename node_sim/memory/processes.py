@@ -19,7 +19,8 @@ import numpy as np
 
 from node_sim.codes import KillPolicy, OnSigbus, ProcessClass
 from node_sim.config import Workload
-from node_sim.draws import Floats, Ints, Words, below, unit32
+from node_sim.draws import Words, below, unit32
+from node_sim.records import Floats, Ints
 
 NOBODY = -1
 

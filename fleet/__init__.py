@@ -1,0 +1,1 @@
+"""Many servers: scenarios, plans, engines, the aggregator and what they leave on disk."""

@@ -1,0 +1,44 @@
+"""Engines: the same shards on local processes or on Ray actors.
+
+An engine turns shards into receipts, in any order. It holds no state that commits do not rebuild.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fleet.manifest import Receipt
+from fleet.plan import Shard
+from fleet.scenario import Fleet
+
+ATTEMPTS_MAX = 3
+"""How often a shard is tried before the run fails."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs to know.
+
+    Attributes:
+        fleet: The scenario.
+        seed: Of the run.
+        root: Folder of the run.
+    """
+
+    fleet: Fleet
+    seed: int
+    root: str
+
+
+class Engine(Protocol):
+    """Simulates shards."""
+
+    def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
+        """Simulate shards and yield a receipt for each, in any order.
+
+        Raises:
+            ExecutionError: A shard failed for good.
+        """
+        ...

@@ -1,0 +1,112 @@
+"""The local engine: shards on processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+
+from fleet.aggregator import Aggregator
+from fleet.engines import ATTEMPTS_MAX, Job
+from fleet.manifest import Receipt
+from fleet.plan import Shard
+from fleet.shard import run_shard
+from node_sim.errors import ExecutionError, TransientError
+
+_PARENT_POLL_S = 0.5
+
+
+def simulate_shard(job: Job, shard: Shard) -> Receipt:
+    """Simulate one shard and write its parts, in this process."""
+    aggregator = Aggregator(job.root, job.fleet)
+    attempt = uuid.uuid4().hex[:12]
+    for arms, table, rows in run_shard(job.fleet, job.seed, shard):
+        aggregator.add(attempt, arms, table, rows)
+    return aggregator.finish(attempt, shard)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the driver, and do not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_POLL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class LocalEngine:
+    """Runs shards on ``workers`` processes; one worker runs in the driver's own process."""
+
+    def __init__(self, workers: int) -> None:
+        """Use this many workers, >= 1."""
+        self.workers = workers
+
+    def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
+        """Simulate shards; see ``Engine.run``."""
+        if self.workers == 1 or len(shards) <= 1:
+            for shard in shards:
+                yield _with_retries(job, shard)
+        else:
+            yield from self._run_pool(job, shards)
+
+    def _run_pool(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
+        """Keep all workers busy; a broken pool is made anew for the shards it still had."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["fleet.shard", "fleet.aggregator"])
+        left = dict.fromkeys(shards, 0)
+        while left:
+            workers = min(self.workers, len(left))
+            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+            try:
+                futures = {pool.submit(simulate_shard, job, shard): shard for shard in left}
+                yield from _collect(futures, left)
+            except BrokenProcessPool:
+                _count_attempts(left)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _with_retries(job: Job, shard: Shard) -> Receipt:
+    for _ in range(ATTEMPTS_MAX - 1):
+        try:
+            return simulate_shard(job, shard)
+        except TransientError:
+            continue
+    return simulate_shard(job, shard)
+
+
+def _collect(futures: dict[Future[Receipt], Shard], left: dict[Shard, int]) -> Iterator[Receipt]:
+    """Yield receipts as they come and strike their shards off the list."""
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            try:
+                receipt = future.result()
+            except TransientError:
+                _count_attempts(left, futures[future])
+                continue
+            del left[futures[future]]
+            yield receipt
+
+
+def _count_attempts(left: dict[Shard, int], only: Shard | None = None) -> None:
+    """Count a failed attempt of shards; give up after too many."""
+    for shard in [only] if only is not None else list(left):
+        left[shard] += 1
+        if left[shard] >= ATTEMPTS_MAX:
+            msg = (
+                f"shard {shard.shard_id}: failed {ATTEMPTS_MAX} times, expected a worker to finish it; "
+                f"check memory and disk, then 'hwpoison-fleet resume'"
+            )
+            raise ExecutionError(msg)

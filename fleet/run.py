@@ -1,0 +1,232 @@
+"""The driver: plans a run, keeps the engine busy, and is the only one that commits."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fleet.digest import add_digests, to_hex
+from fleet.engines import Engine, Job
+from fleet.manifest import (
+    FORMAT,
+    PLAN,
+    RUN,
+    Document,
+    Receipt,
+    commit_path,
+    content_sha256,
+    locked,
+    prepare_folder,
+    read_receipts,
+    read_sealed,
+    seal,
+    write_json,
+)
+from fleet.plan import Shard, default_shard_nodes, plan_shards
+from fleet.scenario import Fleet, decode
+from fleet.schema import SCHEMA_VERSION
+from fleet.sink import remove_strays
+from fleet.tally import METRICS, Tally
+from node_sim.columns import TABLE_NAMES
+from node_sim.errors import ConfigError, DataError
+
+ACTORS_PER_MACHINE_MAX = 64
+Progress = Callable[[Receipt], None]
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Which engine to use, and how much of the machine.
+
+    Attributes:
+        name: ``local`` or ``ray``.
+        workers: Workers at a time; None is one per core.
+        address: Of a Ray cluster; None starts one on this machine.
+        nodes_per_actor: Nodes an actor holds at a time; None lets the plan decide.
+    """
+
+    name: str = "local"
+    workers: int | None = None
+    address: str | None = None
+    nodes_per_actor: int | None = None
+
+    def cores(self) -> int:
+        """Return the workers to use on this machine."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+def check_choice(choice: EngineChoice, nodes: int) -> None:
+    """Check options that belong together.
+
+    Raises:
+        ConfigError: They contradict each other, or ask for too many actors.
+    """
+    problems = []
+    if choice.name != "ray":
+        problems.extend(
+            f"--{key}: only for --engine ray; leave it out or add --engine ray"
+            for key, value in (("address", choice.address), ("nodes-per-actor", choice.nodes_per_actor))
+            if value is not None
+        )
+    elif choice.nodes_per_actor is not None:
+        actors = -(-nodes // choice.nodes_per_actor)
+        if choice.workers is None and actors > ACTORS_PER_MACHINE_MAX:
+            least = -(-nodes // ACTORS_PER_MACHINE_MAX)
+            problems.append(
+                f"--nodes-per-actor {choice.nodes_per_actor}: {actors} actors, expected at most "
+                f"{ACTORS_PER_MACHINE_MAX} live at once; use --nodes-per-actor {least} or more, or cap them with --workers"
+            )
+        if choice.workers is not None and choice.workers > ACTORS_PER_MACHINE_MAX:
+            problems.append(f"--workers {choice.workers}: expected at most {ACTORS_PER_MACHINE_MAX} live actors")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def make_engine(choice: EngineChoice, nodes: int) -> Engine:
+    """Make the engine asked for; Ray is imported only for its own."""
+    if choice.name == "ray":
+        from fleet.engines.ray_actors import RayEngine
+
+        hosts = choice.cores()
+        if choice.nodes_per_actor is not None:
+            actors = -(-nodes // choice.nodes_per_actor)
+            hosts = min(actors, choice.workers or ACTORS_PER_MACHINE_MAX)
+        return RayEngine(hosts, choice.address)
+    from fleet.engines.local import LocalEngine
+
+    return LocalEngine(choice.cores())
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what produced a run."""
+    names = ("hwpoison-fleet", "numpy", "scipy", "pyarrow", "ray")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def start_run(
+    fleet: Fleet, seed: int, root: Path, choice: EngineChoice, shard_nodes: int | None, progress: Progress
+) -> Document:
+    """Plan and execute a new run; return its manifest.
+
+    Raises:
+        ConfigError: The folder or the options are wrong.
+        ExecutionError: A shard failed for good; what is committed stays.
+    """
+    check_choice(choice, fleet.nodes)
+    size = shard_nodes or choice.nodes_per_actor or default_shard_nodes(fleet.nodes)
+    shards = plan_shards(fleet.nodes, size)
+    prepare_folder(root)
+    with locked(root):
+        plan = seal(
+            {
+                "format": FORMAT,
+                "schema_version": SCHEMA_VERSION,
+                "scenario_sha256": fleet.sha256(),
+                "seed": seed,
+                "nodes": fleet.nodes,
+                "years": fleet.scenario.years,
+                "horizon_ns": fleet.horizon_ns,
+                "arms": list(fleet.arms),
+                "groups": [
+                    {"name": group.name, "first_node": group.first_node, "nodes": group.nodes} for group in fleet.groups
+                ],
+                "scenario": fleet.document,
+                "shards": [list(shard) for shard in shards],
+                "versions": versions(),
+            }
+        )
+        write_json(root / PLAN, plan)
+        (root / "commit").mkdir()
+        return _execute(fleet, plan, root, choice, progress)
+
+
+def resume_run(root: Path, choice: EngineChoice, progress: Progress) -> Document:
+    """Run the shards of a run that are not committed; return its manifest.
+
+    Raises:
+        DataError: The plan or a commit is missing or was altered.
+        ConfigError: Another process writes the run.
+    """
+    plan = read_sealed(root / PLAN)
+    fleet = decode(str(root / PLAN), plan["scenario"])
+    if fleet.sha256() != plan["scenario_sha256"]:
+        msg = f"{root / PLAN}: planned by another version, its scenario now means something else; run it anew"
+        raise DataError(msg)
+    check_choice(choice, fleet.nodes)
+    with locked(root):
+        if (root / RUN).exists():
+            return read_sealed(root / RUN)
+        (root / "commit").mkdir(exist_ok=True)
+        return _execute(fleet, plan, root, choice, progress)
+
+
+def _execute(fleet: Fleet, plan: Document, root: Path, choice: EngineChoice, progress: Progress) -> Document:
+    """Run and commit the shards that are left, then write the manifest."""
+    started = datetime.now(UTC)
+    receipts = read_receipts(root)
+    for receipt in receipts.values():
+        progress(receipt)
+    left = [Shard(*shard) for shard in plan["shards"] if shard[0] not in receipts]
+    if left:
+        job = Job(fleet, plan["seed"], str(root))
+        for receipt in make_engine(choice, fleet.nodes).run(job, left):
+            write_json(commit_path(root, receipt.shard.shard_id), seal(receipt.to_json()))
+            receipts[receipt.shard.shard_id] = receipt
+            progress(receipt)
+    ordered = [receipts[shard_id] for shard_id in sorted(receipts)]
+    remove_strays(root, {part.path for receipt in ordered for part in receipt.parts})
+    manifest = seal(_manifest(fleet, plan, ordered, choice, started))
+    write_json(root / RUN, manifest)
+    return manifest
+
+
+def total_digests(arms: Sequence[str], receipts: Sequence[Receipt]) -> dict[str, dict[str, str]]:
+    """Add up the digests of all shards: every table of every arm's view."""
+    return {
+        arm: {
+            table: to_hex(add_digests(*(receipt.digests[arm].get(table, 0) for receipt in receipts)))
+            for table in TABLE_NAMES
+        }
+        for arm in arms
+    }
+
+
+def total_tally(fleet_arms: int, groups: int, receipts: Sequence[Receipt]) -> Tally:
+    """Add up the tallies of shards, in the order given."""
+    total = Tally.zero(fleet_arms, groups)
+    for receipt in receipts:
+        total += receipt.tally
+    return total
+
+
+def _manifest(
+    fleet: Fleet, plan: Document, receipts: Sequence[Receipt], choice: EngineChoice, started: datetime
+) -> dict[str, Any]:
+    finished = datetime.now(UTC)
+    return {
+        "format": FORMAT,
+        "complete": True,
+        "plan_sha256": content_sha256(plan),
+        "commits": {str(r.shard.shard_id): content_sha256(r.to_json()) for r in receipts},
+        "scenario_sha256": plan["scenario_sha256"],
+        "seed": plan["seed"],
+        "digests": total_digests(fleet.arms, receipts),
+        "metrics": list(METRICS),
+        "tally": total_tally(len(fleet.arms), len(fleet.groups), receipts).to_json(),
+        "engine": {"name": choice.name, "workers": choice.cores(), "lock": "flock"},
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((finished - started).total_seconds(), 3),
+        "versions": versions(),
+    }

@@ -1,0 +1,57 @@
+"""Arrow schemas of the event tables, derived from the column registry."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from node_sim.columns import TABLES, Column, Columns
+
+SCHEMA_VERSION = 1
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """Return the stored type of a column."""
+    if column.code is not None:
+        return pa.dictionary(pa.int8(), pa.utf8())
+    if column.dtype == "bool":
+        return pa.bool_()
+    return pa.from_numpy_dtype(np.dtype(column.dtype))
+
+
+@cache
+def table_schema(name: str) -> pa.Schema:
+    """Return the Arrow schema of a table, with unit and sentence of each column in the field metadata."""
+    fields = [
+        pa.field(
+            column.name,
+            arrow_type(column),
+            nullable=column.nullable,
+            metadata={"unit": column.unit, "description": column.sentence},
+        )
+        for column in TABLES[name]
+    ]
+    return pa.schema(fields, metadata={"hwpoison_fleet.schema_version": str(SCHEMA_VERSION)})
+
+
+def _array(column: Column, values: npt.NDArray[np.generic]) -> pa.Array:
+    """Turn one column of a kernel into Arrow; negative numbers in nullable columns are null."""
+    mask = values < 0 if column.nullable else None  # type: ignore[operator]
+    if column.code is not None:
+        indices = pa.array(values.astype(np.int8), mask=mask)
+        return pa.DictionaryArray.from_arrays(indices, pa.array(column.code.vocabulary()))
+    return pa.array(values.astype(column.dtype), mask=mask)
+
+
+def to_arrow(name: str, columns: Columns) -> pa.Table:
+    """Turn the columns of a table, each of shape ``(n,)``, into an Arrow table with its full schema."""
+    arrays = [_array(column, columns[column.name]) for column in TABLES[name]]
+    return pa.Table.from_arrays(arrays, schema=table_schema(name))
+
+
+def empty_table(name: str) -> pa.Table:
+    """Return a table without rows."""
+    return to_arrow(name, {column.name: np.empty(0, np.int64) for column in TABLES[name]})

@@ -1,0 +1,59 @@
+"""The unit of work: simulate the nodes of one shard under all arms and hand out Arrow tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from fleet.plan import Shard
+from fleet.scenario import Fleet, GroupPlan
+from fleet.schema import to_arrow
+from node_sim.block import COMMON, simulate_block
+from node_sim.columns import TABLE_NAMES
+from node_sim.draws import Seed
+
+
+class ShardTable(NamedTuple):
+    """Rows of one table that belong to a set of arms; no arms means all of them (``_common``)."""
+
+    arms: tuple[int, ...]
+    table: str
+    rows: pa.Table
+
+
+def _groups_of(fleet: Fleet, shard: Shard) -> Iterator[tuple[GroupPlan, int, int]]:
+    """Yield the groups a shard touches, with the first and last + 1 node of each."""
+    for group in fleet.groups:
+        first = max(group.first_node, shard.first_node)
+        end = min(group.first_node + group.nodes, shard.first_node + shard.nodes)
+        if first < end:
+            yield group, first, end
+
+
+def run_shard(fleet: Fleet, seed: int, shard: Shard) -> list[ShardTable]:
+    """Simulate a shard.
+
+    Args:
+        fleet: The scenario.
+        seed: Of the run.
+        shard: Nodes to simulate.
+
+    Returns:
+        Tables in a fixed order: by arms, then by table; empty ones are left out.
+    """
+    seeded = Seed.of(seed)
+    pieces: dict[tuple[tuple[int, ...], str], list[pa.Table]] = {}
+    for group, first, end in _groups_of(fleet, shard):
+        node_id = np.arange(first, end)
+        block = simulate_block(seeded, node_id, group.hardware, group.policies, fleet.horizon_ns)
+        if block.faults["time_ns"].size:
+            pieces.setdefault((COMMON, "faults"), []).append(to_arrow("faults", block.faults))
+        for part in block.parts:
+            for name, columns in part.tables.items():
+                pieces.setdefault((part.arms, name), []).append(to_arrow(name, columns))
+    order = {name: rank for rank, name in enumerate(TABLE_NAMES)}
+    keys = sorted(pieces, key=lambda key: (key[0], order[key[1]]))
+    return [ShardTable(arms, name, pa.concat_tables(pieces[arms, name])) for arms, name in keys]
