@@ -43,10 +43,10 @@ class Aggregator:
         digests: dict[str, dict[str, int]] = {arm: {} for arm in names}
         parts: list[PartFile] = []
         tables = []
-        for (arms, table), pieces in self.pending.pop(attempt, {}).items():
+        for position, ((arms, table), pieces) in enumerate(self.pending.pop(attempt, {}).items()):
             rows = pa.concat_tables(pieces)
             owners = tuple(names[arm] for arm in arms)
-            parts.extend(write_part(self.root, table, owners, f"shard-{shard.shard_id:06d}-{attempt}", rows))
+            parts.extend(write_part(self.root, table, owners, f"shard-{shard.shard_id:06d}-{attempt}-{position}", rows))
             digest = digest_table(rows)
             for arm in owners or names:
                 digests[arm][table] = add_digests(digests[arm].get(table, 0), digest)

@@ -51,9 +51,8 @@ def _values(array: pa.Array) -> Hashes:
         values = array.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint64)
     else:
         values = array.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
-    if null is not None:
-        values = np.where(null, _NULL, values)
-    return values
+    found: Hashes = values if null is None else np.where(null, _NULL, values)
+    return found
 
 
 def digest_table(table: pa.Table) -> int:

@@ -67,7 +67,7 @@ def check_choice(choice: EngineChoice, nodes: int) -> None:
     Raises:
         ConfigError: They contradict each other, or ask for too many actors.
     """
-    problems = []
+    problems: list[str] = []
     if choice.name != "ray":
         problems.extend(
             f"--{key}: only for --engine ray; leave it out or add --engine ray"
@@ -80,7 +80,7 @@ def check_choice(choice: EngineChoice, nodes: int) -> None:
             least = -(-nodes // ACTORS_PER_MACHINE_MAX)
             problems.append(
                 f"--nodes-per-actor {choice.nodes_per_actor}: {actors} actors, expected at most "
-                f"{ACTORS_PER_MACHINE_MAX} live at once; use --nodes-per-actor {least} or more, or cap them with --workers"
+                f"{ACTORS_PER_MACHINE_MAX} live at once; use {least} or more, or cap them with --workers"
             )
         if choice.workers is not None and choice.workers > ACTORS_PER_MACHINE_MAX:
             problems.append(f"--workers {choice.workers}: expected at most {ACTORS_PER_MACHINE_MAX} live actors")
@@ -152,6 +152,20 @@ def start_run(
         return _execute(fleet, plan, root, choice, progress)
 
 
+def open_plan(root: Path) -> tuple[Fleet, Document]:
+    """Read the plan of a run, finished or not, with its scenario.
+
+    Raises:
+        DataError: The plan is missing, was altered, or was made by a version that means something else by it.
+    """
+    plan = read_sealed(root / PLAN)
+    fleet = decode(str(root / PLAN), plan["scenario"])
+    if fleet.sha256() != plan["scenario_sha256"]:
+        msg = f"{root / PLAN}: planned by another version, its scenario now means something else; run it anew"
+        raise DataError(msg)
+    return fleet, plan
+
+
 def resume_run(root: Path, choice: EngineChoice, progress: Progress) -> Document:
     """Run the shards of a run that are not committed; return its manifest.
 
@@ -159,11 +173,7 @@ def resume_run(root: Path, choice: EngineChoice, progress: Progress) -> Document
         DataError: The plan or a commit is missing or was altered.
         ConfigError: Another process writes the run.
     """
-    plan = read_sealed(root / PLAN)
-    fleet = decode(str(root / PLAN), plan["scenario"])
-    if fleet.sha256() != plan["scenario_sha256"]:
-        msg = f"{root / PLAN}: planned by another version, its scenario now means something else; run it anew"
-        raise DataError(msg)
+    fleet, plan = open_plan(root)
     check_choice(choice, fleet.nodes)
     with locked(root):
         if (root / RUN).exists():

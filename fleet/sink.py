@@ -55,7 +55,8 @@ def write_part(root: Path, name: str, arms: tuple[str, ...], stem: str, rows: pa
     try:
         first = root / places[0]
         first.parent.mkdir(parents=True, exist_ok=True)
-        first.write_bytes(content)
+        with first.open("xb") as stream:
+            stream.write(content)
         for place in places[1:]:
             _link(first, root / place)
     except OSError as error:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from node_sim.codes import ErrorKind, Fate, LifecycleKind, OfflineResult, Result, SignalName, Timing
 from node_sim.records import Floats, Ints
-from node_sim.units import NS_PER_YEAR
+from node_sim.units import NS_PER_YEAR, PAGE_BYTES
 
 METRICS = (
     "node_years",
@@ -96,13 +96,16 @@ class Tally:
         """Read what ``to_json`` wrote."""
         return cls(
             np.asarray(document["nodes"], np.int64),
-            *(np.asarray(document[name], np.float64) for name in ("total", "square", "cross")),
+            np.asarray(document["total"], np.float64),
+            np.asarray(document["square"], np.float64),
+            np.asarray(document["cross"], np.float64),
             np.asarray(document["rows"], np.int64),
         )
 
 
 def _ints(table: pa.Table, column: str) -> Ints:
-    return table.column(column).to_numpy().astype(np.int64)
+    values: Ints = table.column(column).to_numpy().astype(np.int64)
+    return values
 
 
 def _codes(table: pa.Table, column: str) -> Ints:
@@ -156,7 +159,9 @@ class NodeCounts:
             done, node = _codes(table, "result") == OfflineResult.OFFLINED, _ints(table, "node_id")
             self.add("pages_offlined", node[done])
             self.add("pages_not_offlined", node[~done])
-            self._add_lost(node[done], _ints(table, "time_ns")[done], np.int64(4096), down_node, down_ns)
+            self._add_lost(
+                node[done], _ints(table, "time_ns")[done], np.full(int(done.sum()), PAGE_BYTES), down_node, down_ns
+            )
 
     def _add_signals(self, table: pa.Table) -> None:
         killed = _codes(table, "fate") == Fate.KILLED
@@ -184,7 +189,7 @@ class NodeCounts:
         self.add("node_years", node, -(end - start) / NS_PER_YEAR)
         return node, start
 
-    def _add_lost(self, node: Ints, time_ns: Ints, lost_bytes: npt.ArrayLike, down_node: Ints, down_ns: Ints) -> None:
+    def _add_lost(self, node: Ints, time_ns: Ints, lost_bytes: Ints, down_node: Ints, down_ns: Ints) -> None:
         """Add the memory out of use from a time to the next boot."""
         until = next_after(node, time_ns, down_node, down_ns, self.horizon_ns)
         self.add("memory_lost_byte_years", node, lost_bytes * ((until - time_ns) / NS_PER_YEAR))
@@ -260,8 +265,9 @@ def next_after(node: Ints, time_ns: Ints, other_node: Ints, other_ns: Ints, defa
 def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> npt.NDArray[np.bool_]:
     """Return which rows of ``faults`` hit a DIMM that was in place in an arm, given that arm's ``lifecycle``."""
     generation = _ints(faults, "generation")
+    first_dimm: npt.NDArray[np.bool_] = generation == 0
     if lifecycle is None:
-        return generation == 0
+        return first_dimm
     swapped = _codes(lifecycle, "kind") == LifecycleKind.DIMM_REPLACEMENT
     swap_dimm = (_ints(lifecycle, "node_id") << 8)[swapped] | lifecycle.column("dimm").fill_null(0).to_numpy()[swapped]
     swap_ns = _ints(lifecycle, "end_ns")[swapped]
@@ -274,7 +280,8 @@ def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> npt.NDArray
     in_dimm = swaps - np.concatenate(([0], swaps))[first]
     installed = np.empty(all_dimm.size, np.int64)
     installed[merged] = in_dimm
-    return generation == installed[swap_dimm.size :]
+    in_place: npt.NDArray[np.bool_] = generation == installed[swap_dimm.size :]
+    return in_place
 
 
 def tally_shard(

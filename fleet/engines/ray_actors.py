@@ -25,8 +25,7 @@ ACTORS_PER_MACHINE_MAX = 64
 OBJECT_STORE_BYTES = 256 << 20
 
 
-@ray.remote(num_cpus=0)
-class AggregatorActor:
+class _AggregatorActor:
     """The aggregator, in an actor of its own."""
 
     def __init__(self, job: Job) -> None:
@@ -46,8 +45,7 @@ class AggregatorActor:
         return self.inner.finish(attempt, shard)
 
 
-@ray.remote(num_cpus=1)
-class NodeHost:
+class _NodeHost:
     """Simulates server nodes, one shard at a time."""
 
     def __init__(self, job: Job, aggregator: Any) -> None:
@@ -66,6 +64,10 @@ class NodeHost:
         ray.get(sent)
         receipt: Receipt = ray.get(self.aggregator.finish.remote(attempt, shard))
         return receipt
+
+
+AggregatorActor: Any = ray.remote(num_cpus=0)(_AggregatorActor)
+NodeHost: Any = ray.remote(num_cpus=1)(_NodeHost)
 
 
 def _slices(item: ShardTable) -> Iterator[Any]:

@@ -1,0 +1,44 @@
+# Everything a fresh Debian 12 machine needs beside this file: python3, python3-venv, make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install demo test test-long lint format bench clean
+
+help:
+	@echo "make demo       install into $(VENV) and simulate the baseline fleet"
+	@echo "make test       install and run the tests (under 8 minutes)"
+	@echo "make test-long  the tests that take longer"
+	@echo "make lint       ruff and mypy"
+	@echo "make bench      speed, with rows and faults per node-year beside it"
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+install: $(VENV)/.installed
+
+demo: install
+	$(BIN)/hwpoison-fleet run
+
+test: install
+	$(BIN)/pytest -n auto --dist loadfile
+
+test-long: install
+	$(BIN)/pytest -m long
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/pytest -m bench -s tests/bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

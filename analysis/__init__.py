@@ -1,0 +1,5 @@
+"""Reading runs: rates, intervals, paired effects of policies. Simulates nothing."""
+
+from analysis.dataset import Run, open_run
+
+__all__ = ["Run", "open_run"]

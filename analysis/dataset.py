@@ -1,0 +1,192 @@
+"""Opening a run: every file is checked against the manifest before a number is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fleet.digest import add_digests, digest_table, to_hex
+from fleet.manifest import (
+    COMMON_ARM,
+    PLAN,
+    RUN,
+    PartFile,
+    Receipt,
+    checksum_bytes,
+    content_sha256,
+    read_receipts,
+    read_sealed,
+)
+from fleet.schema import empty_table
+from fleet.tally import Tally
+from node_sim.columns import TABLES
+from node_sim.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class GroupInfo:
+    """A node group of a run."""
+
+    name: str
+    first_node: int
+    nodes: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """A complete, unaltered run.
+
+    Attributes:
+        path: Its folder.
+        plan: Content of plan.json.
+        manifest: Content of run.json.
+        receipts: The commit of each shard, in order.
+        tally: Counts over all nodes.
+    """
+
+    path: Path
+    plan: dict[str, Any]
+    manifest: dict[str, Any]
+    receipts: tuple[Receipt, ...]
+    tally: Tally
+
+    @property
+    def parts(self) -> tuple[PartFile, ...]:
+        """All committed parts."""
+        return tuple(part for receipt in self.receipts for part in receipt.parts)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Arms; the first is the baseline."""
+        return tuple(self.plan["arms"])
+
+    @property
+    def groups(self) -> tuple[GroupInfo, ...]:
+        """Node groups."""
+        return tuple(GroupInfo(**group) for group in self.plan["groups"])
+
+    @property
+    def horizon_ns(self) -> int:
+        """End of simulated time [ns]."""
+        return int(self.plan["horizon_ns"])
+
+    def check_arm(self, arm: str) -> int:
+        """Return the position of an arm.
+
+        Raises:
+            ConfigError: The run has no such arm.
+        """
+        if arm not in self.arms:
+            msg = f"{self.path}: arm {arm!r}, expected one of {', '.join(self.arms)}"
+            raise ConfigError(msg)
+        return self.arms.index(arm)
+
+    def table(
+        self, name: str, arm: str | None = None, columns: Sequence[str] | None = None, filters: Any = None
+    ) -> pa.Table:
+        """Read one table of an arm's view: the common rows and its own.
+
+        Args:
+            name: Table.
+            arm: Arm; None is the baseline.
+            columns: Columns to read; None is all.
+            filters: As in ``pyarrow.parquet.read_table``.
+        """
+        if name not in TABLES:
+            msg = f"{self.path}: table {name!r}, expected one of {', '.join(TABLES)}"
+            raise ConfigError(msg)
+        arm = self.arms[self.check_arm(arm)] if arm is not None else self.arms[0]
+        mine = [part for part in self.parts if part.table == name and part.arm in (COMMON_ARM, arm)]
+        if not mine:
+            empty = empty_table(name)
+            return empty.select(list(columns)) if columns is not None else empty
+        wanted = list(columns) if columns is not None else None
+        pieces = [
+            pq.read_table(self.path / part.path, columns=wanted, filters=filters, partitioning=None) for part in mine
+        ]
+        return pa.concat_tables(pieces)
+
+    def read_part(self, part: PartFile) -> pa.Table:
+        """Read one committed part."""
+        return pq.read_table(self.path / part.path, partitioning=None)
+
+    def digests(self) -> dict[str, dict[str, str]]:
+        """Compute the digests of all tables of all arms from the stored rows."""
+        of_part: dict[str, int] = {}
+        known: dict[str, int] = {}
+        for part in self.parts:
+            if part.checksum not in known:
+                known[part.checksum] = digest_table(self.read_part(part))
+            of_part[part.path] = known[part.checksum]
+        return {
+            arm: {
+                name: to_hex(
+                    add_digests(
+                        *(of_part[p.path] for p in self.parts if p.table == name and p.arm in (COMMON_ARM, arm))
+                    )
+                )
+                for name in TABLES
+            }
+            for arm in self.arms
+        }
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run.
+
+    Args:
+        path: Folder of the run.
+
+    Raises:
+        DataError: The run is not complete, or a file is missing or was altered.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        msg = f"{root}: no such folder, expected a run; check the path"
+        raise DataError(msg)
+    if not (root / RUN).exists():
+        hint = (
+            "an unfinished run; 'hwpoison-fleet resume' it" if (root / PLAN).exists() else "not a run; check the path"
+        )
+        msg = f"{root}: no {RUN}, expected a complete run; this is {hint}"
+        raise DataError(msg)
+    manifest, plan = read_sealed(root / RUN), read_sealed(root / PLAN)
+    if manifest.get("plan_sha256") != content_sha256(plan):
+        msg = f"{root / PLAN}: not the plan of this run; do not use it"
+        raise DataError(msg)
+    receipts = read_receipts(root)
+    _check_commits(root, plan, manifest, receipts)
+    ordered = tuple(receipts[shard] for shard in sorted(receipts))
+    for receipt in ordered:
+        for part in receipt.parts:
+            _check_part(root, part)
+    return Run(root, plan, manifest, ordered, Tally.from_json(manifest["tally"]))
+
+
+def _check_commits(root: Path, plan: dict[str, Any], manifest: dict[str, Any], receipts: dict[int, Receipt]) -> None:
+    """Check that exactly the planned shards are committed, as the manifest saw them."""
+    planned = {int(shard[0]) for shard in plan["shards"]}
+    if set(receipts) != planned:
+        msg = f"{root}: commits of shards {sorted(planned ^ set(receipts))} missing or extra; do not use this run"
+        raise DataError(msg)
+    for shard, receipt in receipts.items():
+        if manifest["commits"].get(str(shard)) != content_sha256(receipt.to_json()):
+            msg = f"{root}: commit of shard {shard} is not the one of this run; do not use it"
+            raise DataError(msg)
+
+
+def _check_part(root: Path, part: PartFile) -> None:
+    """Check size and checksum of a part."""
+    try:
+        content = (root / part.path).read_bytes()
+    except OSError as error:
+        msg = f"{root / part.path}: {error.strerror}, expected a part of the run; it is not complete"
+        raise DataError(msg) from None
+    if len(content) != part.size_bytes or checksum_bytes(content) != part.checksum:
+        msg = f"{root / part.path}: altered, its content does not match its commit; do not use this run"
+        raise DataError(msg)

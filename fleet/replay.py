@@ -1,0 +1,118 @@
+"""Replay: the rows of one node, simulated again alone and told as a timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from fleet.plan import Shard
+from fleet.scenario import Fleet
+from fleet.shard import run_shard
+from node_sim.errors import ConfigError
+from node_sim.units import NS_PER_DAY, NS_PER_S
+
+Row = dict[str, Any]
+
+
+def replay_node(fleet: Fleet, seed: int, node_id: int, arm: str) -> dict[str, pa.Table]:
+    """Simulate one node and return the tables of one arm's view.
+
+    Raises:
+        ConfigError: There is no such node or arm.
+    """
+    if not 0 <= node_id < fleet.nodes:
+        msg = f"--node {node_id}: expected 0 to {fleet.nodes - 1}; this fleet has {fleet.nodes} nodes"
+        raise ConfigError(msg)
+    if arm not in fleet.arms:
+        msg = f"--arm {arm}: expected one of {', '.join(fleet.arms)}"
+        raise ConfigError(msg)
+    position = fleet.arms.index(arm)
+    found: dict[str, pa.Table] = {}
+    for arms, name, rows in run_shard(fleet, seed, Shard(0, node_id, 1)):
+        if not arms or position in arms:
+            found[name] = pa.concat_tables([found[name], rows]) if name in found else rows
+    return found
+
+
+def timeline_rows(tables: dict[str, pa.Table]) -> list[tuple[str, Row]]:
+    """Return (table, row) of all tables in order of time; a cause stands before what it caused."""
+    rows = [(name, row) for name, table in tables.items() for row in table.to_pylist()]
+    return sorted(rows, key=lambda item: (item[1]["time_ns"], item[1]["seq"]))
+
+
+def format_time(time_ns: int) -> str:
+    """Write a time since the start as days and a clock."""
+    days, rest = divmod(time_ns, NS_PER_DAY)
+    seconds, fraction = divmod(rest, NS_PER_S)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{days:>4} d {hour:02}:{minute:02}:{second:02}.{fraction // 1_000_000:03}"
+
+
+def _fault(row: Row) -> str:
+    where = f"DIMM {row['dimm']}.{row['generation']} rank {row['rank']} device {row['device']} bank {row['bank']}"
+    size = f"{row['n_banks']} bank x {row['n_rows']:,} rows x {row['n_lines']} lines, {row['n_dq']} DQ"
+    return f"{row['persistence']} {row['mode']} at {where} row {row['row']:#x}: {size}, {row['n_pages']:,} pages"
+
+
+def _error(row: Row) -> str:
+    if row["kind"] == "CE":
+        until = format_time(row["last_time_ns"]).strip()
+        pages = "1 page" if row["n_pages"] == 1 else f"{row['n_pages']:,} pages"
+        where = f"{pages} from pfn {row['first_pfn']:#x}"
+        return f"{row['ce_count']:,} CE on {where}, seen by {row['observer']}, until {until}"
+    return f"{row['kind']} on pfn {row['first_pfn']:#x}, seen by {row['observer']}"
+
+
+def _check(row: Row) -> str:
+    over = ", OVER" if row["overflow"] else ""
+    context = "" if row["cpu_context"] == "none" else f" in {row['cpu_context']} context"
+    return f"{row['severity']} bank {row['bank']}{context}{over}, pfn {row['pfn']:#x}: {row['action']}"
+
+
+def _handled(row: Row) -> str:
+    used = f"(used as: {row['page_use']}, returned {row['errno']})"
+    if row["page_type"] is None:
+        return f"Memory failure: {row['pfn']:#x}: already hardware poisoned {used}"
+    return f"Memory failure: {row['pfn']:#x}: recovery action for {row['page_type']}: {row['result']} {used}"
+
+
+def _signal(row: Row) -> str:
+    who = f"{row['process_class']}[{row['process']}]"
+    return f"{row['signal']}/{row['code']} lsb={row['lsb']} {row['timing']} to {who}: {row['fate']}"
+
+
+def _io_error(row: Row) -> str:
+    return f"{row['call']} returns {row['errno']} for lost data of pfn {row['pfn']:#x}"
+
+
+def _offline(row: Row) -> str:
+    return f"soft offline of pfn {row['pfn']:#x} ({row['trigger']}): {row['result']}"
+
+
+def _lifecycle(row: Row) -> str:
+    dimm = "" if row["dimm"] is None else f" of DIMM {row['dimm']}"
+    lost = f", {row['processes_lost']} processes lost" if row["processes_lost"] else ""
+    return f"{row['kind']}{dimm}: {row['reason']}; down until {format_time(row['end_ns']).strip()}{lost}"
+
+
+_DESCRIBE: dict[str, tuple[str, Callable[[Row], str]]] = {
+    "faults": ("fault", _fault),
+    "errors": ("error", _error),
+    "machine_checks": ("machine check", _check),
+    "memory_failures": ("handler", _handled),
+    "signals": ("signal", _signal),
+    "io_errors": ("I/O error", _io_error),
+    "page_offlines": ("page offline", _offline),
+    "lifecycle": ("node", _lifecycle),
+}
+
+
+def timeline_lines(tables: dict[str, pa.Table]) -> Iterator[str]:
+    """Write the life of a node, one line per row: number, time, what happened, and the row that caused it."""
+    for name, row in timeline_rows(tables):
+        kind, describe = _DESCRIBE[name]
+        cause = f" <- {row['cause_seq']}" if "cause_seq" in row else ""
+        yield f"{row['seq']:>5} {format_time(row['time_ns'])}  {kind:<13} {describe(row)}{cause}"
