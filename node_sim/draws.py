@@ -26,8 +26,9 @@ import numpy.typing as npt
 from node_sim.records import Floats, Index, Ints, take
 
 Words = npt.NDArray[np.uint32]
+Wide = npt.NDArray[np.uint64]
 
-CHUNK = 8192
+CHUNK = 16384
 """Counters mixed at a time: the working set of one chunk stays in the first cache levels."""
 
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -76,17 +77,22 @@ class Key(NamedTuple):
         return take(self, index)
 
 
-def _mix_chunk(counter: tuple[npt.NDArray[np.uint64], ...], key: Key, out: Words) -> None:
-    """Apply the ten rounds to one chunk; ``out`` has shape ``(4, n)``."""
+def _mix_chunk(counter: tuple[Wide, Wide, Wide, Wide], key: Key, out: Words) -> None:
+    """Apply the ten rounds to one chunk in place; counters of shape ``(n,)``, key scalar or so, ``out`` ``(4, n)``."""
     c0, c1, c2, c3 = counter
-    k0, k1 = key
+    k0, k1 = key.low, key.high
+    p0, p1, spare = np.empty_like(c0), np.empty_like(c0), np.empty_like(c0)
     for _ in range(_ROUNDS):
-        p0 = c0 * _MULTIPLIER_0
-        p1 = c2 * _MULTIPLIER_1
-        c0 = (p1 >> _SHIFT) ^ c1 ^ k0
-        c2 = (p0 >> _SHIFT) ^ c3 ^ k1
-        c1 = p1 & _LOW
-        c3 = p0 & _LOW
+        np.multiply(c0, _MULTIPLIER_0, out=p0)
+        np.multiply(c2, _MULTIPLIER_1, out=p1)
+        np.right_shift(p1, _SHIFT, out=spare)
+        np.bitwise_xor(spare, c1, out=spare)
+        np.bitwise_xor(spare, k0, out=c0)
+        np.bitwise_and(p1, _LOW, out=c1)
+        np.right_shift(p0, _SHIFT, out=spare)
+        np.bitwise_xor(spare, c3, out=spare)
+        np.bitwise_xor(spare, k1, out=c2)
+        np.bitwise_and(p0, _LOW, out=c3)
         k0 = (k0 + _WEYL_0) & _LOW
         k1 = (k1 + _WEYL_1) & _LOW
     out[0], out[1], out[2], out[3] = c0, c1, c2, c3
@@ -110,14 +116,16 @@ def words(
     Source:
         Philox4x32-10, Salmon et al. SC 2011.
     """
-    parts = [np.asarray(part) for part in (c0, c1, c2, c3, key.low, key.high)]
-    n = max((part.shape[0] for part in parts if part.ndim), default=1)
-    wide = [np.broadcast_to(part, (n,)) for part in parts]
+    parts = [np.asarray(part) for part in (c0, c1, c2, c3)]
+    n = max((part.shape[0] for part in (*parts, key.low) if part.ndim), default=1)
     out = np.empty((4, n), np.uint32)
     for start in range(0, n, CHUNK):
-        chunk = slice(start, start + CHUNK)
-        cells = [part[chunk].astype(np.uint64) for part in wide]
-        _mix_chunk((cells[0], cells[1], cells[2], cells[3]), Key(cells[4], cells[5]), out[:, chunk])
+        chunk = slice(start, min(start + CHUNK, n))
+        cells = [np.empty(chunk.stop - start, np.uint64) for _ in parts]
+        for cell, part in zip(cells, parts, strict=True):
+            np.copyto(cell, part[chunk] if part.ndim else part, casting="unsafe")
+        mine = key if not key.low.ndim else take(key, chunk)
+        _mix_chunk((cells[0], cells[1], cells[2], cells[3]), mine, out[:, chunk])
     return out[0], out[1], out[2], out[3]
 
 

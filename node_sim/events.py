@@ -108,9 +108,21 @@ class Lanes:
 
 
 def _order(lane: Ints, time_ns: Ints, rank: Ints, name: Ints) -> npt.NDArray[np.intp]:
-    """Sort rows by (lane, time, table, name)."""
-    by_time = np.lexsort((name, rank, time_ns))
-    return by_time[np.argsort(lane[by_time], kind="stable")]
+    """Sort rows by (lane, time, table, name); lanes whose rows stand in order already are left as they are."""
+    order = np.arange(lane.size)
+    if lane.size and bool((np.diff(lane) < 0).any()):
+        order = np.argsort(lane, kind="stable")
+        lane = lane[order]
+    same = np.diff(lane) == 0
+    time, table = np.diff(time_ns[order]), np.diff(rank[order])
+    wrong = same & ((time < 0) | ((time == 0) & ((table < 0) | ((table == 0) & (np.diff(name[order]) < 0)))))
+    if wrong.any():
+        bad = np.zeros(int(lane.max()) + 1, np.bool_)
+        bad[lane[1:][wrong]] = True
+        where = np.flatnonzero(bad[lane])
+        rows = order[where]
+        order[where] = rows[np.lexsort((name[rows], rank[rows], time_ns[rows], lane[where]))]
+    return order
 
 
 def number_rows(log: EventLog, lanes: Lanes, faults: FaultTable, fault_seq: Ints) -> dict[str, Columns]:
@@ -140,11 +152,12 @@ def number_rows(log: EventLog, lanes: Lanes, faults: FaultTable, fault_seq: Ints
     seq_by_name = np.empty(log.size, np.int64)
     position = np.arange(order.size) - np.repeat(starts, lengths)
     seq_by_name[name_of[order]] = lanes.first_seq[sorted_lane] + position
-    done = {}
+    done, first = {}, 0
     for name in some:
         table = tables[name]
         seq = seq_by_name[table["name"]]
-        rows = np.lexsort((seq, table["lane"]))
+        rows = order[(order >= first) & (order < first + seq.size)] - first
+        first += seq.size
         columns = {column: cells[rows] for column, cells in table.items()}
         done[name] = _linked(columns, seq[rows], seq_by_name, faults, fault_seq)
     return done

@@ -217,6 +217,8 @@ class LaneState:
     ue_count: Ints
     had_ue: Flags
     boot_ns: Ints
+    booted: Flags
+    stirred_ns: Ints
     killed_ns: Ints
     bank_busy_ns: Ints
     queue_ns: Ints
@@ -225,6 +227,7 @@ class LaneState:
     pages: LanePages
     pending: Pending = field(default_factory=no_pending)
     closed_eras: list[Eras] = field(default_factory=list)
+    fresh_places: list[Ints] = field(default_factory=list)
 
     @classmethod
     def start(
@@ -244,6 +247,8 @@ class LaneState:
             ue_count=np.zeros(n, np.int64),
             had_ue=np.zeros((n, server.dimms), np.bool_),
             boot_ns=np.zeros(n, np.int64),
+            booted=np.zeros(n, np.bool_),
+            stirred_ns=np.full(n, -1),
             killed_ns=np.full((n, world.memory.processes.count), NEVER_KILLED),
             bank_busy_ns=np.zeros((n, server.sockets * server.channels), np.int64),
             queue_ns=np.zeros((n, MF_QUEUE_ENTRIES), np.int64),
@@ -323,8 +328,8 @@ class LaneState:
         pages.observer[which], pages.mark[which] = found.observer, found.mark
 
     def go_down(self, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
-        """Take lanes down for an interval: eras end, tenancies end, pages withdrawn come back with the boot."""
-        places, pages = self.places, self.pages
+        """Take lanes down for an interval: eras end, tenancies end, what was pending is off."""
+        places = self.places
         begin, until = np.full(self.node_id.size, -1), np.full(self.node_id.size, -1)
         begin[lane], until[lane] = start_ns, end_ns
         mine = np.flatnonzero((begin[places.lane] >= 0) & (places.removed_ns == FOREVER))
@@ -334,15 +339,40 @@ class LaneState:
         self.bank_busy_ns[lane] = 0
         self.queue_ns[lane] = 0
         self.pending = self.pending.take(begin[self.pending.lane] < 0)
-        which = np.flatnonzero(begin[pages.lane] >= 0)
+        self.booted[lane] = True
+
+    def _wake_pages(self) -> None:
+        """Bring bad pages back that were out of use before the boot: withdrawing a page does not survive it."""
+        pages, places = self.pages, self.places
+        which = np.flatnonzero(self.booted[pages.lane])
         fault = self.store.pages.fault[pages.page[which]]
-        booted = until[pages.lane[which]]
         pages.seen[which] = pages.poisoned[which] = False
-        healed = ~self.store.stays[fault] & (self.store.faults.time_ns[fault] < booted)
+        healed = ~self.store.stays[fault] & (self.store.faults.time_ns[fault] < self.boot_ns[pages.lane[which]])
         pages.dead[which] = healed | (places.removed_ns[pages.place[which]] != FOREVER)
         pages.next_ns[which] = FOREVER
         self.limit(which[~pages.dead[which]])
-        self.look_ahead(which, booted)
+
+    def look_on(self, touched: Ints, touched_ns: Ints) -> None:
+        """Find the next touches of all bad pages whose prospects this step has changed.
+
+        Args:
+            touched: Bad pages that were just touched.
+            touched_ns: When.
+        """
+        pages = self.pages
+        if self.booted.any():
+            self._wake_pages()
+        from_ns = np.where(self.booted, self.boot_ns, self.stirred_ns)
+        which = np.flatnonzero(from_ns[pages.lane] >= 0)
+        calm = from_ns[pages.lane[touched]] < 0
+        self.look_ahead(
+            np.concatenate((which, touched[calm])), np.concatenate((from_ns[pages.lane[which]], touched_ns[calm]))
+        )
+        self.booted[:] = False
+        self.stirred_ns[:] = -1
+        for place in self.fresh_places:
+            self.add_pages(place)
+        self.fresh_places.clear()
 
     def _close_eras(self, place: Ints, end_ns: Ints) -> None:
         places = self.places
@@ -360,11 +390,6 @@ class LaneState:
         at = when[places.lane, store.faults.box.slot[places.fault]]
         gone = np.flatnonzero((at >= 0) & (places.removed_ns == FOREVER))
         places.removed_ns[gone] = at[gone]
-        out = np.zeros(places.lane.size, np.bool_)
-        out[gone] = True
-        dead = out[self.pages.place]
-        self.pages.dead[dead] = True
-        self.pages.next_ns[dead] = FOREVER
         self.generation[lane, slot] += 1
         new = store.install(self.node_id[lane], slot, self.generation[lane, slot])
         count = np.asarray([len(part) for part in new], np.int64)
@@ -374,14 +399,6 @@ class LaneState:
             late = store.faults.time_ns[fault] >= time_ns[owner]
             fault, owner = fault[late], owner[late]
             self.fresh_places.append(places.append(lane[owner], fault, time_ns[owner]))
-
-    fresh_places: list[Ints] = field(default_factory=list)
-
-    def add_fresh_pages(self) -> None:
-        """List the bad pages of DIMMs installed since the last call."""
-        for place in self.fresh_places:
-            self.add_pages(place)
-        self.fresh_places.clear()
 
     def all_eras(self) -> Eras:
         """Close the eras still open at the horizon and return all, ordered by lane and fault."""

@@ -131,8 +131,8 @@ class Lives:
                 )
                 raise ModelError(msg)
             busy = self._pending_step(due)
-            self._touch_step(due, live, busy)
-            state.add_fresh_pages()
+            touched = self._touch_step(due, live, busy)
+            state.look_on(touched.which, touched.time_ns)
             live = np.concatenate((live, np.arange(known, state.pages.lane.size)))
             live = self._still_live(live)
 
@@ -207,20 +207,15 @@ class Lives:
         died = np.full(state.node_id.size, NULL)
         died[lane] = owner
         state.pending = waits.take(~(waits.late & (died[waits.lane] == waits.owner)))
-        now = np.full(state.node_id.size, -1)
-        now[lane] = now_ns[dies]
-        which = np.flatnonzero((now[state.pages.lane] >= 0) & ~state.pages.dead)
-        state.look_ahead(which, now[state.pages.lane[which]])
+        state.stirred_ns[lane] = now_ns[dies]
 
     # ---- touches of bad pages -----------------------------------------------------------------------------------
 
-    def _touch_step(self, due: Ints, live: Ints, busy: Flags) -> None:
-        """Handle at most one touch per lane."""
+    def _touch_step(self, due: Ints, live: Ints, busy: Flags) -> Touches:
+        """Handle at most one touch per lane; return the touches."""
         state, pages = self.state, self.state.pages
         lane = pages.lane[live]
         ready = live[(pages.next_ns[live] == due[lane]) & (due[lane] < state.world.horizon_ns) & ~busy[lane]]
-        if not ready.size:
-            return
         _, first = np.unique(pages.lane[ready], return_index=True)
         which = ready[first]
         bad = pages.page[which]
@@ -241,6 +236,7 @@ class Lives:
         loud = touches.take(~healed & ~silent)
         if loud.which.size:
             self._uncorrected(loud)
+        return touches
 
     def _retire(self, which: Ints) -> None:
         """Let bad pages rest until the next boot."""
@@ -293,7 +289,6 @@ class Lives:
                 touches.take(reported), part, bank[reported], overflow[reported], take(tenancy, reported)
             )
             end_ns[reported], down_ns[reported] = end, down
-        self._continue(touches, down_ns)
         self._cordon(touches, end_ns, down_ns)
 
     def _grade(self, touches: Touches, use: Ints, overflow: Flags) -> dict[str, Ints]:
@@ -458,13 +453,6 @@ class Lives:
     def _wait(self, things: Pending) -> None:
         waiting = self.state.pending
         self.state.pending = join([waiting, things])
-
-    def _continue(self, touches: Touches, down_ns: Ints) -> None:
-        """Look for the next touch of pages still in use on nodes still up."""
-        pages = self.state.pages
-        pages.next_ns[touches.which[down_ns < 0]] = FOREVER
-        still = (down_ns < 0) & ~pages.dead[touches.which]
-        self.state.look_ahead(touches.which[still], touches.time_ns[still])
 
     # ---- panics and repairs -------------------------------------------------------------------------------------
 

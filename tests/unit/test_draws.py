@@ -142,10 +142,8 @@ def as_rows(points: draws.Points) -> list[tuple[int, int, int]]:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_walking_with_next_point_visits_every_listed_point_once(key):
-    listed, found, now = list_points(key, TAG), [], -1
+    listed, found, now = list_points(key, TAG), [], 0
     end = np.asarray([BINS * WIDTH_NS])
-    # Time -1 is outside the contract (>= 0), so a point at exactly 0 would be missed; none of the keys has one.
-    now = 0
     while True:
         point = next_point(key_of(key, 1), TAG, np.asarray([WIDTH_NS]), np.asarray([now]), end)
         if point.bin[0] < 0:

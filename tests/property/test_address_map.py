@@ -1,0 +1,88 @@
+"""Laws of the address map for any server."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node_sim.catalog.parts import PARTS
+from node_sim.config import Server
+from node_sim.dram.geometry import AddressMap, Footprint, Place
+
+SERVERS = st.builds(
+    Server,
+    sockets=st.integers(1, 8),
+    channels=st.integers(1, 16),
+    dimms_per_channel=st.integers(1, 3),
+    ranks=st.integers(1, 8),
+    part=st.sampled_from(sorted(PARTS)),
+    address_map=st.sampled_from(["open_page", "closed_page"]),
+)
+WORDS = st.lists(st.integers(0, 2**62), min_size=1, max_size=20)
+
+
+def sizes(server: Server) -> Place:
+    part = server.dram
+    return Place(
+        server.sockets, server.channels, server.dimms_per_channel, server.ranks, part.banks, part.rows, part.row_lines
+    )
+
+
+def any_place(server: Server, words: list[int]) -> Place:
+    """Coordinates made of arbitrary integers."""
+    rng = np.random.default_rng(words)
+    return Place(*(rng.integers(0, size, 50) for size in sizes(server)))
+
+
+@given(SERVERS, WORDS)
+@settings(deadline=None)
+def test_a_line_number_comes_back_from_its_place(server, words):
+    address_map = AddressMap(server)
+    number = np.asarray([*(word % address_map.lines for word in words), 0, address_map.lines - 1])
+    assert np.array_equal(address_map.line_number(address_map.place(number)), number)
+
+
+@given(SERVERS, WORDS)
+@settings(deadline=None)
+def test_a_place_comes_back_from_its_line_number(server, words):
+    address_map, place = AddressMap(server), any_place(server, words)
+    back = address_map.place(address_map.line_number(place))
+    assert np.array_equal(np.stack(back), np.stack(place))
+
+
+@given(SERVERS, WORDS)
+@settings(deadline=None)
+def test_line_numbers_fill_exactly_the_memory_of_the_server(server, words):
+    address_map = AddressMap(server)
+    assert address_map.lines == np.prod([int(size) for size in sizes(server)], dtype=object)
+    number = address_map.line_number(any_place(server, words))
+    assert 0 <= number.min()
+    assert number.max() < address_map.lines
+
+
+@given(SERVERS, WORDS)
+@settings(deadline=None)
+def test_pages_of_a_fault_lie_in_the_memory_of_the_server(server, words):
+    address_map, place, part = AddressMap(server), any_place(server, words), server.dram
+    rng = np.random.default_rng([*words, 1])
+    n_rows = 1 + rng.integers(0, part.rows, 50) % (part.rows - place.row)
+    n_lines = 1 + rng.integers(0, part.row_lines, 50) % (part.row_lines - place.line)
+    slot = (place.socket * server.channels + place.channel) * server.dimms_per_channel + place.dimm
+    n_ranks, n_banks = 1 + rng.integers(0, server.ranks, 50), 1 + rng.integers(0, part.banks, 50)
+    box = Footprint(slot, place.rank, place.bank, place.row, place.line, n_ranks, n_banks, n_rows, n_lines)
+    count = address_map.page_count(box)
+    for ordinal in (np.zeros_like(count), count // 2, count - 1):
+        pfn = address_map.page(box, ordinal)
+        assert 0 <= pfn.min()
+        assert pfn.max() < address_map.pages
+
+
+@given(SERVERS, WORDS)
+@settings(deadline=None)
+def test_the_first_page_of_a_fault_holds_its_first_line(server, words):
+    address_map, place = AddressMap(server), any_place(server, words)
+    slot = (place.socket * server.channels + place.channel) * server.dimms_per_channel + place.dimm
+    one = np.ones_like(slot)
+    box = Footprint(slot, place.rank, place.bank, place.row, place.line, one, one, one, one)
+    assert np.array_equal(address_map.page(box, 0 * one), address_map.line_number(place) // 64)

@@ -1,0 +1,285 @@
+"""Second reading of the catalogue: every number against the published tables, every assumption against its range."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from tests.oracle.catalog.tables import read_table, rows_by
+
+from node_sim.catalog import numbers, workloads
+from node_sim.catalog.fit import DDR4_COMPONENTS, PINS_PER_FAULT, RATE_TABLES
+from node_sim.catalog.parts import PARTS
+from node_sim.catalog.sites import SITES
+from node_sim.catalog.values import Assumed, Published
+from node_sim.codes import Mode, PageUse, ProcessClass
+from node_sim.config import Policy, Process, Use, Workload
+
+DATASETS = {
+    "ddr2_jaguar": "SC12-Jaguar",
+    "ddr4_a": "DDR4-A",
+    "ddr4_b": "DDR4-B",
+    "ddr4_c": "DDR4-C",
+    "ddr4_avg": "DDR4-avg",
+}
+MODE_NAMES = {"bank_partial": "bank"}
+FIT = {
+    (row["dataset"], MODE_NAMES.get(row["mode"], row["mode"])): row
+    for row in read_table("fit_modes")
+    if row["dataset"] in DATASETS.values()
+}
+COMPONENT_ROWS = rows_by("fit_ddr4_components_avg", "component_fault")
+MISSPELT = {"multiple_single_bit_failures_": "multiple_single_bit_failures", "consequtive_rows": "consecutive_rows"}
+CONFIDENCES = {"read", "read-secondary", "measured", "computed", "recalled-unverified"}
+PUBLISHED = {name: value for name, value in vars(numbers).items() if isinstance(value, Published)}
+ASSUMED = {
+    f"{module.__name__}.{name}": value
+    for module in (numbers, workloads)
+    for name, value in vars(module).items()
+    if isinstance(value, Assumed)
+}
+RATES = [number for table in RATE_TABLES.values() for pair in table.values() for number in pair]
+SI_NAMES = {
+    "new_york": "New York City",
+    "oakland": "Oakland (Hopper)",
+    "quincy": "Quincy WA",
+}
+
+
+def tidy(component: str) -> str:
+    """Correct the spelling of a component's name."""
+    return MISSPELT.get(component, component).replace("mutli", "multi")
+
+
+@pytest.mark.parametrize("table", DATASETS)
+def test_a_rate_table_has_every_mode_of_its_source_and_no_other(table):
+    modes = {mode for dataset, mode in FIT if dataset == DATASETS[table]} - {"TOTAL"}
+    assert {mode.text for mode in RATE_TABLES[table]} == modes
+
+
+def test_there_is_a_second_reading_of_every_rate_table():
+    assert set(RATE_TABLES) == set(DATASETS)
+
+
+@pytest.mark.parametrize(("table", "mode"), [(table, mode) for table, modes in RATE_TABLES.items() for mode in modes])
+def test_the_rates_of_a_mode_are_those_of_the_table(table, mode):
+    row = FIT[DATASETS[table], mode.text]
+    transient, permanent = RATE_TABLES[table][mode]
+    assert (transient.value, permanent.value) == (float(row["fit_transient"]), float(row["fit_permanent"]))
+
+
+@pytest.mark.parametrize("table", DATASETS)
+def test_the_rates_add_up_to_the_published_total(table):
+    row = FIT[DATASETS[table], "TOTAL"]
+    # Up to seven addends and a total, each rounded: half a unit of the last digit for each of them.
+    for position, column in enumerate(("fit_transient", "fit_permanent")):
+        total = sum(pair[position].value for pair in RATE_TABLES[table].values())
+        assert total == pytest.approx(float(row[column]), abs=0.005 + 7 * 0.0005)
+
+
+def test_every_component_rate_is_that_of_the_table():
+    published = {
+        tidy(name): (float(row["fit_transient_per_chip"]), float(row["fit_permanent_per_chip"]))
+        for name, row in COMPONENT_ROWS.items()
+    }
+    assert published == DDR4_COMPONENTS
+
+
+MODE_OF_COMPONENT = {
+    "multiple_single_bit_failures": Mode.BIT,
+    "local_wordline": Mode.ROW,
+    "consecutive_rows": Mode.ROW,
+    "single_sense_amp": Mode.COLUMN,
+    "single_csl_column": Mode.COLUMN,
+    "potential_sense_amp": Mode.COLUMN,
+    "decoder_single_col": Mode.COLUMN,
+    "potential_csl_column": Mode.COLUMN,
+    "not_clustered_single_column": Mode.COLUMN,
+    "not_clustered_multi_bank": Mode.MULTI_BANK,
+    "bank_control_bank_8diff": Mode.MULTI_BANK,
+    "bank_control": Mode.MULTI_BANK,
+    "multi_rank": Mode.MULTI_RANK,
+    "multi_rank_random_bits": Mode.MULTI_RANK,
+}
+"""All other components take in part of a bank."""
+
+
+@pytest.mark.parametrize("mode", RATE_TABLES["ddr4_avg"])
+def test_the_ddr4_components_of_a_mode_add_up_to_its_average_rate(mode):
+    rates = [rate for name, rate in DDR4_COMPONENTS.items() if MODE_OF_COMPONENT.get(name, Mode.BANK) is mode]
+    total = [sum(column) for column in zip(*rates, strict=True)]
+    expected = [number.value for number in RATE_TABLES["ddr4_avg"][mode]]
+    # Each component, and the sum, is rounded to 0.001.
+    assert total == pytest.approx(expected, abs=0.0005 * (len(rates) + 1))
+
+
+def test_the_ddr4_components_add_up_to_the_published_total():
+    total = [sum(column) for column in zip(*DDR4_COMPONENTS.values(), strict=True)]
+    row = FIT["DDR4-avg", "TOTAL"]
+    expected = [float(row["fit_transient"]), float(row["fit_permanent"])]
+    assert total == pytest.approx(expected, abs=0.005 + 0.0005 * len(DDR4_COMPONENTS))
+
+
+def test_every_pin_share_is_that_of_the_table():
+    published = {
+        Mode[name.upper()]: tuple(float(row[f"dq{n}"]) for n in (1, 2, 3, 4))
+        for name, row in rows_by("dq_pins_per_fault", "mode").items()
+    }
+    assert published == PINS_PER_FAULT
+
+
+PART_NAMES = {"ddr4_8gb_x4": "DDR4 8Gb x4", "ddr4_16gb_x4": "DDR4 16Gb x4"}
+GEOMETRY = rows_by("geometry", "part")
+
+
+def test_there_is_a_second_reading_of_every_part():
+    assert set(PARTS) == set(PART_NAMES)
+
+
+@pytest.mark.parametrize("name", PART_NAMES)
+def test_the_sizes_of_a_part_are_those_of_the_table(name):
+    part, row = PARTS[name], GEOMETRY[PART_NAMES[name]]
+    found = (part.banks, part.rows, part.columns, part.width, part.data_devices)
+    columns = ("banks", "rows_per_bank", "columns", "width", "data_chips_per_rank_or_subchannel")
+    assert found == tuple(int(row[column]) for column in columns)
+
+
+@pytest.mark.parametrize("name", PART_NAMES)
+def test_a_row_and_a_bank_of_a_rank_hold_as_much_data_as_tabulated(name):
+    part, row = PARTS[name], GEOMETRY[PART_NAMES[name]]
+    assert part.row_lines * 64 == int(row["row_data_bytes_per_rank_or_subchannel"])
+    assert part.row_lines * 64 * part.rows == int(row["bank_data_MiB_per_rank_or_subchannel"]) * 2**20
+
+
+@pytest.mark.parametrize("name", PART_NAMES)
+def test_a_rank_has_two_check_devices_for_16_of_data(name):
+    assert (PARTS[name].data_devices, PARTS[name].check_devices, PARTS[name].devices) == (16, 2, 18)
+
+
+COSMIC = rows_by("cosmic_sites", "site")
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_altitude_and_rigidity_of_a_site_are_those_of_the_table(name):
+    row = COSMIC[SI_NAMES.get(name, name.replace("_", " ").title())]
+    assert (SITES[name].altitude_m, SITES[name].cutoff_gv) == (float(row["altitude_m"]), float(row["cutoff_GV"]))
+
+
+EXTENTS_OF_A_FAULT = {
+    "COLUMN_ROW_SHARE": (0.005, 0.06),
+    "ROW_COLUMN_SHARE": (0.01, 0.10),
+    "ROW_WIDE_SHARE": (0.25, 0.30),
+    "ROW_WIDE_P": 0.1,
+    "BANK_ROW_SHARE": (0.01, 0.10),
+    "BANK_COLUMN_SHARE": (0.01, 0.40),
+    "BANKS_TWO_P": 0.46,
+    "BANKS_EIGHT_P": 0.37,
+}
+"""Read again in the gem5 DRAM failure model header."""
+
+
+@pytest.mark.parametrize("name", EXTENTS_OF_A_FAULT)
+def test_extents_of_a_fault_are_those_of_the_second_reading(name):
+    assert PUBLISHED[name].value == EXTENTS_OF_A_FAULT[name]
+
+
+def table_value(table: str, key: str, value: str, row_starts: str, pattern: str) -> list[float]:
+    """Numbers picked out of one cell of a published table."""
+    (cell,) = (row[value] for row in read_table(table) if row[key].startswith(row_starts))
+    match = re.search(pattern, cell)
+    assert match, f"{table}.csv: {row_starts}: {cell!r} does not match {pattern!r}"
+    return [float(group) for group in match.groups()]
+
+
+def test_the_logging_cap_is_that_of_the_huawei_windows():
+    (cap,) = table_value(
+        "ce_process", "quantity", "fitted_or_derived", "CE in the last 15 min", r"and (\d+) per day"
+    )
+    assert numbers.CE_CAP_PER_DAY.value == cap
+
+
+def test_the_share_of_scrub_errors_is_that_of_the_huawei_sample():
+    scrub, total = table_value("ce_process", "quantity", "value", "share of scrub CE", r"([\d.]+) of ([\d.]+)")
+    assert numbers.CE_SCRUB_SHARE.value == pytest.approx(scrub / total, abs=0.005)
+
+
+def test_the_scrub_period_is_the_default_of_the_controller():
+    hours = [
+        float(re.search(r"in (\d+) h by default", row["figure"])[1])
+        for row in read_table("thresholds_repair")
+        if row["source"] == "AMD PG456"
+    ]
+    assert hours == [numbers.SCRUB_HOURS.value]
+
+
+def test_the_cordon_limit_is_the_critical_count_of_mcelog_plus_one_repeat():
+    (uncorrected,) = table_value("thresholds_repair", "mechanism", "figure", "mcelog.conf dimm", r"UC (\d+) in 24 h")
+    assert numbers.CORDON_UE.low == uncorrected
+    assert numbers.CORDON_UE.value == uncorrected + 1
+
+
+def test_lognormal_sigmas_add_up_to_the_published_concentration():
+    total = (numbers.CE_SIGMA_FAULT.value**2 + numbers.CE_SIGMA_WINDOW.value**2) ** 0.5
+    low, high = table_value("ce_process", "quantity", "value", "starting value", r"sigma ([\d.]+) to ([\d.]+)")
+    assert min(low, high) <= total <= max(low, high)
+
+
+def test_the_memory_failure_queue_has_16_entries():
+    assert numbers.QUEUE_ENTRIES.value == 16
+
+
+SECOND_READ = {*EXTENTS_OF_A_FAULT, "CE_CAP_PER_DAY", "CE_SCRUB_SHARE", "SCRUB_HOURS", "QUEUE_ENTRIES"}
+
+
+def test_every_published_number_has_a_second_reading_here():
+    assert set(PUBLISHED) == SECOND_READ
+
+
+@pytest.mark.parametrize("number", [*PUBLISHED.values(), *RATES], ids=lambda n: f"{n.value}")
+def test_every_published_number_has_unit_source_and_confidence(number):
+    assert number.unit
+    assert len(number.source) > 10
+    assert number.confidence in CONFIDENCES
+
+
+@pytest.mark.parametrize("name", ASSUMED)
+def test_every_assumption_lies_in_its_range_and_has_a_reason(name):
+    assumed = ASSUMED[name]
+    assert assumed.low <= assumed.value <= assumed.high
+    assert assumed.low < assumed.high
+    assert len(assumed.why) > 10 or assumed.why.startswith("see ")
+    assert assumed.unit
+
+
+@pytest.mark.parametrize("name", workloads.WORKLOADS)
+def test_a_named_workload_is_a_valid_workload(name):
+    table = workloads.WORKLOADS[name]
+    workload = Workload(
+        tenancy_days=table["tenancy_days"],
+        use=Use(**table["use"]),
+        process=tuple(Process(**process) for process in table["process"]),
+    )
+    assert sum(workload.use.shares()) == pytest.approx(1.0, abs=1e-9)
+    assert {process.kind.upper() for process in workload.process} <= set(ProcessClass.__members__)
+
+
+def test_the_default_use_of_memory_is_that_of_the_web_workload():
+    assert dataclasses.asdict(Policy().workload.use) == workloads.WORKLOADS["web"]["use"]
+
+
+def test_pages_of_every_block_use_are_refined_completely():
+    assert set(workloads.PAGE_REFINEMENT) == set(workloads.BLOCK_USES)
+    assert [sum(shares.values()) for shares in workloads.PAGE_REFINEMENT.values()] == pytest.approx([1.0] * 7)
+
+
+def test_every_page_use_occurs_in_exactly_one_block_use():
+    uses = [use for shares in workloads.PAGE_REFINEMENT.values() for use in shares]
+    assert sorted(uses) == sorted(use.text for use in PageUse)
+
+
+def test_accesses_of_every_page_use_add_up_to_one_or_to_none():
+    assert set(workloads.ACCESS_SHARES) == {use.text for use in PageUse}
+    totals = {use: sum(shares) for use, shares in workloads.ACCESS_SHARES.items()}
+    assert totals.pop("free") == 0.0
+    assert list(totals.values()) == pytest.approx([1.0] * len(totals))
