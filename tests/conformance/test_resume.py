@@ -1,0 +1,84 @@
+"""A run killed at any moment resumes to the rows of the undisturbed one."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from analysis import open_run
+from node_sim.errors import DataError
+from tests.fleets import busy_fleet, run_fleet
+
+NODES, SHARD = 3000, 150
+COMMAND = (sys.executable, "-c", "from fleet.cli import main; main()")
+
+
+def start(root):
+    settings = [f"group.{name}.faults.fit_factor=20.0" for name in ("chipkill", "altitude", "secded")]
+    options = [part for setting in settings for part in ("--set", setting)]
+    return subprocess.Popen(
+        [*COMMAND, "run", "-o", str(root), "--nodes", str(NODES), "--shard-nodes", str(SHARD), "--workers", "2", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("undisturbed") / "run"
+    manifest = run_fleet(busy_fleet(NODES), root, shard_nodes=SHARD)
+    begun = time.monotonic()
+    assert start(root.with_name("timed")).wait() == 0
+    return manifest["digests"], time.monotonic() - begun
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_sigkill_at_a_random_moment_then_resume(undisturbed, tmp_path, seed):
+    digests, duration = undisturbed
+    delay = random.Random(seed).uniform(0.3, duration)
+    print(f"seed {seed}: SIGKILL after {delay:.3f} s of {duration:.3f} s")
+    root = tmp_path / "run"
+    process = start(root)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if not (root / "plan.json").exists():
+        assert not root.exists() or not any(path.suffix == ".parquet" for path in root.rglob("*"))
+        return
+    if not (root / "run.json").exists():
+        with pytest.raises(DataError, match="resume"):
+            open_run(root)
+    done = subprocess.run([*COMMAND, "resume", str(root), "--workers", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    run = open_run(root)
+    assert run.manifest["digests"] == digests
+    assert run.digests() == digests
+    stored = {path.relative_to(root).as_posix() for path in root.glob("*/arm=*/*.parquet")}
+    assert stored == {part.path for part in run.parts}
+
+
+def test_ctrl_c_keeps_committed_shards_and_exits_130(tmp_path):
+    root = tmp_path / "run"
+    process = subprocess.Popen(
+        [*COMMAND, "run", "-o", str(root), "--nodes", "2000000", "--shard-nodes", "2000", "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for _ in range(600):
+        if root.exists() and len(list(root.glob("commit/*.json"))) >= 3:
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "resume" in errors
+    assert len(list(root.glob("commit/*.json"))) >= 3
+    assert not (root / "run.json").exists()

@@ -1,0 +1,72 @@
+"""The rows of a run are a function of scenario and seed; engine, workers, actors and shard size never change one."""
+
+import numpy as np
+import pytest
+
+from analysis import open_run
+from fleet.schema import empty_table
+from node_sim.columns import TABLES
+from tests.fleets import busy_fleet, run_fleet
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    root = tmp_path_factory.mktemp("reference") / "run"
+    return run_fleet(busy_fleet(), root, shard_nodes=600), root
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"shard_nodes": 600, "workers": 2},
+        {"shard_nodes": 97, "workers": 1},
+        {"shard_nodes": 250, "workers": 2},
+        {"shard_nodes": 300, "workers": 1, "name": "ray"},
+        {"shard_nodes": 150, "workers": 2, "name": "ray"},
+    ],
+    ids=lambda how: " ".join(f"{key}={value}" for key, value in how.items()),
+)
+def test_digests_do_not_depend_on_engine_workers_or_shards(reference, tmp_path, how):
+    assert run_fleet(busy_fleet(), tmp_path / "run", **how)["digests"] == reference[0]["digests"]
+
+
+def test_tallies_do_not_depend_on_shards(reference, tmp_path):
+    other = run_fleet(busy_fleet(), tmp_path / "run", shard_nodes=131)
+    for name in ("nodes", "rows", "total"):
+        np.testing.assert_allclose(other["tally"][name], reference[0]["tally"][name], rtol=1e-12)
+
+
+def test_one_node_per_actor_gives_the_same_rows(tmp_path):
+    fleet = busy_fleet(nodes=16, fit_factor=200.0)
+    alone = run_fleet(fleet, tmp_path / "actors", name="ray", workers=None, nodes_per_actor=1)
+    together = run_fleet(fleet, tmp_path / "local")
+    assert alone["digests"] == together["digests"]
+
+
+def test_every_table_and_arm_has_rows_in_the_reference(reference):
+    run = open_run(reference[1])
+    empty = [(arm, name) for arm in run.arms for name in TABLES if run.table(name, arm).num_rows == 0]
+    without_handler = {("no_recovery", name) for name in ("memory_failures", "signals", "io_errors")}
+    never = {(arm, "page_offlines") for arm in run.arms[:3]}
+    assert set(empty) == without_handler | never
+
+
+def test_another_seed_gives_other_rows(reference, tmp_path):
+    other = run_fleet(busy_fleet(), tmp_path / "run", seed=2)
+    same = [
+        (arm, name)
+        for arm, tables in reference[0]["digests"].items()
+        for name, digest in tables.items()
+        if digest == other["digests"][arm][name] and digest != "0" * 32
+    ]
+    assert same == []
+
+
+def test_digests_of_the_manifest_are_those_of_the_stored_rows(reference):
+    assert open_run(reference[1]).digests() == reference[0]["digests"]
+
+
+def test_stored_tables_have_the_declared_schema(reference):
+    run = open_run(reference[1])
+    for name in TABLES:
+        assert run.table(name).schema.equals(empty_table(name).schema, check_metadata=True)

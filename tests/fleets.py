@@ -1,0 +1,31 @@
+"""Small fleets for tests: documents, decoded fleets, runs."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from fleet.run import EngineChoice, start_run
+from fleet.scenario import Fleet, decode, parse, read_text
+
+BASELINE = parse("baseline.toml", read_text("baseline")[1])
+
+
+def busy_document(nodes: int = 600, fit_factor: float = 20.0) -> dict:
+    """The baseline with few nodes and many faults, so that everything happens to somebody."""
+    document = copy.deepcopy(BASELINE)
+    document["nodes"] = nodes
+    for group in document["group"].values():
+        group["faults"]["fit_factor"] = fit_factor
+    return document
+
+
+def busy_fleet(nodes: int = 600, fit_factor: float = 20.0) -> Fleet:
+    """Decode ``busy_document``."""
+    return decode("test", busy_document(nodes, fit_factor))
+
+
+def run_fleet(fleet: Fleet, root: Path, seed: int = 1, shard_nodes: int | None = None, **choice: object) -> dict:
+    """Run a fleet and return its manifest; the local engine with one worker unless said otherwise."""
+    chosen = EngineChoice(**{"workers": 1, **choice})
+    return start_run(fleet, seed, root, chosen, shard_nodes, lambda _receipt: None)
