@@ -234,7 +234,8 @@ def draw_faults(
     key = seed.key(Purpose.FAULT)
     when, kind = (words(key, node_id, tag, block) for block in (0, 1))
     where, size = (words(key, node_id, tag, block) for block in (2, 3))
-    category = np.searchsorted(np.cumsum(rates.per_year)[:-1] / rates.total_per_year, unit53(when[2], when[3]), "right")
+    limits = np.cumsum(rates.per_year)[:-1]
+    category = np.searchsorted(limits, unit53(when[2], when[3]) * rates.total_per_year, side="right")
     mode, hard = rates.mode[category], rates.hard[category]
     n_ranks, n_banks, n_rows, n_lines = _draw_extents(mode, size, hardware)
     box = Footprint(

@@ -1,0 +1,143 @@
+"""Arms share their random numbers: a rule that acts on one fault leaves the rows of all other faults alone.
+
+Exceptions, by design: inside the time down, after a repair of the fault's own DIMM, and on pages whose owner the action
+killed (a reboot kills every owner).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from fleet.scenario import Group
+from node_sim.block import simulate_block
+from node_sim.columns import TABLES
+from node_sim.config import Cordon, Ecc, Faults, Hardware, Kernel, PageOffline, Policy, Repair
+from node_sim.draws import Seed
+from node_sim.units import NS_PER_DAY, NS_PER_YEAR
+from tests.fleets import busy_document, run_fleet
+
+HARDWARE = Hardware(faults=Faults(fit_factor=30.0, command_address_fit=2000.0))
+NODES = np.arange(400)
+BASE = Policy(ecc=Ecc("chipkill"), repair=Repair(cordon=Cordon(ue=2)))
+PAGES = dataclasses.replace(BASE, page_offline=PageOffline(2))
+RULES = {
+    "recovery off: reboots": (BASE, dataclasses.replace(BASE, kernel=Kernel(memory_failure_recovery=0))),
+    "no cordon: no DIMM replacement": (BASE, dataclasses.replace(BASE, repair=Repair(cordon=Cordon(ue=3)))),
+    "early kill": (BASE, dataclasses.replace(BASE, kernel=Kernel(memory_failure_early_kill=1))),
+    "page offlining, recovery off": (PAGES, dataclasses.replace(PAGES, kernel=Kernel(memory_failure_recovery=0))),
+    "page offlining, no cordon": (PAGES, dataclasses.replace(PAGES, repair=Repair(cordon=Cordon(ue=3)))),
+}
+
+
+class Life(NamedTuple):
+    """Rows of one node in one arm: by fault, times down, and when each DIMM was replaced."""
+
+    rows: dict[int, set]
+    down: list[tuple[int, int]]
+    replaced: dict[int, int]
+    acted: set[int]
+
+
+def lives(block, arm):
+    """Rows of every node in one arm, without their numbers."""
+    found = {}
+    for part in block.parts:
+        if part.arms and arm not in part.arms:
+            continue
+        for name, columns in part.tables.items():
+            names = [column.name for column in TABLES[name] if column.name not in ("seq", "cause_seq", "node_id")]
+            cells = [columns[column].tolist() for column in names]
+            for node, fault, *values in zip(columns["node_id"].tolist(), columns["fault_id"].tolist(), *cells, strict=True):
+                life = found.setdefault(node, Life({}, [], {}, set()))
+                row = dict(zip(names, values, strict=True))
+                life.rows.setdefault(fault, set()).add((name, *values))
+                if name == "lifecycle":
+                    life.down.append((row["time_ns"], row["end_ns"]))
+                    if row["dimm"] >= 0:
+                        first = life.replaced.get(row["dimm"], 1 << 62)
+                        life.replaced[row["dimm"]] = min(first, row["end_ns"])
+                if name == "errors" and row["kind"] == 1 or name in ("machine_checks", "lifecycle"):
+                    life.acted.add(fault)
+    return found
+
+
+def kept(rows, down, replaced_ns):
+    """Rows outside the time down, before the DIMM's replacement; windows cut by either do not count."""
+    result = set()
+    for name, *values in rows:
+        names = [column.name for column in TABLES[name] if column.name not in ("seq", "cause_seq", "node_id")]
+        row = dict(zip(names, values, strict=True))
+        begin, end = row["time_ns"], row.get("last_time_ns", row["time_ns"])
+        window = (begin // NS_PER_DAY * NS_PER_DAY, (end // NS_PER_DAY + 1) * NS_PER_DAY)
+        cut = any(start < window[1] and stop > window[0] for start, stop in down)
+        if not cut and window[1] <= replaced_ns:
+            result.add((name, *values))
+    return result
+
+
+@pytest.fixture(scope="module", params=list(RULES), ids=list(RULES))
+def pair(request):
+    block = simulate_block(Seed.of(3), NODES, HARDWARE, RULES[request.param], NS_PER_YEAR)
+    return request.param, lives(block, 0), lives(block, 1)
+
+
+def test_other_faults_have_equal_rows_over_the_whole_horizon(pair):
+    _, first, second = pair
+    compared = after_divergence = 0
+    for node in sorted(set(first) & set(second)):
+        a, b = first[node], second[node]
+        acted = a.acted | b.acted
+        if len(acted) != 1:
+            continue
+        down = a.down + b.down
+        diverged = min([start for start, _ in down], default=1 << 62)
+        for fault in (set(a.rows) | set(b.rows)) - acted:
+            slot = fault >> 24 & 0xFF
+            replaced = min(a.replaced.get(slot, 1 << 62), b.replaced.get(slot, 1 << 62))
+            mine, other = (kept(life.rows.get(fault, set()), down, replaced) for life in (a, b))
+            assert mine == other, f"node {node} fault {fault:#x}"
+            compared += len(mine)
+            after_divergence += sum(row[1] > diverged for row in mine)
+    assert compared > 500
+    assert after_divergence > 100
+
+
+def test_the_rule_made_a_difference_somewhere(pair):
+    name, first, second = pair
+    differing = [node for node in first if first[node] != second.get(node)]
+    assert differing, name
+
+
+def test_the_sample_has_reboots_offlinings_and_replacements():
+    block = simulate_block(Seed.of(3), NODES, HARDWARE, RULES["page offlining, recovery off"], NS_PER_YEAR)
+    tables = [part.tables for part in block.parts if 1 in part.arms]
+    kinds = np.concatenate([t["lifecycle"]["kind"] for t in tables if "lifecycle" in t])
+    assert set(kinds.tolist()) == {0, 1, 2}
+    assert sum(t["page_offlines"]["seq"].size for t in tables if "page_offlines" in t) > 100
+
+
+def test_a_policy_of_one_group_changes_no_row_of_another(tmp_path):
+    from analysis import open_run
+    from fleet.digest import digest_table
+    from fleet.scenario import decode
+
+    plain, changed = busy_document(), busy_document()
+    changed["arm"]["early_kill"]["groups"] = ["secded"]
+    changed["group"]["secded"]["repair"] = {"cordon": {"ue": 5}}
+    changed["group"]["secded"]["detection"] = {"scrub_hours": 12.0}
+    runs = []
+    for name, document in (("plain", plain), ("changed", changed)):
+        run_fleet(decode("test", document), tmp_path / name)
+        runs.append(open_run(tmp_path / name))
+    border = next(group.first_node for group in runs[0].groups if group.name == "secded")
+    for arm in ("default", "no_recovery", "page_offline_2_per_24h"):
+        for name in TABLES:
+            first, second = (digest_table(run.table(name, arm, filters=[("node_id", "<", border)])) for run in runs)
+            assert first == second, (arm, name)
+    assert runs[0].manifest["digests"]["default"]["errors"] != runs[1].manifest["digests"]["default"]["errors"]
+
+
+def test_groups_take_every_section_of_a_policy():
+    assert {item.name for item in dataclasses.fields(Policy)} <= {item.name for item in dataclasses.fields(Group)}

@@ -1,0 +1,150 @@
+"""Rules that a reader of the kernel would check first, on simulated rows."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from node_sim.block import simulate_block
+from node_sim.codes import CheckAction, CpuContext, LifecycleKind, LifecycleReason, Mode, Observer, Severity
+from node_sim.config import (
+    Cordon,
+    Detection,
+    Ecc,
+    Faults,
+    Hardware,
+    Kernel,
+    Platform,
+    Policy,
+    Process,
+    Repair,
+    Use,
+    Workload,
+)
+from node_sim.draws import Seed
+from node_sim.dram.geometry import AddressMap
+from node_sim.memory.pages import Memory, make_frames
+from node_sim.units import NS_PER_YEAR, PAGES_PER_HUGE_PAGE
+
+SEED = Seed.of(11)
+HARDWARE = Hardware(faults=Faults(fit_factor=30.0, command_address_fit=1000.0))
+BASE = Policy(ecc=Ecc("secded"))
+
+
+def simulate(policy, nodes=300, hardware=HARDWARE, seed=SEED):
+    """All rows of one arm by table (concatenated over parts)."""
+    block = simulate_block(seed, np.arange(nodes), hardware, (policy,), NS_PER_YEAR)
+    names = {name for part in block.parts for name in part.tables}
+    tables = {}
+    for name in names:
+        parts = [part.tables[name] for part in block.parts if name in part.tables]
+        tables[name] = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
+    return block.faults, tables
+
+
+def named(table, column="seq"):
+    return (table["node_id"].astype(np.int64) << 32) | table[column].astype(np.int64)
+
+
+def test_recovery_off_panics_at_every_call_of_memory_failure_and_nowhere_else():
+    policy = dataclasses.replace(BASE, kernel=Kernel(memory_failure_recovery=0))
+    _, tables = simulate(policy)
+    checks, life = tables["machine_checks"], tables["lifecycle"]
+    calls = np.isin(checks["action"], (CheckAction.QUEUE, CheckAction.ACTION_REQUIRED))
+    off = life["reason"] == LifecycleReason.RECOVERY_OFF
+    assert "memory_failures" not in tables
+    assert calls.sum() > 100
+    late = checks["time_ns"] > NS_PER_YEAR - 10**10
+    assert set(named(checks)[calls & ~late]) <= set(named(life, "cause_seq")[off])
+    assert set(named(life, "cause_seq")[off]) <= set(named(checks)[calls])
+
+
+def test_machine_checks_that_do_not_reach_memory_failure_do_not_panic_with_recovery_off():
+    policy = dataclasses.replace(
+        BASE,
+        kernel=Kernel(memory_failure_recovery=0, memory_failure=False),
+        repair=Repair(cordon=Cordon(ue=1)),
+    )
+    _, tables = simulate(policy)
+    checks, life = tables["machine_checks"], tables["lifecycle"]
+    logged = checks["action"] == CheckAction.LOG
+    panics = life["kind"] == LifecycleKind.PANIC
+    assert logged.sum() > 50
+    assert not set(named(checks)[logged]) & set(named(life, "cause_seq")[panics])
+
+
+def test_a_kernel_without_memory_failure_panics_on_consumption_and_only_then():
+    policy = dataclasses.replace(BASE, kernel=Kernel(memory_failure=False))
+    _, tables = simulate(policy)
+    checks, life = tables["machine_checks"], tables["lifecycle"]
+    consumed = np.isin(checks["cpu_context"], (CpuContext.USER, CpuContext.KERNEL, CpuContext.KERNEL_COPY))
+    assert consumed.sum() > 50
+    assert (checks["severity"][consumed] == Severity.FATAL).all()
+    panics = named(life, "cause_seq")[life["kind"] == LifecycleKind.PANIC]
+    assert set(named(checks)[consumed]) <= set(panics)
+    assert "memory_failures" not in tables
+
+
+def test_hardware_without_recovery_panics_on_every_reported_ue():
+    policy = dataclasses.replace(BASE, platform=Platform(mca_recovery=False))
+    _, tables = simulate(policy)
+    assert (tables["machine_checks"]["action"] == CheckAction.PANIC).all()
+    assert set(tables["lifecycle"]["reason"].tolist()) >= {LifecycleReason.CONTEXT_CORRUPT}
+
+
+def test_secded_has_far_more_ues_than_chipkill():
+    hardware = Hardware(faults=Faults(fit_factor=5.0, command_address_fit=0.0))
+    counts = {}
+    for code in ("secded", "chipkill"):
+        _, tables = simulate(Policy(ecc=Ecc(code)), nodes=1500, hardware=hardware)
+        counts[code] = int((tables["errors"]["kind"] == 1).sum())
+    assert counts["secded"] > 20 * max(counts["chipkill"], 1)
+
+
+def test_perfect_rates_give_no_rows():
+    hardware = Hardware(faults=Faults(fit_factor=0.0, command_address_fit=0.0))
+    faults, tables = simulate(BASE, hardware=hardware)
+    assert faults["time_ns"].size == 0
+    assert tables == {}
+
+
+def test_all_memory_free_kills_nobody():
+    workload = Workload(use=Use(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), process=(Process(),))
+    _, tables = simulate(dataclasses.replace(BASE, workload=workload))
+    assert "signals" not in tables
+    assert set(tables["errors"]["observer"][tables["errors"]["kind"] == 1].tolist()) == {Observer.SCRUB}
+    assert (tables["memory_failures"]["page_use"] == 0).all()
+
+
+def test_without_scrub_nothing_is_found_by_the_scrubber():
+    policy = dataclasses.replace(BASE, detection=Detection(scrub_hours=0.0))
+    _, tables = simulate(policy)
+    found = tables["errors"]["observer"][tables["errors"]["kind"] != 0]
+    assert found.size > 100
+    assert (found != Observer.SCRUB).all()
+
+
+@pytest.mark.parametrize("early", [0, 1])
+def test_a_row_fault_in_one_block_kills_at_most_the_owners_of_that_block(early):
+    policy = Policy(
+        ecc=Ecc("secded"),
+        kernel=Kernel(memory_failure_early_kill=early),
+        detection=Detection(hot_share=0.5),
+        repair=Repair(cordon=Cordon(ue=8)),
+        workload=Workload(tenancy_days=60.0, use=Use(0.05, 0.05, 0.3, 0.3, 0.1, 0.1, 0.1)),
+    )
+    faults, tables = simulate(policy, nodes=400, hardware=Hardware(faults=Faults(fit_factor=20.0)))
+    address_map, memory = AddressMap(HARDWARE.server), Memory.of(policy)
+    rows = np.flatnonzero(faults["mode"] == Mode.ROW)
+    first = faults["first_pfn"][rows] // PAGES_PER_HUGE_PAGE
+    last = (faults["first_pfn"][rows] + faults["n_pages"][rows] - 1) // PAGES_PER_HUGE_PAGE
+    inside = rows[first == last]
+    block_of = dict(zip(faults["fault_id"][inside].tolist(), faults["first_pfn"][inside].tolist(), strict=True))
+    signals = tables["signals"]
+    mine = np.flatnonzero(np.isin(signals["fault_id"], list(block_of)))
+    assert mine.size > 20
+    assert address_map.line_stride < 64
+    pfn = np.asarray([block_of[fault] for fault in signals["fault_id"][mine].tolist()])
+    frames = make_frames(SEED, signals["node_id"][mine], pfn, policy.workload.use.kernel)
+    owner = memory.tenancy(frames, signals["time_ns"][mine]).owner
+    assert (owner == signals["process"][mine]).all()
