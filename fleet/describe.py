@@ -22,9 +22,9 @@ def _origin(known: Setting, value: Any) -> str:
     """Say where a value comes from."""
     number = known.number
     if number is None:
-        return "choice" if known.choices or isinstance(value, bool | str) else "set"
+        return "choice" if known.choices or isinstance(value, bool | str) else known.role
     if value != number.value:
-        return f"set (catalogue: {number.value})"
+        return f"assumed by the scenario (catalogue: {number.value})"
     if isinstance(number, Published):
         return f"published: {number.source} [{number.confidence}]"
     return f"assumed {number.low:g} to {number.high:g}: {number.why}"
@@ -38,7 +38,7 @@ def _entries(config: Any, path: str) -> Iterator[Entry]:
         if known is not None:
             origin = _origin(known, value)
             if here.startswith("workload."):
-                origin = f"assumed: {WORKLOAD_ASSUMPTION.why}" if origin == "set" else origin
+                origin = f"assumed: {WORKLOAD_ASSUMPTION.why}" if origin == "definition" else origin
             yield {"key": here, "value": value, "unit": known.unit, "means": known.sentence, "origin": origin}
         elif dataclasses.is_dataclass(value):
             yield from _entries(value, f"{here}.")

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from node_sim.catalog import numbers
 from node_sim.catalog.workloads import WORKLOADS
 from node_sim.config import (
     FORBID,
@@ -47,7 +48,7 @@ FIXED_SECTIONS = ("server", "faults", "share")
 class Group(Checked):
     """Servers of one kind, with the settings of the arm that changes nothing."""
 
-    share: float = setting(1.0, "Share of the fleet's nodes.", "1", low=0.0, high=1.0)
+    share: float = setting(numbers.GROUP_SHARE, "Share of the fleet's nodes.", low=0.0, high=1.0)
     server: Server = field(default_factory=Server)
     faults: Faults = field(default_factory=Faults)
     errors: ErrorProcess = field(default_factory=ErrorProcess)
@@ -345,7 +346,8 @@ def _arm_policies(document: Document, known: list[str]) -> tuple[dict[str, list[
     for arm_name, arm in _tables(document.get("arm") or {"default": {}}):
         for name, group in groups.items():
             changed: Document = {"group": {name: copy.deepcopy(group)}}
-            if not arm.get("groups") or name in arm["groups"]:
+            known_groups = [entry for entry in arm.get("groups") or () if entry in groups]
+            if not known_groups or name in known_groups:
                 for key, value in dict(_items(arm.get("set"))).items():
                     _put(changed["group"][name], key.split("."), value)
             mine = list(_expand_workloads(changed))

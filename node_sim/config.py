@@ -32,6 +32,7 @@ class Setting:
         high: Largest allowed value.
         choices: Allowed names, empty if any.
         number: The catalogue number the default is, if it is one.
+        role: What a number is that is neither published nor assumed: a definition, a policy or a sysctl.
     """
 
     sentence: str
@@ -40,6 +41,7 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] = ()
     number: Number | None = None
+    role: str = "definition"
 
     def complaint(self, value: object) -> str | None:
         """Say what is wrong with a value, or nothing."""
@@ -65,13 +67,14 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    role: str = "definition",
 ) -> Any:
     """Declare a field whose default is a plain value or a catalogue number."""
     number = default if isinstance(default, Published | Assumed) else None
     value = default.value if isinstance(default, Published | Assumed) else default
     if number is not None and unit == "-":
         unit = number.unit
-    return field(default=value, metadata={"setting": Setting(sentence, unit, low, high, choices, number)})
+    return field(default=value, metadata={"setting": Setting(sentence, unit, low, high, choices, number, role)})
 
 
 def check_settings(config: Any) -> None:
@@ -101,10 +104,10 @@ class Checked:
 class Server(Checked):
     """Memory population and address map of a server."""
 
-    sockets: int = setting(2, "CPU sockets.", low=1, high=8)
-    channels: int = setting(6, "Memory channels per socket.", low=1, high=16)
-    dimms_per_channel: int = setting(1, "DIMMs per channel.", low=1, high=3)
-    ranks: int = setting(2, "Ranks per DIMM.", low=1, high=8)
+    sockets: int = setting(numbers.SOCKETS, "CPU sockets.", low=1, high=8)
+    channels: int = setting(numbers.CHANNELS, "Memory channels per socket.", low=1, high=16)
+    dimms_per_channel: int = setting(numbers.DIMMS_PER_CHANNEL, "DIMMs per channel.", low=1, high=3)
+    ranks: int = setting(numbers.RANKS, "Ranks per DIMM.", low=1, high=8)
     part: str = setting("ddr4_16gb_x4", "DRAM part.", choices=tuple(PARTS))
     address_map: str = setting("open_page", "Interleaving of addresses.", choices=("open_page", "closed_page"))
 
@@ -264,8 +267,8 @@ class Kernel(Checked):
 
     profile: Literal["6.1"] = "6.1"
     memory_failure: bool = setting(True, "CONFIG_MEMORY_FAILURE.")
-    memory_failure_early_kill: int = setting(0, "vm.memory_failure_early_kill.", low=0, high=1)
-    memory_failure_recovery: int = setting(1, "vm.memory_failure_recovery; 0 panics.", low=0, high=1)
+    memory_failure_early_kill: int = setting(0, "vm.memory_failure_early_kill.", low=0, high=1, role="sysctl")
+    memory_failure_recovery: int = setting(1, "vm.memory_failure_recovery; 0 panics.", low=0, high=1, role="sysctl")
     thp_split_p: float = setting(numbers.THP_SPLIT_P, "Probability that a huge page can be split.", low=0.0, high=1.0)
     fsync_s: float = setting(numbers.FSYNC_S, "Mean time to the next fsync of a damaged file.", low=0.001, high=1e8)
 
@@ -274,7 +277,9 @@ class Kernel(Checked):
 class PageOffline(Checked):
     """Soft offlining of pages by a daemon that counts corrected errors."""
 
-    ce_threshold: int = setting(0, "Corrected errors of a page in one window that take it offline; 0 = off.", low=0)
+    ce_threshold: int = setting(
+        0, "Corrected errors of a page in one window that take it offline; 0 = off.", low=0, role="policy"
+    )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,17 @@ from typing import Final
 
 from node_sim.catalog.values import Assumed, Published
 
+# --- fleet and servers ------------------------------------------------------------------------------------------
+GROUP_SHARE: Final = Assumed(1.0, 0.0, 1.0, "make-up of the simulated fleet; no public fleet lists one")
+SOCKETS: Final = Assumed(2, 1, 8, "two-socket servers are the usual ones of cloud fleets")
+CHANNELS: Final = Published(
+    6, "1", "SmartMem sample MciAddr: Intel address maps with six channels per socket", "measured"
+)
+DIMMS_PER_CHANNEL: Final = Published(
+    1, "1", "Cheng et al., SRDS 2022: servers with 12 DIMM slots are the largest class (151,988)", "read"
+)
+RANKS: Final = Assumed(2, 1, 4, "dual-rank x4 RDIMMs; 36 devices per DIMM")
+
 # --- faults -----------------------------------------------------------------------------------------------------
 COMMAND_ADDRESS_FIT: Final = Assumed(
     34.0,

@@ -1,0 +1,254 @@
+"""The command line as a person uses it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = (sys.executable, "-c", "from fleet.cli import main; main()")
+SMALL = ("--nodes", "1500", "--workers", "1")
+
+
+def call(*arguments, cwd=None, env=None):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd, env={**os.environ, **(env or {})}
+    )
+
+
+def refused(done, code=2):
+    """A user error: the exit code, messages on stderr, no traceback, nothing on stdout."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cli") / "run"
+    done = call("run", "-o", root, *SMALL, "--set", "group.secded.faults.fit_factor=30.0")
+    assert done.returncode == 0, done.stderr
+    return root, done
+
+
+def test_help_is_fast_and_names_every_command():
+    call("--help")
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        done = call("--help")
+        times.append(time.perf_counter() - begun)
+    assert min(times) < 0.2
+    for command in ("run", "resume", "summary", "compare", "replay", "scenario"):
+        assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
+
+
+def test_run_prints_every_headline_figure(run):
+    text = run[1].stdout
+    for words in (
+        "kills", "early AO", "late AR", "direct AR", "SIGKILL", "losses", "panics", "EIO", "recovery ratio",
+        "survival ratio", "memory lost", "difference to default", "chipkill", "altitude", "secded", "UEs",
+        "command_address_fit", "hot_share", "data: ", "next: hwpoison-fleet replay", "hwpoison-fleet compare",
+    ):
+        assert words in text, words
+    assert run[1].stderr == ""
+
+
+def test_the_two_suggested_commands_work(run):
+    suggested = re.findall(r"hwpoison-fleet ((?:replay|compare) .*)", run[1].stdout)
+    assert len(suggested) == 2
+    for line in suggested:
+        done = call(*line.split())
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) > 3
+
+
+def test_summary_json_has_the_promised_keys(run):
+    document = json.loads(call("summary", run[0], "--json").stdout)
+    assert set(document["run"]) >= {"seed", "scenario_sha256", "complete", "digests"}
+    assert {"rows_per_node_year", "faults_per_node_year"} <= set(document)
+    promised = {
+        "node_years", "faults", "ce", "ue", "sdc", "machine_checks", "memory_failures", "kills", "losses", "panics",
+        "io_errors", "kill_rate", "kill_rate_ci95", "recovery_ratio", "recovery_ratio_ci95", "survival_ratio",
+        "panic_rate", "memory_lost_byte_years",
+    }
+    for arm in ("default", "early_kill", "no_recovery", "page_offline_2_per_24h"):
+        assert promised <= set(document["arms"][arm])
+        assert set(document["arms"][arm]["memory_failures"]) == {"ignored", "failed", "delayed", "recovered"}
+        assert len(document["run"]["digests"][arm]["errors"]) == 32
+
+
+def test_run_json_prints_one_document(tmp_path):
+    done = call("run", "-o", tmp_path / "run", *SMALL, "--json", "--arm", "default")
+    assert list(json.loads(done.stdout)["arms"]) == ["default"]
+
+
+def test_replay_gives_the_stored_rows_and_tells_them_in_order(run):
+    node = re.search(r"--node (\d+)", run[1].stdout).group(1)
+    for arm in ("default", "no_recovery"):
+        done = call("replay", run[0], "--node", node, "--arm", arm)
+        assert done.returncode == 0, done.stderr
+        assert "equal to those of the run" in done.stdout
+        numbers = [int(match) for match in re.findall(r"^ *(\d+) +\d+ d", done.stdout, re.MULTILINE)]
+        assert sorted(numbers) == list(range(len(numbers)))
+    document = json.loads(call("replay", run[0], "--node", node, "--json").stdout)
+    assert document["equals_stored_rows"] is True
+    assert {"faults", "errors"} <= set(document["tables"])
+
+
+def test_sweep_replaces_the_arms_by_the_grid(tmp_path):
+    done = call(
+        "run", "-o", tmp_path / "run", *SMALL, "--json",
+        "--sweep", "page_offline.ce_threshold=0,5", "--sweep", "kernel.memory_failure_early_kill=0,1",
+    )
+    arms = list(json.loads(done.stdout)["arms"])
+    assert arms == [
+        "ce_threshold=0+memory_failure_early_kill=0", "ce_threshold=0+memory_failure_early_kill=1",
+        "ce_threshold=5+memory_failure_early_kill=0", "ce_threshold=5+memory_failure_early_kill=1",
+    ]
+
+
+def test_set_changes_every_group_and_arm(tmp_path):
+    done = call("run", "-o", tmp_path / "run", *SMALL, "--json", "--set", "ecc.code=none", "--arm", "default")
+    assert json.loads(done.stdout)["arms"]["default"]["ce"] == 0
+
+
+def test_without_output_a_new_folder_is_made_each_time(tmp_path):
+    for _ in range(2):
+        assert call("run", *SMALL, "--arm", "default", cwd=tmp_path).returncode == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_no_colour_and_no_progress_off_a_terminal(run):
+    assert "\x1b" not in run[1].stdout + run[1].stderr
+
+
+BAD = """
+nodes = "many"
+years = -1.0
+colour = 3
+[group.a]
+share = 0.5
+ecc.code = "raid"
+faults.fit_factor = -2.0
+workload = "mining"
+[group.b]
+share = 0.6
+kernel.thp_split_p = 1.5
+kernel.memory_failure_early_kill = true
+[group.b.workload]
+base = "web"
+use.free = 0.9
+[arm.x]
+set = { "kernel.nonsense" = 1, "faults.rates" = "ddr4_avg" }
+groups = ["c"]
+"""
+
+
+@pytest.mark.parametrize("command", [("run",), ("scenario", "check")])
+def test_all_mistakes_of_a_scenario_are_reported_at_once(tmp_path, command):
+    path = tmp_path / "bad.toml"
+    path.write_text(BAD)
+    errors = refused(call(*command, path, cwd=tmp_path))
+    for words in (
+        "nodes = 'many'", "years = -1.0", "colour: unknown key", "shares add up to 1.1", "group.a.ecc.code = 'raid'",
+        "group.a.faults.fit_factor = -2.0", "group.a.workload = 'mining'", "group.b.kernel.thp_split_p = 1.5",
+        "group.b.kernel.memory_failure_early_kill = True", "group.b.workload", "use: shares add up to 1.78",
+        "arm.x", "kernel.nonsense", "an arm cannot change faults", "groups = 'c'",
+    ):
+        assert words in errors, words
+    assert errors.count("bad.toml") >= 14
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_scenario_names_the_shipped_ones(tmp_path):
+    errors = refused(call("run", "nosuch.toml", cwd=tmp_path))
+    assert "nosuch.toml" in errors
+    assert "baseline" in errors
+
+
+def test_a_file_that_is_not_toml_is_refused(tmp_path):
+    (tmp_path / "x.toml").write_text("nodes = = 3")
+    assert "line 1" in refused(call("run", "x.toml", cwd=tmp_path))
+    (tmp_path / "y.toml").write_bytes(b"\xff\xfe\x00")
+    assert "y.toml" in refused(call("run", "y.toml", cwd=tmp_path))
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(run):
+    before = {path: path.stat().st_mtime_ns for path in run[0].rglob("*")}
+    assert "not empty" in refused(call("run", "-o", run[0], *SMALL))
+    assert {path: path.stat().st_mtime_ns for path in run[0].rglob("*")} == before
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert "file" in refused(call("run", "-o", tmp_path / "file" / "run", *SMALL))
+    assert "run" in refused(call("run", "-o", "/proc/run", *SMALL))
+
+
+def test_ray_options_without_ray_are_refused(tmp_path):
+    errors = refused(call("run", "-o", tmp_path / "r", "--address", "auto", "--nodes-per-actor", "4", cwd=tmp_path))
+    assert "--address" in errors
+    assert "--nodes-per-actor" in errors
+    assert not (tmp_path / "r").exists()
+
+
+def test_more_than_64_actors_are_refused_with_advice(tmp_path):
+    errors = refused(call("run", "-o", tmp_path / "r", "--engine", "ray", "--nodes-per-actor", "1", *SMALL[:2]))
+    assert "64" in errors
+    assert "--workers" in errors
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("option", [("--workers", "0"), ("--engine", "spark"), ("--nodes", "x"), ("--set", "x"), ("--sweep", "=3")])
+def test_wrong_options_exit_2(tmp_path, option):
+    refused(call("run", *option, cwd=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", [("--arm", "nosuch"), ("--nodes", "0"), ("--years", "-1"), ("--set", "kernel.nosuch=1"), ("--seed", "-1")])
+def test_wrong_values_exit_2_and_write_nothing(tmp_path, option):
+    refused(call("run", *option, cwd=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_faults_is_a_model_error(tmp_path):
+    errors = refused(call("run", "-o", tmp_path / "r", "--set", "faults.fit_factor=1000000.0", *SMALL))
+    assert "lower fit_factor" in errors
+
+
+@pytest.mark.parametrize("command", ["summary", "compare", "resume", "replay"])
+def test_a_folder_that_is_no_run_exits_4(tmp_path, command):
+    options = ("--node", "1") if command == "replay" else ()
+    refused(call(command, tmp_path, *options), code=4)
+    refused(call(command, tmp_path / "nosuch", *options), code=4)
+
+
+def test_wrong_node_or_arm_of_replay_and_compare(run):
+    assert "1499" in refused(call("replay", run[0], "--node", "1500"))
+    assert "expected one of" in refused(call("replay", run[0], "--node", "1", "--arm", "x"))
+    assert "expected one of" in refused(call("compare", run[0], "--baseline", "x"))
+
+
+def test_scenario_init_check_show_list(tmp_path):
+    path = tmp_path / "mine.toml"
+    assert call("scenario", "init", path).returncode == 0
+    assert "ok" in call("scenario", "check", path).stdout
+    refused(call("scenario", "init", path))
+    shown = call("scenario", "show", path).stdout
+    assert "published:" in shown
+    assert "assumed" in shown
+    assert "baseline" in call("scenario", "list").stdout
+    assert json.loads(call("scenario", "show", "--json").stdout)["name"] == "baseline"
+
+
+def test_every_number_of_the_baseline_is_published_or_assumed():
+    document = json.loads(call("scenario", "show", "baseline", "--json").stdout)
+    for entries in document["groups"].values():
+        for entry in entries:
+            if isinstance(entry["value"], int | float) and not isinstance(entry["value"], bool):
+                assert entry["origin"].startswith(("published:", "assumed", "definition", "policy", "sysctl")), entry
