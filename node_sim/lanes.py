@@ -113,7 +113,7 @@ class Lives:
             ModelError: A lane took more than ``STEPS_MAX`` steps.
         """
         state = self.state
-        live = np.flatnonzero(state.pages.next_ns < state.world.horizon_ns)
+        live = np.arange(state.pages.lane.size)
         while True:
             known = state.pages.lane.size
             due = np.full(state.node_id.size, FOREVER)
@@ -134,12 +134,13 @@ class Lives:
             touched = self._touch_step(due, live, busy)
             state.look_on(touched.which, touched.time_ns)
             live = np.concatenate((live, np.arange(known, state.pages.lane.size)))
-            live = self._still_live(live)
+            live = self._still_live(live, due)
 
-    def _still_live(self, live: Ints) -> Ints:
-        """Keep pages that can still be touched in this boot or a later one."""
+    def _still_live(self, live: Ints, now_ns: Ints) -> Ints:
+        """Keep pages that can still be touched in this boot or a later one, given the time of each lane."""
         state = self.state
-        revivable = state.store.stays[state.store.pages.fault[state.pages.page[live]]]
+        fault = state.store.pages.fault[state.pages.page[live]]
+        revivable = state.store.stays[fault] | (state.store.faults.time_ns[fault] > now_ns[state.pages.lane[live]])
         coming = state.pages.next_ns[live] < state.world.horizon_ns
         in_place = state.places.removed_ns[state.pages.place[live]] == FOREVER
         kept: Ints = live[coming | (revivable & in_place)]
