@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,8 +19,6 @@ from fleet.plan import Shard
 from fleet.shard import run_shard
 from node_sim.errors import ExecutionError, TransientError
 
-_PARENT_POLL_S = 0.5
-
 
 def simulate_shard(job: Job, shard: Shard) -> Receipt:
     """Simulate one shard and write its parts, in this process."""
@@ -31,14 +29,13 @@ def simulate_shard(job: Job, shard: Shard) -> Receipt:
     return aggregator.finish(attempt, shard)
 
 
-def _start_worker() -> None:
+def _start_worker(driver_pid: int) -> None:
     """Leave Ctrl-C to the driver, and do not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
+    driver = os.pidfd_open(driver_pid)
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_PARENT_POLL_S)
+        select.select([driver], [], [])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -66,7 +63,7 @@ class LocalEngine:
         left = dict.fromkeys(shards, 0)
         while left:
             workers = min(self.workers, len(left))
-            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
             try:
                 futures = {pool.submit(simulate_shard, job, shard): shard for shard in left}
                 yield from _collect(futures, left)
