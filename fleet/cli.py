@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fleet.run import EngineChoice
     from fleet.scenario import Fleet
 
-EXIT_FAILED, EXIT_USAGE, EXIT_DATA, EXIT_INTERRUPTED = 1, 2, 4, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_DATA, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 4, 130, 143
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -25,13 +26,24 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+class _TerminatedError(KeyboardInterrupt):
+    """The process was told to end (SIGTERM)."""
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    raise _TerminatedError
+
+
 class _Guarded(click.Group):
     """Turns errors of ours and Ctrl-C into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
+        signal.signal(signal.SIGTERM, _terminate)
         try:
             return super().invoke(ctx)
+        except _TerminatedError:
+            _fail("terminated; what is committed is kept, 'hwpoison-fleet resume' goes on", EXIT_TERMINATED)
         except KeyboardInterrupt:
             _fail("interrupted; what is committed is kept, 'hwpoison-fleet resume' goes on", EXIT_INTERRUPTED)
         except BrokenPipeError:
@@ -55,7 +67,7 @@ class _Guarded(click.Group):
 def main() -> None:
     """Simulate what memory errors do to a fleet of Linux servers, and what another policy would have done.
 
-    Exit codes: 0 ok, 1 run failed, 2 usage or scenario wrong, 4 data unreadable, 130 interrupted.
+    Exit codes: 0 ok, 1 run failed, 2 usage or scenario wrong, 4 data unreadable, 130 interrupted, 143 terminated.
     """
 
 

@@ -161,6 +161,20 @@ def commit_path(root: Path, shard_id: int) -> Path:
     return root / COMMITS / f"{shard_id:06d}.json"
 
 
+def check_parts(root: Path, receipt: Receipt) -> None:
+    """Check that the parts of a shard lie in the folder of the run before it is committed.
+
+    Raises:
+        ExecutionError: They do not: the workers write somewhere else.
+    """
+    for part in receipt.parts:
+        path = root / part.path
+        if not path.exists() or path.stat().st_size != part.size_bytes:
+            where = f"{path}: not there after shard {receipt.shard.shard_id}"
+            msg = f"{where}, expected workers to write here; use storage that all machines share at the same path"
+            raise ExecutionError(msg)
+
+
 def read_receipts(root: Path) -> dict[int, Receipt]:
     """Read the commits of a run, complete or not, by shard.
 
@@ -186,7 +200,7 @@ def prepare_folder(root: Path) -> None:
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        occupied = next(root.iterdir(), None)
+        occupied = next((path for path in root.iterdir() if path.name != LOCK), None)
     except OSError as error:
         msg = f"{root}: {error.strerror}, expected a folder that can be written; choose another with -o"
         raise ConfigError(msg) from None

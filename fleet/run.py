@@ -19,6 +19,7 @@ from fleet.manifest import (
     RUN,
     Document,
     Receipt,
+    check_parts,
     commit_path,
     content_sha256,
     locked,
@@ -127,7 +128,21 @@ def start_run(
     check_choice(choice, fleet.nodes)
     size = shard_nodes or choice.nodes_per_actor or default_shard_nodes(fleet.nodes)
     shards = plan_shards(fleet.nodes, size)
-    prepare_folder(root)
+    with make_engine(choice, fleet.nodes) as engine:
+        prepare_folder(root)
+        return _start(fleet, seed, root, engine, shards, choice, progress)
+
+
+def _start(
+    fleet: Fleet,
+    seed: int,
+    root: Path,
+    engine: Engine,
+    shards: tuple[Shard, ...],
+    choice: EngineChoice,
+    progress: Progress,
+) -> Document:
+    """Write the plan and execute it."""
     with locked(root):
         plan = seal(
             {
@@ -149,7 +164,7 @@ def start_run(
         )
         write_json(root / PLAN, plan)
         (root / "commit").mkdir()
-        return _execute(fleet, plan, root, choice, progress)
+        return _execute(fleet, plan, root, engine, choice, progress)
 
 
 def open_plan(root: Path) -> tuple[Fleet, Document]:
@@ -175,14 +190,16 @@ def resume_run(root: Path, choice: EngineChoice, progress: Progress) -> Document
     """
     fleet, plan = open_plan(root)
     check_choice(choice, fleet.nodes)
-    with locked(root):
-        if (root / RUN).exists():
-            return read_sealed(root / RUN)
+    if (root / RUN).exists():
+        return read_sealed(root / RUN)
+    with make_engine(choice, fleet.nodes) as engine, locked(root):
         (root / "commit").mkdir(exist_ok=True)
-        return _execute(fleet, plan, root, choice, progress)
+        return _execute(fleet, plan, root, engine, choice, progress)
 
 
-def _execute(fleet: Fleet, plan: Document, root: Path, choice: EngineChoice, progress: Progress) -> Document:
+def _execute(
+    fleet: Fleet, plan: Document, root: Path, engine: Engine, choice: EngineChoice, progress: Progress
+) -> Document:
     """Run and commit the shards that are left, then write the manifest."""
     started = datetime.now(UTC)
     receipts = read_receipts(root)
@@ -190,8 +207,9 @@ def _execute(fleet: Fleet, plan: Document, root: Path, choice: EngineChoice, pro
         progress(receipt)
     left = [Shard(*shard) for shard in plan["shards"] if shard[0] not in receipts]
     if left:
-        job = Job(fleet, plan["seed"], str(root))
-        for receipt in make_engine(choice, fleet.nodes).run(job, left):
+        job = Job(fleet, plan["seed"], str(root.resolve()))
+        for receipt in engine.run(job, left):
+            check_parts(root, receipt)
             write_json(commit_path(root, receipt.shard.shard_id), seal(receipt.to_json()))
             receipts[receipt.shard.shard_id] = receipt
             progress(receipt)

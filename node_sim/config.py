@@ -16,6 +16,7 @@ from node_sim.catalog.sites import SITES, Site
 from node_sim.catalog.values import Assumed, Number, Published
 from node_sim.catalog.workloads import BLOCK_USES
 from node_sim.errors import ConfigError
+from node_sim.units import LINES_PER_PAGE
 
 FORBID: dict[str, Any] = {"extra": "forbid"}
 """Read by the scenario decoder: unknown keys are mistakes."""
@@ -100,6 +101,10 @@ class Checked:
         check_settings(self)
 
 
+SLOTS_MAX = 256
+"""DIMM slots that fit the name of a fault."""
+
+
 @dataclass(frozen=True)
 class Server(Checked):
     """Memory population and address map of a server."""
@@ -110,6 +115,19 @@ class Server(Checked):
     ranks: int = setting(numbers.RANKS, "Ranks per DIMM.", low=1, high=8)
     part: str = setting("ddr4_16gb_x4", "DRAM part.", choices=tuple(PARTS))
     address_map: str = setting("open_page", "Interleaving of addresses.", choices=("open_page", "closed_page"))
+
+    def __post_init__(self) -> None:
+        """Check that slots can be named and that rows of the address map do not share pages."""
+        check_settings(self)
+        problems = []
+        if self.dimms > SLOTS_MAX:
+            problems.append(f"sockets x channels x dimms_per_channel = {self.dimms}, expected at most {SLOTS_MAX}")
+        below_row = self.channels * self.ranks * self.dram.banks
+        if self.address_map == "closed_page" and below_row < LINES_PER_PAGE:
+            least = -(-LINES_PER_PAGE // self.dram.banks)
+            problems.append(f"channels x ranks = {self.channels * self.ranks}, expected >= {least} for closed_page")
+        if problems:
+            raise ConfigError("; ".join(problems))
 
     @property
     def dimms(self) -> int:
@@ -242,6 +260,9 @@ class Workload(Checked):
     """What the memory of a node is used for, and by whom."""
 
     tenancy_days: float = setting(numbers.TENANCY_DAYS, "Mean time one use keeps a block.", low=0.001, high=36500.0)
+    refill_minutes: float = setting(
+        numbers.REFILL_MINUTES, "Time that memory stays free after a kill or a boot.", low=0.0, high=525960.0
+    )
     use: Use = field(default_factory=Use)
     process: tuple[Process, ...] = (Process(),)
 

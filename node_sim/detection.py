@@ -51,13 +51,21 @@ class Sighting(NamedTuple):
     mark: Floats
 
 
-def masked_tenancy(memory: Memory, frames: Frames, time_ns: Ints, mask: Mask) -> Tenancy:
-    """Return the use of frames at a time under an arm's mask: ended tenancies are free memory."""
+def masked_tenancy(memory: Memory, frames: Frames, time_ns: Ints, mask: Mask) -> tuple[Tenancy, Ints]:
+    """Return the use of frames at a time under an arm's mask, and until when the mask keeps it so.
+
+    Memory of a killed process, and all memory of processes after a boot, is free until it is filled again [ns];
+    the second part is FOREVER where nothing masks the tenancy.
+    """
     tenancy = memory.tenancy(frames, time_ns)
-    owner = tenancy.owner
-    killed = (owner != NOBODY) & (mask.killed_ns[mask.lane, np.maximum(owner, 0)] > tenancy.start_ns)
-    ended = ~frames.kernel & (((mask.boot_ns > 0) & (tenancy.start_ns < mask.boot_ns)) | killed)
-    return tenancy._replace(use=np.where(ended, int(PageUse.FREE), tenancy.use), owner=np.where(ended, NOBODY, owner))
+    owner, start = tenancy.owner, tenancy.start_ns
+    killed_ns = np.where(owner != NOBODY, mask.killed_ns[mask.lane, np.maximum(owner, 0)], start)
+    after_kill = np.where(killed_ns > start, killed_ns + memory.refill_ns, -1)
+    after_boot = np.where((mask.boot_ns > 0) & (start < mask.boot_ns), mask.boot_ns + memory.refill_ns, -1)
+    filled_ns = np.maximum(after_kill, after_boot)
+    free = ~frames.kernel & (filled_ns > time_ns)
+    masked = tenancy._replace(use=np.where(free, int(PageUse.FREE), tenancy.use), owner=np.where(free, NOBODY, owner))
+    return masked, np.where(free, filled_ns, FOREVER)
 
 
 def scrub_phase_ns(seed: Seed, node_id: Ints, scrub_hours: float) -> Ints:
@@ -103,8 +111,8 @@ def next_sighting(
     open_ = np.flatnonzero(now < stop)
     while open_.size:
         part = frames.take(open_)
-        tenancy = masked_tenancy(memory, part, now[open_], mask.take(open_))
-        end = memory.tenancy_end(part, now[open_], stop[open_])
+        tenancy, filled = masked_tenancy(memory, part, now[open_], mask.take(open_))
+        end = memory.tenancy_end(part, now[open_], np.minimum(stop[open_], filled))
         at, kind, u = memory.next_access(part, tenancy.use, tenancy.hot, now[open_], end)
         skipped = (kind == Observer.WRITE) & hard[open_]
         hit = (kind >= 0) & ~skipped
@@ -121,7 +129,7 @@ def next_owner_access(memory: Memory, frames: Frames, after_ns: Ints, limit_ns: 
     """Return when the present owner of each frame next touches it itself, within its tenancy; else FOREVER."""
     n = after_ns.shape[0]
     found = np.full(n, FOREVER, np.int64)
-    tenancy = masked_tenancy(memory, frames, after_ns, mask)
+    tenancy, _ = masked_tenancy(memory, frames, after_ns, mask)
     end = memory.tenancy_end(frames, after_ns, limit_ns)
     now = after_ns.copy()
     open_ = np.flatnonzero(tenancy.owner != NOBODY)

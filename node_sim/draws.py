@@ -154,7 +154,7 @@ class Seed:
 
 
 def unit53(high: Words, low: Words) -> Floats:
-    """Turn two words into uniforms strictly inside (0, 1), 53 bits."""
+    """Turn two words into uniforms strictly inside (0, 1): the odd multiples of 2**-53."""
     whole = (high.astype(np.uint64) << _SHIFT) | low.astype(np.uint64)
     return ((whole >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from node_sim.catalog.numbers import QUEUE_ENTRIES
 from node_sim.config import Hardware, Policy
 from node_sim.detection import Mask, next_scrub_ns, next_sighting, scrub_phase_ns
 from node_sim.dram.corrected import Windows, simulate_windows
@@ -30,7 +31,6 @@ from node_sim.records import Index, Ints, join, take
 from node_sim.uncorrected import BadPages, Judgement, bad_pages, judge
 
 NEVER_KILLED = -2
-MF_QUEUE_ENTRIES = 16
 Flags = npt.NDArray[np.bool_]
 
 
@@ -251,7 +251,7 @@ class LaneState:
             stirred_ns=np.full(n, -1),
             killed_ns=np.full((n, world.memory.processes.count), NEVER_KILLED),
             bank_busy_ns=np.zeros((n, server.sockets * server.channels), np.int64),
-            queue_ns=np.zeros((n, MF_QUEUE_ENTRIES), np.int64),
+            queue_ns=np.zeros((n, QUEUE_ENTRIES.value), np.int64),
             queue_next=np.zeros(n, np.int64),
             places=InPlace(lane, fault, zero, np.full(lane.size, FOREVER), zero.copy()),
             pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(3))),

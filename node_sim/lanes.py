@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from node_sim.catalog.numbers import QUEUE_ENTRIES
 from node_sim.codes import (
     CheckAction,
     CpuContext,
@@ -41,7 +42,7 @@ from node_sim.errors import ModelError
 from node_sim.events import EventLog
 from node_sim.hwpoison.handler import HandlerTable
 from node_sim.hwpoison.kill import Event, Signal
-from node_sim.lane_state import MF_QUEUE_ENTRIES, LaneState, Pending
+from node_sim.lane_state import LaneState, Pending
 from node_sim.machine_check import GradeTable
 from node_sim.memory.pages import FOREVER, Tenancy
 from node_sim.memory.processes import NOBODY
@@ -275,7 +276,7 @@ class Lives:
         state.had_ue[new.lane, state.store.faults.box.slot[new.fault]] = True
         bank = state.world.address_map.slot_channel(state.store.faults.box.slot[touches.fault])
         overflow = state.bank_busy_ns[touches.lane, bank] > touches.time_ns
-        tenancy = masked_tenancy(
+        tenancy, _ = masked_tenancy(
             state.world.memory, state.store.frames.take(touches.page), touches.time_ns, state.mask(touches.lane)
         )
         grade = self._grade(touches, tenancy.use, overflow)
@@ -365,7 +366,7 @@ class Lives:
         full = state.queue_ns[lane, slot] > time_ns
         fits = ~full
         state.queue_ns[lane[fits], slot[fits]] = (time_ns + latency_ns)[fits]
-        state.queue_next[lane[fits]] = (slot[fits] + 1) % MF_QUEUE_ENTRIES
+        state.queue_next[lane[fits]] = (slot[fits] + 1) % QUEUE_ENTRIES.value
         return full
 
     def _handle(self, touches: Touches, event: Ints, tenancy: Tenancy, check: Ints, time_ns: Ints) -> Ints:

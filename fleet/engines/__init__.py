@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from fleet.manifest import Receipt
 from fleet.plan import Shard
@@ -33,7 +33,19 @@ class Job:
 
 
 class Engine(Protocol):
-    """Simulates shards."""
+    """Simulates shards, between entering its context and leaving it."""
+
+    def __enter__(self) -> Self:
+        """Get hold of workers.
+
+        Raises:
+            ConfigError: There are none where the options say.
+        """
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the workers."""
+        ...
 
     def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
         """Simulate shards and yield a receipt for each, in any order.

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from typing import Self
 
 from fleet.aggregator import Aggregator
 from fleet.engines import ATTEMPTS_MAX, Job
@@ -47,6 +48,13 @@ class LocalEngine:
     def __init__(self, workers: int) -> None:
         """Use this many workers, >= 1."""
         self.workers = workers
+
+    def __enter__(self) -> Self:
+        """Nothing to get hold of: processes are started with the shards."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to let go of."""
 
     def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
         """Simulate shards; see ``Engine.run``."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import ray
 from ray.exceptions import RayActorError, RayError, RaySystemError
@@ -21,7 +22,8 @@ TABLE_BYTES_MAX = 16 << 20
 """Largest table sent through the object store."""
 IN_FLIGHT_MAX = 4
 """Tables one host may have under way."""
-ACTORS_PER_MACHINE_MAX = 64
+CONNECT_TIMEOUT_S = 5.0
+START_TIMEOUT_S = 120
 OBJECT_STORE_BYTES = 256 << 20
 
 
@@ -52,6 +54,9 @@ class _NodeHost:
         """Learn the scenario and where to send tables."""
         self.job = job
         self.aggregator = aggregator
+
+    def ready(self) -> None:
+        """Answer once the actor has a core and has learnt the scenario."""
 
     def simulate(self, shard: Shard, attempt: str) -> Receipt:
         """Simulate the nodes of a shard and stream their tables to the aggregator."""
@@ -85,7 +90,7 @@ class RayEngine:
         self.workers = workers
         self.address = address
 
-    def _connect(self) -> None:
+    def __enter__(self) -> Self:
         """Join or start a cluster.
 
         Raises:
@@ -101,35 +106,44 @@ class RayEngine:
                 "address": "local",
             }
         else:
+            _check_reachable(self.address)
             options["address"] = self.address
         try:
             ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
-            where = self.address or "this machine"
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            msg = f"--engine ray: no Ray cluster at {where} ({reason}); start one or leave --address out"
-            raise ConfigError(msg) from None
+            raise ConfigError(_no_cluster(self.address, error)) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the cluster; one started for the run ends with it."""
+        ray.shutdown()
 
     def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
-        """Simulate shards; see ``Engine.run``."""
-        self._connect()
-        try:
-            yield from self._run_shards(job, list(shards))
-        finally:
-            ray.shutdown()
+        """Simulate shards; see ``Engine.run``.
 
-    def _run_shards(self, job: Job, shards: list[Shard]) -> Iterator[Receipt]:
-        """Give each free host the next shard; a lost host is replaced and its shard issued again."""
+        A free host gets the next shard; hosts that find no free core take no part. A lost host is replaced and its
+        shard issued again.
+        """
         known = ray.put(job)
         aggregator = AggregatorActor.remote(known)
-        idle = [NodeHost.remote(known, aggregator) for _ in range(min(self.workers, len(shards)))]
+        starting: dict[Any, Any] = {}
+        idle: list[Any] = []
+        for _ in range(min(self.workers, len(shards))):
+            host = NodeHost.remote(known, aggregator)
+            starting[host.ready.remote()] = host
         queue, attempts = list(reversed(shards)), dict.fromkeys(shards, 0)
         running: dict[Any, tuple[Any, Shard, str]] = {}
         while queue or running:
             while queue and idle:
                 host, shard, attempt = idle.pop(), queue.pop(), uuid.uuid4().hex[:12]
                 running[host.simulate.remote(shard, attempt)] = (host, shard, attempt)
-            ready, _ = ray.wait(list(running), num_returns=1)
+            ready, _ = ray.wait([*running, *starting], num_returns=1, timeout=None if running else START_TIMEOUT_S)
+            if not ready:
+                msg = f"--engine ray: no core became free in {START_TIMEOUT_S} s; add nodes or wait, then resume"
+                raise ExecutionError(msg)
+            if ready[0] in starting:
+                idle.append(starting.pop(ready[0]))
+                continue
             host, shard, attempt = running.pop(ready[0])
             try:
                 receipt: Receipt = ray.get(ready[0])
@@ -138,11 +152,37 @@ class RayEngine:
                 _check_transient(error, shard, attempts[shard])
                 aggregator.drop.remote(attempt)
                 queue.append(shard)
-                lost = isinstance(error, RayActorError)
-                idle.append(NodeHost.remote(known, aggregator) if lost else host)
+                if isinstance(error, RayActorError):
+                    host = NodeHost.remote(known, aggregator)
+                    starting[host.ready.remote()] = host
+                else:
+                    idle.append(host)
                 continue
             idle.append(host)
             yield receipt
+
+
+def _check_reachable(address: str) -> None:
+    """Check that something listens at HOST:PORT, because Ray itself would try for many minutes.
+
+    Raises:
+        ConfigError: Nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(_no_cluster(address, error)) from None
+
+
+def _no_cluster(address: str | None, error: Exception) -> str:
+    """Say why there is no cluster."""
+    where = address or "this machine"
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    hint = "; set RAY_AUTH_MODE=token" if "auth" in f"{type(error).__name__} {error}".lower() else ""
+    return f"--engine ray: no Ray cluster at {where} ({text}); start one or leave --address out{hint}"
 
 
 def _check_transient(error: RayError, shard: Shard, attempts: int) -> None:

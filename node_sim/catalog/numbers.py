@@ -75,6 +75,10 @@ COLD_INTERVAL_HOURS: Final = Assumed(
     240.0, 24.0, 2400.0, "mean time between accesses to a given line of a cold page", "h", headline=True
 )
 
+SOFT_WRITE_SHARE: Final = Assumed(
+    0.3, 0.0, 0.8, "share of accesses to a soft error that overwrite the line before anybody reads it"
+)
+
 # --- platform ---------------------------------------------------------------------------------------------------
 DEVICE_FATAL_SHARE: Final = Assumed(
     0.5,
@@ -96,6 +100,9 @@ QUEUE_ENTRIES: Final = Published(16, "1", "MEMORY_FAILURE_FIFO, mm/memory-failur
 
 # --- memory -----------------------------------------------------------------------------------------------------
 TENANCY_DAYS: Final = Assumed(14.0, 1.0, 90.0, "mean time one use keeps a 2 MiB block", "day")
+REFILL_MINUTES: Final = Assumed(
+    10.0, 1.0, 240.0, "until a restarted process, or a booted node, has filled its memory again", "min"
+)
 KERNEL_SHARE: Final = Assumed(
     0.08, 0.02, 0.25, "no public kernel/user share of hit pages; slab, page tables and reserved pages", headline=True
 )

@@ -22,14 +22,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from node_sim.catalog.numbers import SOFT_WRITE_SHARE
 from node_sim.config import Policy
 from node_sim.dram.faults import FaultTable, expand_counts
 from node_sim.draws import Purpose, Seed, poisson_one, unit32, unit53, words
 from node_sim.records import Floats, Index, Ints, join, take
 from node_sim.units import NS_PER_DAY, hours_to_ns, seconds_to_ns
-
-ACCESS_WRITE_SHARE = 0.3
-"""Assumed: share of accesses to a soft error that overwrite the line before anybody reads it."""
 
 
 class Windows(NamedTuple):
@@ -161,7 +159,7 @@ def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, ho
     access_delay = np.where(place < used, np.minimum(-np.log(unit32(w2)) * mean_ns, never), never).astype(np.int64)
     by_scrub = scrub_delay <= access_delay
     seen_ns = faults.time_ns[soft] + np.minimum(scrub_delay, access_delay)
-    kept = np.flatnonzero((seen_ns < horizon_ns) & (by_scrub | (unit32(w3) >= ACCESS_WRITE_SHARE)))
+    kept = np.flatnonzero((seen_ns < horizon_ns) & (by_scrub | (unit32(w3) >= SOFT_WRITE_SHARE.value)))
     fault, seen_ns, by_scrub = soft[kept], seen_ns[kept], by_scrub[kept]
     window_ns = hours_to_ns(policy.errors.window_hours)
     cap = max(1, round(policy.errors.ce_cap_per_day * window_ns / NS_PER_DAY))

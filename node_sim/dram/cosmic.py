@@ -7,7 +7,7 @@
 **Assumes.** The constants of JESD89A / Gordon et al. 2004 as recalled; within 11 % of PARMA at altitude and 20
 % at low latitude.
 
-**Sources.** JESD89A annex; Gordon et al., IEEE TNS 2004; checked against PARMA in ``tests/statistical``.
+**Sources.** JESD89A annex; Gordon et al., IEEE TNS 2004; checked against PARMA in ``tests/unit/test_cosmic.py``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ together.
 **Assumes.** All non-zero patterns on the faulty pins are equally likely at each read. A command/address fault
 is caught by command/address parity, so it is detected under any code and never corrected.
 
-**Sources.** Outcome by weight: enumeration of a Hsiao (72,64) code; two random symbols of RS(18,16): 16/255
+**Sources.** Outcome by weight: enumeration of one Hsiao (72,64) matrix; two random symbols of RS(18,16): 16/255
 miscorrect.
 """
 
@@ -31,7 +31,7 @@ SECDED_BY_WEIGHT: Final[dict[int, tuple[float, float, float]]] = {
     3: (0.0, 0.4363, 0.5637),
     4: (0.0, 0.9939, 0.0061),
 }
-"""(CE, DUE, SDC) of 1-4 wrong bits of one nibble under a Hsiao (72,64) code, exact enumeration."""
+"""(CE, DUE, SDC) of 1-4 wrong bits of one nibble under one Hsiao (72,64) matrix, enumerated."""
 
 CHIPKILL_TWO_SYMBOLS: Final = (0.0, 0.9373, 0.0627)
 """(CE, DUE, SDC) of two random wrong symbols of RS(18,16) over 8-bit symbols: 16/255 per code word."""

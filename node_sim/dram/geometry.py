@@ -153,30 +153,43 @@ class AddressMap:
             )
         )
 
-    def _pages_per_row(self, box: Footprint) -> Ints:
-        """Pages that the lines of one row of each box touch."""
+    def _pages_per_row(self, box: Footprint, bank: Ints) -> Ints:
+        """Pages that the lines of one row touch in a bank of each box, given as an offset from its first bank."""
         if self.line_stride >= LINES_PER_PAGE:
             return box.n_lines
         zero = np.zeros_like(box.row)
-        first = self._corner(box, zero, zero, zero, zero) // LINES_PER_PAGE
-        last = self._corner(box, zero, zero, zero, box.n_lines - 1) // LINES_PER_PAGE
+        first = self._corner(box, zero, bank, zero, zero) // LINES_PER_PAGE
+        last = self._corner(box, zero, bank, zero, box.n_lines - 1) // LINES_PER_PAGE
         return last - first + 1
+
+    def _pages_by_bank(self, box: Footprint) -> Ints:
+        """Pages of each bank of one rank of each box, shape ``(n, most banks)``, 0 beyond a box's banks."""
+        most = int(box.n_banks.max(initial=1))
+        pages = np.zeros((box.row.size, most), np.int64)
+        for bank in range(most):
+            some = np.flatnonzero(box.n_banks > bank)
+            part = box.take(some)
+            pages[some, bank] = part.n_rows * self._pages_per_row(part, np.full(some.size, bank))
+        return pages
 
     def page_count(self, box: Footprint) -> Ints:
         """Return how many pages each box touches (a page counts once for each of its banks and ranks)."""
-        return box.n_ranks * box.n_banks * box.n_rows * self._pages_per_row(box)
+        count: Ints = box.n_ranks * self._pages_by_bank(box).sum(axis=1)
+        return count
 
     def page(self, box: Footprint, ordinal: Ints) -> Ints:
         """Return the pfn of page number ``ordinal`` of each box.
 
         Args:
             box: Boxes, shape ``(n,)``.
-            ordinal: Shape ``(n,)``, 0 … ``page_count - 1``.
+            ordinal: Shape ``(n,)``, 0 … ``page_count - 1``; by rank, bank, row and page in the row.
         """
-        per_row = self._pages_per_row(box)
-        rest, in_row = np.divmod(ordinal, per_row)
-        rest, row = np.divmod(rest, box.n_rows)
-        rank, bank = np.divmod(rest, box.n_banks)
+        by_bank = self._pages_by_bank(box)
+        end = np.cumsum(by_bank, axis=1)
+        rank, rest = np.divmod(ordinal, end[:, -1])
+        bank = (rest[:, None] >= end).sum(axis=1)
+        rest = rest - (end - by_bank)[np.arange(bank.size), bank]
+        row, in_row = np.divmod(rest, self._pages_per_row(box, bank))
         if self.line_stride >= LINES_PER_PAGE:
             return self._corner(box, rank, bank, row, in_row) // LINES_PER_PAGE
         return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row

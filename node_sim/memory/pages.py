@@ -7,8 +7,9 @@ points.
 
 **Leaves out.** 1 GiB pages, page migration, ownership of one page by several processes.
 
-**Assumes.** The shares in ``catalog/workloads.py``. An arm only masks tenancies: killing the owner, or a
-reboot, turns the rest of a tenancy into free memory.
+**Assumes.** The shares in ``catalog/workloads.py``. An arm only masks tenancies: after a kill the owner's
+memory, after a boot all memory of processes, is free until it has been filled again; then it is used as the
+draw says.
 
 **Sources.** None for the shares: no public breakdown exists, so they are swept.
 """
@@ -98,6 +99,7 @@ class Memory:
     policy: Policy
     processes: ProcessTable
     tenancy_ns: int
+    refill_ns: int
     hot_ns: int
     cold_ns: int
     use_cdf: Floats
@@ -117,6 +119,7 @@ class Memory:
             policy=policy,
             processes=ProcessTable.of(policy.workload),
             tenancy_ns=round(policy.workload.tenancy_days * NS_PER_DAY),
+            refill_ns=seconds_to_ns(60.0 * policy.workload.refill_minutes),
             hot_ns=seconds_to_ns(policy.detection.hot_interval_s),
             cold_ns=hours_to_ns(policy.detection.cold_interval_hours),
             use_cdf=cdf,

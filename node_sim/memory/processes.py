@@ -5,8 +5,8 @@ and a reaction to SIGBUS. Owners of blocks are drawn by share.
 
 **Leaves out.** Start and end of processes other than by a kill; memory shared between processes.
 
-**Assumes.** A killed process is restarted at once and takes its memory elsewhere; its old blocks stay free
-until their next change of use.
+**Assumes.** A killed process is restarted at once under its number and fills the same share of memory again
+within the refill time.
 
 **Sources.** None: workloads are assumptions (``catalog/workloads.py``).
 """

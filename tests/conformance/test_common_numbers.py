@@ -49,7 +49,9 @@ def lives(block, arm):
         for name, columns in part.tables.items():
             names = [column.name for column in TABLES[name] if column.name not in ("seq", "cause_seq", "node_id")]
             cells = [columns[column].tolist() for column in names]
-            for node, fault, *values in zip(columns["node_id"].tolist(), columns["fault_id"].tolist(), *cells, strict=True):
+            for node, fault, *values in zip(
+                columns["node_id"].tolist(), columns["fault_id"].tolist(), *cells, strict=True
+            ):
                 life = found.setdefault(node, Life({}, [], {}, set()))
                 row = dict(zip(names, values, strict=True))
                 life.rows.setdefault(fault, set()).add((name, *values))
@@ -58,7 +60,7 @@ def lives(block, arm):
                     if row["dimm"] >= 0:
                         first = life.replaced.get(row["dimm"], 1 << 62)
                         life.replaced[row["dimm"]] = min(first, row["end_ns"])
-                if name == "errors" and row["kind"] == 1 or name in ("machine_checks", "lifecycle"):
+                if (name == "errors" and row["kind"] == 1) or name in ("machine_checks", "lifecycle"):
                     life.acted.add(fault)
     return found
 

@@ -21,7 +21,19 @@ def start(root):
     settings = [f"group.{name}.faults.fit_factor=20.0" for name in ("chipkill", "altitude", "secded")]
     options = [part for setting in settings for part in ("--set", setting)]
     return subprocess.Popen(
-        [*COMMAND, "run", "-o", str(root), "--nodes", str(NODES), "--shard-nodes", str(SHARD), "--workers", "2", *options],
+        [
+            *COMMAND,
+            "run",
+            "-o",
+            str(root),
+            "--nodes",
+            str(NODES),
+            "--shard-nodes",
+            str(SHARD),
+            "--workers",
+            "2",
+            *options,
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -53,7 +65,9 @@ def test_sigkill_at_a_random_moment_then_resume(undisturbed, tmp_path, seed):
     if not (root / "run.json").exists():
         with pytest.raises(DataError, match="resume"):
             open_run(root)
-    done = subprocess.run([*COMMAND, "resume", str(root), "--workers", "2"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*COMMAND, "resume", str(root), "--workers", "2"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     run = open_run(root)
     assert run.manifest["digests"] == digests

@@ -15,7 +15,12 @@ SMALL = ("--nodes", "1500", "--workers", "1")
 
 def call(*arguments, cwd=None, env=None):
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd, env={**os.environ, **(env or {})}
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
     )
 
 
@@ -50,9 +55,27 @@ def test_help_is_fast_and_names_every_command():
 def test_run_prints_every_headline_figure(run):
     text = run[1].stdout
     for words in (
-        "kills", "early AO", "late AR", "direct AR", "SIGKILL", "losses", "panics", "EIO", "recovery ratio",
-        "survival ratio", "memory lost", "difference to default", "chipkill", "altitude", "secded", "UEs",
-        "command_address_fit", "hot_share", "data: ", "next: hwpoison-fleet replay", "hwpoison-fleet compare",
+        "kills",
+        "early AO",
+        "late AR",
+        "direct AR",
+        "SIGKILL",
+        "losses",
+        "panics",
+        "EIO",
+        "recovery ratio",
+        "survival ratio",
+        "memory lost",
+        "difference to default",
+        "chipkill",
+        "altitude",
+        "secded",
+        "UEs",
+        "command_address_fit",
+        "hot_share",
+        "data: ",
+        "next: hwpoison-fleet replay",
+        "hwpoison-fleet compare",
     ):
         assert words in text, words
     assert run[1].stderr == ""
@@ -72,9 +95,24 @@ def test_summary_json_has_the_promised_keys(run):
     assert set(document["run"]) >= {"seed", "scenario_sha256", "complete", "digests"}
     assert {"rows_per_node_year", "faults_per_node_year"} <= set(document)
     promised = {
-        "node_years", "faults", "ce", "ue", "sdc", "machine_checks", "memory_failures", "kills", "losses", "panics",
-        "io_errors", "kill_rate", "kill_rate_ci95", "recovery_ratio", "recovery_ratio_ci95", "survival_ratio",
-        "panic_rate", "memory_lost_byte_years",
+        "node_years",
+        "faults",
+        "ce",
+        "ue",
+        "sdc",
+        "machine_checks",
+        "memory_failures",
+        "kills",
+        "losses",
+        "panics",
+        "io_errors",
+        "kill_rate",
+        "kill_rate_ci95",
+        "recovery_ratio",
+        "recovery_ratio_ci95",
+        "survival_ratio",
+        "panic_rate",
+        "memory_lost_byte_years",
     }
     for arm in ("default", "early_kill", "no_recovery", "page_offline_2_per_24h"):
         assert promised <= set(document["arms"][arm])
@@ -102,13 +140,22 @@ def test_replay_gives_the_stored_rows_and_tells_them_in_order(run):
 
 def test_sweep_replaces_the_arms_by_the_grid(tmp_path):
     done = call(
-        "run", "-o", tmp_path / "run", *SMALL, "--json",
-        "--sweep", "page_offline.ce_threshold=0,5", "--sweep", "kernel.memory_failure_early_kill=0,1",
+        "run",
+        "-o",
+        tmp_path / "run",
+        *SMALL,
+        "--json",
+        "--sweep",
+        "page_offline.ce_threshold=0,5",
+        "--sweep",
+        "kernel.memory_failure_early_kill=0,1",
     )
     arms = list(json.loads(done.stdout)["arms"])
     assert arms == [
-        "ce_threshold=0+memory_failure_early_kill=0", "ce_threshold=0+memory_failure_early_kill=1",
-        "ce_threshold=5+memory_failure_early_kill=0", "ce_threshold=5+memory_failure_early_kill=1",
+        "ce_threshold=0+memory_failure_early_kill=0",
+        "ce_threshold=0+memory_failure_early_kill=1",
+        "ce_threshold=5+memory_failure_early_kill=0",
+        "ce_threshold=5+memory_failure_early_kill=1",
     ]
 
 
@@ -155,10 +202,21 @@ def test_all_mistakes_of_a_scenario_are_reported_at_once(tmp_path, command):
     path.write_text(BAD)
     errors = refused(call(*command, path, cwd=tmp_path))
     for words in (
-        "nodes = 'many'", "years = -1.0", "colour: unknown key", "shares add up to 1.1", "group.a.ecc.code = 'raid'",
-        "group.a.faults.fit_factor = -2.0", "group.a.workload = 'mining'", "group.b.kernel.thp_split_p = 1.5",
-        "group.b.kernel.memory_failure_early_kill = True", "group.b.workload", "use: shares add up to 1.78",
-        "arm.x", "kernel.nonsense", "an arm cannot change faults", "groups = 'c'",
+        "nodes = 'many'",
+        "years = -1.0",
+        "colour: unknown key",
+        "shares add up to 1.1",
+        "group.a.ecc.code = 'raid'",
+        "group.a.faults.fit_factor = -2.0",
+        "group.a.workload = 'mining'",
+        "group.b.kernel.thp_split_p = 1.5",
+        "group.b.kernel.memory_failure_early_kill = True",
+        "group.b.workload",
+        "use: shares add up to 1.78",
+        "arm.x",
+        "kernel.nonsense",
+        "an arm cannot change faults",
+        "groups = 'c'",
     ):
         assert words in errors, words
     assert errors.count("bad.toml") >= 14
@@ -204,13 +262,17 @@ def test_more_than_64_actors_are_refused_with_advice(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-@pytest.mark.parametrize("option", [("--workers", "0"), ("--engine", "spark"), ("--nodes", "x"), ("--set", "x"), ("--sweep", "=3")])
+@pytest.mark.parametrize(
+    "option", [("--workers", "0"), ("--engine", "spark"), ("--nodes", "x"), ("--set", "x"), ("--sweep", "=3")]
+)
 def test_wrong_options_exit_2(tmp_path, option):
     refused(call("run", *option, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", [("--arm", "nosuch"), ("--nodes", "0"), ("--years", "-1"), ("--set", "kernel.nosuch=1"), ("--seed", "-1")])
+@pytest.mark.parametrize(
+    "option", [("--arm", "nosuch"), ("--nodes", "0"), ("--years", "-1"), ("--set", "kernel.nosuch=1"), ("--seed", "-1")]
+)
 def test_wrong_values_exit_2_and_write_nothing(tmp_path, option):
     refused(call("run", *option, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -36,7 +36,9 @@ def test_rate_of_scattered_events_has_the_exact_poisson_interval():
     x = nodes(100_000)
     x[:7, INDEX["panics"]] = 1
     found = rate(sums_of(x), weights("panics"))
-    expected = [1000 * value / 100_000 for value in (7, *(stats.chi2.ppf(q, 2 * k) / 2 for q, k in ((0.025, 7), (0.975, 8))))]
+    expected = [
+        1000 * value / 100_000 for value in (7, *(stats.chi2.ppf(q, 2 * k) / 2 for q, k in ((0.025, 7), (0.975, 8))))
+    ]
     assert [found.value, found.low, found.high] == pytest.approx(expected, rel=1e-3)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.oracle.catalog.tables import read_table, rows_by
 
 from node_sim.config import Faults, Hardware
 from node_sim.dram.cosmic import flux_relative
 from node_sim.dram.faults import fault_rates
+from tests.oracle.catalog.tables import read_table, rows_by
 
 ROWS = {row["site"]: row for row in read_table("cosmic_sites")}
 PARMA = [site for site, row in ROWS.items() if row["parma_rel_nyc"]]

@@ -12,7 +12,9 @@ def table(n=1000, seed=0):
     names = pa.array(["a", "b", "c"])
     codes = pa.DictionaryArray.from_arrays(pa.array(generator.integers(0, 3, n).astype(np.int8)), names)
     count = pa.array(generator.integers(0, 100, n).astype(np.uint32), mask=generator.random(n) < 0.1)
-    return pa.table({"time_ns": generator.integers(0, 1 << 50, n), "kind": codes, "count": count, "flag": generator.random(n) < 0.5})
+    return pa.table(
+        {"time_ns": generator.integers(0, 1 << 50, n), "kind": codes, "count": count, "flag": generator.random(n) < 0.5}
+    )
 
 
 def test_order_and_parts_do_not_matter():
@@ -42,7 +44,9 @@ def test_one_changed_value_changes_the_digest(column):
     rows = table()
     index = rows.schema.get_field_index(column)
     values = rows.column(column).to_pylist()
-    values[500] = {"time_ns": 7, "kind": "b" if values[500] != "b" else "c", "count": 101, "flag": not values[500]}[column]
+    values[500] = {"time_ns": 7, "kind": "b" if values[500] != "b" else "c", "count": 101, "flag": not values[500]}[
+        column
+    ]
     kind = rows.schema.field(column).type
     changed = pa.array(values).dictionary_encode() if column == "kind" else pa.array(values, kind)
     assert digest_table(rows.set_column(index, column, changed)) != digest_table(rows)

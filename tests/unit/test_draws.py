@@ -24,7 +24,9 @@ def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[in
 
 
 def scalar_words(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int, ...]:
-    found = words(Key(np.asarray(key[0], np.uint64), np.asarray(key[1], np.uint64)), *(np.asarray([c]) for c in counter))
+    found = words(
+        Key(np.asarray(key[0], np.uint64), np.asarray(key[1], np.uint64)), *(np.asarray([c]) for c in counter)
+    )
     return tuple(int(word[0]) for word in found)
 
 
@@ -144,7 +146,7 @@ def as_rows(points: draws.Points) -> list[tuple[int, int, int]]:
 def test_walking_with_next_point_visits_every_listed_point_once(key):
     listed, found, now = list_points(key, TAG), [], 0
     end = np.asarray([BINS * WIDTH_NS])
-    while True:
+    while len(found) <= len(listed):
         point = next_point(key_of(key, 1), TAG, np.asarray([WIDTH_NS]), np.asarray([now]), end)
         if point.bin[0] < 0:
             break

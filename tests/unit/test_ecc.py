@@ -6,8 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from tests.oracle.catalog.block_codes import hsiao_columns, nibble_outcomes, rs_two_symbol_outcomes
-from tests.oracle.catalog.tables import read_table, rows_by
 
 from node_sim.codes import Mode
 from node_sim.dram.ecc import (
@@ -19,6 +17,8 @@ from node_sim.dram.ecc import (
     classify_pair,
     verdict_table,
 )
+from tests.oracle.catalog.block_codes import hsiao_columns, nibble_outcomes, rs_two_symbol_outcomes
+from tests.oracle.catalog.tables import read_table, rows_by
 
 SECDED = "SECDED (72,64) Hsiao"
 OUTCOMES = {(row["code"], row["error_in_one_codeword"]): row for row in read_table("ecc_outcomes")}
@@ -82,7 +82,7 @@ def test_a_whole_chip_with_random_patterns_has_the_tabulated_outcome_under_secde
 
 @pytest.mark.parametrize("n_dq", [1, 2, 3, 4])
 def test_secded_averages_over_all_patterns_of_the_faulty_pins(n_dq):
-    patterns = [bin(pattern).count("1") for pattern in range(1, 2**n_dq)]
+    patterns = [pattern.bit_count() for pattern in range(1, 2**n_dq)]
     mean = np.mean([SECDED_BY_WEIGHT[weight] for weight in patterns], axis=0)
     assert list(classify("secded", Mode.ROW, n_dq)) == pytest.approx(mean.tolist(), abs=1e-12)
 

@@ -21,8 +21,8 @@ from node_sim.config import (
     Use,
     Workload,
 )
-from node_sim.draws import Seed
 from node_sim.dram.geometry import AddressMap
+from node_sim.draws import Seed
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.units import NS_PER_YEAR, PAGES_PER_HUGE_PAGE
 

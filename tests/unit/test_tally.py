@@ -25,7 +25,10 @@ def slow_counts(run, arm):
     x = np.zeros((nodes, len(METRICS)))
     x[:, 0] = horizon / NS_PER_YEAR
     tables = {name: run.table(name, arm).to_pylist() for name in TABLES}
-    add = lambda row, metric, amount=1: x.__setitem__((row["node_id"], INDEX[metric]), x[row["node_id"], INDEX[metric]] + amount)  # noqa: E731
+
+    def add(row, metric, amount=1):
+        x[row["node_id"], INDEX[metric]] += amount
+
     down, cause = {}, {}
     for row in tables["lifecycle"]:
         down.setdefault(row["node_id"], set()).add((row["time_ns"], min(row["end_ns"], horizon)))

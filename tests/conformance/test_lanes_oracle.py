@@ -1,0 +1,348 @@
+"""The simulator against the scalar event heap: every row of every table, on random nodes under random policies."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from node_sim import config
+from node_sim.block import COMMON, BlockRows, simulate_block
+from node_sim.catalog.fit import RATE_TABLES
+from node_sim.catalog.workloads import WORKLOADS
+from node_sim.codes import CheckAction, ErrorKind, Fate, LifecycleKind, Observer, OfflineResult, SignalCode, Timing
+from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES
+from node_sim.dram.faults import expected_per_dimm
+from node_sim.draws import Seed
+from node_sim.memory.pages import Memory, make_frames
+from node_sim.units import NS_PER_YEAR
+from tests.oracle import event_heap
+from tests.oracle.page_uses import PageUses
+
+Row = dict[str, int | None]
+Tables = dict[str, list[Row]]
+
+SINGLE_WORLDS, SINGLE_NODES = 100, 6
+SHARED_WORLDS, SHARED_NODES, ARMS = 25, 4, 4
+"""100 x 6 + 25 x 4 x 4 = 1,000 pairs of a node and a policy."""
+WORLDS = SINGLE_WORLDS + SHARED_WORLDS
+CHUNK = 5
+LONG_WORLDS = 400
+
+
+@dataclass(frozen=True)
+class World:
+    """Some nodes under one policy or several; ``draw_world(number)`` gives it back."""
+
+    number: int
+    seed: int
+    nodes: tuple[int, ...]
+    hardware: config.Hardware
+    policies: tuple[config.Policy, ...]
+    horizon_ns: int
+
+
+def log_uniform(rng: random.Random, low: float, high: float) -> float:
+    return float(low * (high / low) ** rng.random())
+
+
+def draw_workload(rng: random.Random) -> config.Workload:
+    table: dict[str, Any] = WORKLOADS[rng.choice(sorted(WORKLOADS))]
+    return config.Workload(
+        tenancy_days=log_uniform(rng, 1.0, 40.0),
+        refill_minutes=rng.choice((0.0, 10.0, 240.0, 100_000.0)),
+        use=config.Use(**table["use"]),
+        process=tuple(config.Process(**process) for process in table["process"]),
+    )
+
+
+def draw_errors(rng: random.Random) -> config.ErrorProcess:
+    return config.ErrorProcess(
+        window_hours=rng.choice((6.0, 24.0, 48.0)),
+        burst_interval_days=rng.uniform(10.0, 60.0),
+        burst_days=rng.uniform(0.5, 5.0),
+        median_ce_per_window=rng.uniform(0.5, 6.0),
+        sigma_fault=rng.uniform(0.2, 1.5),
+        sigma_window=rng.uniform(0.2, 1.2),
+        ce_cap_per_day=rng.randint(1, 40),
+        scrub_share=rng.random(),
+    )
+
+
+def draw_detection(rng: random.Random) -> config.Detection:
+    return config.Detection(
+        scrub_hours=rng.choice((0.0, 6.0, 24.0, 100.0)),
+        hot_share=rng.choice((0.0, 0.3, 0.8, 1.0)),
+        hot_interval_s=log_uniform(rng, 20_000.0, 500_000.0),
+        cold_interval_hours=log_uniform(rng, 48.0, 2400.0),
+    )
+
+
+def draw_platform(rng: random.Random) -> config.Platform:
+    return config.Platform(
+        mca_recovery=rng.random() < 0.85,
+        scrub_report=rng.choice(("ucna", "srao")),
+        device_fatal_share=rng.choice((0.0, 0.2, 1.0)),
+        copy_share=rng.choice((0.0, 0.5, 0.9, 1.0)),
+        bank_busy_s=rng.choice((0.0, 0.01, 60.0, 3600.0)),
+        work_latency_s=rng.choice((0.0, 0.1, 60.0, 3600.0)),
+    )
+
+
+def draw_kernel(rng: random.Random) -> config.Kernel:
+    return config.Kernel(
+        memory_failure=rng.random() < 0.85,
+        memory_failure_early_kill=rng.randint(0, 1),
+        memory_failure_recovery=int(rng.random() < 0.85),
+        thp_split_p=rng.choice((0.0, 0.5, 0.98)),
+        fsync_s=rng.choice((30.0, 3600.0, 1e6)),
+    )
+
+
+def draw_repair(rng: random.Random, cordon: tuple[int, ...]) -> config.Repair:
+    drain_hours = rng.choice((0.0, 1.0, 24.0, 200.0))
+    return config.Repair(
+        reboot_minutes=rng.choice((0.01, 15.0, 600.0)),
+        replace_hours=rng.choice((0.0, 4.0, 48.0, 240.0)),
+        cordon=config.Cordon(ue=rng.choice(cordon), drain_hours=drain_hours),
+    )
+
+
+def draw_policy(rng: random.Random, cordon: tuple[int, ...]) -> config.Policy:
+    return config.Policy(
+        errors=draw_errors(rng),
+        ecc=config.Ecc(code=rng.choice(("none", "secded", "secded", "chipkill"))),
+        detection=draw_detection(rng),
+        platform=draw_platform(rng),
+        workload=draw_workload(rng),
+        kernel=draw_kernel(rng),
+        page_offline=config.PageOffline(ce_threshold=rng.choice((0, 1, 2, 5))),
+        repair=draw_repair(rng, cordon),
+    )
+
+
+def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> config.Policy:
+    """Change some sections of a policy, often few, so that arms agree in what they share."""
+    other = draw_policy(rng, cordon)
+    names = ("platform", "kernel", "page_offline", "repair", "page_offline", "repair", "kernel")
+    if rng.random() < 0.3:
+        names = ("errors", "ecc", "detection", "workload")
+    changed = set(rng.sample(names, rng.randint(0, 3)))
+    return replace(policy, **{name: getattr(other, name) for name in changed})
+
+
+def draw_server(rng: random.Random) -> config.Server:
+    address_map = rng.choice(("open_page", "closed_page"))
+    ranks = rng.randint(1, 2)
+    return config.Server(
+        sockets=rng.randint(1, 2),
+        channels=rng.choice((1, 2, 6) if address_map == "open_page" else (4 // ranks, 6)),
+        dimms_per_channel=rng.randint(1, 2),
+        ranks=ranks,
+        part=rng.choice(("ddr4_8gb_x4", "ddr4_16gb_x4")),
+        address_map=address_map,
+    )
+
+
+def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -> config.Hardware:
+    server = draw_server(rng)
+    faults = config.Faults(
+        rates=rng.choice(sorted(RATE_TABLES)),
+        command_address_fit=rng.choice((0.0, 0.0, 1e4, 3e5)),
+        site=rng.choice(("new_york", "denver")),
+    )
+    per_node = expected_per_dimm(config.Hardware(server, replace(faults, command_address_fit=0.0)), horizon_ns)
+    factor = min(faults_per_node / (per_node * server.dimms), 2000.0)
+    return config.Hardware(server, replace(faults, fit_factor=factor))
+
+
+@lru_cache(maxsize=1)
+def draw_world(number: int) -> World:
+    rng = random.Random(f"world {number}")
+    shared = SINGLE_WORLDS <= number < WORLDS or number % 5 == 4
+    horizon_ns = round(log_uniform(rng, 0.2, 1.0) * NS_PER_YEAR)
+    quiet = rng.random() < 0.25
+    cordon = (0, 1) if quiet else (1, 2, 3)
+    hardware = draw_hardware(rng, horizon_ns, rng.uniform(0.5, 2.0) if quiet else log_uniform(rng, 3.0, 15.0))
+    policies = [draw_policy(rng, cordon)]
+    while shared and len(policies) < ARMS:
+        policies.append(vary(rng, rng.choice(policies), cordon))
+    nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
+    return World(number, rng.getrandbits(64), tuple(nodes), hardware, tuple(policies), horizon_ns)
+
+
+@lru_cache(maxsize=LONG_WORLDS)
+def block_of(number: int) -> BlockRows:
+    world = draw_world(number)
+    nodes = np.asarray(world.nodes)
+    return simulate_block(Seed.of(world.seed), nodes, world.hardware, world.policies, world.horizon_ns)
+
+
+def rows_of(table: str, columns: dict[str, Any]) -> Iterator[Row]:
+    """Yield the rows of a table as integers, null as None."""
+    registry = TABLES[table]
+    assert set(columns) == {column.name for column in registry}
+    cells = {name: [int(cell) for cell in column.tolist()] for name, column in columns.items()}
+    for column in registry:
+        if column.nullable:
+            cells[column.name] = [None if cell < 0 else cell for cell in cells[column.name]]
+    for values in zip(*cells.values(), strict=True):
+        yield dict(zip(cells, values, strict=True))
+
+
+def view_of(block: BlockRows, arm: int) -> dict[int, Tables]:
+    """Return what a block says about each node in an arm: common rows and those of the arm, in order of ``seq``."""
+    view: dict[int, Tables] = {}
+    parts = [("faults", block.faults)]
+    for part in block.parts:
+        if part.arms == COMMON or arm in part.arms:
+            parts += part.tables.items()
+    for table, columns in parts:
+        for row in rows_of(table, columns):
+            node = row["node_id"]
+            assert node is not None
+            view.setdefault(node, {name: [] for name in TABLE_NAMES})[table].append(row)
+    for tables in view.values():
+        for rows in tables.values():
+            rows.sort(key=lambda row: row["seq"])
+    return view
+
+
+def every_row(tables: Tables) -> list[tuple[str, Row]]:
+    return [(table, row) for table, rows in tables.items() for row in rows]
+
+
+def unnumbered(table: str, row: Row) -> tuple[Any, ...]:
+    return (table, *((name, cell) for name, cell in row.items() if name not in ("seq", "cause_seq")))
+
+
+def identities(tables: Tables) -> list[tuple[Any, ...]]:
+    """Name each row by its own columns and those of its causes, without any numbers; check the order of numbers."""
+    by_seq = {row["seq"]: (table, row) for table, row in every_row(tables)}
+    assert sorted(by_seq) == list(range(sum(map(len, tables.values()))))
+    names: dict[int, tuple[Any, ...]] = {}
+    last = (-1, 0)
+    for seq in range(len(by_seq)):
+        table, row = by_seq[seq]
+        cause = row.get("cause_seq")
+        assert cause is None or cause < seq
+        names[seq] = unnumbered(table, row)
+        if cause is not None:
+            names[seq] += (names[cause],)
+            place = (row["time_ns"], TABLE_RANK[table])
+            assert last <= place
+            last = place
+    return sorted(names.values(), key=repr)
+
+
+def difference(expected: Tables, got: Tables) -> str | None:
+    """Say where two nodes differ; rows of one table and time may be numbered in any order."""
+    if expected == got:
+        return None
+    if identities(expected) == identities(got):
+        return None
+    lines = [f"{table}: {len(expected[table])} rows expected, {len(got[table])} found" for table in TABLE_NAMES]
+    want, have = (
+        {repr(unnumbered(table, row)): row["time_ns"] or 0 for table, row in every_row(tables)}
+        for tables in (expected, got)
+    )
+    lines += [f"missing: {row}" for row in sorted(want.keys() - have.keys(), key=lambda row: want[row])[:3]]
+    lines += [f"surplus: {row}" for row in sorted(have.keys() - want.keys(), key=lambda row: have[row])[:3]]
+    return "\n".join(lines)
+
+
+def check_world(number: int) -> None:
+    """Compare all pairs of a world."""
+    world = draw_world(number)
+    seed = Seed.of(world.seed)
+    views = [view_of(block_of(number), arm) for arm in range(len(world.policies))]
+    empty: Tables = {name: [] for name in TABLE_NAMES}
+    for node in world.nodes:
+        lives: dict[config.Policy, event_heap.Events] = {}
+        for policy in world.policies:
+            if policy not in lives:
+                lives[policy] = event_heap.simulate_node(seed, node, world.hardware, policy, world.horizon_ns)
+        faults = {name: fault for life in lives.values() for name, fault in life.faults.items()}
+        for arm, policy in enumerate(world.policies):
+            expected = event_heap.number_rows(node, faults, lives[policy].rows)
+            found = difference(expected, views[arm].get(node, empty))
+            assert found is None, (
+                f"draw_world({number}): seed {world.seed}, node {node}, arm {arm} of {len(world.policies)}\n"
+                f"{world.hardware}\n{policy}\nhorizon {world.horizon_ns} ns\n{found}"
+            )
+
+
+@pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
+def test_every_row_equals_that_of_the_event_heap(first: int) -> None:
+    for number in range(first, first + CHUNK):
+        check_world(number)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(1000, 1000 + LONG_WORLDS, CHUNK))
+def test_every_row_equals_that_of_the_event_heap_in_more_worlds(first: int) -> None:
+    for number in range(first, first + CHUNK):
+        check_world(number)
+
+
+def test_sample_has_a_thousand_pairs() -> None:
+    sizes = [draw_world(number) for number in range(WORLDS)]
+    assert sum(len(world.nodes) * len(world.policies) for world in sizes) == 1000
+
+
+def test_sample_exercises_every_branch() -> None:
+    met: Counter[Any] = Counter()
+    for number in range(WORLDS):
+        block = block_of(number)
+        for part in block.parts:
+            for table, columns in part.tables.items():
+                for row in rows_of(table, columns):
+                    met[table] += 1
+                    met.update((table, name, row[name]) for name in BRANCHES.get(table, ()))
+        met["faults"] += len(block.faults["seq"])
+        met["installed later"] += int((np.asarray(block.faults["generation"]) > 0).sum())
+        met["common"] += sum(part.arms == COMMON for part in block.parts)
+        met["shared by some arms"] += sum(len(part.arms) > 1 for part in block.parts)
+    wanted: list[Any] = [*TABLE_NAMES, "installed later", "common", "shared by some arms"]
+    for table, names in BRANCHES.items():
+        for name, codes in names.items():
+            wanted += [(table, name, int(code)) for code in codes]
+    few = {what: met[what] for what in wanted if met[what] < LEAST}
+    assert not few, f"met fewer than {LEAST} times: {few}; all: {dict(met)}"
+
+
+LEAST = 5
+BRANCHES: dict[str, dict[str, Any]] = {
+    "errors": {"kind": ErrorKind, "observer": [code for code in Observer if code is not Observer.WRITE]},
+    "machine_checks": {"action": CheckAction, "overflow": (0, 1)},
+    "memory_failures": {"lost_bytes": (0, 4096)},
+    "signals": {"code": SignalCode, "timing": Timing, "fate": Fate},
+    "page_offlines": {"result": OfflineResult},
+    "lifecycle": {"kind": LifecycleKind},
+}
+"""Columns whose every value must occur in the sample."""
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_scalar_draws_equal_those_of_the_arrays(number: int) -> None:
+    rng = random.Random(f"draws {number}")
+    seed, node, policy = Seed.of(rng.getrandbits(64)), rng.randrange(1 << 32), draw_policy(rng, (1,))
+    uses, memory = PageUses(seed, node, policy), Memory.of(policy)
+    for _ in range(10):
+        pfn, time = rng.randrange(1 << 26), rng.randrange(NS_PER_YEAR)
+        after, limit = np.asarray([time]), np.asarray([NS_PER_YEAR])
+        frames = make_frames(seed, np.asarray([node]), np.asarray([pfn]), policy.workload.use.kernel)
+        tenancy = memory.tenancy(frames, after)
+        use = uses.at(pfn, time)
+        assert tuple(part.item() for part in tenancy) == use
+        assert uses.end_of_use(pfn, time, NS_PER_YEAR) == memory.tenancy_end(frames, after, limit).item()
+        found = uses.next_access(pfn, use.use, hot=use.hot, after=time, limit=NS_PER_YEAR)
+        wanted = memory.next_access(frames, tenancy.use, tenancy.hot, after, limit)
+        assert wanted[1].item() == (-1 if found is None else found.kind)
+        assert found is None or found == tuple(part.item() for part in wanted)

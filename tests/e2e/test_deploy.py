@@ -1,0 +1,376 @@
+"""What is in deploy/ agrees with the program: options, metric names, versions, files."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fleet.cli import main
+from fleet.metrics import COUNTERS, RunCollector
+
+TOP = Path(__file__).parents[2]
+DEPLOY = TOP / "deploy"
+PROGRAM = str(Path(sys.executable).with_name("hwpoison-fleet"))
+MANIFESTS = sorted((DEPLOY / "kuberay").glob("*.yaml"))
+YAML_FILES = [*MANIFESTS, *sorted((DEPLOY / "prometheus").glob("*.yml"))]
+TEXT_FILES = [DEPLOY / "README.md", DEPLOY / "Dockerfile", *YAML_FILES]
+NAME = re.compile(r"hwpoison_fleet_[a-z0-9_]+")
+
+
+def load(path):
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def manifest(name):
+    (document,) = load(DEPLOY / "kuberay" / name)
+    return document
+
+
+def ray_cluster_specs():
+    return [manifest("ray-cluster.yaml")["spec"], manifest("ray-job.yaml")["spec"]["rayClusterSpec"]]
+
+
+def pod_specs():
+    return [
+        pod
+        for spec in ray_cluster_specs()
+        for pod in (
+            spec["headGroupSpec"]["template"]["spec"],
+            *(group["template"]["spec"] for group in spec["workerGroupSpecs"]),
+        )
+    ]
+
+
+def pinned(name):
+    (version,) = re.findall(rf"^{name}==(\S+)$", (TOP / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    return version
+
+
+def entrypoint():
+    """The command of the job, as the shell that submits it splits it."""
+    return shlex.split(manifest("ray-job.yaml")["spec"]["entrypoint"])
+
+
+def without_shell(words):
+    """The words up to the first operator of the shell."""
+    stop = next((i for i, word in enumerate(words) if re.match(r"[|&;<>]|2>", word)), len(words))
+    return words[:stop]
+
+
+def command_lines():
+    """Every ``hwpoison-fleet ...`` and ``docker run ... IMAGE ...`` in deploy/: file, words after the program."""
+    found = []
+    for path in TEXT_FILES:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".md":
+            blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+            lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+            lines += re.findall(r"`(hwpoison-fleet [^`]*)`", text)
+        elif path.name == "ray-job.yaml":
+            lines = re.split(r"&&|\|\|", entrypoint()[2])
+        else:
+            lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        for line in lines:
+            start = re.search(
+                r"(?:^|exec |-- +)hwpoison-fleet (?=\w|--)|\bdocker run .*?hwpoison-fleet:\S+ ", line.strip()
+            )
+            if start:
+                found.append((path.name, without_shell(shlex.split(line.strip()[start.end() :]))))
+    return found
+
+
+def parse(words):
+    """Parse a command line as the program does, without running it."""
+    command, context, rest = main, click.Context(main, info_name="hwpoison-fleet"), list(words)
+    while isinstance(command, click.Group):
+        name = rest.pop(0)
+        command = command.get_command(context, name)
+        assert command is not None, f"no command {name}"
+        if not isinstance(command, click.Group):
+            return command.make_context(name, rest, parent=context)
+        context = click.Context(command, info_name=name, parent=context)
+    raise AssertionError
+
+
+def scrape_text():
+    registry = CollectorRegistry()
+    info = {"scenario": "s", "scenario_sha256": "0", "seed": "1"}
+    registry.register(RunCollector(("a",), ("g",), 1, 1, info))
+    return generate_latest(registry).decode()
+
+
+def exported():
+    """Labels and label values of every exported series, by name."""
+    found = {}
+    for family in text_string_to_metric_families(scrape_text()):
+        for sample in family.samples:
+            labels = found.setdefault(sample.name, {})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
+    return found
+
+
+def metric_table():
+    """Labels and label values of the README's table, by metric."""
+    found = {}
+    for line in (DEPLOY / "README.md").read_text(encoding="utf-8").splitlines():
+        row = re.match(r"\| `(hwpoison_fleet_\w+)` \| (.*?) ?\|", line)
+        if row:
+            plain, _, values = row[2].partition(":")
+            labels = {label: set() for label in re.findall(r"`(\w+)`", plain)}
+            if values:
+                labels[list(labels)[-1]] = set(re.findall(r"`(\w+)`", values))
+            found[row[1]] = labels
+    return found
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.name)
+def test_yaml_parses(path):
+    assert all(isinstance(document, dict) for document in load(path))
+
+
+def test_manifests_name_the_pinned_ray():
+    assert [spec["rayVersion"] for spec in ray_cluster_specs()] == [pinned("ray")] * 2
+
+
+def test_cluster_and_job_describe_the_same_cluster():
+    stays, once = ray_cluster_specs()
+    assert stays == once
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "fields"),
+    [
+        ("ray-cluster.yaml", "RayCluster", {"rayVersion", "headGroupSpec", "workerGroupSpecs"}),
+        (
+            "ray-job.yaml",
+            "RayJob",
+            {
+                "entrypoint",
+                "submissionMode",
+                "shutdownAfterJobFinishes",
+                "ttlSecondsAfterFinished",
+                "backoffLimit",
+                "activeDeadlineSeconds",
+                "rayClusterSpec",
+            },
+        ),
+    ],
+)
+def test_manifests_have_the_fields_of_their_kind_and_no_others(name, kind, fields):
+    document = manifest(name)
+    assert (document["apiVersion"], document["kind"]) == ("ray.io/v1", kind)
+    assert set(document) == {"apiVersion", "kind", "metadata", "spec"}
+    assert set(document["spec"]) == fields
+
+
+@pytest.mark.parametrize("spec", ray_cluster_specs(), ids=["cluster", "job"])
+def test_ray_groups_have_their_essential_fields(spec):
+    head, (group,) = spec["headGroupSpec"], spec["workerGroupSpecs"]
+    assert set(head) == {"rayStartParams", "template"}
+    assert set(group) == {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+    assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    for params in (head["rayStartParams"], group["rayStartParams"]):
+        assert all(isinstance(value, str) for value in params.values())
+
+
+@pytest.mark.parametrize("pod", pod_specs(), ids=["cluster-head", "cluster-worker", "job-head", "job-worker"])
+def test_every_pod_has_the_image_no_statistics_and_the_shared_folder(pod):
+    (container,) = pod["containers"]
+    build = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()[0]
+    assert container["image"] in build.split()
+    assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
+    (mount,), (volume,) = container["volumeMounts"], pod["volumes"]
+    claim = manifest("runs-volume.yaml")
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/runs")
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_job_asks_for_as_many_workers_as_its_cluster_has_cores():
+    spec = manifest("ray-job.yaml")["spec"]["rayClusterSpec"]
+    (group,) = spec["workerGroupSpecs"]
+    (container,) = group["template"]["spec"]["containers"]
+    cores = group["replicas"] * int(container["resources"]["limits"]["cpu"])
+    assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    calls = [parse(words) for name, words in command_lines() if name == "ray-job.yaml"]
+    assert [call.info_name for call in calls] == ["resume", "run"]
+    assert [call.params["workers"] for call in calls] == [cores, cores]
+    assert calls[0].params["folder"] == calls[1].params["output"]
+    assert calls[0].params["folder"].is_absolute()
+
+
+def call_id(value):
+    return value if isinstance(value, str) else "-".join(value[:2])
+
+
+@pytest.mark.parametrize(("file", "words"), command_lines(), ids=call_id)
+def test_command_lines_parse(file, words):
+    assert parse(words).params, file
+
+
+def test_command_lines_are_found_in_readme_and_job():
+    found = [name for name, _ in command_lines()]
+    assert found.count("README.md") >= 9
+    assert found.count("ray-job.yaml") == 2
+
+
+def test_runs_on_a_given_cluster_name_workers_and_an_absolute_folder():
+    calls = [parse(words) for _, words in command_lines() if "--address" in words]
+    assert len(calls) >= 5
+    for call in calls:
+        folder = str(call.params.get("output") or call.params.get("folder"))
+        assert call.params["workers"]
+        assert folder.startswith(("/", "$PWD/"))
+
+
+def test_copied_paths_exist_and_are_all_the_build_needs():
+    copies = re.findall(r"^COPY (.+) \S+$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    sources = {source for copy in copies for source in copy.split()}
+    assert all((TOP / source).exists() for source in sources)
+    assert sources == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "node_sim", "fleet", "analysis"}
+
+
+def test_readme_table_is_the_exporters_output():
+    values_of = {"arm", "group", "scenario", "scenario_sha256", "seed"}
+    expected = {
+        name: {label: set() if label in values_of else values for label, values in labels.items()}
+        for name, labels in exported().items()
+    }
+    assert metric_table() == expected
+    assert len(COUNTERS) < len(expected)
+
+
+def rules():
+    (document,) = load(DEPLOY / "prometheus" / "rules.yml")
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def test_rules_use_exported_series_and_label_values_only():
+    known, recorded = exported(), {rule["record"] for rule in rules()}
+    for rule in rules():
+        for text in re.findall(r"[a-z_]+(?::\w+)+", rule["expr"]):
+            assert text in recorded
+        plain = re.sub(r"[a-z_]+(?::\w+)+", "", rule["expr"])
+        names = NAME.findall(plain)
+        assert set(names) <= set(known), rule["record"]
+        for name, label, value in re.findall(r'(\w+)\{(\w+)="(\w+)"\}', plain):
+            assert value in known[name][label]
+        assert names or ":" in rule["expr"]
+
+
+def test_rules_name_ratios_and_rates_by_what_they_are():
+    for rule in rules():
+        operation = rule["record"].rsplit(":", 1)[1]
+        assert operation in {"ratio", "rate1m", "sum", "per_1000_node_years"}
+        assert ("rate(" in rule["expr"]) == (operation == "rate1m")
+        assert ("1000 *" in rule["expr"]) == (operation == "per_1000_node_years")
+
+
+def test_every_rule_has_a_unit_test_and_a_line_in_the_readme():
+    (document,) = load(DEPLOY / "prometheus" / "rules_test.yml")
+    asked = " ".join(case["expr"] for test in document["tests"] for case in test["promql_expr_test"])
+    series = " ".join(entry["series"] for test in document["tests"] for entry in test["input_series"])
+    assert set(NAME.findall(series)) <= set(exported())
+    readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    for rule in rules():
+        assert rule["record"] in asked
+        short = rule["record"].removeprefix("instance_arm:hwpoison_fleet_").split(":")[0]
+        assert f"`{rule['record']}`" in readme or f"`…{short}:…`" in readme
+
+
+def test_prometheus_scrapes_the_port_of_the_job():
+    (config,) = load(DEPLOY / "prometheus" / "prometheus.yml")
+    (job,) = config["scrape_configs"]
+    assert job["job_name"] == "hwpoison-fleet"
+    assert config["global"]["scrape_interval"] == "5s"
+    assert all((DEPLOY / "prometheus" / name).is_file() for name in config["rule_files"])
+    ports = {parse(words).params["metrics_port"] for _, words in command_lines() if "--metrics-port" in words}
+    (targets,) = (entry["targets"] for entry in job["static_configs"])
+    assert targets == [f"127.0.0.1:{port}" for port in ports]
+
+
+def test_entrypoint_of_the_job_runs_then_resumes(tmp_path):
+    shell, flag, script = entrypoint()
+    script = script.replace("/runs/baseline", str(tmp_path / "run"))
+    script = re.sub(r"--engine ray --address auto --workers \d+ --metrics-port \d+", "--workers 1", script)
+    script = script.replace("--nodes 1000000", "--nodes 300 --shard-nodes 100")
+    environment = {**os.environ, "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}"}
+
+    def submit():
+        return subprocess.run([shell, flag, script], env=environment, capture_output=True, text=True, check=False)
+
+    first = submit()
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "run" / "run.json").unlink()
+    (tmp_path / "run" / "commit" / "000001.json").unlink()
+    kept = (tmp_path / "run" / "commit" / "000000.json").stat().st_mtime_ns
+    second = submit()
+    assert second.returncode == 0, second.stderr
+    assert (tmp_path / "run" / "run.json").exists()
+    assert (tmp_path / "run" / "commit" / "000000.json").stat().st_mtime_ns == kept
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def scrape(port):
+    """The samples of a running exporter, by name and labels; None if nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except (urllib.error.URLError, OSError):
+        return None
+    families = text_string_to_metric_families(text)
+    return {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def test_a_run_can_be_scraped_while_it_goes(tmp_path):
+    port = free_port()
+    command = [PROGRAM, "run", "-o", str(tmp_path / "run"), "--nodes", "100000", "--shard-nodes", "2000"]
+    command += ["--workers", "1", "--metrics-port", str(port)]
+    seen = []
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        try:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline and run.poll() is None:
+                samples = scrape(port)
+                if samples is not None:
+                    seen.append(samples)
+                committed = [samples[("hwpoison_fleet_nodes_committed",)] for samples in seen]
+                if len({value for value in committed if value > 0}) >= 2:
+                    break
+                time.sleep(0.05)
+        finally:
+            run.send_signal(signal.SIGINT)
+            run.wait(timeout=30)
+    assert committed == sorted(committed)
+    assert len(set(committed)) >= 2
+    assert {name for name, *_ in seen[-1]} == set(exported())
+    assert sum(value for (name, *_), value in seen[-1].items() if name == "hwpoison_fleet_node_years_total") > 0
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://127.0.0.1:1"])
+def test_a_wrong_ray_address_is_a_message_not_a_traceback(tmp_path, address):
+    command = [PROGRAM, "run", "-o", str(tmp_path / "run"), "--nodes", "100", "--engine", "ray", "--address", address]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=35)
+    assert done.returncode == 2
+    assert f"error: --engine ray: no Ray cluster at {address}" in done.stderr
+    assert "start one or leave --address out" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout

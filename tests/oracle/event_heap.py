@@ -1,0 +1,725 @@
+"""All event rows of one node under one policy, one event at a time: the readable twin of the simulator's lanes.
+
+**Models.** A heap of pending events (late kills, fsync errors) and touches of bad pages; corrected errors by
+walking over every single error.
+
+**Leaves out.** Speed. The physics of faults, windows and footprints, and the scalar definitions of the
+handler and of the machine-check grade, are those of ``node_sim``.
+
+**Assumes.** Nothing of how the lanes are computed: no code of them is used here.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from node_sim.codes import (
+    CheckAction,
+    CpuContext,
+    ErrorKind,
+    Fate,
+    IoCall,
+    KillPolicy,
+    LifecycleKind,
+    LifecycleReason,
+    Observer,
+    OfflineResult,
+    OfflineTrigger,
+    OnSigbus,
+    PageUse,
+    SignalCode,
+    SignalName,
+    Timing,
+)
+from node_sim.columns import TABLE_NAMES, TABLE_RANK
+from node_sim.config import Hardware, Policy
+from node_sim.dram.corrected import error_time_ns, simulate_windows
+from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
+from node_sim.dram.geometry import AddressMap
+from node_sim.draws import Purpose, Seed, Tag
+from node_sim.hwpoison.handler import Outcome, memory_failure
+from node_sim.hwpoison.kill import Event, Signal
+from node_sim.machine_check import Check, grade
+from node_sim.memory.processes import NOBODY
+from node_sim.uncorrected import bad_pages, judge
+from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
+from tests.oracle.named_draws import philox, split, unit32, unit53
+from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
+
+QUEUE_ENTRIES = 16
+EIO, SOFT_OFFLINE_FAILED = -5, -5
+PENDING, TOUCH = 0, 1
+KERNEL_CAN_COPY = frozenset(
+    {
+        PageUse.ANONYMOUS,
+        PageUse.THP,
+        PageUse.HUGETLB,
+        PageUse.FILE_CLEAN_MAPPED,
+        PageUse.FILE_DIRTY_MAPPED,
+        PageUse.TMPFS,
+        PageUse.MLOCKED,
+        PageUse.KSM,
+        PageUse.SWAPCACHE_DIRTY,
+        PageUse.SWAPCACHE_CLEAN,
+    }
+)
+"""Uses of user memory, which the kernel may read at an instruction that has a recovery entry."""
+SIGNALS = {
+    Signal.EARLY_AO: (SignalCode.MCEERR_AO, Timing.EARLY),
+    Signal.DIRECT_AR: (SignalCode.MCEERR_AR, Timing.DIRECT),
+    Signal.DIRECT_PLAIN: (SignalCode.KERNEL, Timing.DIRECT),
+}
+
+Values = dict[str, int | None]
+
+
+@dataclass(eq=False)
+class Window:
+    """Corrected errors of a fault in one window, in order of time."""
+
+    low_ns: int
+    times: list[int]
+    n_pages: int
+    scrub: bool
+
+
+@dataclass(eq=False)
+class Fault:
+    """A fault with everything an arm's code makes of it, and the eras in which it was in place."""
+
+    name: int
+    tag: int
+    slot: int
+    generation: int
+    time_ns: int
+    values: Values
+    alone: bool
+    stays: bool
+    installed_ns: int
+    batch: FaultTable
+    index: int
+    windows: list[Window] = field(default_factory=list)
+    era_start_ns: int = 0
+    eras: list[tuple[int, int]] = field(default_factory=list)
+    removed_ns: int | None = None
+
+
+@dataclass(eq=False)
+class Row:
+    """One row of a table; its cause is a fault or another row."""
+
+    table: str
+    time_ns: int
+    fault: Fault
+    cause: Fault | Row
+    values: Values
+
+
+@dataclass(eq=False)
+class BadPage:
+    """A page with uncorrectable words, and what became of it since the last boot."""
+
+    fault: Fault
+    number: int
+    pfn: int
+    silent: bool
+    position: int
+    seen: Row | None = None
+    poisoned: bool = False
+    dead: bool = False
+    dead_for_good: bool = False
+    search: int = 0
+    """Number of the last search for its next touch; touches of earlier searches are stale."""
+
+
+@dataclass(eq=False)
+class Pending:
+    """A late kill (of ``process``) or, without a process, an I/O error."""
+
+    time_ns: int
+    page: BadPage
+    cause: Row
+    process: int | None = None
+    lsb: int = 0
+    cancelled: bool = False
+
+
+class Touch(NamedTuple):
+    """A read (or write) of a bad page."""
+
+    page: BadPage
+    time_ns: int
+    observer: int
+    mark: float
+
+
+class Read(NamedTuple):
+    """A touch that raised a machine check: what was found at its time."""
+
+    touch: Touch
+    use: Use
+    check: Check
+    row: Row
+    latency_ns: int
+
+
+@dataclass(eq=False)
+class Errors:
+    """Corrected errors of one fault in one era."""
+
+    rows: list[Row] = field(default_factory=list)
+    offlined: dict[int, int] = field(default_factory=dict)
+    """When each page that was taken out of use was taken out."""
+    refused: set[int] = field(default_factory=set)
+
+
+def exponential(word: int, mean: int) -> int:
+    """Draw an exponential time, rounded down."""
+    return int(-np.log(unit32(word)) * mean)
+
+
+class Life:
+    """The life of one node under one policy."""
+
+    def __init__(self, seed: Seed, node: int, hardware: Hardware, policy: Policy, horizon_ns: int) -> None:
+        self.seed, self.node, self.hardware, self.policy, self.horizon = seed, node, hardware, policy, horizon_ns
+        self.server = hardware.server
+        self.address_map = AddressMap(hardware.server)
+        self.uses = PageUses(seed, node, policy)
+        self.processes = self.uses.memory.processes
+        self.scrub_ns = hours_to_ns(policy.detection.scrub_hours)
+        self.refill_ns = seconds_to_ns(60.0 * policy.workload.refill_minutes)
+        high, low, _, _ = philox(purpose_key(seed, Purpose.NODE), node)
+        self.scrub_phase = int(unit53(high, low) * self.scrub_ns)
+        self.bank_busy_ns = seconds_to_ns(policy.platform.bank_busy_s)
+        self.work_latency_ns = seconds_to_ns(policy.platform.work_latency_s)
+        self.fsync_ns = seconds_to_ns(policy.kernel.fsync_s)
+
+        self.faults: list[Fault] = []
+        self.pages: list[BadPage] = []
+        self.rows: list[Row] = []
+        self.generation = dict.fromkeys(range(self.server.dimms), 0)
+        self.heap: list[tuple[int, int, int, int, Any]] = []
+        self.pending: list[Pending] = []
+        self.busy_until: dict[int, int] = {}
+        self.queue, self.queue_position = [0] * QUEUE_ENTRIES, 0
+        self.killed_ns: dict[int, int] = {}
+        self.boot_end = 0
+        self.ue_count, self.had_ue = 0, set[int]()
+        self.known_offlines: dict[tuple[Fault, int], dict[int, int]] = {}
+
+    # --- physics ------------------------------------------------------------------------------------------------
+
+    def install(self, batch: FaultTable, installed_ns: int) -> None:
+        """Put DIMMs with these faults in place."""
+        batch = batch.take(batch.time_ns >= installed_ns)
+        verdict = judge(batch, self.server, self.policy)
+        added = [
+            Fault(
+                name=int(batch.fault_id[i]),
+                tag=int(batch.tag[i]),
+                slot=int(batch.box.slot[i]),
+                generation=int(batch.generation[i]),
+                time_ns=int(batch.time_ns[i]),
+                values=fault_values(batch, i),
+                alone=bool(verdict.alone[i]),
+                stays=bool(verdict.stays[i]),
+                installed_ns=installed_ns,
+                era_start_ns=installed_ns,
+                batch=batch,
+                index=i,
+            )
+            for i in range(batch.tag.size)
+        ]
+        windows = simulate_windows(self.seed, batch, verdict.corrected, self.policy, self.horizon)
+        which = np.repeat(np.arange(windows.errors.size), windows.errors)
+        ordinal = np.concatenate([np.arange(1, n + 1) for n in windows.errors] or [np.empty(0, np.int64)])
+        times = error_time_ns(windows.take(which), ordinal).tolist()
+        for i, owner in enumerate(windows.fault.tolist()):
+            n = int(windows.errors[i])
+            window = Window(int(windows.low_ns[i]), times[:n], int(windows.n_pages[i]), bool(windows.scrub[i]))
+            del times[:n]
+            added[owner].windows.append(window)
+        bad = bad_pages(self.seed, batch, verdict, self.address_map)
+        for owner, number, pfn, silent in zip(*(part.tolist() for part in bad), strict=True):
+            self.pages.append(BadPage(added[owner], number, pfn, silent, len(self.pages)))
+        self.faults.extend(added)
+
+    def pfn_of(self, fault: Fault, number: int) -> int:
+        """Return the pfn of a page of a fault's footprint."""
+        box = fault.batch.box.take(slice(fault.index, fault.index + 1))
+        return int(self.address_map.page(box, np.asarray([number]))[0])
+
+    # --- corrected errors ---------------------------------------------------------------------------------------
+
+    def walk(self, fault: Fault, begin: int, end: int) -> Errors:
+        """Go through every corrected error of a fault in an era."""
+        errors = Errors()
+        for window in fault.windows:
+            self._walk_window(errors, fault, window, begin, end)
+        return errors
+
+    def _walk_window(self, errors: Errors, fault: Fault, window: Window, begin: int, end: int) -> None:
+        if window.times[-1] < begin or window.times[0] >= end:
+            return
+        threshold = self.policy.page_offline.ce_threshold
+        counted = threshold > 0 and window.low_ns >= begin
+        seen: dict[int, int] = {}
+        shown: list[tuple[int, int]] = []
+        answers: list[tuple[int, int]] = []
+        for i, time in enumerate(window.times):
+            page = i % window.n_pages
+            if not begin <= time < end or page in errors.offlined:
+                continue
+            shown.append((time, page))
+            seen[page] = seen.get(page, 0) + 1
+            if counted and seen[page] == threshold and page not in errors.refused:
+                answers.append((time, page))
+                if self.uses.is_kernel(self.pfn_of(fault, page)):
+                    errors.refused.add(page)
+                else:
+                    errors.offlined[page] = time
+        if not shown:
+            return
+        row = Row("errors", shown[0][0], fault, fault, self._window_values(fault, window, shown))
+        errors.rows.append(row)
+        errors.rows.extend(self._offline_row(errors, fault, row, time, page) for time, page in answers)
+
+    def _window_values(self, fault: Fault, window: Window, shown: list[tuple[int, int]]) -> Values:
+        return {
+            "kind": ErrorKind.CE,
+            "observer": Observer.SCRUB if window.scrub else Observer.DEMAND,
+            "ce_count": len(shown),
+            "n_pages": len({page for _, page in shown}),
+            "first_pfn": self.pfn_of(fault, shown[0][1]),
+            "first_time_ns": shown[0][0],
+            "last_time_ns": shown[-1][0],
+        }
+
+    def _offline_row(self, errors: Errors, fault: Fault, cause: Row, time: int, page: int) -> Row:
+        done = page in errors.offlined
+        values: Values = {
+            "pfn": self.pfn_of(fault, page),
+            "trigger": OfflineTrigger.CE_THRESHOLD,
+            "result": OfflineResult.OFFLINED if done else OfflineResult.UNHANDLABLE,
+            "errno": 0 if done else SOFT_OFFLINE_FAILED,
+        }
+        return Row("page_offlines", time, fault, cause, values)
+
+    def offline_ns(self, page: BadPage) -> int:
+        """Return when a bad page is soft-offlined in the current era; the horizon if it is not."""
+        fault = page.fault
+        if not (fault.alone and self.policy.page_offline.ce_threshold):
+            return self.horizon
+        key = fault, fault.era_start_ns
+        if key not in self.known_offlines:
+            self.known_offlines[key] = self.walk(fault, fault.era_start_ns, self.horizon).offlined
+        return self.known_offlines[key].get(page.number, self.horizon)
+
+    # --- who touches a bad page next ----------------------------------------------------------------------------
+
+    def masked_use(self, pfn: int, time: int) -> Use:
+        """Return the use of a page, as left by kills and reboots."""
+        use = self.uses.at(pfn, time)
+        if self.uses.is_kernel(pfn):
+            return use
+        if time < self.filled_ns(use):
+            return use._replace(use=PageUse.FREE, owner=NOBODY)
+        return use
+
+    def filled_ns(self, use: Use) -> int:
+        """Return when a page is in use again after a kill of its owner or a boot; -1 if there was neither."""
+        filled = -1
+        killed_ns = self.killed_ns.get(use.owner, -1) if use.owner != NOBODY else -1
+        if killed_ns > use.start:
+            filled = killed_ns + self.refill_ns
+        if self.boot_end > 0 and use.start < self.boot_end:
+            filled = max(filled, self.boot_end + self.refill_ns)
+        return filled
+
+    def scrub_visit(self, pfn: int, after: int) -> int:
+        """Return when the patrol scrubber next comes by."""
+        offset = (self.scrub_phase + int(pfn / self.address_map.pages * self.scrub_ns)) % self.scrub_ns
+        return after + 1 + (offset - after - 1) % self.scrub_ns
+
+    def find_access(self, page: BadPage, after: int, limit: int) -> Access | None:
+        """Return the first access to a bad page that matters."""
+        time = after
+        while time < limit:
+            use = self.masked_use(page.pfn, time)
+            until = limit
+            if not self.uses.is_kernel(page.pfn):
+                filled = self.filled_ns(self.uses.at(page.pfn, time))
+                until = min(limit, filled) if filled > time else limit
+            end = self.uses.end_of_use(page.pfn, time, until)
+            access = self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end)
+            if access is None:
+                time = end
+            elif access.kind == Observer.WRITE and page.fault.stays:
+                time = access.time
+            else:
+                return access
+        return None
+
+    def find_touch(self, page: BadPage, after: int) -> None:
+        """Look for the next touch of a page and put it on the heap."""
+        page.search += 1
+        after = max(after, page.fault.time_ns, page.fault.installed_ns, self.boot_end)
+        limit = min(self.horizon, self.offline_ns(page))
+        visit = limit
+        if self.scrub_ns and page.seen is None:
+            visit = min(limit, self.scrub_visit(page.pfn, after))
+        access = self.find_access(page, after, visit)
+        if access is not None:
+            touch = Touch(page, access.time, access.kind, access.mark)
+        elif visit < limit:
+            touch = Touch(page, visit, Observer.SCRUB, 0.0)
+        else:
+            return
+        heapq.heappush(self.heap, (touch.time_ns, TOUCH, page.position, page.search, touch))
+
+    def find_all_touches(self, after: int) -> None:
+        """Look again for the next touches of all pages in play."""
+        for page in self.pages:
+            if not page.dead:
+                self.find_touch(page, after)
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    def run(self) -> Life:
+        """Live until the horizon."""
+        node = np.asarray([self.node])
+        self.install(simulate_faults(self.seed, node, self.hardware, self.horizon), 0)
+        self.find_all_touches(0)
+        while self.heap:
+            time, kind, _, search, what = heapq.heappop(self.heap)
+            if time >= self.horizon:
+                break
+            if kind == PENDING and not what.cancelled:
+                self.fire(what)
+            elif kind == TOUCH and search == what.page.search and not what.page.dead:
+                self.touch(what)
+        for fault in self.faults:
+            if fault.removed_ns is None:
+                fault.eras.append((fault.era_start_ns, self.horizon))
+            for begin, end in fault.eras:
+                self.rows.extend(self.walk(fault, begin, end).rows)
+        return self
+
+    def write(self, table: str, time: int, page: BadPage, cause: Fault | Row, values: Values) -> Row:
+        """Add a row."""
+        row = Row(table, time, page.fault, cause, values)
+        self.rows.append(row)
+        return row
+
+    def wait(self, pending: Pending) -> None:
+        """Put a late kill or an I/O error on the heap."""
+        self.pending.append(pending)
+        heapq.heappush(self.heap, (pending.time_ns, PENDING, len(self.pending), 0, pending))
+
+    def fire(self, pending: Pending) -> None:
+        """Let a late kill or an I/O error happen."""
+        time, page = pending.time_ns, pending.page
+        if pending.process is None:
+            values: Values = {"pfn": page.pfn, "call": IoCall.FSYNC, "errno": EIO}
+            self.write("io_errors", time, page, pending.cause, values)
+            return
+        if self.signal(pending, SignalCode.MCEERR_AR, Timing.LATE):
+            self.find_all_touches(time)
+
+    def signal(self, what: Pending, code: SignalCode, timing: Timing) -> bool:
+        """Signal a process; return whether it died."""
+        process = what.process
+        assert process is not None
+        dies = code is SignalCode.KERNEL or self.processes.on_sigbus[process] == OnSigbus.DIE
+        values: Values = {
+            "process_class": int(self.processes.kind[process]),
+            "process": process,
+            "signal": SignalName.SIGBUS,
+            "code": code,
+            "timing": timing,
+            "lsb": 0 if code is SignalCode.KERNEL else what.lsb,
+            "fate": Fate.KILLED if dies else Fate.HANDLED,
+        }
+        self.write("signals", what.time_ns, what.page, what.cause, values)
+        if dies:
+            self.killed_ns[process] = what.time_ns
+            for pending in self.pending:
+                pending.cancelled |= pending.process == process
+        return dies
+
+    # --- a touch ------------------------------------------------------------------------------------------------
+
+    def touch(self, touch: Touch) -> None:
+        """Let a page be read or written."""
+        page, time = touch.page, touch.time_ns
+        if touch.observer == Observer.WRITE:
+            page.dead = page.dead_for_good = True
+            return
+        if page.silent:
+            self.write("errors", time, page, page.fault, first_sight(ErrorKind.SDC, touch))
+            page.dead = True
+            return
+        if page.seen is None:
+            page.seen = self.write("errors", time, page, page.fault, first_sight(ErrorKind.UE, touch))
+            self.ue_count += 1
+            self.had_ue.add(page.fault.slot)
+        cause, boot = page.seen, self.boot_end
+        ready = self.machine_check(touch)
+        self.check_cordon(page, cause, ready)
+        if self.boot_end == boot and not page.dead:
+            self.find_touch(page, time)
+
+    def machine_check(self, touch: Touch) -> int:
+        """Report a UE to the kernel; return when the node has dealt with it."""
+        page, time, platform = touch.page, touch.time_ns, self.policy.platform
+        use = self.masked_use(page.pfn, time)
+        bank = int(self.address_map.slot_channel(np.asarray([page.fault.slot]))[0])
+        overflow = self.busy_until.get(bank, 0) > time
+        check = grade(
+            Observer(touch.observer),
+            copies=use.use in KERNEL_CAN_COPY and touch.mark < platform.copy_share,
+            device_fatal=touch.mark < platform.device_fatal_share,
+            overflow=overflow,
+            mca_recovery=platform.mca_recovery,
+            memory_failure=self.policy.kernel.memory_failure,
+            scrub_srao=platform.scrub_report == "srao",
+        )
+        if overflow and touch.observer in (Observer.SCRUB, Observer.DEVICE) and check.action != CheckAction.PANIC:
+            return time
+        asynchronous = check.context is CpuContext.NONE
+        latency = self.work_latency(page, time) if asynchronous else 0
+        if check.action is CheckAction.QUEUE and not self.enqueue(time, latency):
+            check = check._replace(action=CheckAction.QUEUE_FULL)
+        values: Values = {
+            "severity": check.severity,
+            "bank": bank,
+            "cpu_context": check.context,
+            "overflow": int(overflow),
+            "pfn": page.pfn,
+            "action": check.action,
+        }
+        assert page.seen is not None
+        row = self.write("machine_checks", time, page, page.seen, values)
+        if asynchronous:
+            self.busy_until[bank] = time + self.bank_busy_ns
+        if check.action is CheckAction.PANIC:
+            return self.panic(page, row, time, check.reason)
+        handled = check.action in (CheckAction.QUEUE, CheckAction.ACTION_REQUIRED)
+        if handled and time + latency < self.horizon:
+            return self.handle(Read(touch, use, check, row, latency))
+        return time
+
+    def work_latency(self, page: BadPage, time: int) -> int:
+        """Draw the delay of the memory_failure work of a touch."""
+        return exponential(philox(self.uses.page_key(page.pfn), *split(time), Tag.LATENCY)[0], self.work_latency_ns)
+
+    def enqueue(self, time: int, latency: int) -> bool:
+        """Put work on the queue unless it is full."""
+        if self.queue[self.queue_position] > time:
+            return False
+        self.queue[self.queue_position] = time + latency
+        self.queue_position = (self.queue_position + 1) % QUEUE_ENTRIES
+        return True
+
+    # --- memory_failure() ---------------------------------------------------------------------------------------
+
+    def handle(self, read: Read) -> int:
+        """Run ``memory_failure()``; return when it is done, or the node is up again."""
+        page, use, kernel = read.touch.page, read.use, self.policy.kernel
+        done = read.touch.time_ns + read.latency_ns
+        outcome = memory_failure(
+            PageUse(use.use),
+            self.event_of(read.check),
+            KillPolicy.UNSET if use.owner == NOBODY else KillPolicy(int(self.processes.kill_policy[use.owner])),
+            early_kill=bool(kernel.memory_failure_early_kill),
+            recovery=bool(kernel.memory_failure_recovery),
+            already=page.poisoned,
+            split_ok=use.splits < kernel.thp_split_p,
+        )
+        if outcome.panic:
+            return self.panic(page, read.row, done, LifecycleReason.RECOVERY_OFF)
+        released = outcome.withdrawn or (outcome.signal is not Signal.NONE and page.poisoned)
+        values: Values = {
+            "pfn": page.pfn,
+            "page_use": use.use,
+            "page_type": outcome.page_type,
+            "result": outcome.result,
+            "errno": outcome.errno,
+            "latency_ns": read.latency_ns,
+            "lost_bytes": PAGE_BYTES if released else 0,
+        }
+        row = self.write("memory_failures", done, page, read.row, values)
+        page.poisoned, page.dead = True, released
+        self.follow_up(read, outcome, row)
+        return done
+
+    def event_of(self, check: Check) -> Event:
+        """Say how the error reached the handler."""
+        if check.action is CheckAction.ACTION_REQUIRED:
+            return Event.ACTION_REQUIRED
+        return Event.KERNEL_COPY if check.context is CpuContext.KERNEL_COPY else Event.ACTION_OPTIONAL
+
+    def follow_up(self, read: Read, outcome: Outcome, row: Row) -> None:
+        """Tell the owner, now or later, and the writer of a file."""
+        page, time, owner = read.touch.page, read.touch.time_ns, read.use.owner
+        if outcome.late and owner != NOBODY:
+            self.wait_for_owner(page, row, outcome.lsb, owner)
+        if outcome.eio:
+            delay = exponential(philox(self.uses.page_key(page.pfn), *split(time), Tag.FSYNC)[0], self.fsync_ns)
+            self.wait(Pending(row.time_ns + delay, page, row))
+        if outcome.signal is not Signal.NONE and owner != NOBODY:
+            code, timing = SIGNALS[outcome.signal]
+            if self.signal(Pending(row.time_ns, page, row, owner, outcome.lsb), code, timing):
+                self.find_all_touches(time)
+
+    def wait_for_owner(self, page: BadPage, cause: Row, lsb: int, owner: int) -> None:
+        """Let a process run until its own next access to a page it has lost."""
+        time = cause.time_ns
+        use = self.masked_use(page.pfn, time)
+        if use.owner == NOBODY:
+            return
+        end = self.uses.end_of_use(page.pfn, time, self.horizon)
+        while access := self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end):
+            if access.kind in (Observer.USER, Observer.WRITE):
+                self.wait(Pending(access.time, page, cause, owner, lsb))
+                return
+            time = access.time
+
+    # --- down ---------------------------------------------------------------------------------------------------
+
+    def panic(self, page: BadPage, cause: Row, time: int, reason: LifecycleReason) -> int:
+        """Panic and reboot; return when the node is up again."""
+        end = time + round(self.policy.repair.reboot_minutes * 60 * NS_PER_S)
+        values = down(LifecycleKind.PANIC, reason, end, None, self.policy.workload.processes)
+        self.write("lifecycle", time, page, cause, values)
+        self.go_down(time, end, set())
+        return end
+
+    def check_cordon(self, page: BadPage, cause: Row, ready: int) -> None:
+        """Take the node out of service if it has had too many UEs."""
+        repair = self.policy.repair
+        if not 0 < repair.cordon.ue <= self.ue_count or ready >= self.horizon:
+            return
+        drained = ready + hours_to_ns(repair.cordon.drain_hours)
+        end = drained + hours_to_ns(repair.replace_hours)
+        values = down(LifecycleKind.CORDON, LifecycleReason.UE_LIMIT, drained, None, 0)
+        self.write("lifecycle", ready, page, cause, values)
+        replaced = self.had_ue if drained < self.horizon else set()
+        for slot in sorted(replaced):
+            values = down(LifecycleKind.DIMM_REPLACEMENT, LifecycleReason.DIMM_HAD_UE, end, slot, 0)
+            self.write("lifecycle", drained, page, cause, values)
+        self.ue_count, self.had_ue = 0, set()
+        self.go_down(ready, end, replaced)
+
+    def go_down(self, start: int, end: int, replaced: set[int]) -> None:
+        """Be down for an interval, at the end of which some DIMMs have been replaced."""
+        for pending in self.pending:
+            pending.cancelled = True
+        self.busy_until.clear()
+        self.queue, self.queue_position = [0] * QUEUE_ENTRIES, 0
+        self.boot_end = end
+        for fault in self.faults:
+            if fault.removed_ns is None:
+                fault.eras.append((fault.era_start_ns, start))
+                fault.era_start_ns = max(end, fault.installed_ns)
+                fault.removed_ns = end if fault.slot in replaced else None
+        for page in self.pages:
+            healed = not page.fault.stays and page.fault.time_ns < end
+            page.dead_for_good |= healed or page.fault.removed_ns is not None
+            page.seen, page.poisoned, page.dead = None, False, page.dead_for_good
+        for slot in sorted(replaced):
+            self.generation[slot] += 1
+            one = (np.asarray([value]) for value in (self.node, slot, self.generation[slot]))
+            batch, _ = simulate_generation(self.seed, *one, self.hardware, self.horizon)
+            self.install(batch, end)
+        self.heap.clear()
+        self.find_all_touches(end)
+
+
+def first_sight(kind: ErrorKind, touch: Touch) -> Values:
+    """Columns of the first sight of a page in a boot."""
+    return {
+        "kind": kind,
+        "observer": touch.observer,
+        "ce_count": None,
+        "n_pages": 1,
+        "first_pfn": touch.page.pfn,
+        "first_time_ns": touch.time_ns,
+        "last_time_ns": touch.time_ns,
+    }
+
+
+def down(kind: LifecycleKind, reason: LifecycleReason, end: int, dimm: int | None, processes: int) -> Values:
+    """Columns of an interval without service."""
+    return {"kind": kind, "reason": reason, "end_ns": end, "dimm": dimm, "processes_lost": processes}
+
+
+def fault_values(batch: FaultTable, index: int) -> Values:
+    """Columns of a fault."""
+    one = batch.take(slice(index, index + 1))
+    box = one.box
+    columns = {
+        "dimm": box.slot,
+        "generation": one.generation,
+        "rank": box.rank,
+        "device": one.device,
+        "mode": one.mode,
+        "persistence": one.hard,
+        "bank": box.bank,
+        "row": box.row,
+        "line": box.line,
+        "n_banks": box.n_banks,
+        "n_rows": box.n_rows,
+        "n_lines": box.n_lines,
+        "n_dq": one.n_dq,
+        "n_pages": one.n_pages,
+        "first_pfn": one.first_pfn,
+    }
+    return {name: int(column[0]) for name, column in columns.items()}
+
+
+class Events(NamedTuple):
+    """What happened to a node, not numbered yet."""
+
+    faults: dict[int, Fault]
+    """Faults that were in place, by name."""
+    rows: list[Row]
+
+
+def simulate_node(seed: Seed, node: int, hardware: Hardware, policy: Policy, horizon_ns: int) -> Events:
+    """Simulate one node under one policy."""
+    life = Life(seed, node, hardware, policy, horizon_ns).run()
+    in_place = [fault for fault in life.faults if fault.removed_ns is None or fault.time_ns < fault.removed_ns]
+    return Events({fault.name: fault for fault in in_place}, life.rows)
+
+
+def number_rows(node: int, faults: dict[int, Fault], rows: list[Row]) -> dict[str, list[dict[str, int | None]]]:
+    """Number the rows of a node, and lay them out as tables.
+
+    Args:
+        node: Its number.
+        faults: All faults to be numbered, by name: those of this arm, or of all arms.
+        rows: Other rows, in the order in which they were made.
+    """
+    ordered = sorted(faults.values(), key=lambda fault: (fault.generation, fault.time_ns, fault.tag))
+    seq: dict[Fault | Row, int] = {}
+    number = {fault.name: i for i, fault in enumerate(ordered)}
+    tables: dict[str, list[dict[str, int | None]]] = {name: [] for name in TABLE_NAMES}
+    for fault in ordered:
+        head = {"time_ns": fault.time_ns, "node_id": node, "fault_id": fault.name, "seq": number[fault.name]}
+        tables["faults"].append(head | fault.values)
+    by_time = sorted(rows, key=lambda row: (row.time_ns, TABLE_RANK[row.table]))
+    seq.update({row: len(ordered) + i for i, row in enumerate(by_time)})
+    for row in by_time:
+        cause = number[row.cause.name] if isinstance(row.cause, Fault) else seq[row.cause]
+        head = {"time_ns": row.time_ns, "node_id": node, "fault_id": row.fault.name, "seq": seq[row]}
+        values = {name: None if value is None else int(value) for name, value in row.values.items()}
+        tables[row.table].append(head | {"cause_seq": cause} | values)
+    return tables

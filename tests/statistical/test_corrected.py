@@ -1,0 +1,272 @@
+"""Corrected errors: order statistics, bursts, counts and first sight of soft faults, in closed form.
+
+False-alarm rate 1e-6 per check, divided by the number of points where there are several.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from node_sim.codes import Mode
+from node_sim.config import Detection, ErrorProcess, Policy, Use, Workload
+from node_sim.dram.corrected import Windows, error_time_ns, errors_before, simulate_windows
+from node_sim.dram.faults import FaultTable
+from node_sim.dram.geometry import Footprint
+from node_sim.draws import Seed
+
+ALPHA = 1e-6
+SEED = Seed.of(20260402)
+HOUR_NS = 3600 * 10**9
+DAY_NS = 24 * HOUR_NS
+LENGTH_NS = 10**15
+NOTHING_USED = Use(free=1.0, kernel=0.0, anonymous=0.0, thp=0.0, hugetlb=0.0, file=0.0, tmpfs=0.0)
+ALL_USED = Use(free=0.0, kernel=0.0, anonymous=1.0, thp=0.0, hugetlb=0.0, file=0.0, tmpfs=0.0)
+
+
+def make_windows(errors: np.ndarray, u: np.ndarray, low_ns: int = 5, length_ns: int = LENGTH_NS) -> Windows:
+    """One window for each count and uniform."""
+    zero = np.zeros(errors.size, np.int64)
+    low = zero + low_ns
+    return Windows(zero, zero, low, low + length_ns, errors, zero + 1, u, np.zeros(errors.size, np.bool_))
+
+
+def make_faults(
+    n: int, *, hard: bool, time_ns: int | np.ndarray = 0, level: float = 0.0, n_pages: int = 1
+) -> FaultTable:
+    """Faults of n different nodes, with exponential first bursts from a generator of our own."""
+    zero = np.zeros(n, np.int64)
+    one = zero + 1
+    return FaultTable(
+        node_id=np.arange(n),
+        tag=zero + (3 << 24) + 7,
+        time_ns=zero + time_ns,
+        mode=zero + int(Mode.ROW),
+        hard=np.full(n, hard),
+        device=zero,
+        n_dq=one,
+        level=np.full(n, level),
+        first_burst=np.random.default_rng(99).exponential(size=n),
+        box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
+        n_pages=zero + n_pages,
+        first_pfn=zero,
+    )
+
+
+def simulate(faults: FaultTable, policy: Policy, horizon_ns: int) -> Windows:
+    return simulate_windows(SEED, faults, np.ones(faults.time_ns.size, np.bool_), policy, horizon_ns)
+
+
+ORDERS = [(1, 1), (1, 2), (2, 2), (1, 10), (4, 10), (10, 10), (37, 1000), (999, 1000), (7200, 7200)]
+
+
+@pytest.mark.parametrize(("k", "n"), ORDERS)
+def test_the_time_of_the_kth_error_is_distributed_as_the_kth_order_statistic(k, n):
+    u = np.random.default_rng([k, n]).random(20_000)
+    share = (error_time_ns(make_windows(np.full(u.size, n), u), np.full(u.size, k)) - 5) / LENGTH_NS
+    assert stats.kstest(share, stats.beta(k, n - k + 1).cdf).pvalue > ALPHA
+
+
+@pytest.mark.parametrize(("k", "n"), ORDERS)
+def test_the_mean_time_of_the_kth_error_is_k_over_n_plus_1(k, n):
+    u = (np.arange(20_000) + 0.5) / 20_000
+    share = (error_time_ns(make_windows(np.full(u.size, n), u), np.full(u.size, k)) - 5) / LENGTH_NS
+    # The midpoint rule on an even grid of a monotone function from 0 to 1 is off by at most half a cell.
+    assert share.mean() == pytest.approx(k / (n + 1), abs=0.5 / 20_000 + 1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 17, 500])
+def test_later_errors_of_a_window_come_later(n):
+    k = np.arange(1, n + 1)
+    for u in (1e-9, 0.01, 0.5, 0.99, 1 - 1e-9):
+        time = error_time_ns(make_windows(np.full(n, n), np.full(n, u)), k)
+        assert (np.diff(time) >= 0).all()
+        assert np.unique(time).size > n / 2
+
+
+def test_errors_lie_inside_their_window():
+    rng = np.random.default_rng(4)
+    errors = rng.integers(1, 7201, 5000)
+    windows = make_windows(errors, np.clip(rng.random(5000), 2**-53, 1 - 2**-53), 10, 86_400)
+    for k in (np.ones_like(errors), errors):
+        time = error_time_ns(windows, k)
+        assert time.min() >= 10
+        assert time.max() < 10 + 86_400
+
+
+def test_errors_before_a_time_are_those_counted_one_by_one():
+    rng = np.random.default_rng(5)
+    errors = np.append(rng.integers(1, 60, 400), [1, 1, 2, 2])
+    windows = make_windows(errors, rng.random(errors.size), 1000, 50_000)
+    for time_ns in (0, 1000, 1001, 9_000, 26_000, 45_000, 50_999, 51_000, 99_999):
+        time = np.full(errors.size, time_ns)
+        counted = np.zeros_like(errors)
+        for k in range(1, int(errors.max()) + 1):
+            there = np.flatnonzero(errors >= k)
+            counted[there] += error_time_ns(windows.take(there), np.full(there.size, k)) < time_ns
+        assert np.array_equal(errors_before(windows, time), counted)
+
+
+@pytest.mark.parametrize("k", [1, 5, 30])
+def test_an_error_is_not_before_its_own_time_but_before_the_next_instant(k):
+    windows = make_windows(np.full(200, 30), np.random.default_rng(6).random(200))
+    time = error_time_ns(windows, np.full(200, k))
+    assert np.array_equal(errors_before(windows, time), np.full(200, k - 1))
+    assert np.array_equal(errors_before(windows, time + 1), np.full(200, k))
+
+
+BURSTS = Policy(errors=ErrorProcess(window_hours=24.0, burst_interval_days=40.0, burst_days=4.0))
+N_BURSTS = 20_000
+
+
+@pytest.fixture(scope="module")
+def burst_windows() -> Windows:
+    return simulate(make_faults(N_BURSTS, hard=True), BURSTS, 400 * DAY_NS)
+
+
+def test_the_window_in_which_a_hard_fault_starts_is_active(burst_windows):
+    assert (burst_windows.window == 0).sum() == N_BURSTS
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 5, 10, 39, 40, 100, 250, 399])
+def test_a_window_is_active_as_often_as_bursts_of_that_rate_and_length_cover_it(burst_windows, window):
+    # Window w is covered by the burst at 0 with probability exp(-w/m), m the mean length in windows, and by a Poisson
+    # number of others: those that start j windows earlier reach it with probability exp(-j/m).
+    mean_length, starts_per_window = 4.0, 1.0 / 40.0
+    others = starts_per_window * sum(np.exp(-j / mean_length) for j in range(window + 1))
+    p = 1.0 - (1.0 - np.exp(-window / mean_length)) * np.exp(-others)
+    active = int((burst_windows.window == window).sum())
+    assert stats.binomtest(active, N_BURSTS, p).pvalue > ALPHA / 10
+
+
+def test_windows_of_a_fault_do_not_repeat(burst_windows):
+    name = burst_windows.fault * 1000 + burst_windows.window
+    assert np.unique(name).size == name.size
+
+
+def test_windows_are_ordered_by_fault_and_window(burst_windows):
+    assert (np.diff(burst_windows.fault * 1000 + burst_windows.window) > 0).all()
+
+
+def test_a_fault_has_no_window_before_it_starts():
+    start = np.random.default_rng(7).integers(0, 399 * DAY_NS, 2000)
+    windows = simulate(make_faults(2000, hard=True, time_ns=start), BURSTS, 400 * DAY_NS)
+    assert (windows.low_ns >= start[windows.fault]).all()
+    assert (windows.low_ns < windows.high_ns).all()
+    assert windows.high_ns.max() <= 400 * DAY_NS
+    assert np.array_equal(windows.low_ns // DAY_NS, windows.window)
+
+
+def counts(policy: ErrorProcess, level: float = 0.0, n: int = 20_000) -> np.ndarray:
+    """Errors of the first window of many faults."""
+    windows = simulate(make_faults(n, hard=True, level=level), Policy(errors=policy), DAY_NS)
+    return windows.errors
+
+
+@pytest.mark.parametrize("level", [-1.0, 0.0, 1.5])
+def test_counts_of_active_windows_are_lognormal_about_the_level_of_the_fault(level):
+    process = ErrorProcess(median_ce_per_window=200.0, sigma_fault=0.8, sigma_window=1.2, ce_cap_per_day=10_000_000)
+    errors = counts(process, level)
+    law = stats.lognorm(s=1.2, scale=200.0 * np.exp(0.8 * level))
+    for count in (20, 60, 200, 700, 2000):
+        # errors = whole part of 1 + X, so errors > count exactly if X >= count.
+        above = int((errors > count).sum())
+        assert stats.binomtest(above, errors.size, law.sf(count)).pvalue > ALPHA / 5
+
+
+def test_counts_of_active_windows_are_at_least_one():
+    assert counts(ErrorProcess(median_ce_per_window=0.01)).min() == 1
+
+
+def test_counts_saturate_at_the_cap_of_a_window():
+    errors = counts(ErrorProcess(window_hours=6.0, median_ce_per_window=1e6, sigma_window=0.0, ce_cap_per_day=7200))
+    assert set(errors.tolist()) == {1800}
+
+
+def test_no_more_pages_than_errors_and_than_the_fault_has_show_them():
+    windows = simulate(make_faults(3000, hard=True, n_pages=24), Policy(), 30 * DAY_NS)
+    assert np.array_equal(windows.n_pages, np.minimum(windows.errors, 24))
+
+
+def test_the_scrubber_is_the_observer_of_the_configured_share_of_windows(burst_windows):
+    assert stats.binomtest(int(burst_windows.scrub.sum()), burst_windows.scrub.size, 0.05).pvalue > ALPHA
+
+
+def test_the_uniforms_of_windows_are_uniform_and_independent_of_counts(burst_windows):
+    assert stats.kstest(burst_windows.u, "uniform").pvalue > ALPHA
+    assert stats.spearmanr(burst_windows.u, burst_windows.errors).pvalue > ALPHA
+
+
+def soft(n: int, use: Use, horizon_ns: int = 4000 * DAY_NS, **detection: float) -> Windows:
+    policy = Policy(detection=Detection(**detection), workload=Workload(use=use))
+    return simulate(make_faults(n, hard=False, n_pages=3), policy, horizon_ns)
+
+
+def test_in_free_memory_a_soft_fault_is_seen_by_the_scrubber_uniformly_over_its_period():
+    windows = soft(20_000, NOTHING_USED, scrub_hours=24.0)
+    assert windows.fault.size == 20_000
+    assert windows.scrub.all()
+    assert stats.kstest(windows.low_ns / DAY_NS, "uniform").pvalue > ALPHA
+
+
+def test_in_free_memory_nobody_sees_a_soft_fault_without_a_scrubber():
+    assert soft(5000, NOTHING_USED, scrub_hours=0.0).fault.size == 0
+
+
+@pytest.mark.parametrize(("hot_share", "mean_ns"), [(1.0, 600 * 10**9), (0.0, 240 * HOUR_NS)])
+def test_without_a_scrubber_a_soft_fault_is_seen_at_the_first_access(hot_share, mean_ns):
+    windows = soft(20_000, ALL_USED, scrub_hours=0.0, hot_share=hot_share)
+    assert not windows.scrub.any()
+    assert stats.kstest(windows.low_ns / mean_ns, "expon").pvalue > ALPHA
+
+
+def test_three_in_ten_first_accesses_overwrite_a_soft_fault_unseen():
+    seen = soft(20_000, ALL_USED, scrub_hours=0.0, hot_share=1.0).fault.size
+    assert stats.binomtest(seen, 20_000, 0.7).pvalue > ALPHA
+
+
+def test_accesses_and_the_scrubber_compete_for_a_soft_fault():
+    # Access exponential with mean m, scrubber uniform on (0, T): P(scrubber first) = m/T (1 - exp(-T/m)).
+    n, m = 20_000, 1.0 / 2.0
+    windows = soft(n, ALL_USED, scrub_hours=24.0, hot_share=0.0, cold_interval_hours=12.0)
+    p_scrub = m * (1.0 - np.exp(-1.0 / m))
+    assert stats.binomtest(int(windows.scrub.sum()), n, p_scrub).pvalue > ALPHA
+    assert stats.binomtest(int((~windows.scrub).sum()), n, 0.7 * (1.0 - p_scrub)).pvalue > ALPHA
+
+
+def test_a_soft_fault_is_seen_at_most_once():
+    windows = soft(20_000, ALL_USED)
+    assert np.unique(windows.fault).size == windows.fault.size
+
+
+def test_the_scrubber_sees_all_pages_of_a_soft_fault_and_an_access_one():
+    windows = soft(20_000, ALL_USED, scrub_hours=24.0, hot_share=0.0, cold_interval_hours=12.0)
+    assert np.array_equal(windows.errors, np.where(windows.scrub, 3, 1))
+    assert np.array_equal(windows.n_pages, windows.errors)
+
+
+def test_a_soft_fault_is_not_seen_after_the_horizon():
+    windows = soft(20_000, NOTHING_USED, DAY_NS // 2, scrub_hours=24.0)
+    assert windows.low_ns.max() < DAY_NS // 2
+    assert stats.binomtest(windows.fault.size, 20_000, 0.5).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("hard", [True, False])
+def test_a_fault_has_the_same_windows_whatever_others_are_computed_with_it(hard):
+    start = np.random.default_rng(8).integers(0, 300 * DAY_NS, 3000)
+    faults = make_faults(3000, hard=hard, time_ns=start, n_pages=5)
+    whole = simulate(faults, Policy(), 400 * DAY_NS)
+    some = np.random.default_rng(9).permutation(3000)[:800]
+    part = simulate(faults.take(some), Policy(), 400 * DAY_NS)
+    part = part._replace(fault=some[part.fault])
+    part = part.take(np.lexsort((part.window, part.fault)))
+    kept = whole.take(np.isin(whole.fault, some))
+    assert all(np.array_equal(a, b) for a, b in zip(part, kept, strict=True))
+
+
+def test_a_fault_that_is_not_corrected_has_no_windows():
+    faults = make_faults(100, hard=True)
+    corrected = np.arange(100) % 3 == 0
+    windows = simulate_windows(SEED, faults, corrected, Policy(), 100 * DAY_NS)
+    assert set(windows.fault.tolist()) == set(np.flatnonzero(corrected).tolist())

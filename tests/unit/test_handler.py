@@ -1,0 +1,365 @@
+"""``memory_failure()`` of kernel 6.1 against a second reading of its source and against recorded rows."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from node_sim.codes import KillPolicy, PageUse, Result
+from node_sim.hwpoison.handler import NO_LINE, HandlerTable, Outcome, memory_failure
+from node_sim.hwpoison.kill import Event, Signal, is_early
+from node_sim.hwpoison.states import ERROR_STATES, Flag, find_state
+from tests.oracle.catalog.tables import read_table, rows_by
+
+EBUSY, EHWPOISON = -16, -133
+
+# Second reading: use -> (page type, result, errno, mapped, what unmapping leaves, loses file data).
+# "entry": a hwpoison or swap entry, the owner gets SIGBUS; "refault": nothing, clean data is read again;
+# "kept": the mapping stays; "none": no process maps the page.
+CELLS = {
+    PageUse.FREE: ("free buddy page", "Recovered", 0, "none", False),
+    PageUse.RESERVED: ("unknown page", "Ignored", EBUSY, "none", False),
+    PageUse.SLAB: ("unknown page", "Ignored", EBUSY, "none", False),
+    PageUse.PAGE_TABLE: ("unknown page", "Ignored", EBUSY, "none", False),
+    PageUse.ANONYMOUS: ("dirty LRU page", "Recovered", 0, "entry", False),
+    PageUse.THP: ("dirty LRU page", "Recovered", 0, "entry", False),
+    PageUse.HUGETLB: ("huge page", "Recovered", 0, "entry", False),
+    PageUse.FILE_CLEAN: ("clean LRU page", "Recovered", 0, "none", False),
+    PageUse.FILE_CLEAN_MAPPED: ("clean LRU page", "Recovered", 0, "refault", False),
+    PageUse.FILE_DIRTY: ("dirty LRU page", "Recovered", 0, "none", True),
+    PageUse.FILE_DIRTY_MAPPED: ("dirty LRU page", "Recovered", 0, "entry", True),
+    PageUse.TMPFS: ("dirty LRU page", "Recovered", 0, "entry", False),
+    PageUse.MLOCKED: ("dirty LRU page", "Recovered", 0, "entry", False),
+    PageUse.KSM: ("unmapping failed page", "Ignored", EBUSY, "kept", False),
+    PageUse.SWAPCACHE_DIRTY: ("dirty swapcache page", "Delayed", 0, "entry", False),
+    PageUse.SWAPCACHE_CLEAN: ("clean swapcache page", "Recovered", 0, "refault", False),
+}
+UNSPLIT = ("unsplit thp", "Ignored", EBUSY, "kept", False)
+MAPPED = [use for use, cell in CELLS.items() if cell[3] != "none"]
+UNMAPPED = [use for use, cell in CELLS.items() if cell[3] == "none"]
+ASYNCHRONOUS = (Event.ACTION_OPTIONAL, Event.KERNEL_COPY)
+BOOLEANS = (False, True)
+
+
+def handle(use: PageUse, event: Event = Event.ACTION_OPTIONAL, policy: KillPolicy = KillPolicy.UNSET, **flags: bool):
+    return memory_failure(use, event, policy, **{"early_kill": False, "recovery": True, **flags})
+
+
+def line(outcome: Outcome) -> tuple[str | None, str | None, int]:
+    """Action line and errno."""
+    page_type, result = outcome.page_type, outcome.result
+    return (
+        None if page_type is None else page_type.text,
+        None if result is None else result.text,
+        outcome.errno,
+    )
+
+
+def cell_of(use: PageUse, *, split_ok: bool) -> tuple:
+    return UNSPLIT if use is PageUse.THP and not split_ok else CELLS[use]
+
+
+def test_there_is_a_second_reading_of_every_page_use():
+    assert set(CELLS) == set(PageUse)
+
+
+@pytest.mark.parametrize("split_ok", BOOLEANS)
+@pytest.mark.parametrize("use", PageUse)
+def test_the_action_line_depends_on_the_page_only(use, split_ok):
+    found = {
+        line(handle(use, event, policy, early_kill=early, split_ok=split_ok))
+        for event, policy, early in itertools.product(Event, KillPolicy, BOOLEANS)
+    }
+    assert found == {cell_of(use, split_ok=split_ok)[:3]}
+
+
+@pytest.mark.parametrize("split_ok", BOOLEANS)
+@pytest.mark.parametrize("event", ASYNCHRONOUS)
+@pytest.mark.parametrize("use", PageUse)
+def test_an_early_process_is_told_at_once_only_if_its_data_is_lost(use, event, split_ok):
+    outcome = handle(use, event, KillPolicy.EARLY, split_ok=split_ok)
+    lost = cell_of(use, split_ok=split_ok)[3] == "entry"
+    assert (outcome.signal, outcome.late) == (Signal.EARLY_AO if lost else Signal.NONE, False)
+
+
+@pytest.mark.parametrize("split_ok", BOOLEANS)
+@pytest.mark.parametrize("event", ASYNCHRONOUS)
+@pytest.mark.parametrize("use", PageUse)
+def test_a_late_process_is_left_to_its_next_access_only_if_its_data_is_lost(use, event, split_ok):
+    outcome = handle(use, event, KillPolicy.LATE, split_ok=split_ok)
+    lost = cell_of(use, split_ok=split_ok)[3] == "entry"
+    assert (outcome.signal, outcome.late) == (Signal.NONE, lost)
+
+
+AR_SIGNALS = {"entry": Signal.DIRECT_AR, "refault": Signal.NONE, "kept": Signal.DIRECT_PLAIN}
+
+
+@pytest.mark.parametrize("split_ok", BOOLEANS)
+@pytest.mark.parametrize("use", PageUse)
+def test_a_consumer_gets_its_forced_signal_whatever_its_policy(use, split_ok):
+    _, _, errno, mapping, _ = cell_of(use, split_ok=split_ok)
+    expected = Signal.DIRECT_PLAIN if errno else AR_SIGNALS.get(mapping, Signal.NONE)
+    for policy, early in itertools.product(KillPolicy, BOOLEANS):
+        outcome = handle(use, Event.ACTION_REQUIRED, policy, early_kill=early, split_ok=split_ok)
+        assert (outcome.signal, outcome.late) == (expected, False)
+
+
+@pytest.mark.parametrize("use", PageUse)
+def test_an_error_on_a_poisoned_page_prints_no_line_and_returns_ehwpoison(use):
+    found = {line(handle(use, event, already=True)) for event in Event}
+    assert found == {(None, None, EHWPOISON)}
+
+
+@pytest.mark.parametrize("use", PageUse)
+def test_an_asynchronous_error_on_a_poisoned_page_signals_nobody(use):
+    for event, policy, early in itertools.product(ASYNCHRONOUS, KillPolicy, BOOLEANS):
+        outcome = handle(use, event, policy, already=True, early_kill=early)
+        assert (outcome.signal, outcome.late) == (Signal.NONE, False)
+
+
+@pytest.mark.parametrize("use", MAPPED)
+def test_a_consumer_of_a_poisoned_page_it_maps_gets_an_action_required_signal(use):
+    for policy in KillPolicy:
+        outcome = handle(use, Event.ACTION_REQUIRED, policy, already=True)
+        assert (outcome.signal, outcome.late) == (Signal.DIRECT_AR, False)
+
+
+@pytest.mark.parametrize("use", UNMAPPED)
+def test_a_consumer_of_a_poisoned_page_it_no_longer_maps_is_not_signalled(use):
+    # Answer 0 of kill_accessing_process() since 6.1.158: the load is retried.
+    assert handle(use, Event.ACTION_REQUIRED, already=True).signal is Signal.NONE
+
+
+@pytest.mark.parametrize("use", PageUse)
+def test_without_recovery_every_error_panics_before_anything_else_happens(use):
+    domain = itertools.product(Event, KillPolicy, BOOLEANS, BOOLEANS, BOOLEANS)
+    for event, policy, early, already, split_ok in domain:
+        outcome = handle(use, event, policy, early_kill=early, already=already, split_ok=split_ok, recovery=False)
+        assert outcome.panic
+        assert line(outcome) == (None, None, 0)
+        assert (outcome.signal, outcome.late, outcome.eio, outcome.withdrawn) == (Signal.NONE, False, False, False)
+
+
+@pytest.mark.parametrize("use", PageUse)
+def test_with_recovery_nothing_panics(use):
+    domain = itertools.product(Event, KillPolicy, BOOLEANS, BOOLEANS, BOOLEANS)
+    assert not any(
+        handle(use, event, policy, early_kill=early, already=already, split_ok=split_ok).panic
+        for event, policy, early, already, split_ok in domain
+    )
+
+
+@pytest.mark.parametrize("use", PageUse)
+def test_the_next_fsync_fails_only_after_the_loss_of_a_dirty_file_page(use):
+    for event in Event:
+        assert handle(use, event).eio is CELLS[use][4]
+        assert handle(use, event, already=True).eio is False
+
+
+@pytest.mark.parametrize("use", PageUse)
+def test_a_page_is_withdrawn_if_and_only_if_it_was_handled(use):
+    assert handle(use).withdrawn is (CELLS[use][2] == 0)
+    assert handle(use, already=True).withdrawn is False
+
+
+@pytest.mark.parametrize("use", PageUse)
+def test_signals_report_two_mib_for_hugetlb_and_4_kib_for_all_others(use):
+    assert handle(use, Event.ACTION_REQUIRED).lsb == (21 if use is PageUse.HUGETLB else 12)
+
+
+@pytest.mark.parametrize(
+    ("policy", "sysctl", "early"),
+    [
+        (KillPolicy.UNSET, False, False),
+        (KillPolicy.UNSET, True, True),
+        (KillPolicy.EARLY, False, True),
+        (KillPolicy.EARLY, True, True),
+        (KillPolicy.LATE, False, False),
+        (KillPolicy.LATE, True, False),
+    ],
+)
+def test_the_policy_of_a_process_wins_over_the_sysctl(policy, sysctl, early):
+    assert is_early(policy, sysctl) is early
+
+
+@pytest.mark.parametrize("sysctl", BOOLEANS)
+def test_a_process_without_policy_follows_the_sysctl(sysctl):
+    same = KillPolicy.EARLY if sysctl else KillPolicy.LATE
+    for use, event in itertools.product(PageUse, Event):
+        assert handle(use, event, early_kill=sysctl) == handle(use, event, same, early_kill=sysctl)
+
+
+def test_the_table_equals_the_scalar_definition_on_its_whole_domain():
+    table, expected, domain = HandlerTable(), [], []
+    for use, event, policy in itertools.product(PageUse, Event, KillPolicy):
+        for early, recovery, already, split_ok in itertools.product(BOOLEANS, repeat=4):
+            outcome = memory_failure(
+                use, event, policy, early_kill=early, recovery=recovery, already=already, split_ok=split_ok
+            )
+            domain.append((use, event, policy, early, recovery, already, split_ok))
+            expected.append([NO_LINE if part is None else int(part) for part in outcome])
+    inputs = [np.asarray(column) for column in np.asarray(domain, np.int64).T]
+    shuffled = np.random.default_rng(1).permutation(len(domain))
+    found = table.look_up(*(column[shuffled] for column in inputs))
+    print(f"handler table: {table.size} inputs")
+    assert table.size == len(domain)
+    assert np.stack([found[name] for name in Outcome._fields], axis=1).tolist() == [expected[i] for i in shuffled]
+
+
+def ladder(flags: Flag) -> tuple[str, str]:
+    """``error_states[]`` of 6.1 written out as the decision it makes."""
+    dirty = Flag.DIRTY in flags
+    if Flag.RESERVED in flags:
+        return "reserved kernel page", "Ignored"
+    if Flag.SLAB in flags:
+        return "kernel slab page", "Ignored"
+    if Flag.HEAD in flags:
+        return "huge page", "Recovered"
+    if Flag.SWAPCACHE in flags:
+        return ("dirty swapcache page", "Delayed") if dirty else ("clean swapcache page", "Recovered")
+    for flag, name in ((Flag.MLOCKED, "mlocked LRU"), (Flag.UNEVICTABLE, "unevictable LRU"), (Flag.LRU, "LRU")):
+        if flag in flags:
+            return f"{'dirty' if dirty else 'clean'} {name} page", "Recovered"
+    return "unknown page", "Failed"
+
+
+def all_flags() -> list[Flag]:
+    single = [Flag[name] for name in Flag.__members__ if Flag[name]]
+    return [
+        Flag(sum(flag for flag, on in zip(single, bits, strict=True) if on))
+        for bits in itertools.product(BOOLEANS, repeat=len(single))
+    ]
+
+
+def test_the_first_matching_row_is_the_kernels_for_every_combination_of_flags():
+    flags = all_flags()
+    assert len(flags) == len(set(flags)) == 256
+    assert [(find_state(f).page_type.text, find_state(f).result.text) for f in flags] == [ladder(f) for f in flags]
+
+
+def test_every_row_of_the_state_table_can_be_reached():
+    assert {find_state(flags) for flags in all_flags()} == set(ERROR_STATES)
+
+
+def test_the_last_row_of_the_state_table_catches_everything():
+    assert ERROR_STATES[-1].mask == ERROR_STATES[-1].match == Flag.NONE
+
+
+KERNEL_ROWS = rows_by("kernel_6_1_rows", "id")
+USE_OF_ROW = {
+    "k-buddy": PageUse.FREE,
+    "k-reserved": PageUse.RESERVED,
+    "k-slab": PageUse.SLAB,
+    "k-pgtable": PageUse.PAGE_TABLE,
+    "anon-dirty": PageUse.ANONYMOUS,
+    "thp-": PageUse.THP,
+    "huge-anon": PageUse.HUGETLB,
+    "file-clean-unm": PageUse.FILE_CLEAN,
+    "file-clean-map": PageUse.FILE_CLEAN_MAPPED,
+    "file-dirty-unm": PageUse.FILE_DIRTY,
+    "file-dirty-map": PageUse.FILE_DIRTY_MAPPED,
+    "tmpfs-map": PageUse.TMPFS,
+    "anon-mlock": PageUse.MLOCKED,
+    "ksm-": PageUse.KSM,
+    "swap-dirty": PageUse.SWAPCACHE_DIRTY,
+    "swap-clean": PageUse.SWAPCACHE_CLEAN,
+    "ek0-early-H-fileclean": PageUse.FILE_CLEAN_MAPPED,
+    "ek0-early-H-filedirty": PageUse.FILE_DIRTY_MAPPED,
+    "ek": PageUse.ANONYMOUS,
+    "mce-srar-user-fileclean": PageUse.FILE_CLEAN_MAPPED,
+    "mce-srar-user-filedirty": PageUse.FILE_DIRTY_MAPPED,
+    "mce-srar-user-huge": PageUse.HUGETLB,
+    "mce-srar-user-thp": PageUse.THP,
+    "mce-srar-user-tmpfs": PageUse.TMPFS,
+    "mce-srar-user": PageUse.ANONYMOUS,
+    "mce-srao-slab": PageUse.SLAB,
+    "rec0-anon": PageUse.ANONYMOUS,
+    "rec0-fileclean": PageUse.FILE_CLEAN,
+    "rec0-buddy": PageUse.FREE,
+    "rec0-slab": PageUse.SLAB,
+    "rec0-huge": PageUse.HUGETLB,
+}
+"""Page use of the recorded rows by the start of their names; the first that fits."""
+SIGNALS_AT_INJECTION = {
+    "BUS_MCEERR_AO": Signal.EARLY_AO,
+    "BUS_MCEERR_AR": Signal.DIRECT_AR,
+    "code128": Signal.DIRECT_PLAIN,
+}
+
+
+def replay(row: dict[str, str]) -> Outcome:
+    """Ask the handler what it does about a recorded scenario."""
+    use = next(use for start, use in USE_OF_ROW.items() if row["id"].startswith(start))
+    return handle(
+        use,
+        Event.ACTION_REQUIRED if "srar" in row["id"] else Event.ACTION_OPTIONAL,
+        KillPolicy[row["proc_policy"].upper()] if row["proc_policy"] != "n/a" else KillPolicy.UNSET,
+        early_kill=row["early_kill"] == "1",
+        recovery=row["recovery"] == "1",
+        split_ok="cannot be split" not in row["state_details"],
+    )
+
+
+def signal_at_injection(row: dict[str, str]) -> Signal:
+    for entry in row["signals"].split(";"):
+        if entry.startswith("P0@inject:SIGBUS/"):
+            return SIGNALS_AT_INJECTION[entry.split("/")[1].split(" ")[0]]
+    return Signal.NONE
+
+
+HANDLED = [row["id"] for row in read_table("kernel_6_1_rows") if row["result"] != "PANIC"]
+PANICS = [row["id"] for row in read_table("kernel_6_1_rows") if row["result"] == "PANIC"]
+
+
+def test_every_page_use_has_a_recorded_row():
+    assert set(USE_OF_ROW.values()) == set(PageUse)
+    uses = {next(u for start, u in USE_OF_ROW.items() if name.startswith(start)) for name in HANDLED}
+    assert uses == set(PageUse)
+
+
+@pytest.mark.parametrize("name", HANDLED)
+def test_the_action_line_is_the_recorded_one(name):
+    row = KERNEL_ROWS[name]
+    assert line(replay(row))[:2] == (row["action_log"], row["result"])
+
+
+@pytest.mark.parametrize("name", [name for name in HANDLED if not name.startswith("mce")])
+def test_the_errno_is_the_recorded_one(name):
+    assert {0: "0", EBUSY: "EBUSY"}[replay(KERNEL_ROWS[name]).errno] == KERNEL_ROWS[name]["call_errno"]
+
+
+@pytest.mark.parametrize("name", HANDLED)
+def test_the_signal_during_handling_is_the_recorded_one(name):
+    assert replay(KERNEL_ROWS[name]).signal is signal_at_injection(KERNEL_ROWS[name])
+
+
+@pytest.mark.parametrize("name", HANDLED)
+def test_the_owner_is_left_to_its_next_access_exactly_if_that_was_recorded(name):
+    row = KERNEL_ROWS[name]
+    at_access = "P0@read:SIGBUS/BUS_MCEERR_AR" in row["signals"]
+    assert replay(row).late is (at_access and signal_at_injection(row) is Signal.NONE)
+
+
+@pytest.mark.parametrize("name", [name for name in HANDLED if "lsb=" in KERNEL_ROWS[name]["signals"]])
+def test_the_extent_of_a_signal_is_the_recorded_one(name):
+    assert f"lsb={replay(KERNEL_ROWS[name]).lsb} " in KERNEL_ROWS[name]["signals"]
+
+
+@pytest.mark.parametrize("name", [name for name in HANDLED if "sync(" in KERNEL_ROWS[name]["later_syscalls"]])
+def test_a_later_sync_fails_exactly_if_that_was_recorded(name):
+    row = KERNEL_ROWS[name]
+    failed = any(
+        call.endswith("=EIO") and call.startswith(("fsync", "msync")) for call in row["later_syscalls"].split(";")
+    )
+    assert replay(row).eio is failed
+
+
+@pytest.mark.parametrize("name", PANICS)
+def test_a_recorded_panic_is_a_panic(name):
+    assert replay(KERNEL_ROWS[name]).panic
+
+
+def test_results_have_the_kernels_order():
+    assert Result.vocabulary() == ("Ignored", "Failed", "Delayed", "Recovered")
