@@ -15,6 +15,8 @@ from node_sim.catalog.values import Assumed
 from node_sim.catalog.workloads import WORKLOAD_ASSUMPTION
 
 ARMS_PER_BLOCK = 4
+NEGLIGIBLE = 0.0005
+"""Smaller rates per 1,000 node-years (from slightly different exposures) are printed as 0."""
 NAME_WIDTH = 26
 CELL_WIDTH = 24
 HEADLINE_ROWS = (
@@ -141,9 +143,9 @@ def summary_document(run: Run) -> dict[str, Any]:
 
 
 def _number(value: float) -> str:
-    if value == 0:
-        return "0"
     size = abs(value)
+    if size < NEGLIGIBLE:
+        return "0"
     if size >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"
@@ -153,7 +155,7 @@ def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
     """Write a number with its interval."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return "-"
-    plus = "+" if signed and estimate.value > 0 else ""
+    plus = "+" if signed and estimate.value >= NEGLIGIBLE else ""
     return f"{plus}{_number(estimate.value)} [{_number(estimate.low)}, {_number(estimate.high)}]"
 
 
@@ -209,7 +211,8 @@ def summary_lines(run: Run) -> list[str]:
     """Write the summary of a run as text."""
     document = summary_document(run)
     about = document["run"]
-    fleet = f"{about['scenario']}: {about['nodes']:,} nodes x {about['years']:g} years, seed {about['seed']}"
+    unit = "year" if about["years"] == 1 else "years"
+    fleet = f"{about['scenario']}: {about['nodes']:,} nodes x {about['years']:g} {unit}, seed {about['seed']}"
     density = (
         f"{document['faults_per_node_year']:.2f} faults and {document['rows_per_node_year']:.1f} rows per node-year"
     )

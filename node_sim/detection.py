@@ -126,7 +126,7 @@ def next_sighting(
 
 
 def next_owner_access(memory: Memory, frames: Frames, after_ns: Ints, limit_ns: Ints, mask: Mask) -> Ints:
-    """Return when the present owner of each frame next touches it itself, within its tenancy; else FOREVER."""
+    """Return when the present owner of each frame next touches any line of it, within its tenancy; else FOREVER."""
     n = after_ns.shape[0]
     found = np.full(n, FOREVER, np.int64)
     tenancy, _ = masked_tenancy(memory, frames, after_ns, mask)
@@ -135,7 +135,8 @@ def next_owner_access(memory: Memory, frames: Frames, after_ns: Ints, limit_ns: 
     open_ = np.flatnonzero(tenancy.owner != NOBODY)
     while open_.size:
         part = frames.take(open_)
-        at, kind, _ = memory.next_access(part, tenancy.use[open_], tenancy.hot[open_], now[open_], end[open_])
+        use, hot = tenancy.use[open_], tenancy.hot[open_]
+        at, kind, _ = memory.next_access(part, use, hot, now[open_], end[open_], whole_page=True)
         own = (kind == Observer.USER) | (kind == Observer.WRITE)
         found[open_[own]] = at[own]
         now[open_] = at

@@ -63,7 +63,8 @@ class Tag(enum.IntEnum):
     ACCESS_MARK = 6
     LATENCY = 7
     FSYNC = 8
-    POINT = 9
+    TOUCH_HOT = 9
+    TOUCH_COLD = 10
 
 
 class Key(NamedTuple):

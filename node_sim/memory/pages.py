@@ -28,7 +28,7 @@ from node_sim.config import Policy
 from node_sim.draws import Key, Purpose, Seed, Tag, child_key, last_point, next_point, split64, unit32, words
 from node_sim.memory.processes import NOBODY, ProcessTable
 from node_sim.records import Floats, Index, Ints, take
-from node_sim.units import NS_PER_DAY, PAGES_PER_HUGE_PAGE, hours_to_ns, seconds_to_ns
+from node_sim.units import LINES_PER_PAGE, NS_PER_DAY, PAGES_PER_HUGE_PAGE, hours_to_ns, seconds_to_ns
 
 ACCESS_OBSERVERS = (Observer.USER, Observer.KERNEL, Observer.DEVICE, Observer.WRITE)
 """Order of the columns of ``ACCESS_SHARES``."""
@@ -156,18 +156,30 @@ class Memory:
         return np.where(frames.kernel, limit_ns, end.time_ns)
 
     def next_access(
-        self, frames: Frames, use: Ints, hot: npt.NDArray[np.bool_], after_ns: Ints, limit_ns: Ints
+        self,
+        frames: Frames,
+        use: Ints,
+        hot: npt.NDArray[np.bool_],
+        after_ns: Ints,
+        limit_ns: Ints,
+        *,
+        whole_page: bool = False,
     ) -> tuple[Ints, Ints, Floats]:
         """Return time, kind (``Observer``) and mark of the next access of each frame in one tenancy.
 
-        The time is the limit, and the kind -1, where no access comes before the limit.
+        The accesses are those to one line, or to any line of the page: a page that was unmapped is missed whichever
+        line is wanted. The time is the limit, and the kind -1, where no access comes before the limit.
         """
-        tag = np.where(hot, int(Tag.ACCESS_HOT), int(Tag.ACCESS_COLD))
+        tags = (Tag.TOUCH_HOT, Tag.TOUCH_COLD) if whole_page else (Tag.ACCESS_HOT, Tag.ACCESS_COLD)
+        tag = np.where(hot, int(tags[0]), int(tags[1]))
         width = np.where(hot, self.hot_ns, self.cold_ns)
+        if whole_page:
+            width = np.maximum(width // LINES_PER_PAGE, 1)
         limit = np.where(self.accessed[use], limit_ns, after_ns)
         point = next_point(frames.page_key, tag, width, after_ns, limit)
         low, high = split64(np.maximum(point.bin, 0))
-        by_kind, by_mark, _, _ = words(frames.page_key, low, high, int(Tag.ACCESS_MARK), point.position * 2 + hot)
+        name = point.position * 4 + 2 * whole_page + hot
+        by_kind, by_mark, _, _ = words(frames.page_key, low, high, int(Tag.ACCESS_MARK), name)
         position = (unit32(by_kind)[:, None] >= self.access_cdf[use]).sum(axis=1)
         none = point.bin < 0
         kind = np.where(none, -1, np.asarray(ACCESS_OBSERVERS, np.int64)[position])

@@ -21,7 +21,7 @@ from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES
 from node_sim.dram.faults import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.memory.pages import Memory, make_frames
-from node_sim.units import NS_PER_YEAR
+from node_sim.units import DEVICE_HOURS_PER_FIT, HOURS_PER_YEAR, NS_PER_YEAR
 from tests.oracle import event_heap
 from tests.oracle.page_uses import PageUses
 
@@ -54,11 +54,14 @@ def log_uniform(rng: random.Random, low: float, high: float) -> float:
 
 def draw_workload(rng: random.Random) -> config.Workload:
     table: dict[str, Any] = WORKLOADS[rng.choice(sorted(WORKLOADS))]
+    change: dict[str, Any] = {}
+    if rng.random() < 0.5:
+        change = {"kill_policy": rng.choice(("unset", "late")), "on_sigbus": rng.choice(("die", "recover"))}
     return config.Workload(
         tenancy_days=log_uniform(rng, 1.0, 40.0),
         refill_minutes=rng.choice((0.0, 10.0, 240.0, 100_000.0)),
         use=config.Use(**table["use"]),
-        process=tuple(config.Process(**process) for process in table["process"]),
+        process=tuple(config.Process(**process | change) for process in table["process"]),
     )
 
 
@@ -75,33 +78,33 @@ def draw_errors(rng: random.Random) -> config.ErrorProcess:
     )
 
 
-def draw_detection(rng: random.Random) -> config.Detection:
+def draw_detection(rng: random.Random, often: float) -> config.Detection:
     return config.Detection(
         scrub_hours=rng.choice((0.0, 6.0, 24.0, 100.0)),
         hot_share=rng.choice((0.0, 0.3, 0.8, 1.0)),
-        hot_interval_s=log_uniform(rng, 20_000.0, 500_000.0),
-        cold_interval_hours=log_uniform(rng, 48.0, 2400.0),
+        hot_interval_s=log_uniform(rng, 5_000.0, 200_000.0) / often,
+        cold_interval_hours=log_uniform(rng, 24.0, 1000.0) / often,
     )
 
 
 def draw_platform(rng: random.Random) -> config.Platform:
     return config.Platform(
-        mca_recovery=rng.random() < 0.85,
+        mca_recovery=rng.random() < 0.9,
         scrub_report=rng.choice(("ucna", "srao")),
         device_fatal_share=rng.choice((0.0, 0.2, 1.0)),
         copy_share=rng.choice((0.0, 0.5, 0.9, 1.0)),
-        bank_busy_s=rng.choice((0.0, 0.01, 60.0, 3600.0)),
-        work_latency_s=rng.choice((0.0, 0.1, 60.0, 3600.0)),
+        bank_busy_s=rng.choice((0.0, 0.01, 3600.0)),
+        work_latency_s=rng.choice((0.0, 0.1, 3600.0)),
     )
 
 
 def draw_kernel(rng: random.Random) -> config.Kernel:
     return config.Kernel(
-        memory_failure=rng.random() < 0.85,
+        memory_failure=rng.random() < 0.9,
         memory_failure_early_kill=rng.randint(0, 1),
-        memory_failure_recovery=int(rng.random() < 0.85),
+        memory_failure_recovery=int(rng.random() < 0.9),
         thp_split_p=rng.choice((0.0, 0.5, 0.98)),
-        fsync_s=rng.choice((30.0, 3600.0, 1e6)),
+        fsync_s=rng.choice((1.0, 30.0, 3600.0)),
     )
 
 
@@ -118,12 +121,24 @@ def draw_policy(rng: random.Random, cordon: tuple[int, ...]) -> config.Policy:
     return config.Policy(
         errors=draw_errors(rng),
         ecc=config.Ecc(code=rng.choice(("none", "secded", "secded", "chipkill"))),
-        detection=draw_detection(rng),
+        detection=draw_detection(rng, often=1.0 if min(cordon) else 0.05),
         platform=draw_platform(rng),
         workload=draw_workload(rng),
         kernel=draw_kernel(rng),
         page_offline=config.PageOffline(ce_threshold=rng.choice((0, 1, 2, 5))),
         repair=draw_repair(rng, cordon),
+    )
+
+
+def flood(policy: config.Policy) -> config.Policy:
+    """Let the scrubber find many pages while none has been handled yet, so that the queue fills up."""
+    return replace(
+        policy,
+        ecc=config.Ecc(code="secded"),
+        detection=replace(policy.detection, scrub_hours=24.0),
+        platform=replace(policy.platform, mca_recovery=True, bank_busy_s=0.0, work_latency_s=3600.0),
+        kernel=replace(policy.kernel, memory_failure=True, memory_failure_recovery=1),
+        repair=replace(policy.repair, cordon=config.Cordon(ue=30)),
     )
 
 
@@ -152,9 +167,10 @@ def draw_server(rng: random.Random) -> config.Server:
 
 def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -> config.Hardware:
     server = draw_server(rng)
+    dimm_hours = server.dimms * HOURS_PER_YEAR * horizon_ns / NS_PER_YEAR
     faults = config.Faults(
         rates=rng.choice(sorted(RATE_TABLES)),
-        command_address_fit=rng.choice((0.0, 0.0, 1e4, 3e5)),
+        command_address_fit=rng.choice((0.0, 0.0, 0.1)) * faults_per_node / dimm_hours * DEVICE_HOURS_PER_FIT,
         site=rng.choice(("new_york", "denver")),
     )
     per_node = expected_per_dimm(config.Hardware(server, replace(faults, command_address_fit=0.0)), horizon_ns)
@@ -165,12 +181,15 @@ def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -
 @lru_cache(maxsize=1)
 def draw_world(number: int) -> World:
     rng = random.Random(f"world {number}")
-    shared = SINGLE_WORLDS <= number < WORLDS or number % 5 == 4
+    shared = number >= SINGLE_WORLDS and (number < WORLDS or number % 5 == 4)
     horizon_ns = round(log_uniform(rng, 0.2, 1.0) * NS_PER_YEAR)
-    quiet = rng.random() < 0.25
-    cordon = (0, 1) if quiet else (1, 2, 3)
-    hardware = draw_hardware(rng, horizon_ns, rng.uniform(0.5, 2.0) if quiet else log_uniform(rng, 3.0, 15.0))
+    never_cordoned = rng.random() < 0.15
+    cordon = (0,) if never_cordoned else (1, 2, 3, 30)
+    faults_per_node = 0.5 if never_cordoned else log_uniform(rng, 3.0, 20.0)
+    hardware = draw_hardware(rng, horizon_ns, faults_per_node)
     policies = [draw_policy(rng, cordon)]
+    if number % 10 == 0:
+        policies = [flood(policies[0])]
     while shared and len(policies) < ARMS:
         policies.append(vary(rng, rng.choice(policies), cordon))
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
@@ -296,6 +315,14 @@ def test_sample_has_a_thousand_pairs() -> None:
     assert sum(len(world.nodes) * len(world.policies) for world in sizes) == 1000
 
 
+def lost_records(tables: dict[str, Any]) -> int:
+    """Count UEs that never led to a machine check."""
+    checks = rows_of("machine_checks", tables["machine_checks"]) if "machine_checks" in tables else ()
+    reported = {(row["node_id"], row["cause_seq"]) for row in checks}
+    errors = rows_of("errors", tables["errors"]) if "errors" in tables else ()
+    return sum(row["kind"] == ErrorKind.UE and (row["node_id"], row["seq"]) not in reported for row in errors)
+
+
 def test_sample_exercises_every_branch() -> None:
     met: Counter[Any] = Counter()
     for number in range(WORLDS):
@@ -305,11 +332,12 @@ def test_sample_exercises_every_branch() -> None:
                 for row in rows_of(table, columns):
                     met[table] += 1
                     met.update((table, name, row[name]) for name in BRANCHES.get(table, ()))
+            met["lost records"] += lost_records(part.tables)
         met["faults"] += len(block.faults["seq"])
         met["installed later"] += int((np.asarray(block.faults["generation"]) > 0).sum())
         met["common"] += sum(part.arms == COMMON for part in block.parts)
         met["shared by some arms"] += sum(len(part.arms) > 1 for part in block.parts)
-    wanted: list[Any] = [*TABLE_NAMES, "installed later", "common", "shared by some arms"]
+    wanted: list[Any] = [*TABLE_NAMES, "installed later", "common", "shared by some arms", "lost records"]
     for table, names in BRANCHES.items():
         for name, codes in names.items():
             wanted += [(table, name, int(code)) for code in codes]

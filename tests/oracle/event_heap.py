@@ -325,23 +325,18 @@ class Life:
     # --- who touches a bad page next ----------------------------------------------------------------------------
 
     def masked_use(self, pfn: int, time: int) -> Use:
-        """Return the use of a page, as left by kills and reboots."""
+        """Return the use of a page, as left by kills and reboots: it is free until it has been filled again."""
         use = self.uses.at(pfn, time)
-        if self.uses.is_kernel(pfn):
-            return use
-        if time < self.filled_ns(use):
+        if time < self.filled_ns(pfn, use):
             return use._replace(use=PageUse.FREE, owner=NOBODY)
         return use
 
-    def filled_ns(self, use: Use) -> int:
+    def filled_ns(self, pfn: int, use: Use) -> int:
         """Return when a page is in use again after a kill of its owner or a boot; -1 if there was neither."""
-        filled = -1
-        killed_ns = self.killed_ns.get(use.owner, -1) if use.owner != NOBODY else -1
-        if killed_ns > use.start:
-            filled = killed_ns + self.refill_ns
-        if self.boot_end > 0 and use.start < self.boot_end:
-            filled = max(filled, self.boot_end + self.refill_ns)
-        return filled
+        if self.uses.is_kernel(pfn):
+            return -1
+        losses = [self.killed_ns.get(use.owner, -1), self.boot_end if self.boot_end > 0 else -1]
+        return max((loss + self.refill_ns for loss in losses if loss > use.start), default=-1)
 
     def scrub_visit(self, pfn: int, after: int) -> int:
         """Return when the patrol scrubber next comes by."""
@@ -353,11 +348,8 @@ class Life:
         time = after
         while time < limit:
             use = self.masked_use(page.pfn, time)
-            until = limit
-            if not self.uses.is_kernel(page.pfn):
-                filled = self.filled_ns(self.uses.at(page.pfn, time))
-                until = min(limit, filled) if filled > time else limit
-            end = self.uses.end_of_use(page.pfn, time, until)
+            filled = self.filled_ns(page.pfn, self.uses.at(page.pfn, time))
+            end = self.uses.end_of_use(page.pfn, time, min(limit, filled) if filled > time else limit)
             access = self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end)
             if access is None:
                 time = end
@@ -586,7 +578,7 @@ class Life:
         if use.owner == NOBODY:
             return
         end = self.uses.end_of_use(page.pfn, time, self.horizon)
-        while access := self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end):
+        while access := self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end, lines=64):
             if access.kind in (Observer.USER, Observer.WRITE):
                 self.wait(Pending(access.time, page, cause, owner, lsb))
                 return

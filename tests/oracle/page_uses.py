@@ -19,7 +19,7 @@ from node_sim.config import Policy
 from node_sim.draws import Purpose, Seed, Tag
 from node_sim.memory.pages import ACCESS_OBSERVERS, KERNEL_BLOCK, Memory
 from node_sim.memory.processes import NOBODY
-from tests.oracle.named_draws import Key, below, last_point, next_point, philox, split, unit32
+from tests.oracle.named_draws import Key, Point, below, last_point, next_point, philox, split, unit32
 
 BEFORE_THE_SCENARIO = -1
 
@@ -62,6 +62,7 @@ class PageUses:
         self.group_cdf = memory.processes.share_cdf.tolist()
         self.groups = list(zip(memory.processes.first.tolist(), memory.processes.size.tolist(), strict=True))
         self._keys: dict[int, tuple[Key, Key, bool]] = {}
+        self._uses: dict[tuple[int, Point | None], Use] = {}
 
     def _page(self, pfn: int) -> tuple[Key, Key, bool]:
         """Return the child keys of the block and of the page, and whether the block is the kernel's."""
@@ -82,8 +83,15 @@ class PageUses:
 
     def at(self, pfn: int, time: int) -> Use:
         """Return the use of a page at a time."""
-        block, page, kernel = self._page(pfn)
+        block, _, kernel = self._page(pfn)
         since = None if kernel else last_point(block, Tag.TENANCY, self.memory.tenancy_ns, time)
+        if (pfn, since) not in self._uses:
+            self._uses[pfn, since] = self._draw_use(pfn, since)
+        return self._uses[pfn, since]
+
+    def _draw_use(self, pfn: int, since: Point | None) -> Use:
+        """Draw the use of a page from a change of its block on."""
+        block, page, kernel = self._page(pfn)
         name = (*split(since.bin + 1), Tag.TENANT, since.position) if since else (0, 0, Tag.TENANT, 0)
         by_use, by_group, by_member, _ = philox(block, *name)
         by_page, by_heat, by_split, _ = philox(page, *name)
@@ -104,15 +112,20 @@ class PageUses:
         change = None if kernel else next_point(block, Tag.TENANCY, self.memory.tenancy_ns, after, limit)
         return change.time if change else limit
 
-    def next_access(self, pfn: int, use: int, *, hot: bool, after: int, limit: int) -> Access | None:
+    def next_access(  # one line, or any of the 64 of the page
+        self, pfn: int, use: int, *, hot: bool, after: int, limit: int, lines: int = 1
+    ) -> Access | None:
         """Return the first access to a page of a given use after a time and before a limit."""
         if not self.accessed[use]:
             return None
         page = self.page_key(pfn)
         tag, width = (Tag.ACCESS_HOT, self.memory.hot_ns) if hot else (Tag.ACCESS_COLD, self.memory.cold_ns)
+        if lines > 1:
+            tag, width = (Tag.TOUCH_HOT if hot else Tag.TOUCH_COLD), max(width // lines, 1)
         point = next_point(page, tag, width, after, limit)
         if point is None:
             return None
-        by_kind, by_mark, _, _ = philox(page, *split(point.bin), Tag.ACCESS_MARK, point.position * 2 + hot)
+        mark = 4 * point.position + (2 if lines > 1 else 0) + hot
+        by_kind, by_mark, _, _ = philox(page, *split(point.bin), Tag.ACCESS_MARK, mark)
         kind = ACCESS_OBSERVERS[bisect_right(self.access_cdf[use], unit32(by_kind))]
         return Access(point.time, kind, unit32(by_mark))
