@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,11 +209,12 @@ def _execute(
     left = [Shard(*shard) for shard in plan["shards"] if shard[0] not in receipts]
     if left:
         job = Job(fleet, plan["seed"], str(root.resolve()))
-        for receipt in engine.run(job, left):
-            check_parts(root, receipt)
-            write_json(commit_path(root, receipt.shard.shard_id), seal(receipt.to_json()))
-            receipts[receipt.shard.shard_id] = receipt
-            progress(receipt)
+        with closing(engine.run(job, left)) as finished:
+            for receipt in finished:
+                check_parts(root, receipt)
+                write_json(commit_path(root, receipt.shard.shard_id), seal(receipt.to_json()))
+                receipts[receipt.shard.shard_id] = receipt
+                progress(receipt)
     ordered = [receipts[shard_id] for shard_id in sorted(receipts)]
     remove_strays(root, {part.path for receipt in ordered for part in receipt.parts})
     manifest = seal(_manifest(fleet, plan, ordered, choice, started))

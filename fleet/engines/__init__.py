@@ -5,7 +5,7 @@ An engine turns shards into receipts, in any order. It holds no state that commi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -47,7 +47,7 @@ class Engine(Protocol):
         """Let go of the workers."""
         ...
 
-    def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
+    def run(self, job: Job, shards: Sequence[Shard]) -> Generator[Receipt, None, None]:
         """Simulate shards and yield a receipt for each, in any order.
 
         Raises:

@@ -8,7 +8,7 @@ import select
 import signal
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Self
@@ -56,7 +56,7 @@ class LocalEngine:
     def __exit__(self, *_: object) -> None:
         """Nothing to let go of."""
 
-    def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
+    def run(self, job: Job, shards: Sequence[Shard]) -> Generator[Receipt, None, None]:
         """Simulate shards; see ``Engine.run``."""
         if self.workers == 1 or len(shards) <= 1:
             for shard in shards:
@@ -78,7 +78,7 @@ class LocalEngine:
             except BrokenProcessPool:
                 _count_attempts(left)
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _with_retries(job: Job, shard: Shard) -> Receipt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Self
 
 import ray
@@ -118,7 +118,7 @@ class RayEngine:
         """Leave the cluster; one started for the run ends with it."""
         ray.shutdown()
 
-    def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
+    def run(self, job: Job, shards: Sequence[Shard]) -> Generator[Receipt, None, None]:
         """Simulate shards; see ``Engine.run``.
 
         A free host gets the next shard; hosts that find no free core take no part. A lost host is replaced and its

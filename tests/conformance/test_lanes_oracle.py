@@ -33,6 +33,8 @@ SHARED_WORLDS, SHARED_NODES, ARMS = 25, 4, 4
 """100 x 6 + 25 x 4 x 4 = 1,000 pairs of a node and a policy."""
 WORLDS = SINGLE_WORLDS + SHARED_WORLDS
 CHUNK = 5
+FLOODED, CROWDED = 0, 5
+"""Last digits of worlds made for rare meetings."""
 LONG_WORLDS = 400
 
 
@@ -130,15 +132,29 @@ def draw_policy(rng: random.Random, cordon: tuple[int, ...]) -> config.Policy:
     )
 
 
-def flood(policy: config.Policy) -> config.Policy:
-    """Let the scrubber find many pages while none has been handled yet, so that the queue fills up."""
+def flood(rng: random.Random, policy: config.Policy) -> config.Policy:
+    """Let the scrubber find many pages while none has been handled yet, and owners and boots change meanwhile."""
     return replace(
         policy,
         ecc=config.Ecc(code="secded"),
-        detection=replace(policy.detection, scrub_hours=24.0),
-        platform=replace(policy.platform, mca_recovery=True, bank_busy_s=0.0, work_latency_s=3600.0),
-        kernel=replace(policy.kernel, memory_failure=True, memory_failure_recovery=1),
-        repair=replace(policy.repair, cordon=config.Cordon(ue=30)),
+        detection=replace(
+            policy.detection, scrub_hours=rng.choice((0.5, 24.0)), hot_share=0.5, hot_interval_s=20_000.0
+        ),
+        platform=replace(policy.platform, mca_recovery=True, bank_busy_s=0.0, work_latency_s=3600.0, copy_share=0.5),
+        workload=replace(policy.workload, tenancy_days=0.3),
+        kernel=replace(policy.kernel, memory_failure=True, memory_failure_recovery=1, memory_failure_early_kill=0),
+        repair=replace(policy.repair, reboot_minutes=0.01, cordon=config.Cordon(ue=rng.choice((30, 60)))),
+    )
+
+
+def crowd(rng: random.Random, policy: config.Policy) -> config.Policy:
+    """Let only faults that meet matter, and replace DIMMs at once."""
+    cordon = config.Cordon(ue=1, drain_hours=0.0)
+    return replace(
+        policy,
+        ecc=config.Ecc(code="chipkill"),
+        page_offline=config.PageOffline(ce_threshold=rng.choice((1, 2))),
+        repair=replace(policy.repair, replace_hours=1.0, cordon=cordon),
     )
 
 
@@ -188,8 +204,12 @@ def draw_world(number: int) -> World:
     faults_per_node = 0.5 if never_cordoned else log_uniform(rng, 3.0, 20.0)
     hardware = draw_hardware(rng, horizon_ns, faults_per_node)
     policies = [draw_policy(rng, cordon)]
-    if number % 10 == 0:
-        policies = [flood(policies[0])]
+    if number % 10 == FLOODED:
+        policies = [flood(rng, policies[0])]
+    if number % 10 == CROWDED:
+        server = replace(hardware.server, sockets=1, channels=2, dimms_per_channel=1, ranks=2)
+        hardware = replace(hardware, server=server, faults=replace(hardware.faults, fit_factor=2500.0))
+        policies = [crowd(rng, policies[0])]
     while shared and len(policies) < ARMS:
         policies.append(vary(rng, rng.choice(policies), cordon))
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))

@@ -76,7 +76,8 @@ def test_sigkill_at_a_random_moment_then_resume(undisturbed, tmp_path, seed):
     assert stored == {part.path for part in run.parts}
 
 
-def test_ctrl_c_keeps_committed_shards_and_exits_130(tmp_path):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_keeps_committed_shards(tmp_path, sent, code):
     root = tmp_path / "run"
     process = subprocess.Popen(
         [*COMMAND, "run", "-o", str(root), "--nodes", "2000000", "--shard-nodes", "2000", "--workers", "2"],
@@ -89,9 +90,9 @@ def test_ctrl_c_keeps_committed_shards_and_exits_130(tmp_path):
         if root.exists() and len(list(root.glob("commit/*.json"))) >= 3:
             break
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, sent) if sent is signal.SIGINT else process.send_signal(sent)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in errors
     assert "resume" in errors
     assert len(list(root.glob("commit/*.json"))) >= 3

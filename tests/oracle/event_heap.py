@@ -6,7 +6,8 @@ walking over every single error.
 **Leaves out.** Speed. The physics of faults, windows and footprints, and the scalar definitions of the
 handler and of the machine-check grade, are those of ``node_sim``.
 
-**Assumes.** Nothing of how the lanes are computed: no code of them is used here.
+**Assumes.** Nothing of how the lanes are computed: no code of them is used here. All faults drawn for a DIMM are
+judged together, also those that start before it is installed: a fault can meet one that was never in place.
 
 **Sources.** None.
 """
@@ -47,6 +48,7 @@ from node_sim.hwpoison.handler import Outcome, memory_failure
 from node_sim.hwpoison.kill import Event, Signal
 from node_sim.machine_check import Check, grade
 from node_sim.memory.processes import NOBODY
+from node_sim.records import take
 from node_sim.uncorrected import bad_pages, judge
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle.named_draws import philox, split, unit32, unit53
@@ -218,8 +220,9 @@ class Life:
 
     def install(self, batch: FaultTable, installed_ns: int) -> None:
         """Put DIMMs with these faults in place."""
-        batch = batch.take(batch.time_ns >= installed_ns)
-        verdict = judge(batch, self.server, self.policy)
+        in_place = batch.time_ns >= installed_ns
+        verdict = take(judge(batch, self.server, self.policy), in_place)
+        batch = batch.take(in_place)
         added = [
             Fault(
                 name=int(batch.fault_id[i]),
@@ -612,8 +615,8 @@ class Life:
 
     def go_down(self, start: int, end: int, replaced: set[int]) -> None:
         """Be down for an interval, at the end of which some DIMMs have been replaced."""
-        for pending in self.pending:
-            pending.cancelled = True
+        self.heap.clear()
+        self.pending.clear()
         self.busy_until.clear()
         self.queue, self.queue_position = [0] * QUEUE_ENTRIES, 0
         self.boot_end = end
@@ -631,7 +634,6 @@ class Life:
             one = (np.asarray([value]) for value in (self.node, slot, self.generation[slot]))
             batch, _ = simulate_generation(self.seed, *one, self.hardware, self.horizon)
             self.install(batch, end)
-        self.heap.clear()
         self.find_all_touches(end)
 
 
