@@ -64,9 +64,9 @@ class Physics(NamedTuple):
     pages: BadPages
 
 
-def simulate_physics(world: World, faults: FaultTable) -> Physics:
-    """Judge faults and draw their corrected errors and bad pages."""
-    judgement = judge(faults, world.hardware.server, world.policy)
+def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None) -> Physics:
+    """Judge faults and draw their corrected errors and bad pages; ``dimm`` as in ``judge``."""
+    judgement = judge(faults, world.hardware.server, world.policy, dimm)
     windows = simulate_windows(world.seed, faults, judgement.corrected, world.policy, world.horizon_ns)
     return Physics(faults, judgement, windows, bad_pages(world.seed, faults, judgement, world.address_map))
 
@@ -85,7 +85,7 @@ class Store:
         self.index = WindowIndex(self.windows, self.faults.time_ns.size)
         self.frames = self._frames(physics.pages, physics.faults)
         self.phase_ns = self._phase(physics.pages, physics.faults)
-        self.generations: dict[tuple[int, int, int], range] = {}
+        self.generations: dict[tuple[int, ...], range] = {}
 
     def _frames(self, pages: BadPages, faults: FaultTable) -> Frames:
         share = self.world.policy.workload.use.kernel
@@ -95,9 +95,12 @@ class Store:
         hours = self.world.policy.detection.scrub_hours
         return scrub_phase_ns(self.world.seed, faults.node_id[pages.fault], hours)
 
-    def install(self, node_id: Ints, slot: Ints, generation: Ints) -> list[range]:
-        """Return the store positions of the faults of DIMM generations, drawing those not met before."""
-        names = list(zip(node_id.tolist(), slot.tolist(), generation.tolist(), strict=True))
+    def install(self, node_id: Ints, slot: Ints, generation: Ints, time_ns: Ints) -> list[range]:
+        """Return the store positions of the faults of DIMMs installed at given times, drawing those not met before.
+
+        Faults that start before the installation are left out: they meet no other fault.
+        """
+        names = list(zip(node_id.tolist(), slot.tolist(), generation.tolist(), time_ns.tolist(), strict=True))
         fresh = sorted({name for name in names if name not in self.generations})
         if fresh:
             asked = np.asarray(fresh, np.int64)
@@ -105,12 +108,14 @@ class Store:
             faults, owner = simulate_generation(
                 world.seed, asked[:, 0], asked[:, 1], asked[:, 2], world.hardware, world.horizon_ns
             )
+            kept = faults.time_ns >= asked[owner, 3]
+            faults, owner = faults.take(kept), owner[kept]
             first = self.faults.time_ns.size
             sizes = np.bincount(owner, minlength=len(fresh))
             for name, end, size in zip(fresh, (first + np.cumsum(sizes)).tolist(), sizes.tolist(), strict=True):
                 self.generations[name] = range(end - size, end)
             if faults.time_ns.size:
-                self._append(simulate_physics(world, faults))
+                self._append(simulate_physics(world, faults, owner))
         return [self.generations[name] for name in names]
 
     def _append(self, more: Physics) -> None:
@@ -391,13 +396,11 @@ class LaneState:
         gone = np.flatnonzero((at >= 0) & (places.removed_ns == FOREVER))
         places.removed_ns[gone] = at[gone]
         self.generation[lane, slot] += 1
-        new = store.install(self.node_id[lane], slot, self.generation[lane, slot])
+        new = store.install(self.node_id[lane], slot, self.generation[lane, slot], time_ns)
         count = np.asarray([len(part) for part in new], np.int64)
         if count.sum():
             fault = np.concatenate([np.asarray(part, np.int64) for part in new])
             owner = np.repeat(np.arange(lane.size), count)
-            late = store.faults.time_ns[fault] >= time_ns[owner]
-            fault, owner = fault[late], owner[late]
             self.fresh_places.append(places.append(lane[owner], fault, time_ns[owner]))
 
     def all_eras(self) -> Eras:

@@ -50,9 +50,8 @@ class Judgement(NamedTuple):
     stays: npt.NDArray[np.bool_]
 
 
-def _pairs(faults: FaultTable) -> tuple[Ints, Ints]:
+def _pairs(faults: FaultTable, dimm: Ints) -> tuple[Ints, Ints]:
     """List all pairs (earlier, later) of faults of the same DIMM."""
-    dimm = faults.fault_id >> np.uint64(16)
     order = np.lexsort((faults.tag, faults.time_ns, dimm))
     ranked = dimm[order]
     earlier, later = [], []
@@ -68,8 +67,17 @@ def _pairs(faults: FaultTable) -> tuple[Ints, Ints]:
     return np.concatenate([*earlier, empty]), np.concatenate([*later, empty])
 
 
-def judge(faults: FaultTable, server: Server, policy: Policy) -> Judgement:
-    """Judge all faults of complete DIMM generations under one arm's code."""
+def judge(faults: FaultTable, server: Server, policy: Policy, dimm: Ints | None = None) -> Judgement:
+    """Judge all faults that meet in their DIMMs under one arm's code.
+
+    Args:
+        faults: All faults of some DIMMs.
+        server: Of the nodes.
+        policy: The arm's settings.
+        dimm: Which DIMM each fault is in; told apart by node, slot and generation if not given.
+    """
+    if dimm is None:
+        dimm = (faults.fault_id >> np.uint64(16)).astype(np.int64)
     code = policy.ecc.code
     p_ce, p_due, p_sdc = np.moveaxis(verdict_table(code)[faults.mode, faults.n_dq], -1, 0)
     uncorrected = p_due + p_sdc > 0
@@ -77,13 +85,16 @@ def judge(faults: FaultTable, server: Server, policy: Policy) -> Judgement:
     box = Footprint(*(part.copy() for part in faults.box))
     alone, stays = np.ones_like(uncorrected), faults.hard.copy()
     judgement = Judgement(p_ce > 0, uncorrected, silent, box, alone, stays)
-    _judge_pairs(judgement, faults, server, code, hours_to_ns(policy.detection.scrub_hours))
+    _judge_pairs(judgement, faults, _pairs(faults, dimm), server, policy)
     return judgement
 
 
-def _judge_pairs(judgement: Judgement, faults: FaultTable, server: Server, code: str, scrub_ns: int) -> None:
+def _judge_pairs(
+    judgement: Judgement, faults: FaultTable, pairs: tuple[Ints, Ints], server: Server, policy: Policy
+) -> None:
     """Mark later faults that meet an earlier one in a code word; the first such pair counts."""
-    earlier, later = _pairs(faults)
+    earlier, later = pairs
+    code, scrub_ns = policy.ecc.code, hours_to_ns(policy.detection.scrub_hours)
     if not earlier.size or code == "none":
         return
     present = faults.hard[earlier] | ((scrub_ns > 0) & (faults.time_ns[later] - faults.time_ns[earlier] < scrub_ns))

@@ -6,8 +6,7 @@ walking over every single error.
 **Leaves out.** Speed. The physics of faults, windows and footprints, and the scalar definitions of the
 handler and of the machine-check grade, are those of ``node_sim``.
 
-**Assumes.** Nothing of how the lanes are computed: no code of them is used here. All faults drawn for a DIMM are
-judged together, also those that start before it is installed: a fault can meet one that was never in place.
+**Assumes.** Nothing of how the lanes are computed: no code of them is used here.
 
 **Sources.** None.
 """
@@ -48,7 +47,6 @@ from node_sim.hwpoison.handler import Outcome, memory_failure
 from node_sim.hwpoison.kill import Event, Signal
 from node_sim.machine_check import Check, grade
 from node_sim.memory.processes import NOBODY
-from node_sim.records import take
 from node_sim.uncorrected import bad_pages, judge
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle.named_draws import philox, split, unit32, unit53
@@ -220,9 +218,8 @@ class Life:
 
     def install(self, batch: FaultTable, installed_ns: int) -> None:
         """Put DIMMs with these faults in place."""
-        in_place = batch.time_ns >= installed_ns
-        verdict = take(judge(batch, self.server, self.policy), in_place)
-        batch = batch.take(in_place)
+        batch = batch.take(batch.time_ns >= installed_ns)
+        verdict = judge(batch, self.server, self.policy)
         added = [
             Fault(
                 name=int(batch.fault_id[i]),
