@@ -19,19 +19,11 @@ from node_sim.config import (
     FORBID,
     SHARE_TOLERANCE,
     Checked,
-    Detection,
-    Ecc,
-    ErrorProcess,
     Faults,
     Hardware,
-    Kernel,
-    PageOffline,
-    Platform,
     Policy,
-    Repair,
     Server,
     Setting,
-    Workload,
     setting,
 )
 from node_sim.errors import ConfigError
@@ -45,20 +37,12 @@ FIXED_SECTIONS = ("server", "faults", "share")
 
 
 @dataclass(frozen=True)
-class Group(Checked):
+class Group(Policy):
     """Servers of one kind, with the settings of the arm that changes nothing."""
 
     share: float = setting(numbers.GROUP_SHARE, "Share of the fleet's nodes.", low=0.0, high=1.0)
     server: Server = field(default_factory=Server)
     faults: Faults = field(default_factory=Faults)
-    errors: ErrorProcess = field(default_factory=ErrorProcess)
-    ecc: Ecc = field(default_factory=Ecc)
-    detection: Detection = field(default_factory=Detection)
-    platform: Platform = field(default_factory=Platform)
-    workload: Workload = field(default_factory=Workload)
-    kernel: Kernel = field(default_factory=Kernel)
-    page_offline: PageOffline = field(default_factory=PageOffline)
-    repair: Repair = field(default_factory=Repair)
 
     @property
     def hardware(self) -> Hardware:

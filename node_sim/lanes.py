@@ -14,11 +14,10 @@ and the cordon.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
+from node_sim.aftermath import NULL, Aftermath, Touches
 from node_sim.catalog.numbers import QUEUE_ENTRIES
 from node_sim.codes import (
     CheckAction,
@@ -27,7 +26,6 @@ from node_sim.codes import (
     Fate,
     IoCall,
     KillPolicy,
-    LifecycleKind,
     LifecycleReason,
     Observer,
     OnSigbus,
@@ -46,13 +44,12 @@ from node_sim.lane_state import LaneState, Pending
 from node_sim.machine_check import GradeTable
 from node_sim.memory.pages import FOREVER, Tenancy
 from node_sim.memory.processes import NOBODY
-from node_sim.records import Index, Ints, join, take
-from node_sim.repair import PolicyColumns, reaches_limit, repair_times
+from node_sim.records import Ints, join, take
+from node_sim.repair import PolicyColumns
 from node_sim.units import PAGE_BYTES
 
 STEPS_MAX = 10_000
 EIO = -5
-NULL = -1
 Flags = npt.NDArray[np.bool_]
 
 _HANDLER = HandlerTable()
@@ -81,22 +78,6 @@ COPYABLE = np.asarray(
 """Uses whose pages the kernel reads by copy-from-user; page cache pages are read by plain copies."""
 
 
-class Touches(NamedTuple):
-    """Touches of bad pages, at most one per lane; arrays of shape ``(n,)``."""
-
-    which: Ints
-    lane: Ints
-    time_ns: Ints
-    page: Ints
-    fault: Ints
-    observer: Ints
-    mark: npt.NDArray[np.float64]
-
-    def take(self, index: Index) -> Touches:
-        """Select some."""
-        return take(self, index)
-
-
 class Lives:
     """Runs the lanes of one call to the horizon and logs their events."""
 
@@ -105,6 +86,7 @@ class Lives:
         self.state = state
         self.log = log
         self.policies = policies
+        self.aftermath = Aftermath(state, policies, log)
         self.steps = 0
 
     def run(self) -> None:
@@ -291,7 +273,7 @@ class Lives:
                 touches.take(reported), part, bank[reported], overflow[reported], take(tenancy, reported)
             )
             end_ns[reported], down_ns[reported] = end, down
-        self._cordon(touches, end_ns, down_ns)
+        self.aftermath.cordon(touches, end_ns, down_ns)
 
     def _grade(self, touches: Touches, use: Ints, overflow: Flags) -> dict[str, Ints]:
         """Grade the machine checks of touches."""
@@ -338,7 +320,9 @@ class Lives:
         end_ns = touches.time_ns.copy()
         down_ns = np.full(touches.which.size, NULL)
         dead = np.flatnonzero(action == CheckAction.PANIC)
-        down_ns[dead] = self._panic(touches.take(dead), touches.time_ns[dead], check[dead], grade["reason"][dead])
+        down_ns[dead] = self.aftermath.panic(
+            touches.take(dead), touches.time_ns[dead], check[dead], grade["reason"][dead]
+        )
         handled_at = touches.time_ns + latency
         calls = (action == CheckAction.QUEUE) | (action == CheckAction.ACTION_REQUIRED)
         some = np.flatnonzero(calls & (handled_at < state.world.horizon_ns))
@@ -388,7 +372,7 @@ class Lives:
         down_ns = np.full(touches.which.size, NULL)
         panics = outcome["panic"] == 1
         reason = np.full(int(panics.sum()), int(LifecycleReason.RECOVERY_OFF))
-        down_ns[panics] = self._panic(touches.take(panics), time_ns[panics], check[panics], reason)
+        down_ns[panics] = self.aftermath.panic(touches.take(panics), time_ns[panics], check[panics], reason)
         calm = np.flatnonzero(~panics)
         if calm.size:
             part = {name: column[calm] for name, column in outcome.items()}
@@ -455,75 +439,3 @@ class Lives:
     def _wait(self, things: Pending) -> None:
         waiting = self.state.pending
         self.state.pending = join([waiting, things])
-
-    # ---- panics and repairs -------------------------------------------------------------------------------------
-
-    def _lifecycle(  # noqa: PLR0913, PLR0917 - the columns of the table
-        self,
-        lane: Ints,
-        fault: Ints,
-        cause: Ints,
-        start_ns: Ints,
-        end_ns: Ints,
-        kind: LifecycleKind,
-        reason: Ints,
-        dimm: Ints,
-        lost: int,
-    ) -> None:
-        self.log.add(
-            "lifecycle",
-            lane=lane,
-            time_ns=start_ns,
-            fault=fault,
-            cause=cause,
-            kind=np.full(lane.size, int(kind)),
-            reason=reason,
-            end_ns=end_ns,
-            dimm=dimm,
-            processes_lost=np.full(lane.size, lost),
-        )
-
-    def _panic(self, touches: Touches, time_ns: Ints, cause: Ints, reason: Ints) -> Ints:
-        """Panic and reboot nodes; return when they are up again."""
-        state = self.state
-        if not touches.which.size:
-            return time_ns
-        end_ns = time_ns + self.policies.reboot_ns[state.arm_set[touches.lane]]
-        nothing = np.full(touches.which.size, NULL)
-        lost = state.world.memory.processes.count
-        self._lifecycle(touches.lane, touches.fault, cause, time_ns, end_ns, LifecycleKind.PANIC, reason, nothing, lost)
-        state.go_down(touches.lane, time_ns, end_ns)
-        return end_ns
-
-    def _cordon(self, touches: Touches, end_ns: Ints, down_ns: Ints) -> None:
-        """Cordon, drain and repair nodes that have had enough uncorrected errors."""
-        state = self.state
-        arm = state.arm_set[touches.lane]
-        start_ns = np.maximum(end_ns, down_ns)
-        full = reaches_limit(state.ue_count[touches.lane], self.policies.cordon_ue[arm])
-        limit = np.flatnonzero(full & (start_ns < state.world.horizon_ns))
-        if not limit.size:
-            return
-        mine, start = touches.take(limit), start_ns[limit]
-        times = repair_times(start, self.policies.drain_ns[arm[limit]], self.policies.replace_ns[arm[limit]])
-        cause = state.pages.error[mine.which]
-        reason = np.full(limit.size, int(LifecycleReason.UE_LIMIT))
-        nothing = np.full(limit.size, NULL)
-        self._lifecycle(mine.lane, mine.fault, cause, start, times.drained_ns, LifecycleKind.CORDON, reason, nothing, 0)
-        which, slot = np.nonzero(state.had_ue[mine.lane] & (times.drained_ns < state.world.horizon_ns)[:, None])
-        reason = np.full(which.size, int(LifecycleReason.DIMM_HAD_UE))
-        self._lifecycle(
-            mine.lane[which],
-            mine.fault[which],
-            cause[which],
-            times.drained_ns[which],
-            times.end_ns[which],
-            LifecycleKind.DIMM_REPLACEMENT,
-            reason,
-            slot,
-            0,
-        )
-        state.go_down(mine.lane, start, times.end_ns)
-        state.remove_dimms(mine.lane[which], slot, times.end_ns[which])
-        state.ue_count[mine.lane] = 0
-        state.had_ue[mine.lane] = False
