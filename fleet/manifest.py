@@ -188,6 +188,9 @@ def read_receipts(root: Path) -> dict[int, Receipt]:
         except (KeyError, TypeError, ValueError) as error:
             msg = f"{path}: not a commit ({error}); do not use this run"
             raise DataError(msg) from None
+        if path != commit_path(root, receipt.shard.shard_id):
+            msg = f"{path}: the commit of shard {receipt.shard.shard_id}; do not use this run"
+            raise DataError(msg)
         found[receipt.shard.shard_id] = receipt
     return found
 

@@ -1,0 +1,96 @@
+"""``open_run`` believes nothing that is not sealed, committed and unchanged."""
+
+import json
+import shutil
+
+import pytest
+
+from analysis import open_run
+from fleet.run import EngineChoice, resume_run
+from node_sim.errors import DataError
+from tests.fleets import busy_fleet, run_fleet
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    root = tmp_path_factory.mktemp("finished") / "run"
+    run_fleet(busy_fleet(120), root, shard_nodes=50)
+    return root
+
+
+@pytest.fixture
+def root(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def largest_part(root):
+    return max(root.glob("*/arm=*/*.parquet"), key=lambda path: path.stat().st_size)
+
+
+def test_an_untouched_copy_opens(root):
+    assert open_run(root).table("errors").num_rows > 0
+
+
+def flip_byte(root):
+    path = largest_part(root)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut_part(root):
+    path = largest_part(root)
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def edit(name, change):
+    def damage(root):
+        path = root / name
+        document = json.loads(path.read_text())
+        change(document)
+        path.write_text(json.dumps(document))
+
+    return damage
+
+
+DAMAGE = {
+    "a byte of a part": flip_byte,
+    "a part cut short": cut_part,
+    "a part missing": lambda root: largest_part(root).unlink(),
+    "a commit missing": lambda root: (root / "commit" / "000001.json").unlink(),
+    "a commit twice": lambda root: shutil.copy(root / "commit" / "000001.json", root / "commit" / "000009.json"),
+    "run.json missing": lambda root: (root / "run.json").unlink(),
+    "plan.json missing": lambda root: (root / "plan.json").unlink(),
+    "run.json cut": lambda root: (root / "run.json").write_text((root / "run.json").read_text()[:200]),
+    "a digest in run.json": edit("run.json", lambda d: d["digests"]["default"].update(errors="0" * 32)),
+    "a count in run.json": edit("run.json", lambda d: d["tally"]["rows"].__setitem__(0, 1)),
+    "the seed in plan.json": edit("plan.json", lambda d: d.update(seed=7)),
+    "a count in a commit": edit("commit/000001.json", lambda d: d["tally"]["rows"].__setitem__(0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_an_altered_run_is_refused(root, name):
+    DAMAGE[name](root)
+    with pytest.raises(DataError):
+        open_run(root)
+
+
+def test_parts_that_no_commit_names_are_not_read(root):
+    rows = open_run(root).table("errors").num_rows
+    path = next(root.glob("errors/arm=_common/*.parquet"), None) or next(root.glob("errors/arm=default/*.parquet"))
+    shutil.copy(path, path.with_name("shard-000000-zombie.parquet"))
+    assert open_run(root).table("errors").num_rows == rows
+
+
+def test_resume_refuses_an_altered_plan(root):
+    (root / "run.json").unlink()
+    DAMAGE["the seed in plan.json"](root)
+    with pytest.raises(DataError, match="altered"):
+        resume_run(root, EngineChoice(workers=1), lambda _receipt: None)
+
+
+def test_resuming_a_finished_run_changes_nothing(root):
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.*")}
+    resume_run(root, EngineChoice(workers=1), lambda _receipt: None)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.*")} == before
