@@ -38,8 +38,7 @@ from node_sim.detection import masked_tenancy, next_owner_access
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.errors import ModelError
 from node_sim.events import EventLog
-from node_sim.hwpoison.handler import HandlerTable
-from node_sim.hwpoison.kill import Event, Signal
+from node_sim.hwpoison.handler import Event, HandlerTable, Signal
 from node_sim.lane_state import LaneState, Pending
 from node_sim.machine_check import GradeTable
 from node_sim.memory.pages import FOREVER, Tenancy
