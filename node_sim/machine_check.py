@@ -1,31 +1,259 @@
-"""How a machine check is graded and what the kernel does about it.
+"""Machine checks: what the kernel does with a graded bank, and what that comes to in the fleet.
 
-**Models.** Uncorrected errors on x86 with and without MCA recovery: patrol scrub as UCNA or SRAO, user reads as
-SRAR, kernel reads with and without a recovery entry, poison read by a device; a kernel without
-CONFIG_MEMORY_FAILURE; lost events.
+**Models.** The exception handler and the poller of seven kernels on Intel CPUs: rendezvous, panics, the deferred
+call of ``memory_failure()``, RIPV and EIPV, addresses that cannot be used, copies that recover. For the fleet: patrol
+scrub as UCNA or SRAO, user reads as SRAR, kernel reads with and without a recovery entry, poison read by a device.
 
-**Leaves out.** AMD severities, firmware-first reporting, broadcast timeouts, RIPV=0.
+**Leaves out.** Firmware-first reporting (GHES), corrected-error interrupts.
 
 **Assumes.** An action-required record that meets an unread record in its bank carries OVER.
 
-**Sources.** arch/x86/kernel/cpu/mce/severity.c and core.c, Linux 6.1: rows "Action required with lost events",
-"Data load in unrecoverable area of kernel", "Action required: unknown MCACOD" (left when CONFIG_MEMORY_FAILURE
-is off).
+**Sources.** arch/x86/kernel/cpu/mcheck/mce.c (2.6.32, 3.10.105, 4.18), arch/x86/kernel/cpu/mce/core.c (5.10.7, 6.1,
+6.12, 7.1.5): ``do_machine_check()``, ``mce_reign()``, ``mce_usable_address()``, ``machine_check_poll()``,
+``uc_decode_notifier()``, ``kill_me_maybe()``; recorded on 6.1.192.
 """
 
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
+from node_sim.hwpoison import machine as kernel
+from node_sim.hwpoison.access import fault
+from node_sim.hwpoison.memory_failure import memory_failure
+from node_sim.hwpoison.page import Page
+from node_sim.hwpoison.process import PLAIN, Pte, Received, Task
+from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
 from node_sim.records import Ints
+from node_sim.severity import (
+    ADDRV,
+    AR,
+    EIPV,
+    EN,
+    MCIP,
+    MISCV,
+    OVER,
+    PCC,
+    RIPV,
+    UC,
+    VAL,
+    Bank,
+    Context,
+    Level,
+    S,
+    intel_severity,
+)
+
+_PHYSICAL = 2
+_PAGE_SHIFT = 12
+_NEVER_PANIC = 3
+
+
+class Arrival(NamedTuple):
+    """What the machine-check code decides.
+
+    Attributes:
+        panic: Text after "Kernel panic - not syncing: "; None where the kernel goes on.
+        calls_handler: ``memory_failure()`` is called.
+        action_required: With MF_ACTION_REQUIRED, for the running task.
+        must_kill: With MF_MUST_KILL.
+        plain_sigbus: The running task gets SIGBUS without address, and the handler is not called.
+        signals_task: The running task gets SIGBUS with its address, whatever the handler does.
+        notes: Why.
+    """
+
+    panic: str | None = None
+    calls_handler: bool = False
+    action_required: bool = False
+    must_kill: bool = False
+    plain_sigbus: bool = False
+    signals_task: bool = False
+    notes: str = ""
+
+
+def has_usable_address(bank: Bank) -> bool:
+    """Whether a record names a physical page (``mce_usable_address()``, Intel)."""
+    physical = bank.misc >> 6 & 7 == _PHYSICAL
+    return bank.has(ADDRV) and bank.has(MISCV) and physical and bank.misc & 0x3F <= _PAGE_SHIFT
+
+
+def exception(  # noqa: PLR0913 - each is a fact about the machine
+    bank: Bank,
+    context: Context,
+    profile: str,
+    *,
+    cpus: int = 1,
+    cpus_reached: int = 1,
+    ser: bool = True,
+    memory_failure: bool = True,
+    tolerant: int = 1,
+) -> Arrival:
+    """Handle a machine-check exception.
+
+    Args:
+        bank: The bank that holds a record.
+        context: What the CPU was doing.
+        profile: Name of the kernel.
+        cpus: CPUs that are online.
+        cpus_reached: CPUs that got the exception, which is a broadcast.
+        ser: The CPU can report recoverable errors.
+        memory_failure: CONFIG_MEMORY_FAILURE.
+        tolerant: The sysfs knob, up to 5.17.
+    """
+    switches = PROFILES[profile]
+    graded = intel_severity(bank, context, profile, ser=ser, memory_failure=memory_failure, tolerant=tolerant)
+    note = f"{graded.level.name}: {graded.text}"
+    if cpus_reached < cpus:
+        text = _timeout(profile, tolerant)
+        if text is not None:
+            return Arrival(panic=text, notes=note)
+    gentle = switches.tolerant and tolerant >= _NEVER_PANIC
+    if graded.level is Level.PANIC:
+        return Arrival(notes=note) if gentle else Arrival(panic="Fatal machine check", notes=note)
+    left_in_bank = graded.level in (Level.NO, Level.UCNA, Level.KEEP) or (ser and not bank.has(S))
+    if left_in_bank:
+        return Arrival(panic=f"{'M' if switches.wording < 2 else 'Fatal m'}achine check from unknown source", notes=note)  # noqa: PLR2004
+    arrival = _recover(bank, context, profile, graded.level, note, memory_failure=memory_failure)
+    return arrival._replace(plain_sigbus=False) if gentle and graded.level is not Level.AR else arrival
+
+
+def _timeout(profile: str, tolerant: int) -> str | None:
+    """Return the panic text when a broadcast does not reach every CPU; None where the kernel goes on without."""
+    switches = PROFILES[profile]
+    if switches.wording < 2:  # noqa: PLR2004 - up to 3.15
+        return "Timeout synchronizing machine check over CPUs" if tolerant < 1 else None
+    if switches.tolerant and tolerant > 1:
+        return None
+    return "Timeout: Not all CPUs entered broadcast exception handler"
+
+
+def _recover(  # noqa: PLR0913 - internal
+    bank: Bank, context: Context, profile: str, level: Level, note: str, *, memory_failure: bool
+) -> Arrival:
+    switches = PROFILES[profile]
+    user, restartable = context is Context.USER, bool(bank.mcgstatus & RIPV)
+    usable = has_usable_address(bank)
+    queued = level is Level.AO and usable and memory_failure
+    if level is Level.AR and not user:
+        return _copy(switches.copy_recovery, context, note)
+    if not user and not restartable:
+        return Arrival(panic="Fatal machine check", notes=note)
+    if not restartable:
+        fatal = _not_restartable(switches.not_restartable, level, note, usable=usable, checks=switches.checks_address)
+        return fatal._replace(calls_handler=fatal.calls_handler or (queued and not switches.checks_address))
+    if level is Level.AR:
+        if switches.checks_address and not usable:
+            return Arrival(plain_sigbus=True, notes=note)
+        return Arrival(calls_handler=True, action_required=True, notes=note)
+    return Arrival(calls_handler=queued, notes=note)
+
+
+def _copy(recovery: str, context: Context, note: str) -> Arrival:
+    """Handle poison read by kernel code that survives it."""
+    if context is not Context.COPYIN:
+        return Arrival(notes=f"{note}; the copy returns an error")
+    if recovery == "signal":
+        return Arrival(calls_handler=True, action_required=True, signals_task=True, notes=note)
+    return Arrival(calls_handler=recovery == "errno", notes=f"{note}; the system call returns -EFAULT")
+
+
+def _not_restartable(how: str, level: Level, note: str, *, usable: bool, checks: bool) -> Arrival:
+    """Handle RIPV=0 in user mode."""
+    required = level is Level.AR or checks
+    if how == "must kill" and required and (usable or not checks):
+        return Arrival(calls_handler=True, action_required=True, must_kill=True, notes=note)
+    return Arrival(plain_sigbus=True, notes=note)
+
+
+def poll(bank: Bank, profile: str, *, ser: bool = True, memory_failure: bool = True) -> Arrival:
+    """Handle a record that the poller finds in a bank.
+
+    Args:
+        bank: The bank.
+        profile: Name of the kernel.
+        ser: The CPU can report recoverable errors.
+        memory_failure: CONFIG_MEMORY_FAILURE.
+    """
+    if not bank.has(VAL):
+        return Arrival(notes="no record")
+    signalled = bank.has(UC) and bank.has(EN) and (bank.has(PCC) or bank.has(S))
+    if (ser and signalled) or (not ser and bank.has(UC)):
+        return Arrival(notes="left to the exception handler")
+    graded = intel_severity(bank, Context.KERNEL, profile, exception=False, ser=ser, memory_failure=memory_failure)
+    note = f"{graded.level.name}: {graded.text}"
+    switches = PROFILES[profile]
+    handled = graded.level is Level.AO and switches.polls_severity
+    handled = handled or (graded.level in (Level.UCNA, Level.DEFERRED) and switches.handles_ucna)
+    return Arrival(calls_handler=handled and has_usable_address(bank) and memory_failure, notes=note)
+
+
+# ---------------------------------------------------------------------------------------- acting on it
+
+
+def act_on(machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | None, rule: str) -> int:
+    """Do what the machine-check code decided, then let the running task go on; return the handler's answer.
+
+    Args:
+        machine: Kernel, counters and log; changed.
+        page: The page; changed.
+        arrival: The decision.
+        task: The running task; None where the CPU was idle.
+        rule: Where the decision was made.
+
+    Raises:
+        Panic: The kernel stops.
+    """
+    machine.step(rule, arrival.notes)
+    if arrival.panic is not None:
+        raise kernel.Panic(arrival.panic)
+    errno, plain = 0, arrival.plain_sigbus
+    if arrival.calls_handler:
+        where = f"{page.pfn << 12:x}"
+        if arrival.action_required and machine.profile.wording > 1:
+            machine.log.append(f"mce: Uncorrected hardware memory error in user-access at {where}")
+        elif arrival.action_required:
+            machine.log.append(f"MCE: Uncorrected hardware memory error in user-access at {where}")
+        event = kernel.Event(arrival.action_required, arrival.must_kill, current=task)
+        errno = memory_failure(machine, page, event)
+        plain = arrival.action_required and errno not in (0, kernel.EHWPOISON, kernel.EOPNOTSUPP)
+        if errno == 0 and machine.profile.unmaps_direct:
+            machine.step("set_mce_nospec", "the kernel's own mapping of the page is removed")
+    if task is not None:
+        _resume(machine, page, task, plain=plain, told=arrival.signals_task)
+    return errno
+
+
+def _resume(machine: kernel.Machine, page: Page, task: Task, *, plain: bool, told: bool) -> None:
+    """Signal the running task, or let it repeat its access."""
+    mapping = task.first
+    if plain:
+        machine.log.append("Memory error not recovered")
+        machine.step("kill_me_maybe", f"plain SIGBUS to {task.name}")
+        task.force(Received(machine.phase, "SIGBUS", PLAIN, None, None, task.name))
+    elif told and task.alive and not task.received:
+        task.force(Received(machine.phase, "SIGBUS", "BUS_MCEERR_AR", page.shift, 0, task.name))
+    elif task.alive and mapping is not None and mapping.pte is Pte.NONE:
+        fault(page, mapping)
+
+
+# ---------------------------------------------------------------------------------------- the fleet
 
 READERS = (Observer.SCRUB, Observer.USER, Observer.KERNEL, Observer.DEVICE)
 """Observers whose read of poison can raise a machine check, in code order."""
+_READ = VAL | UC | EN | MISCV | ADDRV
+_CODES = {Observer.SCRUB: 0x00C0, Observer.USER: 0x0134, Observer.KERNEL: 0x0134, Observer.DEVICE: 0x0090}
+_CONTEXTS = {
+    CpuContext.NONE: Context.KERNEL,
+    CpuContext.USER: Context.USER,
+    CpuContext.KERNEL: Context.KERNEL,
+    CpuContext.KERNEL_COPY: Context.COPYIN,
+}
+_REASONS = {reason.text: reason for reason in LifecycleReason}
 
 
 class Check(NamedTuple):
@@ -40,17 +268,13 @@ class Check(NamedTuple):
 _NO_PANIC = LifecycleReason.UNRECOVERABLE_KERNEL
 
 
-def _fatal(context: CpuContext, reason: LifecycleReason) -> Check:
-    return Check(Severity.FATAL, context, CheckAction.PANIC, reason)
-
-
 def _context(reader: Observer, copies: bool) -> CpuContext:
     if reader is Observer.KERNEL:
         return CpuContext.KERNEL_COPY if copies else CpuContext.KERNEL
     return CpuContext.USER if reader is Observer.USER else CpuContext.NONE
 
 
-def grade(
+def grade(  # noqa: PLR0913 - each is a dimension of the table
     reader: Observer,
     *,
     copies: bool,
@@ -59,6 +283,7 @@ def grade(
     mca_recovery: bool,
     memory_failure: bool,
     scrub_srao: bool,
+    profile: str = "6.1",
 ) -> Check:
     """Grade the machine check of one read of poison.
 
@@ -67,30 +292,36 @@ def grade(
         copies: The kernel read user memory at an instruction with a recovery entry.
         device_fatal: The device's read takes the node down.
         overflow: The bank held an unread record.
-        mca_recovery: The hardware reports recoverable errors (MCG_SER_P).
+        mca_recovery: The hardware reports recoverable errors (MCG_SER_P); else the record says PCC.
         memory_failure: CONFIG_MEMORY_FAILURE.
         scrub_srao: The scrubber reports SRAO instead of UCNA.
+        profile: Name of the kernel.
     """
     context = _context(reader, copies)
-    if not mca_recovery:
-        return _fatal(context, LifecycleReason.CONTEXT_CORRUPT)
-    if reader is Observer.DEVICE and device_fatal:
-        return _fatal(context, LifecycleReason.DEVICE_POISON)
-    if reader in (Observer.SCRUB, Observer.DEVICE):
-        severity = Severity.SRAO if scrub_srao and reader is Observer.SCRUB else Severity.UCNA
-        return Check(severity, context, CheckAction.QUEUE if memory_failure else CheckAction.LOG, _NO_PANIC)
-    if overflow:
-        return _fatal(context, LifecycleReason.LOST_EVENTS)
-    if not memory_failure:
-        return _fatal(context, LifecycleReason.UNKNOWN_MCACOD)
-    if context is CpuContext.KERNEL:
-        return _fatal(context, LifecycleReason.UNRECOVERABLE_KERNEL)
-    action = CheckAction.ACTION_REQUIRED if context is CpuContext.USER else CheckAction.QUEUE
-    return Check(Severity.SRAR, context, action, _NO_PANIC)
+    if mca_recovery and reader is Observer.DEVICE and device_fatal:
+        return Check(Severity.FATAL, context, CheckAction.PANIC, LifecycleReason.DEVICE_POISON)
+    consumed = reader in (Observer.USER, Observer.KERNEL)
+    srao = reader is Observer.SCRUB and scrub_srao
+    status = _READ | _CODES[reader] | (OVER if overflow else 0)
+    status |= PCC if not mca_recovery else S | AR if consumed else S if srao else 0
+    bank = Bank(status, mcgstatus=RIPV | MCIP | (EIPV if consumed else 0))
+    if not consumed and not srao and mca_recovery:
+        arrival = poll(bank, profile, memory_failure=memory_failure)
+        return Check(Severity.UCNA, context, _asynchronous(arrival), _NO_PANIC)
+    arrival = exception(bank, _CONTEXTS[context], profile, ser=mca_recovery, memory_failure=memory_failure)
+    if arrival.panic is not None:
+        reason = _REASONS[arrival.notes.partition(": ")[2]]
+        return Check(Severity.FATAL, context, CheckAction.PANIC, reason)
+    action = CheckAction.ACTION_REQUIRED if arrival.action_required else _asynchronous(arrival)
+    return Check(Severity.SRAO if srao else Severity.SRAR, context, action, _NO_PANIC)
+
+
+def _asynchronous(arrival: Arrival) -> CheckAction:
+    return CheckAction.QUEUE if arrival.calls_handler else CheckAction.LOG
 
 
 _FLAGS = ("copies", "device_fatal", "overflow", "mca_recovery", "memory_failure", "scrub_srao")
-_SHAPE = (len(READERS),) + (2,) * len(_FLAGS)
+_SHAPE = (len(PROFILE_NAMES), len(READERS)) + (2,) * len(_FLAGS)
 
 
 class GradeTable:
@@ -99,13 +330,20 @@ class GradeTable:
     def __init__(self) -> None:
         """Enumerate the scalar definition."""
         rows = [
-            [int(part) for part in grade(reader, **dict(zip(_FLAGS, flags, strict=True)))]
+            [int(part) for part in grade(reader, **dict(zip(_FLAGS, flags, strict=True)), profile=profile)]
+            for profile in PROFILE_NAMES
             for reader in READERS
             for flags in itertools.product((False, True), repeat=len(_FLAGS))
         ]
         self.columns: dict[str, Ints] = dict(zip(Check._fields, np.asarray(rows, np.int64).T, strict=True))
 
-    def look_up(self, reader: Ints, **flags: npt.NDArray[np.bool_]) -> dict[str, Ints]:
-        """Return the grade of each of n reads; flags as in ``grade``, shape ``(n,)``."""
-        index = np.ravel_multi_index((reader, *(flags[name].astype(np.int64) for name in _FLAGS)), _SHAPE)
+    def look_up(self, profile: Ints, reader: Ints, **flags: npt.NDArray[np.bool_]) -> dict[str, Ints]:
+        """Return the grade of each of n reads; flags as in ``grade``, profile by its place, shape ``(n,)``."""
+        index = np.ravel_multi_index((profile, reader, *(flags[name].astype(np.int64) for name in _FLAGS)), _SHAPE)
         return {name: column[index] for name, column in self.columns.items()}
+
+
+@cache
+def grades() -> GradeTable:
+    """Return the table, enumerated once."""
+    return GradeTable()

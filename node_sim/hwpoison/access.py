@@ -3,21 +3,27 @@
 **Models.** Page faults on hwpoison and swap entries and on poisoned page-cache pages, kernel copies that fail with
 -EFAULT, read() of kept and of dropped pages, EIO from fsync, msync and syncfs once per descriptor, stale data.
 
-**Leaves out.** close() with error, O_DIRECT, ptrace, mremap of huge pages.
+**Leaves out.** O_DIRECT, ptrace, write back.
 
 **Assumes.** An access reads or writes the bad 4 KiB page of a huge page.
 
-**Sources.** mm/memory.c ``do_swap_page()``, arch/x86/mm/fault.c ``do_sigbus()``, mm/shmem.c, fs/hugetlbfs/inode.c,
-lib/errseq.c, Linux 6.1.192 (recorded).
+**Sources.** mm/memory.c ``do_swap_page()``, ``__do_fault()``; arch/x86/mm/fault.c ``do_sigbus()``; mm/shmem.c;
+fs/hugetlbfs/inode.c; lib/errseq.c; recorded on 6.1.192.
 """
 
 from __future__ import annotations
 
-from node_sim.hwpoison.guest import Backing, Descriptor, File, Kind, Page, Pte, Received, Task
-from node_sim.hwpoison.memory_failure import Machine
+from dataclasses import replace
 
-ZEROS = "\0"
-_MACHINE_CHECK = "SIGBUS(BUS_MCEERR_AR)"
+from node_sim.hwpoison.file import ZEROS, Backing, Descriptor, File
+from node_sim.hwpoison.machine import Machine
+from node_sim.hwpoison.page import Kind, Page
+from node_sim.hwpoison.process import Mapping, Pte, Received, Task
+
+ADDRESS = 0x7F0000001000
+"""Virtual address at which processes map the page."""
+_CHECKED = "BUS_MCEERR_AR"
+_ORDINARY = "BUS_ADRERR"
 
 
 def show(letter: str) -> str:
@@ -25,133 +31,131 @@ def show(letter: str) -> str:
     return f"ok('{letter}')" if letter.isprintable() else f"ok({ord(letter):#04x})"
 
 
-def _bus(machine: Machine, task: Task, code: str, lsb: int | None, who: str) -> str:
-    if code == "BUS_MCEERR_AR":
-        machine.log.append(f"MCE: Killing {task.name} due to hardware memory corruption fault")
-        machine.step("do_sigbus", f"hwpoison: SIGBUS/{code} to {task.name}")
-    task.force(Received(machine.phase, "SIGBUS", code, lsb, 0, who))
-    return f"SIGBUS({code})"
-
-
-def fill(file: File) -> str:
-    """Return the cached data of a file page, read from its store when it is not cached."""
-    if file.cached is None:
-        file.cached = file.stored if file.stored is not None else ZEROS
-    return file.cached
-
-
-def fault(page: Page, task: Task) -> str | None:
+def fault(page: Page, mapping: Mapping) -> str | None:
     """Resolve a missing page table entry; return the signal code when that fails."""
-    if task.pte is Pte.HWPOISON:
-        return "BUS_MCEERR_AR"
-    if task.pte is Pte.SWAP:
-        if page.swapcache and page.poisoned:
-            return "BUS_MCEERR_AR"
-        task.private = page.letter if task.private is None else task.private
-    elif task.pte is Pte.NONE:
-        if page.file is not None and task.private is None:
-            if page.file.truncated:
-                return "BUS_ADRERR"
-            if page.file.poisoned:
-                return "BUS_MCEERR_AR"
-            fill(page.file)
-        elif task.private is None:
-            task.private = ZEROS
-    if task.pte not in (Pte.PRESENT, Pte.MOVED):
-        task.pte = Pte.MOVED
+    if mapping.pte is Pte.HWPOISON:
+        return _CHECKED
+    if mapping.pte is Pte.SWAP and page.swapcache and page.poisoned:
+        return _CHECKED
+    if mapping.pte is Pte.NONE and mapping.private is None:
+        code = _file_fault(page.file) if page.file is not None else None
+        if code is not None:
+            return code
+        if page.file is None:
+            mapping.private = ZEROS
+    if mapping.pte is not Pte.PRESENT:
+        mapping.pte = Pte.MOVED
     return None
 
 
-def _lsb(page: Page, task: Task, code: str) -> int | None:
-    if code != "BUS_MCEERR_AR":
-        return None
-    return task.shift if task.pte is Pte.HWPOISON else page.shift
+def _file_fault(file: File) -> str | None:
+    if file.truncated or file.lost_in_swap:
+        return _ORDINARY
+    if file.poisoned:
+        return _CHECKED
+    file.fill()
+    return None
 
 
-def read(machine: Machine, page: Page, task: Task, *, who: str | None = None) -> str:
+def _bus(machine: Machine, page: Page, task: Task, mapping: Mapping, code: str) -> str:
+    """Signal a failed access; return it as the recordings write it."""
+    lsb = None
+    if code == _CHECKED:
+        lsb = mapping.shift if mapping.pte is Pte.HWPOISON else page.shift
+        rule = "do_swap_page" if mapping.pte is not Pte.NONE else "filemap_fault"
+        machine.log.append(
+            f"MCE: Killing {task.name} due to hardware memory corruption fault at {ADDRESS + mapping.offset:x}"
+        )
+        machine.step(rule, f"poisoned: SIGBUS/{code} to {task.name}, lsb {lsb}")
+    task.force(Received(machine.phase, "SIGBUS", code, lsb, mapping.offset, task.name))
+    return f"SIGBUS({code})"
+
+
+def _segv(machine: Machine, task: Task, mapping: Mapping) -> str:
+    task.received.append(Received(machine.phase, "SIGSEGV", "SEGV_ACCERR", None, mapping.offset, task.name))
+    return "SIGSEGV(SEGV_ACCERR)"
+
+
+def read(machine: Machine, page: Page, task: Task, mapping: Mapping) -> str:
     """Read the page in user space; return the data or the signal, in the notation of the recordings."""
-    who = who or task.name
-    if "r" not in task.protection:
-        task.received.append(Received(machine.phase, "SIGSEGV", "SEGV_ACCERR", None, 0, who))
-        return "SIGSEGV(SEGV_ACCERR)"
-    code = fault(page, task)
-    if code is not None:
-        return _bus(machine, task, code, _lsb(page, task, code), who)
-    return show(data(page, task))
+    if not mapping.readable:
+        return _segv(machine, task, mapping)
+    code = fault(page, mapping)
+    return show(_data(page, mapping)) if code is None else _bus(machine, page, task, mapping, code)
 
 
-def data(page: Page, task: Task) -> str:
-    """Return what a mapped page holds for a process."""
-    if task.private is not None:
-        return task.private
-    return fill(page.file) if page.file is not None else page.letter
+def _data(page: Page, mapping: Mapping) -> str:
+    if mapping.private is not None:
+        return mapping.private
+    assert page.file is not None
+    return page.file.fill()
 
 
-def write(machine: Machine, page: Page, task: Task, letter: str = "w") -> str:
+def write(machine: Machine, page: Page, task: Task, mapping: Mapping, letter: str = "w") -> str:
     """Write the page in user space."""
-    if "w" not in task.protection:
-        task.received.append(Received(machine.phase, "SIGSEGV", "SEGV_ACCERR", None, 0, task.name))
-        return "SIGSEGV(SEGV_ACCERR)"
-    code = fault(page, task)
+    if not mapping.writable:
+        return _segv(machine, task, mapping)
+    code = fault(page, mapping)
     if code is not None:
-        return _bus(machine, task, code, _lsb(page, task, code), task.name)
-    if page.file is not None and task.private is None and "p" not in task.protection:
+        return _bus(machine, page, task, mapping, code)
+    if page.file is not None and mapping.shared:
         page.file.cached = letter
     else:
-        task.private = letter
+        mapping.private = letter
     return "ok"
+
+
+def fork(task: Task, name: str) -> Task:
+    """Return a child, which inherits page table entries; its signals are recorded with the parent's."""
+    return replace(task, name=name, mappings=[replace(mapping) for mapping in task.mappings])
 
 
 class Calls:
     """System calls of a process on the file and the mapping of the page; text answers as recorded."""
 
-    def __init__(self, machine: Machine, page: Page, task: Task, *, descriptors: int, opened: bool = True) -> None:
-        """Hold the descriptors that were open before the error."""
+    def __init__(self, machine: Machine, page: Page, task: Task, *, descriptors: int = 1) -> None:
+        """Open the file of the page a number of times."""
         self.machine, self.page, self.task = machine, page, task
-        self.count = descriptors
-        start = page.file or File()
-        self.files = [start.open() for _ in range(descriptors)] if opened else []
+        self.files = [self.file.open() for _ in range(descriptors)] if page.file is not None else []
 
-    def reopen(self) -> None:
-        """Open the file (again)."""
+    @property
+    def file(self) -> File:
+        """The file of the page."""
         assert self.page.file is not None
-        self.files = [self.page.file.open() for _ in range(self.count)]
+        return self.page.file
 
-    def write_pipe(self) -> str:
-        """Let the kernel copy the page from user space."""
-        if "r" not in self.task.protection or fault(self.page, self.task) is not None:
-            return "EFAULT"
-        return "1"
+    def copy(self) -> str:
+        """Let the kernel copy the page from user space: write(pipe, page)."""
+        mapping = self.task.first
+        failed = mapping is None or not mapping.readable or fault(self.page, mapping) is not None
+        return "EFAULT" if failed else "1"
 
     def pread(self) -> str:
         """Read the page with read()."""
-        file = self.page.file
-        assert file is not None
-        if file.truncated:
+        if self.file.truncated:
             return "EOF"
-        if file.poisoned and self._read_is_checked():
+        if self.file.lost_in_swap or (self.file.poisoned and self._read_is_checked()):
             return "EIO"
-        return show(fill(file))
+        return show(self.file.fill())
 
     def _read_is_checked(self) -> bool:
-        if not self.page.file or not self.page.file.hugetlbfs:
-            return self.page.backing is Backing.SHMEM
-        return self.machine.profile.hugetlbfs_read_checks != "none"
+        if self.file.backing is Backing.HUGETLBFS:
+            return self.machine.profile.hugetlbfs_read != "none"
+        return self.file.backing is Backing.SHMEM
 
     def pwrite(self) -> str:
         """Write the page with write()."""
-        file = self.page.file
-        assert file is not None
-        if file.poisoned and self.page.backing is Backing.SHMEM:
+        if self.file.backing is Backing.HUGETLBFS:
+            return "EINVAL"
+        if self.file.backing is Backing.SHMEM and (self.file.poisoned or self.file.lost_in_swap):
             return "EIO"
-        file.cached = "W"
+        self.file.cached = "W"
         return "1"
 
     def fsync(self, descriptor: Descriptor) -> str:
         """Flush: an I/O error is reported once per descriptor (once in all before 4.13)."""
-        file = self.page.file
-        assert file is not None
-        if self.page.backing in (Backing.SHMEM, Backing.RAMFS):
+        file = self.file
+        if file.backing in (Backing.SHMEM, Backing.RAMFS, Backing.HUGETLBFS):
             return "0"
         if not self.machine.profile.error_once_per_descriptor:
             error, file.reported = not file.reported, True
@@ -162,40 +166,47 @@ class Calls:
         return "EIO"
 
     def msync(self) -> str:
-        """Flush the mapping: shared ones through the first descriptor."""
-        return "0" if "p" in self.task.protection else self.fsync(self.files[0])
+        """Flush the mapping: a shared one through the descriptor it was made from, the first."""
+        mapping = self.task.first
+        return self.fsync(self.files[0]) if mapping is not None and mapping.shared else "0"
 
     def syncfs(self, descriptor: Descriptor) -> str:
         """Flush the file system: errors are reported once per descriptor on its own account."""
-        file = self.page.file
-        assert file is not None
-        if self.page.backing is Backing.BLOCK or not self.machine.profile.syncfs_reports:
+        file = self.file
+        if file.backing is Backing.BLOCK or not self.machine.profile.syncfs_reports:
             return "0"
         error, descriptor.seen_by_sync = descriptor.seen_by_sync != file.errors, file.errors
         file.reported_by_sync = file.reported_by_sync or error
         return "EIO" if error else "0"
 
     def punch_hole(self) -> str:
-        """Drop the file page; hugetlbfs drops hwpoison entries too."""
-        file = self.page.file
-        assert file is not None
-        file.cached, file.poisoned, file.stored = None, False, ZEROS
-        for task in self.page.tasks:
-            if task.pte in (Pte.PRESENT, Pte.MOVED) or file.hugetlbfs:
-                task.pte, task.private = Pte.NONE, None
+        """Drop the file page. On hugetlbfs hwpoison entries and private copies go, too."""
+        file = self.file
+        file.cached, file.stored = None, ZEROS
+        file.poisoned = file.lost_in_swap = False
+        for mapping in (mapping for task in self.page.tasks for mapping in task.mappings):
+            if mapping.pte in (Pte.PRESENT, Pte.MOVED) or file.backing is Backing.HUGETLBFS:
+                mapping.pte, mapping.private = Pte.NONE, None
         return "0"
 
     def dontneed(self) -> str:
-        """Drop the mapping of the page."""
-        if self.page.mlocked:
+        """Drop the page from the mapping: madvise(MADV_DONTNEED)."""
+        mapping = self.task.first
+        assert mapping is not None
+        if mapping.locked:
             return "EINVAL"
-        self.task.pte, self.task.private = Pte.NONE, None
-        if self.page.backing is Backing.ANONYMOUS or self.page.kind in (Kind.ZERO, Kind.HUGE_ZERO):
-            self.task.private = ZEROS
+        mapping.pte = Pte.NONE
+        mapping.private = ZEROS if self.page.file is None or self.page.kind is Kind.HUGE_ZERO else None
         return "0"
 
-    def fork_and_read(self) -> str:
-        """Read in a forked child, which inherits the entry."""
-        child = Task(**{**vars(self.task), "received": self.task.received})
-        answer = read(self.machine, self.page, child, who="child")
+    def fork_and_read(self, name: str) -> str:
+        """Read in a forked child of a given name."""
+        child = fork(self.task, name)
+        mapping = child.first
+        answer = read(self.machine, self.page, child, mapping) if mapping is not None else "n/a"
         return answer if child.alive else "killed_by_BUS"
+
+    def munmap(self) -> str:
+        """Remove the mapping of the page."""
+        self.task.mappings = self.task.mappings[1:]
+        return "0"

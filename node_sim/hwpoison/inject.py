@@ -1,237 +1,197 @@
 """What would the kernel do with this page? One injection, told step by step.
 
-**Models.** Every page use and state of the handler, processes with policy and disposition, the sysctls, the kind of
-event, and accesses afterwards.
+**Models.** Every page use and state, processes with policy and disposition, the sysctls, the kind of event, and
+accesses afterwards.
 
 **Leaves out.** Several bad pages.
 
 **Assumes.** The first process is the one that consumes the data or calls madvise().
 
-**Sources.** As the handler's; ``RULES`` names kernel file and function of every rule.
+**Sources.** As the handler's; ``machine.RULES`` names kernel file and function of every rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
-from node_sim.hwpoison import access
-from node_sim.hwpoison import memory_failure as kernel
-from node_sim.hwpoison.guest import PLAIN, Backing, Disposition, File, Kind, Page, Pte, Received, Task
-from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
+from node_sim.hwpoison import access, sources
+from node_sim.hwpoison import machine as kernel
+from node_sim.hwpoison.memory_failure import memory_failure
+from node_sim.hwpoison.page import Page
+from node_sim.hwpoison.pages import PAGES, build_page, check_state
+from node_sim.hwpoison.process import Disposition, Received, Task
+from node_sim.hwpoison.profiles import PROFILE_NAMES, find_profile
 from node_sim.hwpoison.soft_offline import soft_offline
+from node_sim.hwpoison.states import ERROR_STATES
+from node_sim.hwpoison.unpoison import unpoison
+from node_sim.machine_check import act_on, exception, poll
+from node_sim.severity import ADDRV, AR, EIPV, EN, MCIP, MISCV, OVER, PCC, RIPV, UC, VAL, Bank, Context, S
 
-_2M, _1G = 9, 18
-
-
-class _Case(NamedTuple):
-    """A page use and state: words and how the page looks."""
-
-    text: str
-    page: dict[str, Any]
-    file: dict[str, Any] | None = None
-    mapped: bool = True
-
-
-def _kernel(text: str, kind: Kind, **page: Any) -> _Case:
-    return _Case(text, {"kind": kind, "backing": Backing.NONE, "dirty": False, **page}, mapped=False)
-
-
-def _file(
-    text: str, *, mapped: bool = True, backing: Backing = Backing.FILE, stored: str | None = "D", **page: Any
-) -> _Case:
-    cached = "N" if page.get("dirty", True) else stored
-    return _Case(text, {"backing": backing, "dirty": True, **page}, {"stored": stored, "cached": cached}, mapped)
-
-
-PAGES: Final[dict[str, _Case]] = {
-    "anonymous": _Case("anonymous page, written", {}),
-    "anonymous-clean": _Case("anonymous page after MADV_FREE", {"dirty": False, "swapbacked": False}),
-    "anonymous-pinned": _Case("anonymous page with an extra reference", {"extra_references": 1}),
-    "anonymous-mlocked": _Case("anonymous page in an mlocked area", {"mlocked": True}),
-    "anonymous-isolated": _Case("anonymous page off the LRU for a moment", {"lru": False}),
-    "anonymous-stuck": _Case("anonymous page that cannot be unmapped", {"unmaps": False}),
-    "ksm": _Case("merged page (KSM)", {"ksm": True}),
-    "thp": _Case("transparent huge page", {"order": _2M, "subpage": 5}),
-    "thp-unsplittable": _Case("transparent huge page with an extra reference", {"order": _2M, "splits": False}),
-    "swap-dirty": _Case("swap cache, dirty, mapped", {"swapcache": True}),
-    "swap-dirty-unmapped": _Case("swap cache, dirty, not mapped", {"swapcache": True}, mapped=False),
-    "swap-clean": _Case("swap cache, clean, mapped", {"swapcache": True, "dirty": False}),
-    "swap-clean-unmapped": _Case("swap cache, clean, not mapped", {"swapcache": True, "dirty": False}, mapped=False),
-    "file-clean": _file("page cache of a file, clean, mapped", dirty=False),
-    "file-clean-unmapped": _file("page cache of a file, clean, not mapped", dirty=False, mapped=False),
-    "file-dirty": _file("page cache of a file, dirty, mapped"),
-    "file-dirty-unmapped": _file("page cache of a file, dirty, not mapped", mapped=False),
-    "file-pinned": _file("page cache of a file, clean, with an extra reference", dirty=False, extra_references=1),
-    "file-truncated": _Case(
-        "truncated file page, still referenced",
-        {"backing": Backing.FILE, "dirty": False, "extra_references": 1},
-        {"stored": "D", "truncated": True},
-        mapped=False,
-    ),
-    "file-thp": _file("huge page of a file", dirty=False, order=_2M, subpage=5),
-    "metadata": _file("directory or other metadata mapping", backing=Backing.METADATA, dirty=False, mapped=False),
-    "block-clean": _file("block device page cache, clean", backing=Backing.BLOCK, dirty=False),
-    "block-dirty": _file("block device page cache, dirty", backing=Backing.BLOCK),
-    "block-buffers": _file(
-        "super block, buffers in use", backing=Backing.BLOCK, dirty=False, buffers=True, mapped=False
-    ),
-    "ramfs": _file("ramfs", backing=Backing.RAMFS, stored=None, unevictable=True),
-    "tmpfs": _file("tmpfs or memfd, mapped", backing=Backing.SHMEM, stored=None),
-    "tmpfs-unmapped": _file("tmpfs or memfd, not mapped", backing=Backing.SHMEM, stored=None, mapped=False),
-    "shm-locked": _file("SysV shared memory, SHM_LOCKed", backing=Backing.SHMEM, stored=None, unevictable=True),
-    "tmpfs-thp": _file("tmpfs huge page", backing=Backing.SHMEM, stored=None, order=_2M, subpage=5),
-    "hugetlb": _Case("hugetlb 2M, private, mapped", {"kind": Kind.HUGETLB, "order": _2M, "subpage": 3}),
-    "hugetlb-stuck": _Case(
-        "hugetlb 2M, private, that cannot be dissolved", {"kind": Kind.HUGETLB, "order": _2M, "dissolves": False}
-    ),
-    "hugetlb-1g": _Case("hugetlb 1G, private, mapped", {"kind": Kind.HUGETLB, "order": _1G, "subpage": 3}),
-    "hugetlb-file": _Case(
-        "hugetlbfs file 2M, mapped",
-        {"kind": Kind.HUGETLB, "backing": Backing.HUGETLBFS, "order": _2M, "subpage": 3},
-        {"cached": "N", "hugetlbfs": True},
-    ),
-    "hugetlb-file-unmapped": _Case(
-        "hugetlbfs file 2M, not mapped",
-        {"kind": Kind.HUGETLB, "backing": Backing.HUGETLBFS, "order": _2M, "subpage": 3},
-        {"cached": "N", "hugetlbfs": True},
-        mapped=False,
-    ),
-    "hugetlb-free": _Case(
-        "hugetlb 2M, free in the pool", {"kind": Kind.HUGETLB, "order": _2M, "dirty": False}, mapped=False
-    ),
-    "hugetlb-1g-free": _Case(
-        "hugetlb 1G, free in the pool", {"kind": Kind.HUGETLB, "order": _1G, "dirty": False}, mapped=False
-    ),
-    "free": _kernel("free page in the buddy allocator", Kind.FREE),
-    "free-head": _kernel("free page, first of its block", Kind.FREE, block_head=True),
-    "free-pcp": _kernel("free page on a per-CPU list", Kind.PCP),
-    "reserved": _kernel("reserved page (kernel image, memory map)", Kind.RESERVED),
-    "slab": _kernel("slab page, order 0", Kind.SLAB),
-    "slab-compound": _kernel("slab or other compound kernel page", Kind.COMPOUND),
-    "kernel": _kernel("page table, kernel stack, vmalloc or driver page", Kind.KERNEL),
-    "kernel-tail": _kernel("later page of a high-order allocation", Kind.TAIL),
-    "zero": _kernel("zero page", Kind.ZERO)._replace(mapped=True),
-    "huge-zero": _kernel("huge zero page", Kind.HUGE_ZERO)._replace(mapped=True),
-    "dax": _Case("device memory (DAX), mapped", {"kind": Kind.DEVICE, "backing": Backing.FILE}),
-    "offline": _kernel("page of an offline memory block", Kind.OFFLINE),
-    "absent": _kernel("pfn outside memory", Kind.ABSENT),
+_READ, _MCG = VAL | UC | EN | MISCV | ADDRV, RIPV | EIPV | MCIP
+_SRAR = _READ | S | AR | 0x0134
+_CHECKS: Final = {
+    "srao": (Bank(_READ | S | 0x00CF), Context.KERNEL),
+    "ar": (Bank(_SRAR, mcgstatus=_MCG), Context.USER),
+    "ar-fetch": (Bank(_READ | S | AR | 0x0150, mcgstatus=_MCG), Context.USER),
+    "ar-not-restartable": (Bank(_SRAR, mcgstatus=EIPV | MCIP), Context.USER),
+    "ar-lost-events": (Bank(_SRAR | OVER, mcgstatus=_MCG), Context.USER),
+    "ar-copy": (Bank(_SRAR, mcgstatus=_MCG), Context.COPYIN),
+    "ar-kernel": (Bank(_SRAR, mcgstatus=_MCG), Context.KERNEL),
+    "context-corrupt": (Bank(_READ | PCC | 0x0134, mcgstatus=_MCG), Context.USER),
 }
-"""Page uses and states by name."""
-
+_UCNA: Final = Bank(_READ | 0x0090)
 EVENTS: Final = {
-    "ao": "action optional: patrol scrub or a deferred error",
-    "ar": "action required: the first process loads the data (RIPV=1)",
-    "ar-must-kill": "action required, and the process cannot be restarted (RIPV=0)",
+    "ao": "memory_failure() with flags 0: action optional, from any source",
+    "srao": "machine check of the patrol scrubber (SRAO)",
+    "ucna": "deferred error that the poller finds (UCNA)",
+    "ar": "the first process loads the data: machine check, action required (SRAR, RIPV=1)",
+    "ar-fetch": "the same for an instruction",
+    "ar-not-restartable": "the same, and it cannot be restarted (RIPV=0)",
+    "ar-lost-events": "the same, and records were lost (OVER=1)",
+    "ar-copy": "the kernel copies the data from the first process (copy_from_user)",
+    "ar-kernel": "other kernel code loads the data",
+    "context-corrupt": "machine check with PCC=1",
     "madvise": "madvise(MADV_HWPOISON) by the first process",
+    "madvise_soft": "madvise(MADV_SOFT_OFFLINE) by the first process",
     "corrupt-pfn": "debugfs hwpoison/corrupt-pfn",
-    "hard-offline": "sysfs hard_offline_page",
-    "soft-offline": "sysfs soft_offline_page",
+    "hard_offline": "sysfs hard_offline_page",
+    "soft_offline": "sysfs soft_offline_page",
 }
-ACCESSES: Final = ("read", "write", "pread", "pwrite", "fsync", "syncfs", "fork", "dontneed", "again")
-
-_MF = "mm/memory-failure.c"
-RULES: Final[dict[str, str]] = {
-    "memory_failure": f"{_MF} memory_failure(): early exits",
-    "TestSetPageHWPoison": f"{_MF} memory_failure(): the page is poisoned already",
-    "kill_accessing_process": f"{_MF} kill_accessing_process()",
-    "hwpoison_filter": f"{_MF} hwpoison_filter()",
-    "try_to_split_thp_page": f"{_MF} try_to_split_thp_page()",
-    "hwpoison_user_mappings": f"{_MF} hwpoison_user_mappings()",
-    "try_to_unmap": "mm/rmap.c try_to_unmap()",
-    "kill_proc": f"{_MF} collect_procs(), kill_procs(), kill_proc()",
-    "error_states": f"{_MF} error_states[], identify_page_state()",
-    "me_pagecache_dirty": f"{_MF} me_pagecache_dirty()",
-    "truncate_error_page": f"{_MF} truncate_error_page()",
-    "shmem_error_remove_page": "mm/shmem.c shmem_error_remove_page()",
-    "me_huge_page": f"{_MF} me_huge_page()",
-    "dissolve_free_huge_page": "mm/hugetlb.c dissolve_free_huge_page()",
-    "action_result": f"{_MF} action_result()",
-    "soft_offline_page": f"{_MF} soft_offline_page()",
-    "migrate_pages": "mm/migrate.c migrate_pages()",
-    "do_sigbus": "arch/x86/mm/fault.c do_sigbus()",
-    "kill_me_maybe": "arch/x86/kernel/cpu/mce/core.c kill_me_maybe()",
-    "machine check": "arch/x86/kernel/cpu/mce/core.c do_machine_check(), severity.c",
-    "mce-inject sw": "arch/x86/kernel/cpu/mce/inject.c",
+"""Kinds of event by name."""
+ACCESSES: Final = {
+    "read": "load from the mapping",
+    "write": "store to the mapping",
+    "copy": "write(pipe, page): the kernel reads the mapping",
+    "pread": "pread() of the file",
+    "pwrite": "pwrite() of the file",
+    "fsync": "fsync() of the first descriptor",
+    "fsync2": "fsync() of a second descriptor",
+    "msync": "msync() of the mapping",
+    "syncfs": "syncfs() of the file system",
+    "punch": "punch a hole",
+    "fork": "fork, and load in the child",
+    "dontneed": "madvise(MADV_DONTNEED)",
+    "munmap": "munmap()",
+    "again": "the same event again",
+    "soft_offline": "sysfs soft_offline_page",
+    "unpoison": "debugfs hwpoison/unpoison-pfn",
 }
-"""Kernel file and function of every rule a step can name."""
+"""What can follow, by name."""
+_NEEDS_FILE = frozenset({"pread", "pwrite", "fsync", "fsync2", "msync", "syncfs", "punch"})
 
 
-def _tasks(processes: Sequence[str], case: _Case) -> list[Task]:
-    tasks = []
+def _tasks(processes: Sequence[str]) -> list[Task]:
     policies = {member.text: member for member in KillPolicy}
+    dispositions = {member.value: member for member in Disposition if member is not Disposition.UNBLOCKED_LATER}
+    tasks, problems = [], []
     for number, words in enumerate(processes):
         policy, _, disposition = words.partition(":")
-        if policy not in policies or disposition not in {"", *(member.value for member in Disposition)}:
-            known = "|".join(policies), "|".join(member.value for member in Disposition)
-            msg = f"--process {words}: expected POLICY[:DISPOSITION], {known[0]} and {known[1]}"
-            raise ConfigError(msg)
-        pte = Pte.PRESENT if case.mapped else Pte.SWAP if case.page.get("swapcache") else Pte.NONE
-        task = Task(f"app{number}:{100 + number}", (policies[policy],), Disposition(disposition or "default"), pte)
-        if case.file is None:
-            task.private = "A"
-        tasks.append(task)
+        disposition = disposition or "default"
+        if policy not in policies or disposition not in dispositions:
+            known = f"{'|'.join(policies)}, {'|'.join(dispositions)}"
+            problems.append(f"--process {words}: expected POLICY[:DISPOSITION] of {known}")
+            continue
+        name = f"app{number or ''}:{100 + number}"
+        tasks.append(Task(name, (policies[policy],), dispositions[disposition]))
+    if problems:
+        raise ConfigError("\n".join(problems))
     return tasks
 
 
-def _check(page: str, kernel_name: str, event: str, then: Sequence[str]) -> None:
+def _check(page: str, kernel_name: str, event: str, processes: Sequence[str], then: Sequence[str]) -> None:
+    """Check every name; all mistakes at once."""
     problems = []
     for option, text, known in (
         ("--page", page, PAGES),
-        ("--kernel", kernel_name, PROFILE_NAMES),
         ("--event", event, EVENTS),
         *(("--then", name, ACCESSES) for name in then),
     ):
         if text not in known:
             problems.append(f"{option} {text}: expected one of {', '.join(known)}")
+    checks: tuple[Callable[[], object], ...] = (lambda: find_profile(kernel_name), lambda: _tasks(processes))
+    if page in PAGES and kernel_name in PROFILE_NAMES:
+        checks = (*checks, lambda: check_state(page, kernel_name))
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
 
 
 def _happen(machine: kernel.Machine, page: Page, event: str) -> int:
-    """Let the error happen, with what the caller of ``memory_failure()`` makes of its answer."""
+    """Let the error happen."""
     first = page.tasks[0] if page.tasks else None
-    simulated = event in ("madvise", "corrupt-pfn", "hard-offline")
-    if event == "soft-offline":
-        return soft_offline(machine, page)
-    if event == "madvise":
-        if first is None or access.fault(page, first) is not None:
-            return kernel.EFAULT
-        required = machine.profile.madvise_is_ar
-        errno = kernel.memory_failure(machine, page, kernel.Event(required, False, True, True, first))
-        return 0 if errno == kernel.EOPNOTSUPP else errno
-    required = event.startswith("ar")
-    answer = kernel.Event(required, event == "ar-must-kill", False, simulated, first if required else None)
-    errno = kernel.memory_failure(machine, page, answer)
-    if required and first is not None and errno not in (0, kernel.EHWPOISON, kernel.EOPNOTSUPP):
-        machine.log.append("Memory error not recovered")
-        machine.step("kill_me_maybe", f"plain SIGBUS to {first.name}")
-        first.force(Received(machine.phase, "SIGBUS", PLAIN, None, None, first.name))
-    return errno
-
-
-def _later(machine: kernel.Machine, page: Page, calls: access.Calls, what: str, event: str) -> str:
-    machine.phase = what
-    if what == "again":
-        return str(_happen(machine, page, event))
-    plain: dict[str, Callable[[], str]] = {"fork": calls.fork_and_read, "dontneed": calls.dontneed}
-    if what == "read":
-        return access.read(machine, page, calls.task)
-    if what == "write":
-        return access.write(machine, page, calls.task)
-    if what in plain:
-        return plain[what]()
-    if page.file is None:
-        return "no file"
-    files: dict[str, Callable[[], str]] = {
-        "pread": calls.pread,
-        "pwrite": calls.pwrite,
-        "fsync": lambda: calls.fsync(calls.files[0]),
-        "syncfs": lambda: calls.syncfs(calls.files[0]),
+    plain: dict[str, Callable[[], int]] = {
+        "ao": lambda: memory_failure(machine, page, kernel.Event()),
+        "corrupt-pfn": lambda: sources.corrupt_pfn(machine, page),
+        "hard_offline": lambda: sources.hard_offline(machine, page),
+        "soft_offline": lambda: soft_offline(machine, page),
+        "ucna": lambda: act_on(machine, page, poll(_UCNA, machine.profile.name), None, "machine_check_poll"),
     }
-    return files[what]()
+    if event in plain:
+        return plain[event]()
+    if event.startswith("madvise"):
+        return kernel.EFAULT if first is None else sources.madvise(machine, page, first, soft=event != "madvise")
+    bank, context = _CHECKS[event]
+    arrival = exception(bank, context, machine.profile.name)
+    running = first if context is not Context.KERNEL else None
+    return act_on(machine, page, arrival, running, "do_machine_check")
+
+
+class _Afterwards:
+    """What the first process, or an administrator, does afterwards."""
+
+    def __init__(self, machine: kernel.Machine, page: Page, event: str) -> None:
+        self.machine, self.page, self.event = machine, page, event
+        self.calls = access.Calls(machine, page, page.tasks[0], descriptors=2) if page.tasks else None
+
+    def do(self, what: str) -> str:
+        """Do one thing and return its answer as the recordings write it."""
+        self.machine.phase = what
+        administrator: dict[str, Callable[[], int]] = {
+            "again": lambda: _happen(self.machine, self.page, self.event),
+            "soft_offline": lambda: soft_offline(self.machine, self.page),
+            "unpoison": lambda: unpoison(self.machine, self.page, head=True),
+        }
+        if what in administrator:
+            return kernel.ERRNO_NAMES[administrator[what]()]
+        calls = self.calls
+        if calls is None or not calls.task.alive:
+            return "no process" if calls is None else "process is dead"
+        if what in _NEEDS_FILE:
+            return self._on_file(calls, what)
+        mapping = calls.task.first
+        if mapping is None:
+            return "not mapped"
+        on_mapping: dict[str, Callable[[], str]] = {
+            "read": lambda: access.read(self.machine, self.page, calls.task, mapping),
+            "write": lambda: access.write(self.machine, self.page, calls.task, mapping),
+            "copy": calls.copy,
+            "fork": lambda: calls.fork_and_read("child:200"),
+            "dontneed": calls.dontneed,
+            "munmap": calls.munmap,
+        }
+        answer = on_mapping[what]()
+        return answer if calls.task.alive else "died"
+
+    def _on_file(self, calls: access.Calls, what: str) -> str:
+        if self.page.file is None:
+            return "no file"
+        on_file: dict[str, Callable[[], str]] = {
+            "pread": calls.pread,
+            "pwrite": calls.pwrite,
+            "fsync": lambda: calls.fsync(calls.files[0]),
+            "fsync2": lambda: calls.fsync(calls.files[1]),
+            "msync": calls.msync,
+            "syncfs": lambda: calls.syncfs(calls.files[0]),
+            "punch": calls.punch_hole,
+        }
+        return on_file[what]()
 
 
 def inject(  # noqa: PLR0913 - each is an option of the command
@@ -244,6 +204,7 @@ def inject(  # noqa: PLR0913 - each is an option of the command
     recovery: bool = True,
     enable_soft_offline: bool = True,
     then: Sequence[str] = (),
+    switches: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Inject an error and say what the kernel does.
 
@@ -251,77 +212,114 @@ def inject(  # noqa: PLR0913 - each is an option of the command
         page: Page use and state, a name of ``PAGES``.
         kernel_name: Kernel profile.
         event: How the error comes, a name of ``EVENTS``.
-        processes: Of each process mapping the page ``POLICY[:DISPOSITION]``.
+        processes: Of each process that uses the page ``POLICY[:DISPOSITION]``.
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
         enable_soft_offline: vm.enable_soft_offline.
-        then: What the first process does afterwards, names of ``ACCESSES``.
+        then: What follows, names of ``ACCESSES``.
+        switches: Switches of the profile to set otherwise, text by name.
 
     Returns:
-        ``page_type``, ``result``, ``errno``, ``log``, ``signals``, ``panic``, ``later``, ``hardware_corrupted_kb``,
-        ``statistics`` and ``steps``; page type and result are None without an action line.
+        ``page_type``, ``result``, ``errno``, ``call_errno``, ``log``, ``trace``, ``signals``, ``panic``, ``later``,
+        ``hardware_corrupted_kb``, ``memory_lost_bytes``, ``statistics`` and ``steps``; page type and result are None
+        without an action line. ``errno`` is the return value of ``memory_failure()`` (of the call where that was not
+        reached), ``call_errno`` what the caller gets.
 
     Raises:
-        ConfigError: A name is not known.
+        ConfigError: A name is not known; all mistakes at once.
     """
-    _check(page, kernel_name, event, then)
-    case = PAGES[page]
-    target = Page(**case.page, file=None if case.file is None else File(**case.file))
-    owned = case.mapped or case.page.get("backing") is not Backing.NONE
-    target.tasks = _tasks(processes, case) if owned else []
+    _check(page, kernel_name, event, processes, then)
+    target = build_page(page, _tasks(processes))
     machine = kernel.Machine(
-        PROFILES[kernel_name], early_kill=early_kill, recovery=recovery, enable_soft_offline=enable_soft_offline
+        find_profile(kernel_name, switches),
+        early_kill=early_kill,
+        recovery=recovery,
+        enable_soft_offline=enable_soft_offline,
     )
-    calls = access.Calls(machine, target, target.tasks[0], descriptors=2) if target.tasks else None
-    panic, errno, later = None, 0, []
+    afterwards = _Afterwards(machine, target, event)
+    panic, call_errno, errno, later, actions = None, 0, 0, [], 0
     try:
-        errno = _happen(machine, target, event)
-        for what in then:
-            if calls is None or not calls.task.alive:
-                later.append({"what": what, "answer": "no process" if calls is None else "process is dead"})
-                continue
-            later.append({"what": what, "answer": _later(machine, target, calls, what, event)})
+        call_errno = _happen(machine, target, event)
+        errno = call_errno if machine.answer is None else machine.answer
+        actions = len(machine.actions)
+        later = [{"what": what, "answer": afterwards.do(what)} for what in then]
     except kernel.Panic as reason:
         panic = f"Kernel panic - not syncing: {reason}"
         machine.log.append(panic)
-    page_type, result = machine.actions[0] if machine.actions else (None, None)
+    page_type, result = machine.actions[actions - 1] if actions else (None, None)
+    received = [got for task in target.tasks for got in (*task.received, task.died_of) if got is not None]
     return {
         "page_type": page_type,
         "result": result,
         "errno": errno,
+        "call_errno": call_errno,
         "log": machine.log,
-        "signals": [
-            {"task": task.name, "phase": got.phase, "signal": got.signal, "code": got.code, "lsb": got.lsb}
-            for task in target.tasks
-            for got in task.received
-        ]
-        + [
-            {"task": task.name, "phase": task.died_at, "signal": "SIGBUS", "code": "killed", "lsb": None}
-            for task in target.tasks
-            if task.died_at is not None
-        ],
+        "trace": machine.trace,
+        "signals": [_signal(got) for got in received],
         "panic": panic,
         "later": later,
-        "hardware_corrupted_kb": 4 * machine.hardware_corrupted_pages,
+        "hardware_corrupted_kb": 4 * machine.counted_pages,
+        "memory_lost_bytes": target.lost_bytes,
         "statistics": machine.statistics,
         "steps": [{"rule": rule, "decision": decision} for rule, decision in machine.steps],
     }
 
 
+def _signal(got: Received) -> dict[str, Any]:
+    return {
+        "task": got.who,
+        "phase": got.phase,
+        "signal": got.signal,
+        "code": got.code,
+        "lsb": got.lsb,
+        "offset": got.offset,
+        "killed": got.killed,
+    }
+
+
 def inject_lines(found: dict[str, Any]) -> list[str]:
     """Tell an injection in lines."""
-    lines = ["steps:"]
-    lines += [f"  {step['rule']:<24} {step['decision']}" for step in found["steps"]]
+    lines = ["steps:", *(f"  {step['rule']:<26} {step['decision']}" for step in found["steps"])]
     lines += ["kernel log:", *(f"  {line}" for line in found["log"] or ["(nothing)"])]
-    lines.append("signals:")
-    for got in found["signals"]:
-        extent = f" lsb={got['lsb']}" if got["lsb"] is not None else ""
-        lines.append(f"  {got['task']} during {got['phase']}: {got['signal']} {got['code']}{extent}")
-    lines += ["  (none)"] if not found["signals"] else []
-    lines += ["afterwards:"] if found["later"] else []
-    lines += [f"  {entry['what']:<8} {entry['answer']}" for entry in found["later"]]
-    lines.append(
-        f"{found['page_type'] or 'no action line'}: {found['result'] or '-'}, returns {found['errno']}, "
-        f"HardwareCorrupted {found['hardware_corrupted_kb']:+d} kB"
-    )
-    return lines
+    if found["trace"]:
+        lines += ["trace:", *(f"  {line}" for line in found["trace"])]
+    lines += ["signals:", *(f"  {_signal_line(got)}" for got in found["signals"])]
+    lines += [] if found["signals"] else ["  (none)"]
+    lines += ["afterwards:", *(f"  {entry['what']:<12} {entry['answer']}" for entry in found["later"])] if found["later"] else []
+    if found["panic"]:
+        return [*lines, found["panic"]]
+    errno = kernel.ERRNO_NAMES[found["errno"]]
+    answer = "0" if errno == "0" else f"-{errno}"
+    return [
+        *lines,
+        f"{found['page_type'] or 'no action line'}: {found['result'] or '-'}, returns {answer}, "
+        f"HardwareCorrupted {found['hardware_corrupted_kb']:+d} kB, memory lost {found['memory_lost_bytes'] // 1024} kB",
+    ]
+
+
+def _signal_line(got: dict[str, Any]) -> str:
+    extent = "" if got["lsb"] is None else f" lsb={got['lsb']}"
+    address = "" if got["offset"] is None else f" addr=page{got['offset']:+d}"
+    fate = "killed" if got["killed"] else "handled"
+    return f"{got['task']} during {got['phase']}: {got['signal']} {got['code']}{extent}{address}, {fate}"
+
+
+def list_lines() -> list[str]:
+    """List page states, events, accesses and kernels."""
+    lines, group = ["pages (--page):"], ""
+    for name, state in PAGES.items():
+        if state.group != group:
+            group = state.group
+            lines.append(f"  {group}:")
+        since = "" if state.since == PROFILE_NAMES[0] else f" (since {state.since})"
+        lines.append(f"    {name:<26} {state.text}{since}")
+    for heading, table in (("events (--event):", EVENTS), ("afterwards (--then):", ACCESSES)):
+        lines += [heading, *(f"  {name:<28} {text}" for name, text in table.items())]
+    return [*lines, "kernels (--kernel):", f"  {', '.join(PROFILE_NAMES)}"]
+
+
+def rule_lines() -> list[str]:
+    """List every rule with the kernel file and function it models, and the rows of the state table."""
+    lines = [f"{name:<27} {where}" for name, where in kernel.RULES.items()]
+    rows = [f"  {row.texts[2]:<28} -> {row.handler}" for row in ERROR_STATES]
+    return [*lines, "rows of error_states[], first match wins:", *rows]

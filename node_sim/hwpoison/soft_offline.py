@@ -12,10 +12,14 @@ vm.enable_soft_offline, the filter.
 
 from __future__ import annotations
 
-from node_sim.hwpoison.guest import Backing, Kind, Page, Pte
-from node_sim.hwpoison.memory_failure import EBUSY, EIO, ENXIO, EOPNOTSUPP, GIGANTIC_ORDER, Machine
+from node_sim.hwpoison.file import WRITES_BACK, Backing
+from node_sim.hwpoison.machine import EBUSY, EINVAL, EIO, ENOMEM, ENXIO, EOPNOTSUPP, Machine
+from node_sim.hwpoison.page import KERNEL_OWNED, ORDER_1G, Kind, Page
+from node_sim.hwpoison.process import Pte
+from node_sim.units import PAGE_BYTES
 
-ENOMEM = -12
+_PAGE_FLAGS = {Kind.SLAB: 1 << 7, Kind.COMPOUND: 1 << 7, Kind.RESERVED: 1 << 10}
+_PREFIXES = ("soft offline: ", "soft offline: ", "Soft offline: ")
 
 
 def soft_offline(machine: Machine, page: Page, *, spare_huge_page: bool = True) -> int:
@@ -26,62 +30,97 @@ def soft_offline(machine: Machine, page: Page, *, spare_huge_page: bool = True) 
         page: The page; changed.
         spare_huge_page: The pool has a free huge page to move to.
     """
-    profile = machine.profile
     refused = _refusal(machine, page)
     if refused is not None:
+        machine.step("soft_offline_page", "refused")
         return refused
-    if page.poisoned:
-        machine.step("soft_offline_page", "already poisoned")
-        if profile.soft_already_errno == 0:
-            machine.log.append(f"soft_offline_page: {page.pfn:#x} page already poisoned")
-        return profile.soft_already_errno
     if page.kind in (Kind.FREE, Kind.PCP) or (page.hugetlb and not page.mapped and page.cached_in is None):
+        page.withdrawn = True
         return _withdraw(machine, page, "taken off the free lists")
-    if page.kind not in (Kind.USER, Kind.HUGETLB) or not page.lru:
-        machine.say(page, "unhandlable page.")
-        return EIO
-    if machine.filter_enabled and machine.filtered(page):
+    if machine.drops(page):
+        machine.step("hwpoison_filter", "dropped by the filter")
         return EOPNOTSUPP
-    return _move(machine, page, spare_huge_page=spare_huge_page)
+    return _in_use(machine, page, spare_huge_page=spare_huge_page)
 
 
 def _refusal(machine: Machine, page: Page) -> int | None:
-    if page.kind is Kind.ABSENT:
+    profile = machine.profile
+    if not profile.has_soft_offline:
+        return EINVAL
+    if page.kind in (Kind.ABSENT, Kind.SGX):
         return ENXIO
     if page.kind is Kind.OFFLINE:
         return EIO
-    if machine.profile.has_enable_soft_offline and not machine.enable_soft_offline:
+    if profile.has_enable_soft_offline and not machine.enable_soft_offline:
         machine.log.append("Soft offline: disabled by /proc/sys/vm/enable_soft_offline")
         return EOPNOTSUPP
-    return None
+    if page.poisoned:
+        _say(machine, page, "page already poisoned", ("soft offline: ", "soft_offline_page: ", "Soft offline: "))
+        return profile.soft_already_errno
+    handlable = page.kind not in (*KERNEL_OWNED, Kind.DEVICE, Kind.DEVICE_PRIVATE, Kind.DEVICE_METADATA)
+    if (handlable and page.lru) or page.movable:
+        return None
+    if profile.soft_texts == 0:
+        flags = _PAGE_FLAGS.get(page.kind, 0)
+        machine.log.append(f"soft_offline: {page.pfn:#x}: unknown non LRU page type {flags:x}")
+    else:
+        machine.say(page, "unhandlable page.")
+    return EIO
 
 
-def _move(machine: Machine, page: Page, *, spare_huge_page: bool) -> int:
-    profile = machine.profile
+def _say(machine: Machine, page: Page, text: str, prefixes: tuple[str, str, str] = _PREFIXES) -> None:
+    colon = ":" if machine.profile.soft_texts > 1 or not text.startswith("page already") else ""
+    machine.log.append(f"{prefixes[machine.profile.soft_texts]}{page.pfn:#x}{colon} {text}")
+
+
+def _in_use(machine: Machine, page: Page, *, spare_huge_page: bool) -> int:
     if page.order and not page.hugetlb:
-        if not page.splits:
-            machine.log.append(f"soft offline: {page.pfn:#x}: thp split failed")
+        if not page.splits or (page.minimum_order and machine.profile.minimum_order):
+            _say(machine, page, "thp split failed")
+            machine.step("try_to_split_thp_page", "cannot be split")
             return EBUSY
         page.order = 0
         if page.backing is not Backing.ANONYMOUS:
-            for task in page.tasks:
-                task.pte = Pte.NONE
-    if page.extra_references or page.backing in (Backing.RAMFS, Backing.METADATA):
-        machine.step("migrate_pages", "the page cannot be moved")
-        return profile.soft_migration_errno
+            _set_entries(page, Pte.NONE)
     if page.cached_in is not None and page.cached_in.truncated:
+        _say(machine, page, "isolation failed, page count 2, type truncated")
         return EBUSY
-    if page.hugetlb and page.order >= GIGANTIC_ORDER and not spare_huge_page:
+    if not page.mapped and not page.dirty and page.backing in WRITES_BACK and not page.buffers:
+        return _invalidate(machine, page)
+    return _migrate(machine, page, spare_huge_page=spare_huge_page)
+
+
+def _invalidate(machine: Machine, page: Page) -> int:
+    """Drop clean page cache that nobody maps; it is read again when it is wanted."""
+    assert page.cached_in is not None
+    page.cached_in.cached = None
+    _say(machine, page, "invalidated", ("soft_offline: ", "soft_offline: ", "Soft offline: "))
+    return _withdraw(machine, page, "clean page cache: dropped")
+
+
+def _migrate(machine: Machine, page: Page, *, spare_huge_page: bool) -> int:
+    if page.hugetlb and page.order >= ORDER_1G and not spare_huge_page:
+        _say(machine, page, f"hugepage migration failed {ENOMEM}")
+        machine.step("migrate_pages", "no page of 1 GiB to move to")
         return ENOMEM
-    for task in page.tasks:
-        task.pte = Pte.MOVED if task.pte is Pte.PRESENT else task.pte
-    page.order = 0 if page.hugetlb else page.order
+    if page.extra_references or page.buffers or page.backing in (Backing.RAMFS, Backing.METADATA):
+        _say(machine, page, "page migration failed 1")
+        machine.step("migrate_pages", "the page cannot be moved")
+        return machine.profile.soft_migration_errno
+    _set_entries(page, Pte.MOVED)
+    page.order = 0
     return _withdraw(machine, page, "data moved to another page")
+
+
+def _set_entries(page: Page, entry: Pte) -> None:
+    for mapping in (mapping for task in page.tasks for mapping in task.mappings):
+        mapping.pte = entry if mapping.pte is Pte.PRESENT else mapping.pte
 
 
 def _withdraw(machine: Machine, page: Page, how: str) -> int:
     machine.step("soft_offline_page", how)
-    page.poisoned = page.withdrawn = True
-    page.kind, page.swapcache = Kind.USER, False
-    machine.hardware_corrupted_pages += 1
+    page.poisoned = page.withdrawn = page.held = True
+    page.kind, page.swapcache, page.lru, page.backing = Kind.USER, False, False, Backing.NONE
+    page.lost_bytes = PAGE_BYTES
+    machine.counted_pages += 1
     return 0

@@ -1,0 +1,223 @@
+"""Hold the handler against recordings of a real kernel: predict rows from their input columns, compare, write."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from node_sim.errors import ConfigError
+from node_sim.hwpoison.process import Disposition
+from node_sim.hwpoison.profiles import Profile, find_profile
+from node_sim.hwpoison.replay import COMPARED, predict
+from node_sim.hwpoison.scene import Row, UnknownScene
+
+INPUTS: Final = (
+    "id",
+    "group",
+    "page_type",
+    "state_details",
+    "processes",
+    "kpageflags_before",
+    "mapcount",
+    "filter",
+    "injection",
+    "mce",
+    "boot",
+    "early_kill",
+    "recovery",
+    "proc_policy",
+    "sigbus_disposition",
+    "plan",
+)
+_NEVER_READ: Final = ("id", "group")
+_OUTCOMES: Final = (
+    *COMPARED,
+    "kpageflags_after",
+    "unpoison",
+    "hw_corrupted_kb_after_unpoison",
+    "racy",
+    "unpoison_log",
+    "kernel_log",
+)
+"""Columns of a recording after the inputs; what is not predicted is left empty."""
+_ALLOWED: Final[dict[str, str]] = {
+    "processes": "[0-3]",
+    "early_kill": "[01]",
+    "recovery": "[01]",
+    "proc_policy": "unset|EARLY|LATE|DEFAULT|EARLY then CLEAR|n/a",
+    "sigbus_disposition": "|".join(member.value for member in Disposition) + "|n/a",
+    "injection": "madvise|corrupt-pfn|hard_offline|soft_offline|madvise_soft|mce|mce-msr|mce-inject",
+    "plan": "[!PRrWYVUkqu2nhSwoXFMD]+",
+    "filter": r"|[01]( \S+){5}",
+    "mce": r"|(msr |sw |hw )?\d+( 0x[0-9a-f]+){2,3}( b| @[a-z-]+)*",
+}
+_LETTER = re.compile(r"ok\((?:'.'|0x..)\)")
+
+
+@dataclass
+class Conformity:
+    """What comparing a table came to.
+
+    Attributes:
+        rows: Rows compared.
+        matched: Identifiers of rows equal in every compared column.
+        mismatched: ``id``, ``column``, ``expected``, ``got`` of every difference.
+        not_modelled: ``id`` and ``reason`` of rows the model leaves out.
+    """
+
+    rows: int = 0
+    matched: list[str] = field(default_factory=list)
+    mismatched: list[dict[str, str]] = field(default_factory=list)
+    not_modelled: list[dict[str, str]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain document."""
+        return {
+            "rows": self.rows,
+            "matched": len(self.matched),
+            "mismatched": self.mismatched,
+            "not_modelled": self.not_modelled,
+        }
+
+
+def _problems(name: str, rows: list[dict[str, str]], columns: list[str]) -> Iterator[str]:
+    for column in INPUTS:
+        if column not in columns:
+            yield f"{name}: column {column} is missing, expected the input columns of a recording; add it"
+    for line, row in enumerate(rows, 2):
+        for column, pattern in _ALLOWED.items():
+            text = row.get(column)
+            if text is not None and not re.fullmatch(pattern, text):
+                yield f"{name}:{line}: {column} = {text!r}, expected {pattern}; correct the row"
+        tasks = row.get("processes", "0") not in ("0", None)
+        if tasks and row.get("sigbus_disposition") == "n/a":
+            yield f"{name}:{line}: sigbus_disposition = 'n/a' with processes; name their disposition"
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a table of scenarios.
+
+    Raises:
+        ConfigError: The file cannot be read, or its columns or values are wrong; all mistakes at once.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            rows, columns = list(reader), list(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        msg = f"{path}: {error}, expected a CSV table of recorded scenarios; name one"
+        raise ConfigError(msg) from None
+    problems = list(_problems(path.name, rows, columns))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return rows
+
+
+def _unknown_data(row: Row) -> str | None:
+    """Say why the data a scenario reads cannot follow from its inputs."""
+    if row["page_type"] == "block device page cache" and "clean" in row["state_details"]:
+        return "the byte read from the raw disk is whatever was there before; it is not an input"
+    if "swap cache" in row["page_type"] and "not mapped" in row["state_details"]:
+        return "which neighbour read-ahead brought in is a matter of timing, so the letter is not comparable"
+    return None
+
+
+def _same_but_letters(expected: str, got: str) -> bool:
+    return _LETTER.sub("ok(.)", expected) == _LETTER.sub("ok(.)", got)
+
+
+def compare_row(row: Row, found: Conformity, profile: Profile) -> None:
+    """Predict one row and file it as matched, mismatched or not modelled."""
+    found.rows += 1
+    try:
+        got = predict({name: row[name] for name in INPUTS if name not in _NEVER_READ}, profile)
+    except UnknownScene as reason:
+        found.not_modelled.append({"id": row["id"], "reason": str(reason)})
+        return
+    racy = row.get("racy", "no").split(" ")[0]
+    wrong = [name for name in COMPARED if name in row and name != racy and row[name] != got[name]]
+    unknown = _unknown_data(row)
+    if not wrong:
+        found.matched.append(row["id"])
+    elif unknown and all(_same_but_letters(row[name], got[name]) for name in wrong):
+        found.not_modelled.append({"id": row["id"], "reason": unknown})
+    else:
+        found.mismatched.extend(
+            {"id": row["id"], "column": name, "expected": row[name], "got": got[name]} for name in wrong
+        )
+
+
+def conform(path: Path, kernel: str, switches: Mapping[str, str] | None = None) -> Conformity:
+    """Compare every row of a recording with the prediction for a kernel.
+
+    Args:
+        path: CSV table with the input columns and the outcome columns to compare.
+        kernel: Kernel profile.
+        switches: Switches of the profile to set otherwise.
+
+    Raises:
+        ConfigError: The table, the profile or a switch is wrong.
+    """
+    profile = find_profile(kernel, switches)
+    rows = read_rows(path)
+    if rows and not set(COMPARED) & set(rows[0]):
+        msg = f"{path}: no outcome column, expected some of {', '.join(COMPARED)}; use --predict to write them"
+        raise ConfigError(msg)
+    found = Conformity()
+    for row in rows:
+        compare_row(row, found, profile)
+    return found
+
+
+def write_predictions(
+    path: Path, out: Path, kernel: str, switches: Mapping[str, str] | None = None
+) -> list[dict[str, str]]:
+    """Write the predictions for a table of inputs; return the rows that are not modelled with their reason.
+
+    Raises:
+        ConfigError: A file, the profile or a switch is wrong.
+    """
+    profile = find_profile(kernel, switches)
+    left_out, predictions = [], []
+    for row in read_rows(path):
+        inputs = {name: row[name] for name in INPUTS}
+        try:
+            outcome = predict({name: text for name, text in inputs.items() if name not in _NEVER_READ}, profile)
+        except UnknownScene as reason:
+            left_out.append({"id": row["id"], "reason": str(reason)})
+            outcome = {}
+        predictions.append(inputs | {"racy": "no"} | outcome)
+    partial = out.with_name(out.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, [*INPUTS, *_OUTCOMES], restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(predictions)
+        partial.replace(out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        msg = f"{out}: {error.strerror}, expected a file that can be written; choose another place"
+        raise ConfigError(msg) from None
+    return left_out
+
+
+def conform_lines(found: Conformity, *, verbose: bool) -> Iterator[str]:
+    """Tell the result in lines."""
+    names = {entry["id"] for entry in found.mismatched}
+    if verbose:
+        yield from (f"matched        {name}" for name in found.matched)
+    for entry in found.mismatched:
+        yield f"MISMATCHED     {entry['id']}: {entry['column']}"
+        yield f"    expected   {entry['expected']}"
+        yield f"    got        {entry['got']}"
+    for entry in found.not_modelled:
+        yield f"not modelled   {entry['id']}: {entry['reason']}"
+    share = len(found.matched) / found.rows if found.rows else 0.0
+    yield (
+        f"{found.rows} rows: {len(found.matched)} matched ({share:.1%}), {len(names)} mismatched, "
+        f"{len(found.not_modelled)} not modelled"
+    )

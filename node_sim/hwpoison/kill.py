@@ -1,0 +1,139 @@
+"""Who is told of a bad page, and with which signal.
+
+**Models.** Collection by profile, action-optional and action-required signals, SIGKILL when a page cannot be
+unmapped, one entry per mapping of which the second merges with the first.
+
+**Leaves out.** Out of memory while collecting.
+
+**Assumes.** A process that maps a file maps its bad page.
+
+**Sources.** mm/memory-failure.c ``collect_procs()``, ``task_early_kill()``, ``find_early_kill_thread()``,
+``kill_procs()``, ``kill_proc()`` of the profiles' kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from node_sim.codes import KillPolicy
+from node_sim.hwpoison.file import Backing
+from node_sim.hwpoison.machine import Event, Machine
+from node_sim.hwpoison.page import Page
+from node_sim.hwpoison.process import Mapping, Pte, Received, Task
+from node_sim.units import PAGE_BYTES
+
+
+class KillSet(NamedTuple):
+    """Collection rules of a range of kernels.
+
+    Attributes:
+        threads: Whose policy counts: the "leader"'s, "any early" thread (then the sysctl, whatever the leader asked
+            for), or "each" thread's, of which the first that has to be told decides.
+        others: What an action-required event does to mapping processes that did not consume the data: they are told
+            by the "policy", "all" or "none".
+        consumer: The consumer is told whatever its policy.
+    """
+
+    threads: str
+    others: str
+    consumer: bool
+
+
+KILL_SETS: Final = {
+    "K0": KillSet("leader", "policy", consumer=False),
+    "K1": KillSet("leader", "policy", consumer=False),
+    "K1b": KillSet("leader", "all", consumer=True),
+    "K2": KillSet("any early", "all", consumer=True),
+    "K3": KillSet("each", "none", consumer=True),
+    "K4": KillSet("each", "policy", consumer=True),
+}
+"""Versions: K0 2.6.32-3.3, K1 3.4-3.15, K1b 3.10.105, K2 3.16-5.7, K3 5.8-5.11, K4 since 5.12."""
+
+
+class Told(NamedTuple):
+    """A process to signal: for which mapping, and whether it consumed the data."""
+
+    task: Task
+    mapping: Mapping
+    consumer: bool
+
+
+def is_early(policies: tuple[KillPolicy, ...], kill_set: str, *, early_kill: bool) -> bool:
+    """Return whether a process is told at once about an action-optional error.
+
+    Args:
+        policies: ``PR_MCE_KILL`` policy of each thread, leader first.
+        kill_set: Name of the rules.
+        early_kill: vm.memory_failure_early_kill.
+    """
+    wanted = [early_kill if policy is KillPolicy.UNSET else policy is KillPolicy.EARLY for policy in policies]
+    threads = KILL_SETS[kill_set].threads
+    if threads == "leader":
+        return wanted[0]
+    if threads == "any early":
+        return early_kill or KillPolicy.EARLY in policies
+    return any(wanted)
+
+
+def _candidates(machine: Machine, page: Page, task: Task) -> list[Mapping]:
+    """Return the mappings of a process that count: one per area; of a merged page the last that was merged."""
+    anonymous = page.backing is Backing.ANONYMOUS
+    if page.backing is Backing.NONE:
+        return []
+    found = [mapping for mapping in task.mappings if not anonymous or mapping.pte is Pte.PRESENT]
+    if page.hugetlb and page.subpage and anonymous and machine.profile.hugetlb_early == "head only":
+        return []
+    return found[-1:] if page.ksm else found
+
+
+def collect(machine: Machine, page: Page, event: Event) -> list[Told]:
+    """Return the processes to tell, one entry per mapping."""
+    name = machine.profile.kill_set
+    rules = KILL_SETS[name]
+    chosen = []
+    for task in page.tasks:
+        mappings = _candidates(machine, page, task) if task.alive else []
+        if not mappings:
+            continue
+        current = event.action_required and task is event.current
+        early = is_early(task.policies, name, early_kill=machine.early_kill)
+        if event.action_required:
+            told = current if rules.others == "none" else rules.others == "all" or early
+            told = told or (current and rules.consumer)
+        else:
+            told = early
+        why = "consumed the data" if current and told else "early" if early else "maps the page" if told else "late"
+        machine.step("task_early_kill", f"{task.name}: {why}{'' if told else ', not told now'} ({name})")
+        if told:
+            chosen += [Told(task, mapping, current) for mapping in mappings]
+    return chosen
+
+
+def signal(machine: Machine, page: Page, told: list[Told], *, lsb: int, sigkill: bool = False) -> None:
+    """Send the signals.
+
+    Args:
+        machine: Log and phase.
+        page: The bad page.
+        told: Whom.
+        lsb: log2 of the extent that is lost.
+        sigkill: The page could not be unmapped, so SIGKILL it is.
+    """
+    for number, (task, mapping, consumer) in enumerate(told):
+        if sigkill:
+            machine.say(page, f"forcibly killing {task.name} because of failure to unmap corrupted page")
+            machine.step("kill_procs", f"SIGKILL to {task.name}")
+            task.kill(Received(machine.phase, "SIGKILL", "SI_KERNEL", None, None, task.name))
+            continue
+        start = page.hugetlb and machine.profile.hugetlb_early == "start"
+        offset = mapping.offset - (page.subpage * PAGE_BYTES if start else 0)
+        code = "BUS_MCEERR_AR" if consumer else "BUS_MCEERR_AO"
+        machine.say(page, machine.profile.killing_text.format(task=task.name))
+        machine.step("kill_procs", f"SIGBUS/{code} to {task.name}, lsb {lsb}")
+        if any(task is other.task for other in told[:number]):
+            continue  # merges with the first, which is still pending
+        received = Received(machine.phase, "SIGBUS", code, lsb, offset, task.name)
+        if consumer:
+            task.force(received)
+        else:
+            task.queue(received)

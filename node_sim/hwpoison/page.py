@@ -1,0 +1,166 @@
+"""A physical page as the handler sees it, with the processes that map it and the file it belongs to.
+
+**Models.** What the page is to the allocator, where its data comes from, its flags, and everything beyond flags that
+decides how handling goes (references nobody expects, splits, races).
+
+**Leaves out.** Other pages, but for the 4 KiB pages of one huge page.
+
+**Assumes.** One page at a time.
+
+**Sources.** include/linux/page-flags.h, include/linux/mm_types.h.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field, replace
+
+from node_sim.hwpoison.file import Backing, File
+from node_sim.hwpoison.process import Pte, Task
+from node_sim.units import PAGE_BYTES
+
+ORDER_2M, ORDER_1G = 9, 18
+
+
+class Kind(enum.Enum):
+    """What a page is to the allocator."""
+
+    USER = "on the LRU"
+    HUGETLB = "hugetlb page"
+    FREE = "in the buddy allocator"
+    PCP = "on a per-CPU free list"
+    RESERVED = "reserved"
+    SLAB = "slab, order 0"
+    COMPOUND = "slab or other compound kernel page"
+    KERNEL = "order-0 kernel page"
+    TAIL = "later page of a high-order allocation"
+    ZERO = "zero page"
+    HUGE_ZERO = "huge zero page"
+    SGX = "SGX EPC page"
+    DEVICE = "device memory"
+    DEVICE_PRIVATE = "device-private memory"
+    DEVICE_METADATA = "metadata of device memory"
+    OFFLINE = "offline memory"
+    ABSENT = "no struct page"
+
+
+KERNEL_OWNED = frozenset(
+    {Kind.RESERVED, Kind.SLAB, Kind.COMPOUND, Kind.KERNEL, Kind.TAIL, Kind.ZERO, Kind.HUGE_ZERO, Kind.OFFLINE}
+)
+"""Kinds that ``HWPoisonHandlable()`` refuses."""
+
+
+@dataclass
+class Page:
+    """A physical page with the state that decides how handling goes.
+
+    Attributes:
+        pfn: Page frame number.
+        kind: What it is to the allocator.
+        backing: Where its data comes from.
+        dirty: PG_dirty, or a dirty page table entry.
+        swapcache: In the swap cache.
+        swapbacked: PG_swapbacked (not set after MADV_FREE).
+        mlocked: In a locked mapping.
+        unevictable: PG_unevictable that survives unmapping (SHM_LOCK, ramfs).
+        lru: On an LRU list.
+        ksm: Merged.
+        order: log2 of the pages of the huge page; 0, 9 or 18.
+        splits: A huge page can be split.
+        minimum_order: The file system needs huge pages.
+        subpage: Number of the 4 KiB page in its huge page.
+        table: A kernel page that is a page table.
+        movable: A kernel page that its owner can move (balloon, zsmalloc).
+        extra_references: References nobody expects (a pipe, a device).
+        buffers: The file system or the journal is using the buffers of the page.
+        unmaps: Every page table entry can be removed.
+        migratable: A hugetlb page is not isolated or being allocated.
+        dissolves: A hugetlb page can be dissolved.
+        takes_off: The page can be taken off the free lists (no lost race).
+        freed_meanwhile: It becomes free while it is being handled.
+        block_head: First page of a free block.
+        device_range: A driver has registered the range (pages without struct page).
+        tasks: Processes mapping it.
+        file: The object behind it, or behind the private copy that it is.
+        poisoned: PG_hwpoison.
+        held: The handler holds a reference.
+        withdrawn: It is out of use for good.
+        bad_subpages: Bad 4 KiB pages of a hugetlb page.
+        lost_bytes: Memory that the allocator has lost [bytes].
+    """
+
+    pfn: int = 0x1234
+    kind: Kind = Kind.USER
+    backing: Backing = Backing.ANONYMOUS
+    dirty: bool = True
+    swapcache: bool = False
+    swapbacked: bool = True
+    mlocked: bool = False
+    unevictable: bool = False
+    lru: bool = True
+    ksm: bool = False
+    order: int = 0
+    splits: bool = True
+    minimum_order: bool = False
+    subpage: int = 0
+    table: bool = False
+    movable: bool = False
+    extra_references: int = 0
+    buffers: bool = False
+    unmaps: bool = True
+    migratable: bool = True
+    dissolves: bool = True
+    takes_off: bool = True
+    freed_meanwhile: bool = False
+    block_head: bool = False
+    device_range: bool = False
+    tasks: list[Task] = field(default_factory=list)
+    file: File | None = None
+    poisoned: bool = False
+    held: bool = False
+    withdrawn: bool = False
+    bad_subpages: set[int] = field(default_factory=set)
+    lost_bytes: int = 0
+
+    @property
+    def mapped(self) -> bool:
+        """Whether a page table maps it."""
+        return any(task.maps(Pte.PRESENT) for task in self.tasks)
+
+    @property
+    def cached_in(self) -> File | None:
+        """The file whose cached page this is; None for anonymous pages, also of a private file mapping."""
+        return None if self.backing is Backing.ANONYMOUS else self.file
+
+    @property
+    def hugetlb(self) -> bool:
+        """Whether it is (still) part of a hugetlb page."""
+        return self.kind is Kind.HUGETLB
+
+    @property
+    def shift(self) -> int:
+        """log2 of the bytes one page table entry covers."""
+        return 12 + self.order if self.hugetlb else 12
+
+    @property
+    def extent_bytes(self) -> int:
+        """Size of the huge page it is part of, or its own."""
+        return PAGE_BYTES << self.order
+
+    def next_subpage(self) -> Page:
+        """Return the next 4 KiB page of the same object, as it is now.
+
+        Of a huge page it shares all state; after a split it is a page of its own; after a dissolve it is free.
+        """
+        if self.hugetlb or self.order:
+            return replace(self, pfn=self.pfn + 1, subpage=self.subpage + 1)
+        if self.bad_subpages:
+            return Page(self.pfn + 1, Kind.FREE, Backing.NONE, dirty=False)
+        tasks = [
+            replace(
+                task,
+                mappings=[replace(mapping, pte=Pte.PRESENT, offset=PAGE_BYTES) for mapping in task.mappings],
+            )
+            for task in self.tasks
+        ]
+        return Page(self.pfn + 1, Kind.USER, self.backing, dirty=self.dirty, tasks=tasks, file=self.file and File())

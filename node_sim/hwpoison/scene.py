@@ -1,0 +1,313 @@
+"""From the input columns of a recorded scenario to a page, its processes and its file.
+
+**Models.** The columns of the recordings: page type, state, kpageflags, processes, policies, disposition, filter.
+
+**Leaves out.** The row's name and group: they are never read.
+
+**Assumes.** Flags come from /proc/kpageflags where it shows them; the words decide what flags cannot show (a dirty
+page table entry, an extra reference, a private mapping).
+
+**Sources.** The column descriptions of the recordings; fs/proc/page.c ``stable_page_flags()``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as Table
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from node_sim.codes import KillPolicy
+from node_sim.errors import DataError
+from node_sim.hwpoison.file import ZEROS, Backing, File
+from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind, Page
+from node_sim.hwpoison.process import Disposition, Mapping, Pte, Task
+
+Row = Table[str, str]
+
+
+class UnknownScene(DataError):  # noqa: N818 - names what the row is
+    """A row that describes something the model does not know."""
+
+
+class _Type(NamedTuple):
+    """What a page type of the recordings means.
+
+    Attributes:
+        kind: To the allocator.
+        backing: Of the page, and of its file where ``file`` says that it has one.
+        order: log2 of its pages.
+        file: It belongs to a file.
+        descriptors: Descriptors that are open on the file.
+        named: The file has a name and can be opened again.
+        device: Major and minor number of the file system's device.
+        stored: Data on disk.
+        written: Data that a process wrote.
+        subpage: The bad 4 KiB page of a huge page, where the words do not say.
+    """
+
+    kind: Kind = Kind.USER
+    backing: Backing = Backing.NONE
+    order: int = 0
+    file: bool = False
+    descriptors: int = 0
+    named: bool = False
+    device: tuple[int, int] | None = None
+    stored: str | None = None
+    written: str = "N"
+    subpage: int = 0
+
+
+_ANONYMOUS = _Type(backing=Backing.ANONYMOUS, written="A")
+_DISK = _Type(backing=Backing.FILE, file=True, descriptors=2, named=True, stored="D")
+_MEMORY = _Type(backing=Backing.SHMEM, file=True, descriptors=2, named=True)
+_HUGE = _Type(Kind.HUGETLB, Backing.ANONYMOUS, ORDER_2M, written="A", subpage=3)
+_RESERVED = _Type(Kind.RESERVED)
+_TYPES: Final[dict[str, _Type]] = {
+    "anonymous": _ANONYMOUS,
+    "anonymous THP": _ANONYMOUS._replace(order=ORDER_2M, subpage=5),
+    "anonymous KSM": _ANONYMOUS,
+    "anonymous swap cache": _ANONYMOUS._replace(written="I"),
+    "page cache ext4": _DISK._replace(device=(254, 0)),
+    "page cache ext2": _DISK._replace(device=(254, 16)),
+    "page cache ext4 data=journal": _DISK._replace(device=(254, 80)),
+    "page cache ramfs": _DISK._replace(backing=Backing.RAMFS),
+    "block device page cache": _DISK._replace(backing=Backing.BLOCK, named=False, stored=ZEROS),
+    "file system metadata": _DISK._replace(backing=Backing.BLOCK, descriptors=0, named=False),
+    "shmem tmpfs": _MEMORY,
+    "shmem THP": _MEMORY._replace(order=ORDER_2M, subpage=5),
+    "shmem memfd": _MEMORY._replace(descriptors=1, named=False),
+    "SysV shm": _MEMORY._replace(descriptors=0, named=False, written="A"),
+    "hugetlb 2M": _HUGE,
+    "hugetlb 1G": _HUGE._replace(order=ORDER_1G),
+    "free page": _Type(Kind.FREE),
+    "slab page": _Type(Kind.SLAB),
+    "reserved page": _RESERVED,
+    "kernel text": _RESERVED,
+    "kernel rodata": _RESERVED,
+    "kernel data": _RESERVED,
+    "memory map page": _RESERVED,
+    "vdso page": _RESERVED,
+    "page table page": _Type(Kind.KERNEL),
+    "kernel stack": _Type(Kind.KERNEL),
+    "vmalloc page": _Type(Kind.KERNEL),
+    "kernel page": _Type(Kind.KERNEL),
+    "zero page": _Type(Kind.ZERO, written=ZEROS),
+    "huge zero page": _Type(Kind.HUGE_ZERO, written=ZEROS),
+    "no page": _Type(Kind.ABSENT),
+    "offline memory": _Type(Kind.OFFLINE),
+}
+PAGE_TYPES: Final = tuple(_TYPES)
+"""Page types of the recordings."""
+
+_HUGETLBFS = {"backing": Backing.HUGETLBFS, "file": True, "descriptors": 2, "named": True, "written": "N"}
+_POLICIES = {"EARLY": KillPolicy.EARLY, "LATE": KillPolicy.LATE}
+_MERGED_AT = 12288
+KPF: Final = {
+    "LOCKED": 0,
+    "ERROR": 1,
+    "REFERENCED": 2,
+    "UPTODATE": 3,
+    "DIRTY": 4,
+    "LRU": 5,
+    "ACTIVE": 6,
+    "SLAB": 7,
+    "WRITEBACK": 8,
+    "RECLAIM": 9,
+    "BUDDY": 10,
+    "MMAP": 11,
+    "ANON": 12,
+    "SWAPCACHE": 13,
+    "SWAPBACKED": 14,
+    "COMPOUND_HEAD": 15,
+    "COMPOUND_TAIL": 16,
+    "HUGE": 17,
+    "UNEVICTABLE": 18,
+    "HWPOISON": 19,
+    "NOPAGE": 20,
+    "KSM": 21,
+    "THP": 22,
+    "OFFLINE": 23,
+    "ZERO_PAGE": 24,
+    "IDLE": 25,
+    "PGTABLE": 26,
+    "RESERVED": 32,
+    "MLOCKED": 33,
+    "MAPPEDTODISK": 34,
+    "PRIVATE": 35,
+    "OWNER_PRIVATE": 37,
+}
+"""Bits of /proc/kpageflags."""
+
+
+@dataclass
+class Scene:
+    """A page with what else a scenario's columns say.
+
+    Attributes:
+        page: The page.
+        descriptors: Descriptors open on the file.
+        closed: They were all closed before the error.
+        named: The file has a name and can be opened again.
+        mapped: The processes have a mapping of the object.
+        writable_file: pwrite() and truncation can be tried.
+        privileged: The caller has CAP_SYS_ADMIN.
+        spare_huge_page: The hugetlb pool has a free page.
+        filter: enable, dev major, minor, flags mask, flags value, memcg; empty when not set.
+        flags: /proc/kpageflags as a number.
+        device: Major and minor number of the page's backing device.
+    """
+
+    page: Page
+    descriptors: int = 0
+    closed: bool = False
+    named: bool = False
+    mapped: bool = True
+    privileged: bool = True
+    spare_huge_page: bool = True
+    filter: tuple[str, ...] = ()
+    flags: int = 0
+    device: tuple[int, int] | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def filter_enabled(self) -> bool:
+        """Whether the injection filter is switched on."""
+        return bool(self.filter) and self.filter[0] == "1"
+
+    def is_filtered(self, page: Page) -> bool:
+        """Whether the injection filter, where it is on, drops the page (``hwpoison_filter()``)."""
+        _, major, minor, mask, value, memcg = self.filter
+        wanted = [(int(text), has) for text, has in zip((major, minor), self.device or (None, None), strict=True) if text != "-"]
+        if any(want != has for want, has in wanted):
+            return True
+        if mask != "-" and self.flags & int(mask, 0) != int(value, 0):
+            return True
+        return memcg == "out" or (memcg == "in" and not page.tasks)
+
+
+def _type_of(page_type: str, state: str, flags: frozenset[str]) -> _Type:
+    if page_type not in _TYPES:
+        msg = f"page_type {page_type!r}: expected one of {', '.join(PAGE_TYPES)}"
+        raise UnknownScene(msg)
+    kind = _TYPES[page_type]
+    if kind.kind is Kind.FREE:
+        return kind if "BUDDY" in flags else kind._replace(kind=Kind.PCP)
+    if kind.kind is Kind.SLAB and flags & {"COMPOUND_HEAD", "COMPOUND_TAIL"}:
+        return kind._replace(kind=Kind.COMPOUND)
+    if kind.kind is Kind.HUGETLB and "file" in state:
+        return kind._replace(**_HUGETLBFS)
+    return kind._replace(kind=Kind.PCP) if "page is free" in state else kind
+
+
+def _is_dirty(page_type: str, state: str, flags: frozenset[str], *, private_copy: bool) -> bool:
+    """Say whether PG_dirty or a page table entry is set; flags show the former only, and not for tail pages."""
+    if page_type == "anonymous swap cache":
+        return "DIRTY" in flags or "then written" in state
+    if "COMPOUND_TAIL" in flags and not flags & {"SLAB", "ZERO_PAGE"}:
+        return True
+    if page_type.startswith("anonymous") or private_copy:
+        return "SWAPBACKED" in flags or "HUGE" in flags
+    return "DIRTY" in flags
+
+
+def _subpage(state: str, default: int) -> int:
+    found = re.search(r"(?<!on )sub page (\d+)", state)
+    if found:
+        return int(found.group(1))
+    return 0 if "head sub page" in state else default
+
+
+def _file(kind: _Type, state: str, *, dirty: bool, private_copy: bool) -> File | None:
+    if not kind.file:
+        return None
+    if "truncated" in state:
+        return File(kind.backing, stored=kind.stored, truncated=True)
+    if kind.stored is None:
+        cached = None if private_copy else kind.written
+        return File(kind.backing, stored=None, cached=cached)
+    written = (dirty and not private_copy and "as left by" not in state) or "writeback" in state
+    cached = kind.written if written else kind.stored
+    return File(kind.backing, stored=cached if "writeback" in state else kind.stored, cached=cached)
+
+
+def _policies(row: Row, index: int) -> tuple[KillPolicy, ...]:
+    state = row["state_details"]
+    leader = _POLICIES.get(row["proc_policy"], KillPolicy.UNSET)
+    own = re.search(rf"\bP{index} (EARLY|LATE)\b", state)
+    if index and own:
+        leader = _POLICIES[own.group(1)]
+    if "second thread" in state and "EARLY" in state:
+        return (leader, KillPolicy.EARLY)
+    return (leader,)
+
+
+def _mapping(page: Page, state: str, entry: Pte, private: str | None, *, shared: bool) -> Mapping:
+    readable = "PROT_NONE" not in state
+    writable = readable and not re.search(r"PROT_READ(?!\|PROT_WRITE)|PROT_EXEC|read-only", state)
+    return Mapping(entry, shared=shared, readable=readable, writable=writable, private=private, locked=page.mlocked)
+
+
+def _tasks(row: Row, scene: Scene, kind: _Type, entry: Pte) -> list[Task]:
+    page, state = scene.page, row["state_details"]
+    shared = kind.file and "MAP_PRIVATE" not in state
+    private = None
+    if page.file is None or page.backing is Backing.ANONYMOUS:
+        private = "P" if kind.file and kind.kind is Kind.USER else kind.written
+    tasks = []
+    for index in range(int(row["processes"])):
+        task = Task(f"P{index}", _policies(row, index), Disposition(row["sigbus_disposition"]))
+        if scene.mapped:
+            task.mappings = [_mapping(page, state, entry, private, shared=shared)]
+            if page.ksm or "mapped twice" in state or "2 mappings" in state:
+                second = _mapping(page, state, entry, private, shared=shared)
+                second.offset = _MERGED_AT if page.ksm else 4096
+                task.mappings.append(second)
+        tasks.append(task)
+    return tasks
+
+
+def build_scene(row: Row) -> Scene:
+    """Build the page, its processes and its file from the input columns of one row.
+
+    Raises:
+        UnknownScene: The row describes something outside the model.
+    """
+    page_type, state = row["page_type"], row["state_details"]
+    flags = frozenset(row["kpageflags_before"].split("+")) - {"-", ""}
+    kind = _type_of(page_type, state, flags)
+    private_copy = "private copy" in state
+    dirty = _is_dirty(page_type, state, flags, private_copy=private_copy)
+    page = Page(
+        kind=kind.kind,
+        backing=Backing.ANONYMOUS if private_copy else kind.backing,
+        dirty=dirty,
+        swapcache="SWAPCACHE" in flags,
+        swapbacked="SWAPBACKED" in flags,
+        mlocked="mlocked" in state,
+        unevictable="UNEVICTABLE" in flags and "mlocked" not in state,
+        ksm="KSM" in flags,
+        order=kind.order,
+        subpage=_subpage(state, kind.subpage),
+        splits=not (kind.kind is Kind.USER and kind.order and "extra reference" in state),
+        extra_references=int("extra reference" in state or "still referenced" in state),
+        buffers="buffers in use" in state,
+        table="PGTABLE" in flags,
+        file=_file(kind, state, dirty=dirty, private_copy=private_copy),
+    )
+    scene = Scene(
+        page,
+        descriptors=kind.descriptors,
+        closed="all fds closed" in state,
+        named=kind.named,
+        privileged="not root" not in state,
+        spare_huge_page="one 2M and one 1G" not in row["boot"],
+        filter=tuple(row["filter"].split()),
+        flags=sum(1 << KPF[name] for name in flags if name in KPF),
+        device=None if private_copy else kind.device,
+    )
+    present = bool(flags & {"MMAP", "ZERO_PAGE"})
+    scene.mapped = present or (page.swapcache and not page.cached_in)
+    entry = Pte.PRESENT if present else Pte.SWAP if page.swapcache else Pte.NONE
+    page.tasks = _tasks(row, scene, kind, entry)
+    return scene

@@ -1,0 +1,85 @@
+"""The interfaces through which errors reach the handler: madvise, corrupt-pfn, hard_offline_page.
+
+**Models.** What each does before it calls the handler, the flags it passes, and what it makes of the answer.
+
+**Leaves out.** Parsing of what is written to the files.
+
+**Assumes.** One page of a range at a time.
+
+**Sources.** mm/madvise.c ``madvise_inject_error()``; mm/hwpoison-inject.c ``hwpoison_inject()``;
+drivers/base/memory.c ``hard_offline_page_store()``.
+"""
+
+from __future__ import annotations
+
+from node_sim.hwpoison.access import ADDRESS, fault
+from node_sim.hwpoison.machine import EFAULT, ENXIO, EOPNOTSUPP, EPERM, Event, Machine
+from node_sim.hwpoison.memory_failure import memory_failure
+from node_sim.hwpoison.page import Kind, Page
+from node_sim.hwpoison.process import Task
+from node_sim.hwpoison.soft_offline import soft_offline
+
+_FREE = (Kind.FREE, Kind.PCP, Kind.TAIL)
+
+
+def _unfiltered(errno: int) -> int:
+    return 0 if errno == EOPNOTSUPP else errno
+
+
+def corrupt_pfn(machine: Machine, page: Page) -> int:
+    """Write a page's number to debugfs hwpoison/corrupt-pfn; return the errno of the write."""
+    how = machine.profile.corrupt_pfn
+    if page.kind is Kind.ABSENT and machine.profile.has_soft_offline:
+        machine.step("hwpoison_inject", "no such page")
+        return ENXIO
+    if machine.filter_enabled:
+        known = page.hugetlb or page.kind is Kind.FREE or (page.kind is Kind.USER and page.lru)
+        if not known or machine.drops(page):
+            machine.step("hwpoison_inject", "dropped by the filter")
+            return 0
+    if page.kind in _FREE and (how == "holds" or (how == "pretends" and machine.filter_enabled)):
+        machine.step("hwpoison_inject", "no reference can be taken: nothing is done")
+        return 0
+    machine.log.append(f"Injecting memory failure at pfn {page.pfn:#x}")
+    pretended = how == "pretends" and not machine.filter_enabled
+    event = Event(held=how != "calls", pretended=pretended, simulated=True)
+    return _unfiltered(memory_failure(machine, page, event))
+
+
+def hard_offline(machine: Machine, page: Page) -> int:
+    """Write a page's address to sysfs hard_offline_page; return the errno of the write."""
+    return _unfiltered(memory_failure(machine, page, Event(simulated=True)))
+
+
+def madvise(
+    machine: Machine, page: Page, task: Task, *, soft: bool, privileged: bool = True, spare_huge_page: bool = True
+) -> int:
+    """Call madvise(MADV_HWPOISON or MADV_SOFT_OFFLINE) in a process that maps the page; return its errno.
+
+    Args:
+        machine: Kernel, counters and log; changed.
+        page: The page; changed.
+        task: The caller.
+        soft: MADV_SOFT_OFFLINE.
+        privileged: The caller has CAP_SYS_ADMIN.
+        spare_huge_page: The pool has a free huge page to move to.
+    """
+    mapping = task.first
+    if not privileged:
+        machine.step("madvise_inject_error", "needs CAP_SYS_ADMIN")
+        return EPERM
+    if mapping is None or not mapping.readable or fault(page, mapping) is not None:
+        machine.step("madvise_inject_error", "the page cannot be looked up")
+        return EFAULT
+    verb = "Soft offlining" if soft else "Injecting memory failure for"
+    if machine.profile.wording > 1:
+        machine.log.append(f"{verb} pfn {page.pfn:#x} at process virtual address {ADDRESS:#x}")
+    else:
+        machine.log.append(f"{verb} page {page.pfn:x} at {ADDRESS:x}")
+    if soft:
+        return soft_offline(machine, page, spare_huge_page=spare_huge_page)
+    event = Event(machine.profile.madvise_is_ar, held=True, simulated=True, current=task)
+    errno = _unfiltered(memory_failure(machine, page, event))
+    return errno if machine.profile.madvise_reports_errors else 0
+
+
