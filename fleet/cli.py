@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from fleet.kernel_commands import conform_command, inject_command
+
 if TYPE_CHECKING:
     from fleet.manifest import Document, Receipt
     from fleet.run import EngineChoice
     from fleet.scenario import Fleet
 
-EXIT_FAILED, EXIT_USAGE, EXIT_GATE, EXIT_DATA, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 3, 4, 130, 143
+EXIT_FAILED, EXIT_USAGE, EXIT_DATA, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 4, 130, 143
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -341,76 +343,8 @@ def replay_command(folder: Path, node: int, arm: str | None, as_json: bool) -> N
         raise import_module("node_sim.errors").DataError(msg)
 
 
-@main.command("inject")
-@click.option("--page", metavar="NAME", default="anonymous", show_default=True, help="Page use and state; see --list.")
-@click.option("--kernel", "kernel_name", metavar="PROFILE", default="6.1", show_default=True, help="Kernel profile.")
-@click.option("--event", metavar="NAME", default="ao", show_default=True, help="How the error comes; see --list.")
-@click.option(
-    "--process",
-    "processes",
-    multiple=True,
-    metavar="POLICY[:SIGBUS]",
-    help="A process mapping the page: unset|early|late[:handler|default|blocked|ignored]; repeatable.  [default: unset]",
-)
-@click.option("--early-kill", is_flag=True, help="vm.memory_failure_early_kill = 1.")
-@click.option("--no-recovery", is_flag=True, help="vm.memory_failure_recovery = 0.")
-@click.option("--no-soft-offline", is_flag=True, help="vm.enable_soft_offline = 0.")
-@click.option("--then", metavar="LIST", default="", help="What the first process does next, e.g. read,pread,fsync.")
-@click.option("--list", "show_list", is_flag=True, help="List pages, events, accesses and kernels.")
-@click.option("--rules", "show_rules", is_flag=True, help="List every rule with kernel file and function.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: Any) -> None:
-    """Show what the kernel would do with a bad page, step by step."""
-    inject = import_module("node_sim.hwpoison.inject")
-    if show_list or show_rules:
-        click.echo("\n".join(inject.list_lines() if show_list else inject.rule_lines()))
-        return
-    found = inject.inject(
-        options["page"],
-        kernel_name=options["kernel_name"],
-        event=options["event"],
-        processes=options["processes"] or ("unset",),
-        early_kill=options["early_kill"],
-        recovery=not options["no_recovery"],
-        enable_soft_offline=not options["no_soft_offline"],
-        then=tuple(filter(None, options["then"].split(","))),
-    )
-    if as_json:
-        _print_json(found)
-    else:
-        click.echo("\n".join(inject.inject_lines(found)))
-
-
-@main.command("conform")
-@click.argument("table", type=click.Path(path_type=Path), required=False)
-@click.option("--kernel", "profile", metavar="PROFILE", required=True, help="2.6.32, 3.10, 4.18, 5.10, 6.1, 6.12, 7.1.")
-@click.option("--predict", "inputs", type=click.Path(path_type=Path), help="Predict the rows of this file instead.")
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), help="Where --predict writes.")
-@click.option("-v", "--verbose", is_flag=True, help="Name the rows that match, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def conform_command(
-    table: Path | None, profile: str, inputs: Path | None, out: Path | None, verbose: bool, as_json: bool
-) -> None:
-    """Hold the hwpoison handler against a recording of a real kernel.
-
-    Every row of TABLE is predicted from its input columns alone, then compared. Exit code 3: some rows differ.
-    """
-    conform = import_module("fleet.conform")
-    if (table is None) == (inputs is None) or (inputs is None) != (out is None):
-        _fail("conform: expected either TABLE, or --predict INPUTS and -o OUT", EXIT_USAGE)
-    if inputs is not None:
-        left_out = conform.write_predictions(inputs, out, profile)
-        for entry in left_out:
-            click.echo(f"not modelled   {entry['id']}: {entry['reason']}", err=True)
-        click.echo(f"wrote {out}")
-        return
-    found = conform.conform(table, profile)
-    if as_json:
-        _print_json(found.to_json())
-    else:
-        click.echo("\n".join(conform.conform_lines(found, verbose=verbose)))
-    if found.mismatched:
-        sys.exit(EXIT_GATE)
+main.add_command(inject_command)
+main.add_command(conform_command)
 
 
 @main.group("scenario")

@@ -116,7 +116,7 @@ class PageUse(Code):
 
 
 class PageType(Code):
-    """The kernel's name for the page it found (``mf_action_page_type``)."""
+    """The kernel's name for the page it found (``mf_action_page_type``), as the kernel of the arm prints it."""
 
     RESERVED_KERNEL = 0, "reserved kernel page"
     SLAB = 1, "kernel slab page"
@@ -133,6 +133,37 @@ class PageType(Code):
     BUDDY = 12, "free buddy page"
     UNSPLIT_THP = 13, "unsplit thp"
     UNKNOWN = 14, "unknown page"
+    HIGH_ORDER_KERNEL = 15, "high-order kernel page"
+    FREE_HUGE = 16, "free huge page"
+    NON_PMD_HUGE = 17, "non-pmd-sized huge page"
+    GET_HWPOISON = 18, "get hwpoison page"
+    TRUNCATED_LRU = 19, "already truncated LRU page"
+    BUDDY_2ND = 20, "free buddy page (2nd try)"
+    DAX = 21, "dax page"
+    ALREADY_POISONED = 22, "already poisoned page"
+    PFN_MAP = 23, "non struct page pfn"
+    # Up to 4.0; MSG_2009 where only 2.6.32 says so.
+    OUTSIDE_MSG_2009 = 24, "memory outside kernel control"
+    ALREADY_MSG_2009 = 25, "already hardware poisoned"
+    FREE_OR_HIGH_ORDER_MSG_2009 = 26, "free or high order kernel"
+    SWAPCACHE_MSG_2009 = 27, "swapcache"
+    UNEVICTABLE_LRU_MSG_2009 = 28, "unevictable LRU"
+    LRU_MSG_2009 = 29, "LRU"
+    NON_LRU_MSG = 30, "non LRU"
+    HIGH_ORDER_KERNEL_MSG = 31, "high order kernel"
+    BUDDY_MSG = 32, "free buddy"
+    BUDDY_2ND_MSG = 33, "free buddy, 2nd try"
+    FREE_HUGE_MSG = 34, "free huge"
+    HUGE_MSG = 35, "huge"
+    DIRTY_SWAPCACHE_MSG = 36, "dirty swapcache"
+    CLEAN_SWAPCACHE_MSG = 37, "clean swapcache"
+    DIRTY_MLOCKED_LRU_MSG = 38, "dirty mlocked LRU"
+    CLEAN_MLOCKED_LRU_MSG = 39, "clean mlocked LRU"
+    DIRTY_UNEVICTABLE_LRU_MSG = 40, "dirty unevictable LRU"
+    CLEAN_UNEVICTABLE_LRU_MSG = 41, "clean unevictable LRU"
+    DIRTY_LRU_MSG = 42, "dirty LRU"
+    CLEAN_LRU_MSG = 43, "clean LRU"
+    TRUNCATED_LRU_MSG = 44, "already truncated LRU"
 
 
 class Result(Code):

@@ -7,7 +7,7 @@ with its source. ``scenario show`` prints them; nothing else needs to know where
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 from node_sim.catalog import numbers
 from node_sim.catalog.fit import RATE_TABLES
@@ -16,6 +16,7 @@ from node_sim.catalog.sites import SITES, Site
 from node_sim.catalog.values import Assumed, Number, Published
 from node_sim.catalog.workloads import BLOCK_USES
 from node_sim.errors import ConfigError
+from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.units import LINES_PER_PAGE
 
 FORBID: dict[str, Any] = {"extra": "forbid"}
@@ -286,7 +287,7 @@ class Workload(Checked):
 class Kernel(Checked):
     """Kernel profile and its sysctls."""
 
-    profile: Literal["6.1"] = "6.1"
+    profile: str = setting("6.1", "Kernel version.", choices=PROFILE_NAMES)
     memory_failure: bool = setting(True, "CONFIG_MEMORY_FAILURE.")
     memory_failure_early_kill: int = setting(0, "vm.memory_failure_early_kill.", low=0, high=1, role="sysctl")
     memory_failure_recovery: int = setting(1, "vm.memory_failure_recovery; 0 panics.", low=0, high=1, role="sysctl")

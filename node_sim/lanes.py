@@ -38,9 +38,10 @@ from node_sim.detection import masked_tenancy, next_owner_access
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.errors import ModelError
 from node_sim.events import EventLog
-from node_sim.hwpoison.handler import Event, HandlerTable, Signal
+from node_sim.hwpoison.handler import STATE_CODES, Event, Outcomes, Signal, handler_table, signal_rows
+from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.lane_state import LaneState, Pending
-from node_sim.machine_check import GradeTable
+from node_sim.machine_check import grades
 from node_sim.memory.pages import FOREVER, Tenancy
 from node_sim.memory.processes import NOBODY
 from node_sim.records import Ints, join, take
@@ -51,11 +52,6 @@ STEPS_MAX = 10_000
 EIO = -5
 Flags = npt.NDArray[np.bool_]
 
-_HANDLER = HandlerTable()
-_GRADES = GradeTable()
-
-_SIGNAL_CODE = np.asarray([-1, SignalCode.MCEERR_AO, SignalCode.MCEERR_AR, SignalCode.KERNEL])
-_SIGNAL_TIMING = np.asarray([-1, Timing.EARLY, Timing.DIRECT, Timing.DIRECT])
 COPYABLE = np.asarray(
     [
         use
@@ -85,6 +81,8 @@ class Lives:
         self.state = state
         self.log = log
         self.policies = policies
+        self.grades = grades()
+        self.handler = handler_table(tuple(PROFILE_NAMES[place] for place in np.unique(policies.profile)))
         self.aftermath = Aftermath(state, policies, log)
         self.steps = 0
 
@@ -158,12 +156,13 @@ class Lives:
             errno=np.full(lost.lane.size, EIO),
         )
         late = things.take(things.late)
+        name = np.full(late.lane.size, int(SignalName.SIGBUS))
         code = np.full(late.lane.size, int(SignalCode.MCEERR_AR))
         timing = np.full(late.lane.size, int(Timing.LATE))
-        self._signal(late, code, timing, late.time_ns)
+        self._signal(late, name, code, timing, late.time_ns)
         return busy
 
-    def _signal(self, to: Pending, code: Ints, timing: Ints, now_ns: Ints) -> None:
+    def _signal(self, to: Pending, name: Ints, code: Ints, timing: Ints, now_ns: Ints) -> None:
         """Signal the owners; those that die lose their memory from now on."""
         state = self.state
         processes = state.world.memory.processes
@@ -176,7 +175,7 @@ class Lives:
             cause=to.cause,
             process_class=processes.kind[to.owner],
             process=to.owner,
-            signal=np.full(to.lane.size, int(SignalName.SIGBUS)),
+            signal=name,
             code=code,
             timing=timing,
             lsb=np.where(code == SignalCode.KERNEL, 0, to.lsb),
@@ -278,7 +277,8 @@ class Lives:
         """Grade the machine checks of touches."""
         arm = self.state.arm_set[touches.lane]
         policies = self.policies
-        return _GRADES.look_up(
+        return self.grades.look_up(
+            policies.profile[arm],
             touches.observer,
             copies=COPYABLE[use] & (touches.mark < policies.copy_share[arm]),
             device_fatal=touches.mark < policies.device_fatal_share[arm],
@@ -329,7 +329,7 @@ class Lives:
             end_ns[some] = handled_at[some]
             required = action[some] == CheckAction.ACTION_REQUIRED
             copied = grade["context"][some] == CpuContext.KERNEL_COPY
-            event = np.where(required, int(Event.ACTION_REQUIRED), np.where(copied, int(Event.KERNEL_COPY), 0))
+            event = np.where(copied, int(Event.KERNEL_COPY), np.where(required, int(Event.ACTION_REQUIRED), 0))
             down_ns[some] = self._handle(touches.take(some), event, take(tenancy, some), check[some], handled_at[some])
         return end_ns, down_ns
 
@@ -359,14 +359,15 @@ class Lives:
         processes = state.world.memory.processes
         owned = tenancy.owner != NOBODY
         policy = np.where(owned, processes.kill_policy[np.maximum(tenancy.owner, 0)], int(KillPolicy.UNSET))
-        outcome = _HANDLER.look_up(
-            tenancy.use,
+        splits = tenancy.splits < policies.thp_split_p[arm]
+        outcome = self.handler.look_up(
+            policies.profile[arm],
+            STATE_CODES[tenancy.use, splits.astype(np.intp)],
             event,
             policy,
             policies.early_kill[arm],
             policies.recovery[arm],
             state.pages.poisoned[touches.which],
-            tenancy.splits < policies.thp_split_p[arm],
         )
         down_ns = np.full(touches.which.size, NULL)
         panics = outcome["panic"] == 1
@@ -374,16 +375,14 @@ class Lives:
         down_ns[panics] = self.aftermath.panic(touches.take(panics), time_ns[panics], check[panics], reason)
         calm = np.flatnonzero(~panics)
         if calm.size:
-            part = {name: column[calm] for name, column in outcome.items()}
-            self._settle(touches.take(calm), part, take(tenancy, calm), check[calm], time_ns[calm])
+            self._settle(touches.take(calm), outcome[calm], take(tenancy, calm), check[calm], time_ns[calm])
         return down_ns
 
-    def _settle(self, touches: Touches, outcome: dict[str, Ints], tenancy: Tenancy, check: Ints, time_ns: Ints) -> None:
+    def _settle(self, touches: Touches, outcome: Outcomes, tenancy: Tenancy, check: Ints, time_ns: Ints) -> None:
         """Log what the handler did and send its signals."""
         state = self.state
         withdrawn = outcome["withdrawn"] == 1
-        signal = outcome["signal"]
-        released = withdrawn | ((signal != Signal.NONE) & (state.pages.poisoned[touches.which]))
+        released = withdrawn | ((outcome["signal"] != Signal.NONE) & (state.pages.poisoned[touches.which]))
         pfn = state.store.pages.pfn[touches.page]
         handled = self.log.add(
             "memory_failures",
@@ -393,9 +392,9 @@ class Lives:
             cause=check,
             pfn=pfn,
             page_use=tenancy.use,
-            page_type=outcome["page_type"],
-            result=outcome["result"],
-            errno=outcome["errno"],
+            page_type=outcome["page_type"].astype(np.int64),
+            result=outcome["result"].astype(np.int64),
+            errno=outcome["errno"].astype(np.int64),
             latency_ns=time_ns - touches.time_ns,
             lost_bytes=np.where(released, PAGE_BYTES, 0),
         )
@@ -403,11 +402,14 @@ class Lives:
         self._retire(touches.which[released])
         owner = np.where(tenancy.owner != NOBODY, tenancy.owner, 0)
         late = (outcome["late"] == 1) & (tenancy.owner != NOBODY)
-        things = Pending(touches.lane, time_ns, late, owner, outcome["lsb"], touches.fault, pfn, handled)
+        things = Pending(
+            touches.lane, time_ns, late, owner, outcome["lsb"].astype(np.int64), touches.fault, pfn, handled
+        )
         self._schedule_late(touches, things)
         self._schedule_eio(touches, things, outcome["eio"] == 1)
-        sent = np.flatnonzero((signal != Signal.NONE) & (tenancy.owner != NOBODY))
-        self._signal(things.take(sent), _SIGNAL_CODE[signal[sent]], _SIGNAL_TIMING[signal[sent]], touches.time_ns[sent])
+        sent = signal_rows(outcome, tenancy.owner != NOBODY)
+        to = things.take(sent.which)
+        self._signal(to, sent.signal, sent.code, sent.timing, touches.time_ns[sent.which])
 
     def _schedule_late(self, touches: Touches, things: Pending) -> None:
         """Schedule the late kill at the owner's next access to the page."""

@@ -108,33 +108,19 @@ def exception(  # noqa: PLR0913 - each is a fact about the machine
     switches = PROFILES[profile]
     graded = intel_severity(bank, context, profile, ser=ser, memory_failure=memory_failure, tolerant=tolerant)
     note = f"{graded.level.name}: {graded.text}"
-    if cpus_reached < cpus:
-        text = _timeout(profile, tolerant)
-        if text is not None:
-            return Arrival(panic=text, notes=note)
+    if cpus_reached < cpus and tolerant < switches.timeout_survived_from:
+        return Arrival(panic=switches.timeout_text, notes=note)
     gentle = switches.tolerant and tolerant >= _NEVER_PANIC
     if graded.level is Level.PANIC:
         return Arrival(notes=note) if gentle else Arrival(panic="Fatal machine check", notes=note)
     left_in_bank = graded.level in (Level.NO, Level.UCNA, Level.KEEP) or (ser and not bank.has(S))
     if left_in_bank:
-        return Arrival(panic=f"{'M' if switches.wording < 2 else 'Fatal m'}achine check from unknown source", notes=note)  # noqa: PLR2004
+        return Arrival(panic=switches.unknown_source_text, notes=note)
     arrival = _recover(bank, context, profile, graded.level, note, memory_failure=memory_failure)
     return arrival._replace(plain_sigbus=False) if gentle and graded.level is not Level.AR else arrival
 
 
-def _timeout(profile: str, tolerant: int) -> str | None:
-    """Return the panic text when a broadcast does not reach every CPU; None where the kernel goes on without."""
-    switches = PROFILES[profile]
-    if switches.wording < 2:  # noqa: PLR2004 - up to 3.15
-        return "Timeout synchronizing machine check over CPUs" if tolerant < 1 else None
-    if switches.tolerant and tolerant > 1:
-        return None
-    return "Timeout: Not all CPUs entered broadcast exception handler"
-
-
-def _recover(  # noqa: PLR0913 - internal
-    bank: Bank, context: Context, profile: str, level: Level, note: str, *, memory_failure: bool
-) -> Arrival:
+def _recover(bank: Bank, context: Context, profile: str, level: Level, note: str, *, memory_failure: bool) -> Arrival:
     switches = PROFILES[profile]
     user, restartable = context is Context.USER, bool(bank.mcgstatus & RIPV)
     usable = has_usable_address(bank)
@@ -195,6 +181,16 @@ def poll(bank: Bank, profile: str, *, ser: bool = True, memory_failure: bool = T
 # ---------------------------------------------------------------------------------------- acting on it
 
 
+def _decision(arrival: Arrival) -> str:
+    """Say in words what was decided."""
+    if arrival.panic is not None:
+        return f"panic: {arrival.panic}"
+    flags = ["MF_ACTION_REQUIRED"] * arrival.action_required + ["MF_MUST_KILL"] * arrival.must_kill
+    does = [f"memory_failure({' | '.join(flags) or '0'})"] * arrival.calls_handler
+    does += ["SIGBUS without the handler"] * arrival.plain_sigbus + ["SIGBUS in any case"] * arrival.signals_task
+    return ", ".join(does) or "nothing more"
+
+
 def act_on(machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | None, rule: str) -> int:
     """Do what the machine-check code decided, then let the running task go on; return the handler's answer.
 
@@ -208,16 +204,14 @@ def act_on(machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | N
     Raises:
         Panic: The kernel stops.
     """
-    machine.step(rule, arrival.notes)
+    machine.step("mce_severity", arrival.notes)
+    machine.step(rule, _decision(arrival))
     if arrival.panic is not None:
         raise kernel.Panic(arrival.panic)
     errno, plain = 0, arrival.plain_sigbus
     if arrival.calls_handler:
-        where = f"{page.pfn << 12:x}"
-        if arrival.action_required and machine.profile.wording > 1:
-            machine.log.append(f"mce: Uncorrected hardware memory error in user-access at {where}")
-        elif arrival.action_required:
-            machine.log.append(f"MCE: Uncorrected hardware memory error in user-access at {where}")
+        if arrival.action_required:
+            machine.log.append(f"mce: Uncorrected hardware memory error in user-access at {page.pfn << 12:x}")
         event = kernel.Event(arrival.action_required, arrival.must_kill, current=task)
         errno = memory_failure(machine, page, event)
         plain = arrival.action_required and errno not in (0, kernel.EHWPOISON, kernel.EOPNOTSUPP)
@@ -232,7 +226,7 @@ def _resume(machine: kernel.Machine, page: Page, task: Task, *, plain: bool, tol
     """Signal the running task, or let it repeat its access."""
     mapping = task.first
     if plain:
-        machine.log.append("Memory error not recovered")
+        machine.log.append("mce: Memory error not recovered")
         machine.step("kill_me_maybe", f"plain SIGBUS to {task.name}")
         task.force(Received(machine.phase, "SIGBUS", PLAIN, None, None, task.name))
     elif told and task.alive and not task.received:

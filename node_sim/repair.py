@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.config import Policy
+from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.records import Floats, Ints
 from node_sim.units import hours_to_ns, seconds_to_ns
 
@@ -26,6 +27,7 @@ from node_sim.units import hours_to_ns, seconds_to_ns
 class PolicyColumns(NamedTuple):
     """Settings of several arms as arrays indexed by arm set, so that lanes of all arms advance together."""
 
+    profile: Ints
     early_kill: Ints
     recovery: Ints
     thp_split_p: Floats
@@ -48,6 +50,7 @@ class PolicyColumns(NamedTuple):
         """Lay out the settings of several arms."""
         rows = [
             (
+                PROFILE_NAMES.index(policy.kernel.profile),
                 policy.kernel.memory_failure_early_kill,
                 policy.kernel.memory_failure_recovery,
                 policy.kernel.thp_split_p,

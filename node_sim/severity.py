@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
 
@@ -105,7 +105,7 @@ class Row(NamedTuple):
     until: str = "7.1"
 
 
-def _in(row: Row, since: str = "2.6.32", until: str = "7.1", **other: object) -> Row:
+def _in(row: Row, since: str = "2.6.32", until: str = "7.1", **other: Any) -> Row:
     return row._replace(since=since, until=until, **other)
 
 
@@ -121,9 +121,7 @@ _KERNEL_NO_IP = Row(
 )
 _SCRUBBED = Row("scrub", _L.AO, "Action optional: memory scrubbing error", ser=True)
 _WRITTEN_BACK = Row("l3 writeback", _L.AO, "Action optional: last level cache writeback error", ser=True)
-_NO_ACTION = Row(
-    "ucna", _L.UCNA, "Uncorrected no action required", mask=_UC_SAR, match=UC, ser=True
-)
+_NO_ACTION = Row("ucna", _L.UCNA, "Uncorrected no action required", mask=_UC_SAR, match=UC, ser=True)
 _LOAD = Row("user load", _L.AR, "Action required: data load error in a user process", ser=True, memory_failure=True)
 _LOAD_MASK = OVER | _UC_SAR | _KNOWN | _MCACOD
 _LOAD = _LOAD._replace(mask=_LOAD_MASK, match=_UC_SAR | _KNOWN | _DATA, context=Context.USER)
@@ -219,7 +217,14 @@ INTEL_ROWS: Final = (
     _in(_SCRUBBED, until=_OLD, mask=OVER | _UC_SAR | _FAMILY, match=UC | S | _SCRUB),
     _in(_WRITTEN_BACK, until=_OLD, mask=OVER | _UC_SAR | _MCACOD, match=UC | S | _L3_WRITEBACK),
     Row("ao unknown mcacod", _L.SOME, "Action optional: unknown MCACOD", mask=OVER | _UC_SAR, match=UC | S, ser=True),
-    Row("ao lost events", _L.SOME, "Action optional with lost events", mask=OVER | _UC_SAR, match=OVER | UC | S, ser=True),
+    Row(
+        "ao lost events",
+        _L.SOME,
+        "Action optional with lost events",
+        mask=OVER | _UC_SAR,
+        match=OVER | UC | S,
+        ser=True,
+    ),
     Row("overflowed", _L.PANIC, "Overflowed uncorrected", mask=OVER | UC, match=OVER | UC),
     Row(
         "uncorrected in kernel",
@@ -266,7 +271,7 @@ def _rows(profile: str) -> tuple[Row, ...]:
 _ROWS: Final = {profile: _rows(profile) for profile in PROFILE_NAMES}
 
 
-def intel_severity(
+def intel_severity(  # noqa: PLR0913 - each is a fact about the machine
     bank: Bank,
     context: Context,
     profile: str,

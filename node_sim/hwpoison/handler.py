@@ -1,12 +1,12 @@
 """The handler as the fleet uses it: ``memory_failure()`` enumerated into a lookup table.
 
-**Models.** Every page use of the fleet with one owner, every way an error arrives, every kill policy and sysctl, for
-one kernel profile.
+**Models.** Every page state with one owner, every way an error arrives, every kill policy and sysctl, for any kernel
+profiles.
 
 **Leaves out.** Soft offline, filters, several owners of one page.
 
-**Assumes.** The owner is the only process that maps the page, so it is the consumer of a user read; a huge page
-already poisoned and left in use could not be split.
+**Assumes.** The owner is the only process that maps the page, so it is the consumer of a user read; a page poisoned
+already was left in use as it is. A kernel older than huge pages (KSM, MADV_FREE, ...) has ordinary ones instead.
 
 **Sources.** ``memory_failure.py``; arch/x86/kernel/cpu/mce/core.c ``kill_me_maybe()``.
 """
@@ -15,20 +15,27 @@ from __future__ import annotations
 
 import enum
 import itertools
+from collections.abc import Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.codes import KillPolicy, PageType, PageUse, Result
-from node_sim.hwpoison import memory_failure as kernel
+from node_sim.codes import KillPolicy, PageType, PageUse, Result, SignalCode, SignalName, Timing
+from node_sim.hwpoison import machine as kernel
 from node_sim.hwpoison.access import fault
-from node_sim.hwpoison.guest import Backing, File, Kind, Page, Pte, Task
-from node_sim.hwpoison.profiles import PROFILES
+from node_sim.hwpoison.file import Backing
+from node_sim.hwpoison.memory_failure import memory_failure as handle
+from node_sim.hwpoison.pages import PAGES, build_page
+from node_sim.hwpoison.process import PLAIN, Task
+from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
 from node_sim.records import Ints
 
 NO_LINE = -1
 """Stored in place of page type and result where no action line is printed."""
+STATES: Final = tuple(PAGES)
+"""Page states in the order of their codes."""
 
 
 class Event(enum.IntEnum):
@@ -46,6 +53,16 @@ class Signal(enum.IntEnum):
     EARLY_AO = 1
     DIRECT_AR = 2
     DIRECT_PLAIN = 3
+    KILL = 4
+
+
+_SIGNAL_ROWS: Final = {
+    Signal.EARLY_AO: (SignalName.SIGBUS, SignalCode.MCEERR_AO, Timing.EARLY),
+    Signal.DIRECT_AR: (SignalName.SIGBUS, SignalCode.MCEERR_AR, Timing.DIRECT),
+    Signal.DIRECT_PLAIN: (SignalName.SIGBUS, SignalCode.KERNEL, Timing.DIRECT),
+    Signal.KILL: (SignalName.SIGKILL, SignalCode.KERNEL, Timing.EARLY),
+}
+_SIGNAL_COLUMNS: Final = np.asarray([[NO_LINE] * 3, *([int(part) for part in row] for row in _SIGNAL_ROWS.values())])
 
 
 class Outcome(NamedTuple):
@@ -74,68 +91,109 @@ class Outcome(NamedTuple):
     lsb: int
 
 
-class _Shape(NamedTuple):
-    """What pages of one use look like."""
-
-    kind: Kind = Kind.USER
-    backing: Backing = Backing.ANONYMOUS
-    dirty: bool = True
-    mapped: bool = True
-    order: int = 0
-    swapcache: bool = False
-    ksm: bool = False
-    mlocked: bool = False
-
-
-_2M: Final = 9
-_KERNEL: Final = _Shape(Kind.KERNEL, Backing.NONE, dirty=False, mapped=False)
-_FILE: Final = _Shape(backing=Backing.FILE)
-SHAPES: Final[dict[PageUse, _Shape]] = {
-    PageUse.FREE: _KERNEL._replace(kind=Kind.FREE),
-    PageUse.RESERVED: _KERNEL._replace(kind=Kind.RESERVED),
-    PageUse.SLAB: _KERNEL._replace(kind=Kind.SLAB),
-    PageUse.PAGE_TABLE: _KERNEL,
-    PageUse.ANONYMOUS: _Shape(),
-    PageUse.THP: _Shape(order=_2M),
-    PageUse.HUGETLB: _Shape(Kind.HUGETLB, order=_2M),
-    PageUse.FILE_CLEAN: _FILE._replace(dirty=False, mapped=False),
-    PageUse.FILE_CLEAN_MAPPED: _FILE._replace(dirty=False),
-    PageUse.FILE_DIRTY: _FILE._replace(mapped=False),
-    PageUse.FILE_DIRTY_MAPPED: _FILE,
-    PageUse.TMPFS: _Shape(backing=Backing.SHMEM),
-    PageUse.MLOCKED: _Shape(mlocked=True),
-    PageUse.KSM: _Shape(ksm=True),
-    PageUse.SWAPCACHE_DIRTY: _Shape(swapcache=True),
-    PageUse.SWAPCACHE_CLEAN: _Shape(swapcache=True, dirty=False),
+_STATE_OF_USE: Final = {
+    PageUse.FREE: "free",
+    PageUse.RESERVED: "reserved",
+    PageUse.SLAB: "slab",
+    PageUse.PAGE_TABLE: "page-table",
+    PageUse.ANONYMOUS: "anonymous",
+    PageUse.THP: "thp",
+    PageUse.HUGETLB: "hugetlb",
+    PageUse.FILE_CLEAN: "file-clean-unmapped",
+    PageUse.FILE_CLEAN_MAPPED: "file-clean",
+    PageUse.FILE_DIRTY: "file-dirty-unmapped",
+    PageUse.FILE_DIRTY_MAPPED: "file-dirty",
+    PageUse.TMPFS: "tmpfs",
+    PageUse.MLOCKED: "anonymous-mlocked",
+    PageUse.KSM: "ksm",
+    PageUse.SWAPCACHE_DIRTY: "swap-dirty",
+    PageUse.SWAPCACHE_CLEAN: "swap-clean",
 }
-"""Every page use of the fleet as the handler sees it."""
 
 
-def make_page(use: PageUse, kill_policy: KillPolicy, *, already: bool = False, split_ok: bool = True) -> Page:
-    """Return a page of a use with its owner."""
-    shape = SHAPES[use]
-    cached = shape.backing in (Backing.FILE, Backing.SHMEM)
-    owner = Task("owner", (kill_policy,), pte=Pte.PRESENT if shape.mapped else Pte.NONE)
-    return Page(
-        kind=shape.kind,
-        backing=shape.backing,
-        dirty=shape.dirty,
-        swapcache=shape.swapcache,
-        mlocked=shape.mlocked,
-        ksm=shape.ksm,
-        order=shape.order,
-        splits=split_ok,
-        tasks=[owner],
-        file=File(stored="", cached="") if cached else None,
-        poisoned=already,
-        bad_subpages={0} if already and shape.kind is Kind.HUGETLB else set(),
+def state_of_use(use: PageUse, *, split_ok: bool = True) -> str:
+    """Return the page state of a page use; a huge page may resist its split."""
+    return "thp-unsplittable" if use is PageUse.THP and not split_ok else _STATE_OF_USE[use]
+
+
+STATE_CODES: Final = np.asarray(
+    [[STATES.index(state_of_use(use, split_ok=split_ok)) for split_ok in (False, True)] for use in PageUse], np.int32
+)
+"""Code of the page state by page use and by whether a huge page can be split, shape ``(n_uses, 2)``."""
+
+
+def known_state(state: str, profile: str) -> str:
+    """Return the state, or what an older kernel has instead of it."""
+    young = PROFILE_NAMES.index(PAGES[state].since) > PROFILE_NAMES.index(profile)
+    if not young:
+        return state
+    return "anonymous" if PAGES[state].group in ("anonymous memory", "hugetlb") else "file-dirty"
+
+
+def _signal(owner: Task, errno: int, *, required: bool, told: bool) -> tuple[Signal, int | None]:
+    """Return the first signal of the owner, and its extent."""
+    got = owner.died_of or (owner.received[0] if owner.received else None)
+    if got is None:
+        if told:
+            return Signal.DIRECT_AR, None
+        failed = required and errno not in (0, kernel.EHWPOISON)
+        return (Signal.DIRECT_PLAIN if failed else Signal.NONE), None
+    if got.signal == "SIGKILL":
+        return Signal.KILL, got.lsb
+    if got.code == PLAIN:
+        return Signal.DIRECT_PLAIN, None
+    return (Signal.DIRECT_AR if got.code == "BUS_MCEERR_AR" else Signal.EARLY_AO), got.lsb
+
+
+def handle_state(
+    state: str,
+    event: Event,
+    kill_policy: KillPolicy,
+    *,
+    early_kill: bool,
+    recovery: bool,
+    already: bool = False,
+    profile: str = "6.1",
+) -> Outcome:
+    """Say what ``memory_failure()`` and the machine-check code that called it do about a page.
+
+    Args:
+        state: Page state, a name of ``PAGES``.
+        event: How the error came.
+        kill_policy: ``prctl`` policy of the owner.
+        early_kill: vm.memory_failure_early_kill.
+        recovery: vm.memory_failure_recovery.
+        already: Whether the page is poisoned already (and was left in use).
+        profile: Kernel.
+    """
+    owner = Task("owner", (kill_policy,))
+    page = build_page(known_state(state, profile), [owner])
+    if already:
+        page.poisoned = True
+        page.bad_subpages |= {page.subpage} if page.hugetlb else set()
+    mapped, shift, errors = page.mapped, page.shift, page.file.errors if page.file else 0
+    machine = kernel.Machine(PROFILES[profile], early_kill=early_kill, recovery=recovery)
+    signals_task = event is Event.KERNEL_COPY and machine.profile.copy_recovery == "signal"
+    required = event is Event.ACTION_REQUIRED or signals_task
+    try:
+        errno = handle(machine, page, kernel.Event(required, current=owner if required else None))
+    except kernel.Panic:
+        return Outcome(True, None, None, 0, Signal.NONE, False, False, False, shift)
+    text, result = machine.actions[-1] if machine.actions else (None, None)
+    signal, lsb = _signal(owner, errno, required=required, told=signals_task)
+    waits = mapped and not required and signal is Signal.NONE and owner.first is not None
+    late = waits and owner.first is not None and fault(page, owner.first) is not None
+    return Outcome(
+        panic=False,
+        page_type=None if text is None else PAGE_TYPES[text],
+        result=None if result is None else RESULTS[result],
+        errno=errno,
+        signal=signal,
+        late=late,
+        eio=page.backing in (Backing.FILE, Backing.BLOCK) and page.file is not None and page.file.errors > errors,
+        withdrawn=page.withdrawn,
+        lsb=shift if lsb is None else lsb,
     )
-
-
-def _signal(owner: Task, errno: int, *, required: bool) -> Signal:
-    if owner.received:
-        return Signal.DIRECT_AR if owner.received[0].code == "BUS_MCEERR_AR" else Signal.EARLY_AO
-    return Signal.DIRECT_PLAIN if required and errno not in (0, kernel.EHWPOISON) else Signal.NONE
 
 
 def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
@@ -149,7 +207,7 @@ def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
     split_ok: bool = True,
     profile: str = "6.1",
 ) -> Outcome:
-    """Say what ``memory_failure()`` and the machine check code that called it do about a page.
+    """Say what happens to a page by its use; arguments as of ``handle_state``.
 
     Args:
         use: What the page is used for.
@@ -157,78 +215,126 @@ def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
         kill_policy: ``prctl`` policy of the owner.
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
-        already: Whether the page is poisoned already (and was left in use).
+        already: Whether the page is poisoned already.
         split_ok: Whether a huge page can be split.
         profile: Kernel.
     """
-    page = make_page(use, kill_policy, already=already, split_ok=split_ok)
-    owner, lsb = page.tasks[0], page.shift
-    mapped = page.mapped
-    machine = kernel.Machine(PROFILES[profile], early_kill=early_kill, recovery=recovery)
-    required = event is Event.ACTION_REQUIRED
-    try:
-        errno = kernel.memory_failure(machine, page, kernel.Event(required, current=owner if required else None))
-    except kernel.Panic:
-        return Outcome(True, None, None, 0, Signal.NONE, False, False, False, lsb)
-    text, result = machine.actions[-1] if machine.actions else (None, None)
-    signal = _signal(owner, errno, required=required)
-    file = page.cached_in
-    return Outcome(
-        panic=False,
-        page_type=None if text is None else PAGE_TYPES[text],
-        result=None if result is None else RESULTS[result],
-        errno=errno,
-        signal=signal,
-        late=mapped and not required and signal is Signal.NONE and fault(page, owner) is not None,
-        eio=page.backing is Backing.FILE and file is not None and not file.reported,
-        withdrawn=page.withdrawn,
-        lsb=lsb,
+    return handle_state(
+        state_of_use(use, split_ok=split_ok),
+        event,
+        kill_policy,
+        early_kill=early_kill,
+        recovery=recovery,
+        already=already,
+        profile=profile,
     )
 
 
 PAGE_TYPES: Final = {member.text: member for member in PageType}
 RESULTS: Final = {member.text: member for member in Result}
-_SHAPE = (len(PageUse), len(Event), len(KillPolicy), 2, 2, 2, 2)
+_SHAPE: Final = (len(STATES), len(Event), len(KillPolicy), 2, 2, 2)
+_DTYPE: Final = np.dtype([(name, np.int16) for name in Outcome._fields])
+Outcomes = npt.NDArray[np.void]
+
+
+@cache
+def _enumerate(profile: str) -> Outcomes:
+    """Enumerate the scalar definition for a kernel, over the whole domain."""
+    rows = []
+    booleans = itertools.product((False, True), repeat=3)
+    for state, event, policy, flags in itertools.product(STATES, Event, KillPolicy, booleans):
+        early_kill, recovery, already = flags
+        outcome = handle_state(
+            state, event, policy, early_kill=early_kill, recovery=recovery, already=already, profile=profile
+        )
+        rows.append(tuple(NO_LINE if part is None else int(part) for part in outcome))
+    return np.asarray(rows, _DTYPE)
 
 
 class HandlerTable:
-    """``memory_failure()`` enumerated over its whole domain: one integer column for each part of the outcome."""
+    """``memory_failure()`` as one record per input; a look-up is one index and one gather."""
 
-    def __init__(self, profile: str = "6.1") -> None:
-        """Enumerate the scalar definition for a kernel."""
-        rows = []
-        switches = itertools.product((False, True), repeat=4)
-        for use, event, policy, flags in itertools.product(PageUse, Event, KillPolicy, switches):
-            early_kill, recovery, already, split_ok = flags
-            outcome = memory_failure(
-                use,
-                event,
-                policy,
-                early_kill=early_kill,
-                recovery=recovery,
-                already=already,
-                split_ok=split_ok,
-                profile=profile,
-            )
-            rows.append([NO_LINE if part is None else int(part) for part in outcome])
-        columns = np.asarray(rows, np.int64).T
-        self.columns: dict[str, Ints] = dict(zip(Outcome._fields, columns, strict=True))
+    def __init__(self, profiles: Sequence[str] = ("6.1",)) -> None:
+        """Enumerate the scalar definition for some kernels.
+
+        Args:
+            profiles: Their names, in any order.
+        """
+        self.profiles = tuple(dict.fromkeys(profiles))
+        self._rows = np.concatenate([_enumerate(profile) for profile in self.profiles])
+        self._place = np.zeros(len(PROFILE_NAMES), np.int32)
+        for number, profile in enumerate(self.profiles):
+            self._place[PROFILE_NAMES.index(profile)] = number
 
     @property
     def size(self) -> int:
         """Number of inputs covered."""
-        return int(np.prod(_SHAPE))
+        return self._rows.size
 
     def look_up(
         self,
-        use: Ints,
-        event: Ints,
-        kill_policy: Ints,
-        early_kill: Ints,
-        recovery: Ints,
+        profile: npt.NDArray[np.integer] | int,
+        state: npt.NDArray[np.integer],
+        event: npt.NDArray[np.integer],
+        kill_policy: npt.NDArray[np.integer],
+        early_kill: npt.NDArray[np.integer],
+        recovery: npt.NDArray[np.integer],
         already: npt.NDArray[np.bool_],
-        split_ok: npt.NDArray[np.bool_],
-    ) -> dict[str, Ints]:
-        """Return the outcome of each of n errors, one array of shape ``(n,)`` per part of ``Outcome``."""
-        index = np.ravel_multi_index((use, event, kill_policy, early_kill, recovery, already, split_ok), _SHAPE)
-        return {name: column[index] for name, column in self.columns.items()}
+    ) -> Outcomes:
+        """Return the outcome of each of n errors.
+
+        Args:
+            profile: Place of the kernel in ``PROFILE_NAMES``, one or shape ``(n,)``.
+            state: Code of the page state, shape ``(n,)``.
+            event: ``Event``, shape ``(n,)``.
+            kill_policy: ``KillPolicy`` of the owner, shape ``(n,)``.
+            early_kill: 0 or 1, shape ``(n,)``.
+            recovery: 0 or 1, shape ``(n,)``.
+            already: Whether the page is poisoned already, shape ``(n,)``.
+
+        Returns:
+            Records of ``Outcome``, shape ``(n,)``; -1 where there is no action line.
+        """
+        index = self._place[profile] * np.int32(_SHAPE[0]) + state.astype(np.int32, copy=False)
+        for size, part in zip(_SHAPE[1:], (event, kill_policy, early_kill, recovery, already), strict=True):
+            index *= np.int32(size)
+            index += part.astype(np.int32, copy=False)
+        found: Outcomes = self._rows[index]
+        return found
+
+
+@cache
+def handler_table(profiles: tuple[str, ...]) -> HandlerTable:
+    """Return the table of some kernels, enumerated once."""
+    return HandlerTable(profiles)
+
+
+class SignalRows(NamedTuple):
+    """Signals sent during handling, arrays of shape ``(n_signals,)``.
+
+    Attributes:
+        which: Place of the page they are about.
+        signal: ``SignalName``.
+        code: ``SignalCode``.
+        timing: ``Timing``.
+        lsb: log2 of the extent that is lost.
+    """
+
+    which: Ints
+    signal: Ints
+    code: Ints
+    timing: Ints
+    lsb: Ints
+
+
+def signal_rows(outcome: Outcomes, owned: npt.NDArray[np.bool_]) -> SignalRows:
+    """Return the signals of handled pages.
+
+    Args:
+        outcome: Records of ``Outcome``, shape ``(n,)``.
+        owned: Whether a process owns the page, shape ``(n,)``.
+    """
+    which = np.flatnonzero((outcome["signal"] != Signal.NONE) & owned)
+    sent = outcome[which]
+    signal, code, timing = _SIGNAL_COLUMNS[sent["signal"]].T
+    return SignalRows(which, signal, code, timing, sent["lsb"].astype(np.int64))

@@ -41,7 +41,9 @@ def act(machine: Machine, page: Page, event: Event) -> int:
 
 def _finish(machine: Machine, page: Page, text: str, result: Result, users: int) -> int:
     rule = machine.profile.references
-    complaint = machine.word(f"{text} page still referenced by {users} users", f"{text} still referenced by {users} users")
+    complaint = machine.word(
+        f"{text} page still referenced by {users} users", f"{text} still referenced by {users} users"
+    )
     if users and rule in ("all", "some"):
         machine.say(page, complaint)
         machine.step("has_extra_refcount", f"{users} references nobody expects: Failed")
@@ -50,7 +52,9 @@ def _finish(machine: Machine, page: Page, text: str, result: Result, users: int)
     errno = report(machine, page, text, result, dirty=page.dirty and not page.mapped)
     if users:
         machine.say(page, complaint)
-        machine.step("has_extra_refcount", f"{users} references nobody expects" + (": -EBUSY" if rule == "errno" else ""))
+        machine.step(
+            "has_extra_refcount", f"{users} references nobody expects" + (": -EBUSY" if rule == "errno" else "")
+        )
     return EBUSY if users and rule == "errno" else errno
 
 
@@ -155,15 +159,16 @@ def _me_huge_page(machine: Machine, page: Page) -> tuple[Result, int]:
 
 
 def dissolve(machine: Machine, page: Page) -> bool:
-    """Break a hugetlb page up and take its bad 4 KiB page off the free lists; whether the profile calls it a success."""
+    """Break a hugetlb page up and take its bad 4 KiB off the free lists; say whether the profile calls that success."""
     profile = machine.profile
     taken_off = page.dissolves and page.takes_off and (page.order < ORDER_1G or profile.gigantic_taken_off)
     if page.dissolves:
         page.kind, page.order, page.lru, page.held = Kind.USER, 0, False, True
         page.withdrawn = True
         page.lost_bytes = PAGE_BYTES
-    words = "the bad 4 KiB are taken off the free lists" if taken_off else "dissolved, but the bad 4 KiB not taken off"
-    machine.step("dissolve_free_huge_page", words if page.dissolves else "cannot be dissolved")
+    taken = {True: "the bad 4 KiB are taken off the free lists", False: "the bad 4 KiB are not taken off the free lists"}
+    words = "the bad 4 KiB stay marked" if profile.dissolve_ok == "any" else taken[taken_off]
+    machine.step("dissolve_free_huge_page", f"dissolved, {words}" if page.dissolves else "cannot be dissolved")
     return {"any": True, "dissolved": page.dissolves, "taken off": taken_off}[profile.dissolve_ok]
 
 

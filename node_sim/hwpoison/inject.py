@@ -12,13 +12,15 @@ accesses afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
 from node_sim.hwpoison import access, sources
 from node_sim.hwpoison import machine as kernel
+from node_sim.hwpoison.file import Backing
+from node_sim.hwpoison.filters import DISK, flag_bits, parse_filter, stable_flags
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.pages import PAGES, build_page, check_state
@@ -27,7 +29,7 @@ from node_sim.hwpoison.profiles import PROFILE_NAMES, find_profile
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.states import ERROR_STATES
 from node_sim.hwpoison.unpoison import unpoison
-from node_sim.machine_check import act_on, exception, poll
+from node_sim.machine_check import Arrival, act_on, exception, poll
 from node_sim.severity import ADDRV, AR, EIPV, EN, MCIP, MISCV, OVER, PCC, RIPV, UC, VAL, Bank, Context, S
 
 _READ, _MCG = VAL | UC | EN | MISCV | ADDRV, RIPV | EIPV | MCIP
@@ -101,19 +103,18 @@ def _tasks(processes: Sequence[str]) -> list[Task]:
     return tasks
 
 
-def _check(page: str, kernel_name: str, event: str, processes: Sequence[str], then: Sequence[str]) -> None:
+def _check(
+    page: str,
+    event: str,
+    then: Sequence[str],
+    checks: Sequence[Callable[[], object]],
+) -> None:
     """Check every name; all mistakes at once."""
     problems = []
-    for option, text, known in (
-        ("--page", page, PAGES),
-        ("--event", event, EVENTS),
-        *(("--then", name, ACCESSES) for name in then),
-    ):
+    names: list[tuple[str, str, Collection[str]]] = [("--page", page, PAGES), ("--event", event, EVENTS)]
+    for option, text, known in [*names, *(("--then", name, ACCESSES) for name in then)]:
         if text not in known:
             problems.append(f"{option} {text}: expected one of {', '.join(known)}")
-    checks: tuple[Callable[[], object], ...] = (lambda: find_profile(kernel_name), lambda: _tasks(processes))
-    if page in PAGES and kernel_name in PROFILE_NAMES:
-        checks = (*checks, lambda: check_state(page, kernel_name))
     for check in checks:
         try:
             check()
@@ -123,38 +124,75 @@ def _check(page: str, kernel_name: str, event: str, processes: Sequence[str], th
         raise ConfigError("\n".join(problems))
 
 
-def _happen(machine: kernel.Machine, page: Page, event: str) -> int:
+class Setting(NamedTuple):
+    """What the machine is like.
+
+    Attributes:
+        memory_failure: CONFIG_MEMORY_FAILURE.
+        mca_recovery: The CPU reports recoverable errors; otherwise every uncorrected error corrupts its context.
+        tolerant: The sysfs knob, up to 5.17.
+    """
+
+    memory_failure: bool = True
+    mca_recovery: bool = True
+    tolerant: int = 1
+
+
+def _without_handler(machine: kernel.Machine, event: str) -> int:
+    """Say what an interface answers in a kernel without CONFIG_MEMORY_FAILURE."""
+    machine.step("memory_failure", "the kernel is built without CONFIG_MEMORY_FAILURE")
+    if event.startswith("madvise"):
+        return kernel.EINVAL
+    return 0 if event == "ao" else kernel.ENOENT
+
+
+def _happen(machine: kernel.Machine, page: Page, event: str, setting: Setting) -> int:
     """Let the error happen."""
     first = page.tasks[0] if page.tasks else None
+    if not setting.memory_failure and event not in _CHECKS and event != "ucna":
+        return _without_handler(machine, event)
     plain: dict[str, Callable[[], int]] = {
         "ao": lambda: memory_failure(machine, page, kernel.Event()),
         "corrupt-pfn": lambda: sources.corrupt_pfn(machine, page),
         "hard_offline": lambda: sources.hard_offline(machine, page),
         "soft_offline": lambda: soft_offline(machine, page),
-        "ucna": lambda: act_on(machine, page, poll(_UCNA, machine.profile.name), None, "machine_check_poll"),
+        "ucna": lambda: act_on(machine, page, _found(machine, setting), None, "machine_check_poll"),
     }
     if event in plain:
         return plain[event]()
     if event.startswith("madvise"):
         return kernel.EFAULT if first is None else sources.madvise(machine, page, first, soft=event != "madvise")
     bank, context = _CHECKS[event]
-    arrival = exception(bank, context, machine.profile.name)
+    if not setting.mca_recovery:
+        bank = Bank(bank.status & ~(S | AR) | PCC, bank.misc, bank.mcgstatus)
+    arrival = exception(
+        bank,
+        context,
+        machine.profile.name,
+        ser=setting.mca_recovery,
+        memory_failure=setting.memory_failure,
+        tolerant=setting.tolerant,
+    )
     running = first if context is not Context.KERNEL else None
     return act_on(machine, page, arrival, running, "do_machine_check")
+
+
+def _found(machine: kernel.Machine, setting: Setting) -> Arrival:
+    return poll(_UCNA, machine.profile.name, ser=setting.mca_recovery, memory_failure=setting.memory_failure)
 
 
 class _Afterwards:
     """What the first process, or an administrator, does afterwards."""
 
-    def __init__(self, machine: kernel.Machine, page: Page, event: str) -> None:
-        self.machine, self.page, self.event = machine, page, event
+    def __init__(self, machine: kernel.Machine, page: Page, again: Callable[[], int]) -> None:
+        self.machine, self.page, self.again = machine, page, again
         self.calls = access.Calls(machine, page, page.tasks[0], descriptors=2) if page.tasks else None
 
     def do(self, what: str) -> str:
         """Do one thing and return its answer as the recordings write it."""
         self.machine.phase = what
         administrator: dict[str, Callable[[], int]] = {
-            "again": lambda: _happen(self.machine, self.page, self.event),
+            "again": self.again,
             "soft_offline": lambda: soft_offline(self.machine, self.page),
             "unpoison": lambda: unpoison(self.machine, self.page, head=True),
         }
@@ -203,6 +241,8 @@ def inject(  # noqa: PLR0913 - each is an option of the command
     early_kill: bool = False,
     recovery: bool = True,
     enable_soft_offline: bool = True,
+    setting: Setting | None = None,
+    filters: Mapping[str, str] | None = None,
     then: Sequence[str] = (),
     switches: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -216,6 +256,8 @@ def inject(  # noqa: PLR0913 - each is an option of the command
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
         enable_soft_offline: vm.enable_soft_offline.
+        setting: What else the machine is like; None is the ordinary one.
+        filters: Criteria of the injection filter by debugfs name; None leaves it switched off.
         then: What follows, names of ``ACCESSES``.
         switches: Switches of the profile to set otherwise, text by name.
 
@@ -228,18 +270,29 @@ def inject(  # noqa: PLR0913 - each is an option of the command
     Raises:
         ConfigError: A name is not known; all mistakes at once.
     """
-    _check(page, kernel_name, event, processes, then)
+    checks: list[Callable[[], object]] = [
+        lambda: find_profile(kernel_name, switches),
+        lambda: _tasks(processes),
+        lambda: parse_filter(filters or {}),
+    ]
+    if page in PAGES and kernel_name in PROFILE_NAMES:
+        checks.append(lambda: check_state(page, kernel_name))
+    _check(page, event, then, checks)
     target = build_page(page, _tasks(processes))
+    wanted = parse_filter(filters or {})
     machine = kernel.Machine(
         find_profile(kernel_name, switches),
         early_kill=early_kill,
         recovery=recovery,
         enable_soft_offline=enable_soft_offline,
+        filtered=lambda one: wanted.drops(flag_bits(stable_flags(one)), _device(one), owned=bool(one.tasks)),
+        filter_enabled=filters is not None,
     )
-    afterwards = _Afterwards(machine, target, event)
     panic, call_errno, errno, later, actions = None, 0, 0, [], 0
+    like = setting or Setting()
+    afterwards = _Afterwards(machine, target, lambda: _happen(machine, target, event, like))
     try:
-        call_errno = _happen(machine, target, event)
+        call_errno = _happen(machine, target, event, like)
         errno = call_errno if machine.answer is None else machine.answer
         actions = len(machine.actions)
         later = [{"what": what, "answer": afterwards.do(what)} for what in then]
@@ -265,6 +318,11 @@ def inject(  # noqa: PLR0913 - each is an option of the command
     }
 
 
+def _device(page: Page) -> tuple[int, int] | None:
+    """Return the backing device of a page's file system."""
+    return DISK if page.backing in (Backing.FILE, Backing.METADATA) else None
+
+
 def _signal(got: Received) -> dict[str, Any]:
     return {
         "task": got.who,
@@ -285,16 +343,18 @@ def inject_lines(found: dict[str, Any]) -> list[str]:
         lines += ["trace:", *(f"  {line}" for line in found["trace"])]
     lines += ["signals:", *(f"  {_signal_line(got)}" for got in found["signals"])]
     lines += [] if found["signals"] else ["  (none)"]
-    lines += ["afterwards:", *(f"  {entry['what']:<12} {entry['answer']}" for entry in found["later"])] if found["later"] else []
+    if found["later"]:
+        lines += ["afterwards:", *(f"  {entry['what']:<12} {entry['answer']}" for entry in found["later"])]
     if found["panic"]:
         return [*lines, found["panic"]]
     errno = kernel.ERRNO_NAMES[found["errno"]]
-    answer = "0" if errno == "0" else f"-{errno}"
-    return [
-        *lines,
-        f"{found['page_type'] or 'no action line'}: {found['result'] or '-'}, returns {answer}, "
-        f"HardwareCorrupted {found['hardware_corrupted_kb']:+d} kB, memory lost {found['memory_lost_bytes'] // 1024} kB",
-    ]
+    summary = (
+        f"{found['page_type'] or 'no action line'}: {found['result'] or '-'}",
+        f"returns {'' if errno == '0' else '-'}{errno}",
+        f"HardwareCorrupted {found['hardware_corrupted_kb']:+d} kB",
+        f"memory lost {found['memory_lost_bytes'] // 1024} kB",
+    )
+    return [*lines, ", ".join(summary)]
 
 
 def _signal_line(got: dict[str, Any]) -> str:

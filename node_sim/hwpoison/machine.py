@@ -21,11 +21,12 @@ from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import Task
 from node_sim.hwpoison.profiles import Profile
 
-EPERM, EIO, ENXIO, ENOMEM, EFAULT, EBUSY, EINVAL = -1, -5, -6, -12, -14, -16, -22
+EPERM, ENOENT, EIO, ENXIO, ENOMEM, EFAULT, EBUSY, EINVAL = -1, -2, -5, -6, -12, -14, -16, -22
 EOPNOTSUPP, EHWPOISON = -95, -133
 ERRNO_NAMES: Final = {
     0: "0",
     EPERM: "EPERM",
+    ENOENT: "ENOENT",
     EIO: "EIO",
     ENXIO: "ENXIO",
     ENOMEM: "ENOMEM",
@@ -157,7 +158,7 @@ class Machine:
         return self.filter_enabled and self.filtered(page)
 
     def word(self, *texts: str) -> str:
-        """Pick the wording of the profile, given the texts of 2009, 2013 and 2015; of two, the first is both old ones."""
+        """Pick the wording of the profile, given the texts of 2009, 2013 and 2015; of two the first is old."""
         return texts[max(self.profile.wording - 3 + len(texts), 0)]
 
 
@@ -181,9 +182,7 @@ def report(
     else:
         machine.say(page, f"recovery action for {text}: {result.text}")
     if profile.trace_event:
-        machine.trace.append(
-            f"{profile.trace_event}: pfn {page.pfn:#x}: recovery action for {text}: {result.text}"
-        )
+        machine.trace.append(f"{profile.trace_event}: pfn {page.pfn:#x}: recovery action for {text}: {result.text}")
     machine.actions.append((text, result.text))
     machine.step("action_result", f"{text}: {result.text}" + ("" if counted else " (not counted)"))
     if counted:

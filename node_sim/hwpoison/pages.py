@@ -83,7 +83,7 @@ def _hugetlb(text: str, order: int = ORDER_2M, *, entry: Pte | None = Pte.PRESEN
 
 def _hugetlbfs(text: str, order: int = ORDER_2M, *, mapped: bool = True, bad: int | None = None) -> PageState:
     poisoned = bad is not None
-    again = {**_AGAIN, "bad_subpages": frozenset({bad})} if poisoned else {}
+    again: dict[str, Any] = {**_AGAIN, "bad_subpages": frozenset({bad})} if poisoned else {}
     private = _hugetlb(text, order, backing=Backing.HUGETLBFS, **again)
     file = {"backing": Backing.HUGETLBFS, "cached": "N", "poisoned": poisoned}
     entry = Pte.HWPOISON if poisoned else Pte.PRESENT if mapped else Pte.NONE
@@ -103,13 +103,18 @@ PAGES: Final[dict[str, PageState]] = {
     "offline": _kernel("no memory, again", "page of an offline memory block", Kind.OFFLINE),
     "sgx": _kernel("no memory, again", "page of an SGX enclave", Kind.SGX)._replace(since="5.10"),
     "poisoned": PageState("no memory, again", "4 KiB page poisoned before, mapped", _AGAIN, entry=Pte.HWPOISON),
-    "poisoned-unmapped": PageState("no memory, again", "4 KiB page poisoned before, not mapped", _AGAIN, entry=Pte.NONE),
+    "poisoned-unmapped": PageState(
+        "no memory, again", "4 KiB page poisoned before, not mapped", _AGAIN, entry=Pte.NONE
+    ),
     # 7.2 free pages
     "free": _kernel("free", "free page in the buddy allocator", Kind.FREE),
     "free-head": _kernel("free", "free page, first of its block", Kind.FREE, block_head=True),
     "free-pcp": _kernel("free", "free page on a per-CPU list", Kind.PCP),
     "free-meanwhile": PageState(
-        "free", "page that becomes free while it is handled", {"freed_meanwhile": True, "backing": Backing.NONE}, entry=None
+        "free",
+        "page that becomes free while it is handled",
+        {"freed_meanwhile": True, "backing": Backing.NONE},
+        entry=None,
     ),
     "free-race": _kernel("free", "free page that is allocated first, twice", Kind.FREE, takes_off=False),
     "hugetlb-free": _hugetlb("hugetlb 2M, free in the pool", entry=None, dirty=False),
@@ -143,7 +148,9 @@ PAGES: Final[dict[str, PageState]] = {
     "swap-dirty-pinned": _anonymous("swap cache, dirty, extra reference", swapcache=True, extra_references=1),
     "swap-clean": _anonymous("swap cache, clean, mapped", swapcache=True, dirty=False),
     "swap-clean-unmapped": _anonymous("swap cache, clean, not mapped", swapcache=True, dirty=False, entry=Pte.SWAP),
-    "swap-clean-pinned": _anonymous("swap cache, clean, extra reference", swapcache=True, dirty=False, extra_references=1),
+    "swap-clean-pinned": _anonymous(
+        "swap cache, clean, extra reference", swapcache=True, dirty=False, extra_references=1
+    ),
     "ksm": _anonymous("merged (KSM)", ksm=True),
     "thp": _anonymous("transparent huge page", order=ORDER_2M, subpage=SUBPAGE, since="3.10"),
     "thp-unsplittable": _anonymous(
@@ -223,8 +230,12 @@ PAGES: Final[dict[str, PageState]] = {
         entry=None,
         since="4.18",
     ),
-    "device-private": _kernel("devices, guests", "device-private memory (HMM)", Kind.DEVICE_PRIVATE)._replace(since="4.18"),
-    "device-metadata": _kernel("devices, guests", "metadata of device memory", Kind.DEVICE_METADATA)._replace(since="6.1"),
+    "device-private": _kernel("devices, guests", "device-private memory (HMM)", Kind.DEVICE_PRIVATE)._replace(
+        since="4.18"
+    ),
+    "device-metadata": _kernel("devices, guests", "metadata of device memory", Kind.DEVICE_METADATA)._replace(
+        since="6.1"
+    ),
     "guest-memfd": _file(
         "guest_memfd", Backing.GUEST_MEMFD, group="devices, guests", dirty=False, since="6.12", stored=None
     ),

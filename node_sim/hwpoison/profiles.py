@@ -97,10 +97,13 @@ class Profile:
         handles_ucna: Deferred errors reach the handler.
         polls_severity: Polled records are graded by the severity rules.
         tolerant: The sysfs knob exists.
+        unknown_source_text: Panic text when no CPU knows why there was a machine check.
+        timeout_text: Panic text when a CPU does not answer the broadcast.
+        timeout_survived_from: Value of the knob from which that is survived.
         user_needs_eipv: User mode is recognised only with EIPV.
         recoverable_code: Kernel code that survives a load of poison: "none", "safe" copies, or "copyin" as well.
         knows_seam: SEAM non-root mode is told from kernel code.
-        kernel_uncorrected: An uncorrected error in kernel code is fatal by the knob "tolerant", "always", or by a "row".
+        kernel_uncorrected: An uncorrected error in kernel code is fatal by the knob "tolerant", "always", or by a row.
         amd_rules: "intel"'s table, or AMD's own of "2016" or "2022".
         checks_address: A user load without usable address is not handed to the handler.
         unmaps_direct: A poisoned page is removed from the kernel's direct map.
@@ -174,6 +177,9 @@ class Profile:
     handles_ucna: bool
     polls_severity: bool
     tolerant: bool
+    unknown_source_text: str
+    timeout_text: str
+    timeout_survived_from: int
     user_needs_eipv: bool
     recoverable_code: str
     knows_seam: bool
@@ -189,6 +195,9 @@ _TRAP, _PANIC = "Memory failure from trap 18 on page {pfn:x}", "Memory failure o
 _EARLY = "Killing {task} early due to hardware memory corruption"
 _KILLING = "Killing {task} due to hardware memory corruption"
 _SENDING = "Sending SIGBUS to {task} due to hardware memory corruption"
+_OLD_SOURCE = "Machine check from unknown source"
+_OLD_TIMEOUT = "Timeout synchronizing machine check over CPUs"
+_TIMEOUT = "Timeout: Not all CPUs entered broadcast exception handler"
 _RAS, _OWN = "ras:memory_failure_event", "memory_failure:memory_failure_event"
 
 # One row per switch, one column per profile in the order of PROFILE_NAMES. A switch that cannot matter in a profile
@@ -261,6 +270,9 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "handles_ucna": (_N, _N, _N, _Y, _Y, _Y, _Y),
     "polls_severity": (_N, _N, _Y, _Y, _Y, _Y, _Y),
     "tolerant": (_Y, _Y, _Y, _Y, _N, _N, _N),
+    "unknown_source_text": (_OLD_SOURCE, _OLD_SOURCE, *[f"Fatal m{_OLD_SOURCE[1:]}"] * 5),
+    "timeout_text": (_OLD_TIMEOUT, _OLD_TIMEOUT, *[_TIMEOUT] * 5),
+    "timeout_survived_from": (1, 1, 2, 2, 4, 4, 4),
     "user_needs_eipv": (_Y, _N, _N, _N, _N, _N, _N),
     "recoverable_code": ("none", "none", "safe", "copyin", "copyin", "copyin", "copyin"),
     "knows_seam": (_N, _N, _N, _N, _N, _Y, _Y),
@@ -310,7 +322,7 @@ def find_profile(name: str, switches: Mapping[str, str] | None = None) -> Profil
         if not found:
             allowed = ", ".join(str(value) for value in values)
             problems.append(f"--switch {switch}={text}: expected one of {allowed}")
-        changes.update({switch: value for value in found})
+        changes.update(dict.fromkeys([switch], found[0]) if found else {})
     if problems:
         raise ConfigError("\n".join(problems))
     return replace(PROFILES[name], **changes)

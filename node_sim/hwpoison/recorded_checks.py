@@ -33,7 +33,7 @@ def _numbers(row: Row) -> tuple[list[str], list[int]]:
 
 def _context(state: str, page: Page) -> Context:
     """Say from the words what the CPU was doing."""
-    before_others = state.split("P1")[0]
+    before_others = state.split("P1", maxsplit=1)[0]
     idle = "idle" in before_others or "patrol scrub" in state or not page.tasks
     return Context.KERNEL if idle or "kernel" in state else Context.USER
 

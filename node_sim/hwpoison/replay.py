@@ -74,7 +74,7 @@ class Player:
             early_kill=row["early_kill"] == "1",
             recovery=row["recovery"] != "0",
             filtered=self.scene.is_filtered,
-            filter_enabled=self.scene.filter_enabled,
+            filter_enabled=self.scene.filter is not None,
         )
         tasks = self.page.tasks
         descriptors = 0 if self.scene.closed else self.scene.descriptors

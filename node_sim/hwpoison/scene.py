@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as Table
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from node_sim.codes import KillPolicy
 from node_sim.errors import DataError
 from node_sim.hwpoison.file import ZEROS, Backing, File
+from node_sim.hwpoison.filters import KPF, Filter, flag_bits, parse_filter
 from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind, Page
 from node_sim.hwpoison.process import Disposition, Mapping, Pte, Task
 
@@ -100,44 +101,15 @@ _TYPES: Final[dict[str, _Type]] = {
 PAGE_TYPES: Final = tuple(_TYPES)
 """Page types of the recordings."""
 
-_HUGETLBFS = {"backing": Backing.HUGETLBFS, "file": True, "descriptors": 2, "named": True, "written": "N"}
+_HUGETLBFS: Final[dict[str, Any]] = {
+    "backing": Backing.HUGETLBFS,
+    "file": True,
+    "descriptors": 2,
+    "named": True,
+    "written": "N",
+}
 _POLICIES = {"EARLY": KillPolicy.EARLY, "LATE": KillPolicy.LATE}
 _MERGED_AT = 12288
-KPF: Final = {
-    "LOCKED": 0,
-    "ERROR": 1,
-    "REFERENCED": 2,
-    "UPTODATE": 3,
-    "DIRTY": 4,
-    "LRU": 5,
-    "ACTIVE": 6,
-    "SLAB": 7,
-    "WRITEBACK": 8,
-    "RECLAIM": 9,
-    "BUDDY": 10,
-    "MMAP": 11,
-    "ANON": 12,
-    "SWAPCACHE": 13,
-    "SWAPBACKED": 14,
-    "COMPOUND_HEAD": 15,
-    "COMPOUND_TAIL": 16,
-    "HUGE": 17,
-    "UNEVICTABLE": 18,
-    "HWPOISON": 19,
-    "NOPAGE": 20,
-    "KSM": 21,
-    "THP": 22,
-    "OFFLINE": 23,
-    "ZERO_PAGE": 24,
-    "IDLE": 25,
-    "PGTABLE": 26,
-    "RESERVED": 32,
-    "MLOCKED": 33,
-    "MAPPEDTODISK": 34,
-    "PRIVATE": 35,
-    "OWNER_PRIVATE": 37,
-}
-"""Bits of /proc/kpageflags."""
 
 
 @dataclass
@@ -150,10 +122,9 @@ class Scene:
         closed: They were all closed before the error.
         named: The file has a name and can be opened again.
         mapped: The processes have a mapping of the object.
-        writable_file: pwrite() and truncation can be tried.
         privileged: The caller has CAP_SYS_ADMIN.
         spare_huge_page: The hugetlb pool has a free page.
-        filter: enable, dev major, minor, flags mask, flags value, memcg; empty when not set.
+        filter: Criteria of the injection filter; None where it is switched off.
         flags: /proc/kpageflags as a number.
         device: Major and minor number of the page's backing device.
     """
@@ -165,25 +136,22 @@ class Scene:
     mapped: bool = True
     privileged: bool = True
     spare_huge_page: bool = True
-    filter: tuple[str, ...] = ()
+    filter: Filter | None = None
     flags: int = 0
     device: tuple[int, int] | None = None
-    notes: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def filter_enabled(self) -> bool:
-        """Whether the injection filter is switched on."""
-        return bool(self.filter) and self.filter[0] == "1"
 
     def is_filtered(self, page: Page) -> bool:
-        """Whether the injection filter, where it is on, drops the page (``hwpoison_filter()``)."""
-        _, major, minor, mask, value, memcg = self.filter
-        wanted = [(int(text), has) for text, has in zip((major, minor), self.device or (None, None), strict=True) if text != "-"]
-        if any(want != has for want, has in wanted):
-            return True
-        if mask != "-" and self.flags & int(mask, 0) != int(value, 0):
-            return True
-        return memcg == "out" or (memcg == "in" and not page.tasks)
+        """Whether the injection filter, where it is on, drops the page."""
+        return self.filter is not None and self.filter.drops(self.flags, self.device, owned=bool(page.tasks))
+
+
+def _filter(text: str) -> Filter | None:
+    """Read the column ``filter``: enable, dev major, minor, flags mask, flags value, memcg; ``-`` where not set."""
+    words = text.split()
+    if not words or words[0] != "1":
+        return None
+    names = ("dev-major", "dev-minor", "flags-mask", "flags-value", "memcg")
+    return parse_filter({name: word for name, word in zip(names, words[1:], strict=True) if word != "-"})
 
 
 def _type_of(page_type: str, state: str, flags: frozenset[str]) -> _Type:
@@ -302,8 +270,8 @@ def build_scene(row: Row) -> Scene:
         named=kind.named,
         privileged="not root" not in state,
         spare_huge_page="one 2M and one 1G" not in row["boot"],
-        filter=tuple(row["filter"].split()),
-        flags=sum(1 << KPF[name] for name in flags if name in KPF),
+        filter=_filter(row["filter"]),
+        flags=flag_bits(flags & KPF.keys()),
         device=None if private_copy else kind.device,
     )
     present = bool(flags & {"MMAP", "ZERO_PAGE"})

@@ -54,7 +54,7 @@ def hard_offline(machine: Machine, page: Page) -> int:
 def madvise(
     machine: Machine, page: Page, task: Task, *, soft: bool, privileged: bool = True, spare_huge_page: bool = True
 ) -> int:
-    """Call madvise(MADV_HWPOISON or MADV_SOFT_OFFLINE) in a process that maps the page; return its errno.
+    """Let a process that maps the page call madvise with MADV_HWPOISON or MADV_SOFT_OFFLINE; return its errno.
 
     Args:
         machine: Kernel, counters and log; changed.
@@ -81,5 +81,3 @@ def madvise(
     event = Event(machine.profile.madvise_is_ar, held=True, simulated=True, current=task)
     errno = _unfiltered(memory_failure(machine, page, event))
     return errno if machine.profile.madvise_reports_errors else 0
-
-

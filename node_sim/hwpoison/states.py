@@ -57,7 +57,9 @@ ERROR_STATES: Final = (
     # In 2009 the rows of unevictable pages stood before those of mlocked ones, which are unevictable, too.
     _row(_F.MLOCKED | _F.DIRTY, _F.MLOCKED | _F.DIRTY, "cache dirty", "dirty mlocked LRU", "unevictable LRU"),
     _row(_F.MLOCKED | _F.DIRTY, _F.MLOCKED, "cache clean", "clean mlocked LRU", "unevictable LRU"),
-    _row(_F.UNEVICTABLE | _F.DIRTY, _F.UNEVICTABLE | _F.DIRTY, "cache dirty", "dirty unevictable LRU", "unevictable LRU"),
+    _row(
+        _F.UNEVICTABLE | _F.DIRTY, _F.UNEVICTABLE | _F.DIRTY, "cache dirty", "dirty unevictable LRU", "unevictable LRU"
+    ),
     _row(_F.UNEVICTABLE | _F.DIRTY, _F.UNEVICTABLE, "cache clean", "clean unevictable LRU", "unevictable LRU"),
     _row(_F.LRU | _F.DIRTY, _F.LRU | _F.DIRTY, "cache dirty", "dirty LRU", "LRU"),
     _row(_F.LRU | _F.DIRTY, _F.LRU, "cache clean", "clean LRU"),

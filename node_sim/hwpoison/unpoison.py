@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.machine import EINVAL, EIO, ENXIO, EOPNOTSUPP, Machine
 from node_sim.hwpoison.page import Kind, Page
 
@@ -63,4 +64,4 @@ def _give_back(page: Page) -> None:
     page.bad_subpages.clear()
     page.lost_bytes = 0
     if page.held or not any(task.mappings for task in page.tasks):
-        page.kind, page.held, page.file = Kind.FREE, False, None
+        page.kind, page.backing, page.held, page.swapcache = Kind.FREE, Backing.NONE, False, False

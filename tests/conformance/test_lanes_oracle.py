@@ -20,6 +20,7 @@ from node_sim.codes import CheckAction, ErrorKind, Fate, LifecycleKind, Observer
 from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES
 from node_sim.dram.faults import expected_per_dimm
 from node_sim.draws import Seed
+from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.units import DEVICE_HOURS_PER_FIT, HOURS_PER_YEAR, NS_PER_YEAR
 from tests.oracle import event_heap
@@ -102,6 +103,7 @@ def draw_platform(rng: random.Random) -> config.Platform:
 
 def draw_kernel(rng: random.Random) -> config.Kernel:
     return config.Kernel(
+        profile=rng.choice(PROFILE_NAMES),
         memory_failure=rng.random() < 0.9,
         memory_failure_early_kill=rng.randint(0, 1),
         memory_failure_recovery=int(rng.random() < 0.9),

@@ -481,6 +481,7 @@ class Life:
             mca_recovery=platform.mca_recovery,
             memory_failure=self.policy.kernel.memory_failure,
             scrub_srao=platform.scrub_report == "srao",
+            profile=self.policy.kernel.profile,
         )
         if overflow and touch.observer in (Observer.SCRUB, Observer.DEVICE) and check.action != CheckAction.PANIC:
             return time
@@ -533,6 +534,7 @@ class Life:
             recovery=bool(kernel.memory_failure_recovery),
             already=page.poisoned,
             split_ok=use.splits < kernel.thp_split_p,
+            profile=kernel.profile,
         )
         if outcome.panic:
             return self.panic(page, read.row, done, LifecycleReason.RECOVERY_OFF)
@@ -553,9 +555,9 @@ class Life:
 
     def event_of(self, check: Check) -> Event:
         """Say how the error reached the handler."""
-        if check.action is CheckAction.ACTION_REQUIRED:
-            return Event.ACTION_REQUIRED
-        return Event.KERNEL_COPY if check.context is CpuContext.KERNEL_COPY else Event.ACTION_OPTIONAL
+        if check.context is CpuContext.KERNEL_COPY:
+            return Event.KERNEL_COPY
+        return Event.ACTION_REQUIRED if check.action is CheckAction.ACTION_REQUIRED else Event.ACTION_OPTIONAL
 
     def follow_up(self, read: Read, outcome: Outcome, row: Row) -> None:
         """Tell the owner, now or later, and the writer of a file."""

@@ -265,16 +265,7 @@ def _rules_of_4_18(r: Record, place: str, exception: bool, ser: bool, memory_fai
         grade = "PANIC", "ar lost events"
     elif memory_failure and ser and r.uc and r.s and r.ar and r.addressed and r.ripv and not r.eipv:
         grade = "KEEP", "unaffected thread"
-    elif (
-        memory_failure
-        and ser
-        and r.uc
-        and r.s
-        and r.ar
-        and r.addressed
-        and r.load
-        and place == "recoverable"
-    ):
+    elif memory_failure and ser and r.uc and r.s and r.ar and r.addressed and r.load and place == "recoverable":
         grade = "AR", "recoverable area"
     elif memory_failure and ser and r.uc and r.s and r.ar and r.addressed and r.load and place == "user":
         grade = "AR", "user load"
@@ -330,16 +321,7 @@ def _rules_of_5_10(
         grade = "PANIC", "ar lost events"
     elif memory_failure and ser and r.uc and r.s and r.ar and r.addressed and r.ripv and not r.eipv:
         grade = "KEEP", "unaffected thread"
-    elif (
-        memory_failure
-        and ser
-        and r.uc
-        and r.s
-        and r.ar
-        and r.addressed
-        and r.load
-        and place == "recoverable"
-    ):
+    elif memory_failure and ser and r.uc and r.s and r.ar and r.addressed and r.load and place == "recoverable":
         grade = "AR", "recoverable area"
     elif memory_failure and ser and r.uc and r.s and r.ar and r.addressed and r.load and place == "user":
         grade = "AR", "user load"
@@ -398,16 +380,7 @@ def _rules_of_6_12(
         grade = "PANIC", "ar lost events"
     elif memory_failure and ser and r.uc and r.s and r.ar and r.addressed and r.ripv and not r.eipv:
         grade = "KEEP", "unaffected thread"
-    elif (
-        memory_failure
-        and ser
-        and r.uc
-        and r.s
-        and r.ar
-        and r.addressed
-        and r.load
-        and place == "recoverable"
-    ):
+    elif memory_failure and ser and r.uc and r.s and r.ar and r.addressed and r.load and place == "recoverable":
         grade = "AR", "recoverable area"
     elif memory_failure and ser and r.uc and r.s and r.ar and r.addressed and r.load and place == "user":
         grade = "AR", "user load"

@@ -7,9 +7,23 @@ import itertools
 import numpy as np
 import pytest
 
-from node_sim.codes import KillPolicy, PageUse, Result
-from node_sim.hwpoison.handler import NO_LINE, Event, HandlerTable, Outcome, Signal, memory_failure
-from node_sim.hwpoison.memory_failure import ERROR_STATES, Flag, find_state, is_early
+from node_sim.codes import KillPolicy, PageUse, Result, SignalCode, SignalName
+from node_sim.hwpoison.handler import (
+    NO_LINE,
+    STATE_CODES,
+    STATES,
+    Event,
+    HandlerTable,
+    Outcome,
+    Signal,
+    handle_state,
+    memory_failure,
+    signal_rows,
+    state_of_use,
+)
+from node_sim.hwpoison.kill import is_early
+from node_sim.hwpoison.profiles import PROFILE_NAMES
+from node_sim.hwpoison.states import ERROR_STATES, Flag, find_state
 from tests.oracle.catalog.tables import read_table, rows_by
 
 EBUSY, EHWPOISON = -16, -133
@@ -191,21 +205,62 @@ def test_a_process_without_policy_follows_the_sysctl(sysctl):
         assert handle(use, event, early_kill=sysctl) == handle(use, event, same, early_kill=sysctl)
 
 
-def test_the_table_equals_the_scalar_definition_on_its_whole_domain():
-    table, expected, domain = HandlerTable(), [], []
-    for use, event, policy in itertools.product(PageUse, Event, KillPolicy):
-        for early, recovery, already, split_ok in itertools.product(BOOLEANS, repeat=4):
-            outcome = memory_failure(
-                use, event, policy, early_kill=early, recovery=recovery, already=already, split_ok=split_ok
-            )
-            domain.append((use, event, policy, early, recovery, already, split_ok))
-            expected.append([NO_LINE if part is None else int(part) for part in outcome])
-    inputs = [np.asarray(column) for column in np.asarray(domain, np.int64).T]
-    shuffled = np.random.default_rng(1).permutation(len(domain))
-    found = table.look_up(*(column[shuffled] for column in inputs))
-    print(f"handler table: {table.size} inputs")
-    assert table.size == len(domain)
+DOMAIN = list(itertools.product(STATES, Event, KillPolicy, BOOLEANS, BOOLEANS, BOOLEANS))
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_the_table_equals_the_scalar_definition_on_its_whole_domain(profile):
+    expected = []
+    for state, event, policy, early, recovery, already in DOMAIN:
+        outcome = handle_state(
+            state, event, policy, early_kill=early, recovery=recovery, already=already, profile=profile
+        )
+        expected.append([NO_LINE if part is None else int(part) for part in outcome])
+    inputs = np.asarray([(STATES.index(state), *rest) for state, *rest in DOMAIN]).T
+    shuffled = np.random.default_rng(1).permutation(len(DOMAIN))
+    # The profile asked for is not the first of the table.
+    table = HandlerTable(("4.18" if profile != "4.18" else "6.1", profile))
+    found = table.look_up(PROFILE_NAMES.index(profile), *(column[shuffled] for column in inputs))
+    print(f"handler table of {profile}: {len(DOMAIN)} inputs, {len(DOMAIN) * len(PROFILE_NAMES)} over all kernels")
+    assert table.size == 2 * len(DOMAIN)
     assert np.stack([found[name] for name in Outcome._fields], axis=1).tolist() == [expected[i] for i in shuffled]
+
+
+def test_one_look_up_serves_pages_under_different_kernels():
+    table = HandlerTable(PROFILE_NAMES)
+    rng = np.random.default_rng(2)
+    n = 2000
+    place, state, event, policy = (rng.integers(0, size, n) for size in (7, len(STATES), 3, 3))
+    early, recovery, already = (rng.integers(0, 2, n) for _ in range(3))
+    found = table.look_up(place, state, event, policy, early, recovery, already.astype(bool))
+    for i in range(0, n, 20):
+        outcome = handle_state(
+            STATES[state[i]],
+            Event(event[i]),
+            KillPolicy(int(policy[i])),
+            early_kill=bool(early[i]),
+            recovery=bool(recovery[i]),
+            already=bool(already[i]),
+            profile=PROFILE_NAMES[place[i]],
+        )
+        assert found[i].tolist() == tuple(NO_LINE if part is None else int(part) for part in outcome)
+
+
+def test_page_uses_of_the_fleet_are_states_of_the_table():
+    for use, split_ok in itertools.product(PageUse, BOOLEANS):
+        assert STATES[STATE_CODES[use, int(split_ok)]] == state_of_use(use, split_ok=split_ok)
+
+
+def test_signals_become_rows_only_for_pages_that_have_an_owner():
+    table = HandlerTable()
+    state = np.asarray([STATES.index(name) for name in ("anonymous", "anonymous", "anonymous-stuck", "slab")])
+    policy = np.full(4, int(KillPolicy.EARLY))
+    zero = np.zeros(4, np.int64)
+    outcome = table.look_up(PROFILE_NAMES.index("6.1"), state, zero, policy, zero, zero + 1, zero.astype(bool))
+    rows = signal_rows(outcome, np.asarray([True, False, True, True]))
+    assert rows.which.tolist() == [0, 2]
+    assert [SignalName(int(name)).text for name in rows.signal] == ["SIGBUS", "SIGKILL"]
+    assert [SignalCode(int(code)).text for code in rows.code] == ["BUS_MCEERR_AO", "SI_KERNEL"]
 
 
 def ladder(flags: Flag) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
+from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.machine_check import READERS, Check, GradeTable, grade
 
 FLAGS = ("copies", "device_fatal", "overflow", "mca_recovery", "memory_failure", "scrub_srao")
@@ -114,14 +115,15 @@ def test_without_memory_failure_nothing_reaches_the_handler():
     assert actions == {CheckAction.LOG, CheckAction.PANIC}
 
 
-def test_the_table_equals_the_scalar_definition_on_its_whole_domain():
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_the_table_equals_the_scalar_definition_on_its_whole_domain(profile):
     table = GradeTable()
     order = np.random.default_rng(2).permutation(len(DOMAIN))
     reader = np.asarray([int(DOMAIN[i][0]) for i in order])
     flags = {name: np.asarray([DOMAIN[i][1][name] for i in order]) for name in FLAGS}
-    found = table.look_up(reader, **flags)
-    expected = [[int(part) for part in grade(DOMAIN[i][0], **DOMAIN[i][1])] for i in order]
-    print(f"grade table: {len(DOMAIN)} inputs")
+    found = table.look_up(np.full(len(DOMAIN), PROFILE_NAMES.index(profile)), reader, **flags)
+    expected = [[int(part) for part in grade(DOMAIN[i][0], **DOMAIN[i][1], profile=profile)] for i in order]
+    print(f"grade table: {len(DOMAIN)} inputs for each of {len(PROFILE_NAMES)} kernels")
     assert np.stack([found[name] for name in Check._fields], axis=1).tolist() == expected
 
 

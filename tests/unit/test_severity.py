@@ -284,7 +284,9 @@ def test_every_record_of_an_amd_processor_is_graded_as_the_second_reading_says(p
     for status, context, (overflow_recovery, succor, smca) in itertools.product(bits, AMD_CONTEXTS, flags):
         bank = Bank(status=VAL | EN | status, mcgstatus=RIPV | EIPV | MCIP)
         cpu = {"overflow_recovery": overflow_recovery, "succor": succor, "smca": smca}
-        expected = oracle.amd(bank.status, context.value, profile, **cpu, tcc=bool(status & TCC), mcgstatus=bank.mcgstatus)
+        expected = oracle.amd(
+            bank.status, context.value, profile, **cpu, tcc=bool(status & TCC), mcgstatus=bank.mcgstatus
+        )
         answer = amd_severity(bank, context, profile, **cpu)
         found = getattr(answer, "level", answer).name
         compared += 1

@@ -1,0 +1,124 @@
+"""The commands about one kernel and one page: inject and conform."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXIT_GATE = 3
+_PROFILES = "2.6.32, 3.10, 4.18, 5.10, 6.1, 6.12, 7.1"
+
+
+def _pairs(_context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str] | None:
+    """Split NAME=VALUE options."""
+    wrong = [text for text in texts if "=" not in text]
+    if wrong:
+        msg = f"--{option.name} {', '.join(wrong)}: expected NAME=VALUE"
+        raise import_module("node_sim.errors").ConfigError(msg)
+    return dict(text.split("=", 1) for text in texts) if texts else None
+
+
+_SWITCH = click.option(
+    "--switch",
+    "switches",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_pairs,
+    help="Set a switch of the profile otherwise, for kernels between the profiles; repeatable.",
+)
+
+
+@click.command("inject")
+@click.option("--page", metavar="NAME", default="anonymous", show_default=True, help="Page use and state; see --list.")
+@click.option("--kernel", "kernel_name", metavar="PROFILE", default="6.1", show_default=True, help=f"{_PROFILES}.")
+@click.option("--event", metavar="NAME", default="ao", show_default=True, help="How the error comes; see --list.")
+@click.option(
+    "--process",
+    "processes",
+    multiple=True,
+    metavar="POLICY[:SIGBUS]",
+    help="A process mapping the page: unset|early|late[:handler|default|blocked|ignored]; repeatable.  "
+    "[default: unset:default]",
+)
+@click.option("--early-kill", is_flag=True, help="vm.memory_failure_early_kill = 1.")
+@click.option("--no-recovery", is_flag=True, help="vm.memory_failure_recovery = 0.")
+@click.option("--no-soft-offline", is_flag=True, help="vm.enable_soft_offline = 0.")
+@click.option("--no-memory-failure", is_flag=True, help="A kernel without CONFIG_MEMORY_FAILURE.")
+@click.option("--no-mca-recovery", is_flag=True, help="Hardware that cannot report recoverable errors.")
+@click.option(
+    "--tolerant", type=click.IntRange(0, 3), default=1, show_default=True, help="The knob of kernels <= 5.17."
+)
+@click.option(
+    "--filter",
+    "filters",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_pairs,
+    help="Switch the injection filter on: dev-major, dev-minor, flags-mask, flags-value, memcg=in|out; repeatable.",
+)
+@_SWITCH
+@click.option("--then", metavar="LIST", default="", help="What happens next, e.g. read,pread,fsync; see --list.")
+@click.option("--list", "show_list", is_flag=True, help="List page states, events, accesses and kernels.")
+@click.option("--rules", "show_rules", is_flag=True, help="List every rule with kernel file and function.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: Any) -> None:
+    """Show what the kernel would do with a bad page, step by step.
+
+    It prints each step with the rule that decided it, the kernel log, signals, and what processes see later.
+    """
+    inject = import_module("node_sim.hwpoison.inject")
+    if show_list or show_rules:
+        click.echo("\n".join(inject.list_lines() if show_list else inject.rule_lines()))
+        return
+    found = inject.inject(
+        options["page"],
+        kernel_name=options["kernel_name"],
+        event=options["event"],
+        processes=options["processes"] or ("unset",),
+        early_kill=options["early_kill"],
+        recovery=not options["no_recovery"],
+        enable_soft_offline=not options["no_soft_offline"],
+        setting=inject.Setting(not options["no_memory_failure"], not options["no_mca_recovery"], options["tolerant"]),
+        filters=options["filters"],
+        then=tuple(filter(None, options["then"].split(","))),
+        switches=options["switches"],
+    )
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(inject.inject_lines(found)))
+
+
+@click.command("conform")
+@click.argument("table", type=click.Path(path_type=Path), required=False)
+@click.option("--kernel", metavar="PROFILE", required=True, help=f"{_PROFILES}.")
+@click.option("--predict", "inputs", type=click.Path(path_type=Path), help="Predict the rows of this file instead.")
+@click.option("-o", "--output", "out", type=click.Path(path_type=Path), help="Where --predict writes.")
+@_SWITCH
+@click.option("-v", "--verbose", is_flag=True, help="Name the rows that match, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def conform_command(as_json: bool, verbose: bool, **options: Any) -> None:
+    """Hold the hwpoison handler against a recording of a real kernel.
+
+    Every row of TABLE is predicted from its input columns alone, then compared. Exit code 3: some rows differ.
+    """
+    conform = import_module("fleet.conform")
+    table, inputs, out = options["table"], options["inputs"], options["out"]
+    if (table is None) == (inputs is None) or (inputs is None) != (out is None):
+        msg = "conform: expected either TABLE, or --predict INPUTS and -o OUT"
+        raise import_module("node_sim.errors").ConfigError(msg)
+    if inputs is not None:
+        left_out = conform.write_predictions(inputs, out, options["kernel"], options["switches"])
+        for entry in left_out:
+            click.echo(f"not modelled   {entry['id']}: {entry['reason']}", err=True)
+        click.echo(f"wrote {out}")
+        return
+    found = conform.conform(table, options["kernel"], options["switches"])
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        click.echo("\n".join(conform.conform_lines(found, verbose=verbose)))
+    if found.mismatched:
+        sys.exit(EXIT_GATE)
