@@ -42,8 +42,8 @@ _SWITCH = click.option(
     "processes",
     multiple=True,
     metavar="POLICY[:SIGBUS]",
-    help="A process mapping the page: unset|early|late[:handler|default|blocked|ignored]; repeatable.  "
-    "[default: unset:default]",
+    help="A process mapping the page: unset|early|late[:handler|default|blocked|ignored]; repeatable. More threads: "
+    "unset+early.  [default: unset:default]",
 )
 @click.option("--early-kill", is_flag=True, help="vm.memory_failure_early_kill = 1.")
 @click.option("--no-recovery", is_flag=True, help="vm.memory_failure_recovery = 0.")

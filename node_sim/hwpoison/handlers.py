@@ -140,22 +140,21 @@ def _remove(machine: Machine, page: Page) -> None:
 
 def _me_huge_page(machine: Machine, page: Page) -> tuple[Result, int]:
     profile, file = machine.profile, page.cached_in
-    if profile.hugetlb == "delayed":
-        _withdraw(page, page.extent_bytes)
-        if file is not None:
-            file.poisoned = True
-        return Result.DELAYED, page.extra_references + (file is not None)
-    if file is not None:
-        _withdraw(page, page.extent_bytes)
-        if profile.hugetlb_file == "kept":
-            file.poisoned = True
-            machine.step("me_huge_page", "kept in the file: later accesses fail")
-        else:
-            file.cached = None
-            machine.step("me_huge_page", "removed from the file")
-        return Result.RECOVERED, page.extra_references
-    good = dissolve(machine, page)
-    return Result.RECOVERED if good else Result.FAILED, page.extra_references
+    delayed = profile.hugetlb == "delayed"
+    if file is None and not delayed:
+        return Result.RECOVERED if dissolve(machine, page) else Result.FAILED, page.extra_references
+    _withdraw(page, page.extent_bytes)
+    kept = file is not None and profile.hugetlb_file == "kept"
+    if file is not None and kept:
+        file.poisoned = True
+        machine.step("me_huge_page", "kept in the file: later accesses fail")
+    elif file is not None:
+        file.cached = None
+        machine.step("me_huge_page", "removed from the file")
+    # Kernels that check all handlers alike do not expect the reference of the page cache.
+    expected = profile.references == "some"
+    users = page.extra_references + (kept and not expected)
+    return Result.DELAYED if delayed else Result.RECOVERED, users
 
 
 def dissolve(machine: Machine, page: Page) -> bool:
@@ -166,7 +165,10 @@ def dissolve(machine: Machine, page: Page) -> bool:
         page.kind, page.order, page.lru, page.held = Kind.USER, 0, False, True
         page.withdrawn = True
         page.lost_bytes = PAGE_BYTES
-    taken = {True: "the bad 4 KiB are taken off the free lists", False: "the bad 4 KiB are not taken off the free lists"}
+    taken = {
+        True: "the bad 4 KiB are taken off the free lists",
+        False: "the bad 4 KiB are not taken off the free lists",
+    }
     words = "the bad 4 KiB stay marked" if profile.dissolve_ok == "any" else taken[taken_off]
     machine.step("dissolve_free_huge_page", f"dissolved, {words}" if page.dissolves else "cannot be dissolved")
     return {"any": True, "dissolved": page.dissolves, "taken off": taken_off}[profile.dissolve_ok]

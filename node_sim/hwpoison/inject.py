@@ -92,12 +92,13 @@ def _tasks(processes: Sequence[str]) -> list[Task]:
     for number, words in enumerate(processes):
         policy, _, disposition = words.partition(":")
         disposition = disposition or "default"
-        if policy not in policies or disposition not in dispositions:
+        threads = policy.split("+")
+        if not set(threads) <= set(policies) or disposition not in dispositions:
             known = f"{'|'.join(policies)}, {'|'.join(dispositions)}"
-            problems.append(f"--process {words}: expected POLICY[:DISPOSITION] of {known}")
+            problems.append(f"--process {words}: expected POLICY[+POLICY...][:DISPOSITION] of {known}")
             continue
         name = f"app{number or ''}:{100 + number}"
-        tasks.append(Task(name, (policies[policy],), dispositions[disposition]))
+        tasks.append(Task(name, tuple(policies[one] for one in threads), dispositions[disposition]))
     if problems:
         raise ConfigError("\n".join(problems))
     return tasks
@@ -252,7 +253,7 @@ def inject(  # noqa: PLR0913 - each is an option of the command
         page: Page use and state, a name of ``PAGES``.
         kernel_name: Kernel profile.
         event: How the error comes, a name of ``EVENTS``.
-        processes: Of each process that uses the page ``POLICY[:DISPOSITION]``.
+        processes: Of each process that uses the page ``POLICY[+POLICY...][:DISPOSITION]``, a policy for each thread.
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
         enable_soft_offline: vm.enable_soft_offline.

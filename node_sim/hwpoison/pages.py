@@ -164,6 +164,7 @@ PAGES: Final[dict[str, PageState]] = {
     "file-writeback": _file("under writeback, not mapped", dirty=False, mapped=False),
     "file-writeback-mapped": _file("under writeback, mapped", dirty=False),
     "file-pinned": _file("clean, mapped, extra reference", dirty=False, extra_references=1),
+    "file-clean-stuck": _file("clean, mapped, that cannot be unmapped", dirty=False, unmaps=False),
     "file-truncated": PageState(
         "page cache",
         "truncated, still referenced",

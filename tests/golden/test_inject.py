@@ -19,10 +19,10 @@ COMMANDS = {
     "anonymous-early": "inject --early-kill --process early:handler --process late:handler --then read",
     "anonymous-ar-3.10": "inject --kernel 3.10 --event ar --process late:blocked",
     "file-clean": "inject --page file-clean --process early:handler --then read,pread,fsync",
-    "file-dirty-4.18": "inject --page file-dirty --kernel 4.18 --process unset:handler --then read,pread,fsync,fsync,fsync2",
+    "file-dirty-4.18": "inject --page file-dirty --kernel 4.18 --process late:handler --then read,pread,fsync,fsync2",
     "tmpfs": "inject --page tmpfs --process unset:handler --then read,pread,punch,pread,read",
     "hugetlb-early-5.10": "inject --page hugetlb --kernel 5.10 --process early:handler --then read",
-    "thp-unsplittable-6.12": "inject --page thp-unsplittable --kernel 6.12 --event ar --process late:handler --then read",
+    "thp-unsplittable-6.12": "inject --page thp-unsplittable --kernel 6.12 --event ar --process late:handler",
     "slab-2.6.32": "inject --page slab --kernel 2.6.32",
     "again-7.1": "inject --page swap-dirty --kernel 7.1 --process unset:handler --then again,read",
 }

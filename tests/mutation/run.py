@@ -23,6 +23,7 @@ TESTS = (
     "tests/unit/test_big_table.py",
     "tests/unit/test_worked_examples.py",
     "tests/unit/test_inject.py",
+    "tests/unit/test_kernel_switches.py",
     "tests/unit/test_handler.py",
     "tests/unit/test_machine_check_flow.py",
     "tests/conformance/test_recorded_kernel.py",
@@ -94,7 +95,9 @@ def main() -> int:
     judge = Judge(chosen, options.jobs)
     begun = time.monotonic()
     sys.stdout.flush()
-    code = pytest.main(["-p", "no:terminal", "-p", "no:xdist", "-p", "no:cacheprovider", *TESTS], plugins=[judge])
+    code = pytest.main(
+        ["-o", "addopts=", "-p", "no:terminal", "-p", "no:xdist", "-p", "no:cacheprovider", *TESTS], plugins=[judge]
+    )
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         print(f"the tests could not be collected: {code!r}")
         return 1

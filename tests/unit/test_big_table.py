@@ -11,7 +11,6 @@ from collections.abc import Callable
 import pytest
 
 from node_sim.hwpoison.inject import inject
-from tests.oracle import switches
 from tests.oracle.big_table import (
     LOST,
     PFN,
@@ -87,14 +86,6 @@ def test_every_row_has_its_own_name_and_a_cell_for_every_profile():
     names = [(row.section, row.state, row.event, row.name) for row in ROWS]
     assert len(set(names)) == len(names)
     assert all(len(row.cells) == len(PROFILES) and any(row.cells) for row in ROWS)
-
-
-def test_the_second_reading_of_the_switch_table_has_no_empty_cell():
-    for switch, columns in switches.SWITCHES.items():
-        assert len(columns) == len(switches.PROFILES), switch
-        assert all(cell and cell != switches.SAME for cell in columns), switch
-        assert all(switches.words(switch, profile) for profile in switches.PROFILES), switch
-    assert {switch for switch, _ in switches.ERRATA} <= set(switches.SWITCHES)
 
 
 @each_cell(lambda cell: not cell.panics)

@@ -1,0 +1,346 @@
+"""What single switches of the profiles change, beyond the big table: each test names the kernels on both sides."""
+
+from __future__ import annotations
+
+import pytest
+
+from node_sim.hwpoison.inject import inject
+from node_sim.hwpoison.profiles import PROFILE_NAMES
+
+
+def across(expected, found):
+    """Compare what each kernel does with a list in the order of the profiles; None stands for a kernel left out."""
+    assert len(expected) == len(PROFILE_NAMES)
+    answers = {name: found(name) for name, value in zip(PROFILE_NAMES, expected, strict=True) if value is not None}
+    assert answers == {name: value for name, value in zip(PROFILE_NAMES, expected, strict=True) if value is not None}
+
+
+def codes(found, phase="inject"):
+    return [(got["task"], got["code"]) for got in found["signals"] if got["phase"] == phase]
+
+
+def answers(found):
+    return [entry["answer"] for entry in found["later"]]
+
+
+AO, AR = "BUS_MCEERR_AO", "BUS_MCEERR_AR"
+
+
+def test_an_explicit_late_policy_is_ignored_by_a_sysctl_of_1_only_from_3_16_to_5_7():
+    told = [("app:100", AO)]
+    across(
+        [[], [], told, [], [], [], []],
+        lambda kernel: codes(inject("anonymous", kernel_name=kernel, early_kill=True, processes=("late:handler",))),
+    )
+
+
+def test_the_policy_of_a_second_thread_counts_since_3_16():
+    told = [("app:100", AO)]
+    across(
+        [[], [], told, told, told, told, told],
+        lambda kernel: codes(inject("anonymous", kernel_name=kernel, processes=("unset+early:handler",))),
+    )
+
+
+def test_a_late_leader_hides_an_early_thread_only_up_to_3_15():
+    told = [("app:100", AO)]
+    across(
+        [[], [], told, told, told, told, told],
+        lambda kernel: codes(inject("anonymous", kernel_name=kernel, processes=("late+early:handler",))),
+    )
+
+
+def test_a_late_thread_of_an_early_leader_changes_nothing():
+    told = [("app:100", AO)]
+    across([told] * 7, lambda kernel: codes(inject("anonymous", kernel_name=kernel, processes=("early+late:handler",))))
+
+
+@pytest.mark.parametrize(
+    ("policy", "others"),
+    [
+        ("late", [None, True, True, False, False, False, False]),
+        ("unset", [None, True, True, False, False, False, False]),
+        ("early", [None, True, True, False, True, True, True]),
+    ],
+)
+def test_who_else_is_told_when_a_process_consumes_poison(policy, others):
+    def told(kernel):
+        found = inject("anonymous", kernel_name=kernel, event="ar", processes=("late:handler", f"{policy}:handler"))
+        return codes(found)
+
+    consumer, other = ("app:100", AR), ("app1:101", AO)
+    across([None if one is None else [consumer] + [other] * one for one in others], told)
+
+
+def test_a_process_is_told_once_per_mapping_and_the_second_signal_merges():
+    found = inject("ksm", kernel_name="7.1", processes=("early:handler",))
+    assert [(got["code"], got["offset"]) for got in found["signals"]] == [(AO, 12288)]
+
+
+def test_a_page_that_cannot_be_unmapped_is_logged_with_its_map_count():
+    across(
+        ["mapcount"] * 5 + ["folio mapcount"] * 2,
+        lambda kernel: next(
+            line.partition("(")[2].partition("=")[0]
+            for line in inject("anonymous-stuck", kernel_name=kernel)["log"]
+            if "failed to unmap" in line
+        ),
+    )
+
+
+def test_users_of_a_clean_file_page_that_cannot_be_unmapped_are_told_since_6_1():
+    def told(kernel):
+        return [
+            (got["signal"], got["code"])
+            for got in inject("file-clean-stuck", kernel_name=kernel, processes=("early:handler",))["signals"]
+        ]
+
+    across([[], [], [], [], [("SIGKILL", "SI_KERNEL")], [("SIGBUS", AO)], [("SIGBUS", AO)]], told)
+
+
+def test_tasks_of_a_clean_file_page_are_collected_since_6_1():
+    across(
+        [False, False, False, False, True, True, True],
+        lambda kernel: (
+            "task_early_kill" in [step["rule"] for step in inject("file-clean", kernel_name=kernel)["steps"]]
+        ),
+    )
+
+
+def test_a_page_in_no_known_state_failed_up_to_6_10_and_is_ignored_since():
+    def line(kernel):
+        found = inject("anonymous-isolated", kernel_name=kernel, event="madvise")
+        return found["page_type"], found["result"]
+
+    unknown = "unknown page"
+    across(
+        [None, None, (unknown, "Failed"), (unknown, "Failed"), (unknown, "Failed"), (unknown, "Ignored"), None], line
+    )
+
+
+def test_huge_pages_that_a_file_system_needs_are_split_up_to_6_18():
+    across(
+        [None, None, None, None, "clean LRU page", "clean LRU page", "unsplit thp"],
+        lambda kernel: inject("file-thp-min-order", kernel_name=kernel)["page_type"],
+    )
+
+
+def test_a_poisoned_hugetlbfs_page_reads_as_zeros_where_it_was_removed_and_fails_where_it_was_kept():
+    def data(kernel):
+        return answers(
+            inject("hugetlb-file-unmapped", kernel_name=kernel, processes=("unset:handler",), then=("read", "pread"))
+        )
+
+    kept = [f"SIGBUS({AR})", "EIO"]
+    zeros = ["ok(0x00)", "ok(0x00)"]
+    across([None, [f"SIGBUS({AR})", "ok('N')"], zeros, zeros, kept, kept, kept], data)
+
+
+def test_a_second_bad_page_of_a_huge_page_counts_since_6_0():
+    across(
+        [None, 0, 0, 0, 4, 4, 4],
+        lambda kernel: inject("hugetlb-file-other", kernel_name=kernel)["hardware_corrupted_kb"],
+    )
+
+
+def test_a_poisoned_tmpfs_page_reads_as_zeros_where_it_was_removed_and_fails_where_it_was_kept():
+    def data(kernel):
+        return answers(
+            inject("tmpfs-unmapped", kernel_name=kernel, processes=("unset:handler",), then=("read", "pread"))
+        )
+
+    kept = [f"SIGBUS({AR})", "EIO"]
+    zeros = ["ok(0x00)", "ok(0x00)"]
+    across([zeros, zeros, zeros, zeros, kept, kept, kept], data)
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("anonymous", [-22, 0, 0, 0, 0, 0, 0]),
+        ("poisoned", [-22, -16, -16, 0, 0, 0, 0]),
+        ("slab", [-22, -5, -5, -5, -5, -5, -5]),
+        ("movable", [-22, 0, 0, 0, 0, 0, 0]),
+        ("anonymous-pinned", [-22, -5, -5, -5, -16, -16, -16]),
+        ("thp-unsplittable", [None, -16, -16, -16, -16, -16, -16]),
+        ("file-truncated", [-22, -16, -16, -16, -16, -16, -16]),
+        ("ramfs", [-22, -5, -5, -5, -16, -16, -16]),
+        ("file-thp-min-order", [None, None, 0, 0, 0, 0, -16]),
+        ("absent", [-22, -6, -6, -6, -6, -6, -6]),
+        ("offline", [-22, -5, -5, -5, -5, -5, -5]),
+        ("free", [-22, 0, 0, 0, 0, 0, 0]),
+        ("hugetlb", [-22, 0, 0, 0, 0, 0, 0]),
+        ("file-clean-unmapped", [-22, 0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_soft_offline_answers_by_page_and_kernel(page, expected):
+    across(expected, lambda kernel: inject(page, kernel_name=kernel, event="soft_offline")["call_errno"])
+
+
+def test_soft_offline_never_signals_keeps_the_data_and_counts_one_page():
+    for kernel in PROFILE_NAMES[1:]:
+        found = inject(
+            "anonymous", kernel_name=kernel, event="soft_offline", processes=("early:handler",), then=("read",)
+        )
+        assert (found["signals"], answers(found), found["hardware_corrupted_kb"]) == ([], ["ok('A')"], 4)
+
+
+def test_soft_offline_works_without_recovery_and_never_panics():
+    assert inject("anonymous", event="soft_offline", recovery=False)["panic"] is None
+    assert inject("slab", event="soft_offline", recovery=False)["panic"] is None
+
+
+def test_log_lines_of_soft_offline_changed_their_prefix_in_5_10_and_6_12():
+    already = [
+        None,
+        "soft offline: 0x1234 page already poisoned",
+        "soft offline: 0x1234 page already poisoned",
+        "soft_offline_page: 0x1234 page already poisoned",
+        "soft_offline_page: 0x1234 page already poisoned",
+        "Soft offline: 0x1234: page already poisoned",
+        "Soft offline: 0x1234: page already poisoned",
+    ]
+    across(already, lambda kernel: inject("poisoned", kernel_name=kernel, event="soft_offline")["log"][-1])
+    across(
+        [None, *["soft_offline: 0x1234: invalidated"] * 4, *["Soft offline: 0x1234: invalidated"] * 2],
+        lambda kernel: inject("file-clean-unmapped", kernel_name=kernel, event="soft_offline")["log"][-1],
+    )
+
+
+def test_an_unpoison_that_is_refused_answers_ebusy_since_5_17():
+    across(
+        [["EINVAL"], ["0"], ["0"], ["0"], ["EBUSY"], ["EBUSY"], ["EBUSY"]],
+        lambda kernel: answers(inject("slab", kernel_name=kernel, event="hard_offline", then=("unpoison",))),
+    )
+
+
+def test_unpoison_is_locked_after_a_real_error_since_5_19():
+    real = ["EINVAL", "0", "0", "0", "EOPNOTSUPP", "EOPNOTSUPP", "EOPNOTSUPP"]
+    across([[one] for one in real], lambda k: answers(inject("anonymous", kernel_name=k, then=("unpoison",))))
+    simulated = ["EINVAL", "0", "0", "0", "0", "0", "0"]
+    across(
+        [[one] for one in simulated],
+        lambda k: answers(inject("anonymous", kernel_name=k, event="hard_offline", then=("unpoison",))),
+    )
+
+
+def test_unpoison_lowers_the_counter_again():
+    for kernel in PROFILE_NAMES[1:]:
+        found = inject("anonymous", kernel_name=kernel, event="hard_offline", then=("unpoison",))
+        assert found["hardware_corrupted_kb"] == 0
+
+
+def test_a_filtered_page_is_an_error_inside_since_5_19_and_never_outside():
+    def answer(kernel):
+        found = inject("anonymous", kernel_name=kernel, event="hard_offline", filters={"memcg": "out"})
+        return found["errno"], found["call_errno"], found["hardware_corrupted_kb"]
+
+    across([None, (0, 0, 0), (0, 0, 0), (0, 0, 0), (-95, 0, 0), (-95, 0, 0), (-95, 0, 0)], answer)
+
+
+def test_a_huge_page_that_is_filtered_out_is_split_all_the_same_up_to_6_10():
+    across(
+        [None, None, True, True, True, False, False],
+        lambda kernel: (
+            "try_to_split_thp_page"
+            in [
+                step["rule"]
+                for step in inject("thp", kernel_name=kernel, event="hard_offline", filters={"memcg": "out"})["steps"]
+            ]
+        ),
+    )
+
+
+def test_corrupt_pfn_of_a_free_page():
+    def line(kernel):
+        found = inject("free", kernel_name=kernel, event="corrupt-pfn")
+        return found["page_type"], found["result"], found["call_errno"]
+
+    taken = ("free buddy page", "Recovered", 0)
+    across(
+        [
+            ("free or high order kernel", "Ignored", -16),
+            ("free buddy, 2nd try", "Delayed", 0),
+            (None, None, 0),
+            ("free buddy page", "Delayed", 0),
+            taken,
+            taken,
+            taken,
+        ],
+        line,
+    )
+
+
+def test_corrupt_pfn_of_a_pinned_page_misses_one_reference_in_3_10():
+    across(
+        [0, 0, -16, -16, 0, 0, 0],
+        lambda kernel: inject("anonymous-pinned", kernel_name=kernel, event="corrupt-pfn")["call_errno"],
+    )
+
+
+def test_a_clean_page_that_was_dropped_is_refaulted_after_an_action_required_event():
+    for kernel in PROFILE_NAMES[1:]:
+        found = inject("file-clean", kernel_name=kernel, event="ar", processes=("unset:handler",), then=("read",))
+        assert (found["signals"], answers(found)) == ([], ["ok('D')"])
+
+
+def test_poison_met_by_copy_from_user():
+    def seen(kernel):
+        found = inject("anonymous", kernel_name=kernel, event="ar-copy", processes=("late:handler",))
+        return (bool(found["panic"]), found["page_type"], codes(found))
+
+    dead, page = (True, None, []), "dirty LRU page"
+    across(
+        [dead, dead, dead, (False, page, [("app:100", AR)]), (False, page, []), (False, page, []), (False, page, [])],
+        seen,
+    )
+
+
+def test_copy_from_user_in_5_10_signals_the_task_even_for_a_clean_page():
+    found = inject("file-clean", kernel_name="5.10", event="ar-copy", processes=("late:handler",))
+    assert codes(found) == [("app:100", AR)]
+
+
+def test_deferred_errors_reach_the_handler_since_5_7():
+    across(
+        [None, None, None, "dirty LRU page", "dirty LRU page", "dirty LRU page", "dirty LRU page"],
+        lambda kernel: inject("anonymous", kernel_name=kernel, event="ucna")["page_type"],
+    )
+    for kernel in ("2.6.32", "3.10", "4.18"):
+        assert inject("anonymous", kernel_name=kernel, event="ucna")["page_type"] is None
+
+
+def test_the_kernels_own_mapping_of_a_page_is_removed_since_4_18():
+    across(
+        [None, False, True, True, True, True, True],
+        lambda kernel: (
+            "set_mce_nospec" in [s["rule"] for s in inject("anonymous", kernel_name=kernel, event="ar")["steps"]]
+        ),
+    )
+
+
+def test_a_page_of_an_enclave():
+    def answer(kernel):
+        found = inject("sgx", kernel_name=kernel)
+        return found["page_type"], found["errno"]
+
+    across([None, None, None, (None, -6), (None, 0), (None, 0), (None, 0)], answer)
+
+
+def test_a_bad_page_of_guest_memfd_cannot_be_punched_out():
+    for kernel in ("6.12", "7.1"):
+        found = inject("guest-memfd", kernel_name=kernel)
+        assert (found["result"], found["errno"]) == ("Failed", -16)
+        assert any(line.endswith("Failed to punch page: 2") for line in found["log"])
+
+
+def test_memory_lost_to_a_bad_page():
+    lost = {
+        "anonymous": [4096] * 7,
+        "free": [0, 0, 0, 0, 4096, 4096, 4096],
+        "slab": [0] * 7,
+        "hugetlb": [0, 2**21, 4096, 4096, 4096, 4096, 4096],
+        "hugetlb-file": [0, 2**21, 2**21, 2**21, 2**21, 2**21, 2**21],
+    }
+    for page, expected in lost.items():
+        across(expected, lambda kernel, page=page: inject(page, kernel_name=kernel)["memory_lost_bytes"])
