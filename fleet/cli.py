@@ -126,7 +126,7 @@ def _sweep_arms(sweeps: tuple[str, ...]) -> Document:
     for values in product(*(choices for _, choices in axes)):
         pairs = [(key, value) for (key, _), value in zip(axes, values, strict=True)]
         name = "+".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in pairs)
-        arms[name] = {"set": {key: scenario.parse_value(value) for key, value in pairs}}
+        arms[name] = {"set": {key: scenario.parse_value(key, value) for key, value in pairs}}
     return arms
 
 
@@ -142,7 +142,7 @@ def _load(
             document[key] = value
     for setting in settings:
         key, value = _pair(setting, "--set")
-        scenario.apply_setting(document, key, scenario.parse_value(value))
+        scenario.apply_setting(document, key, scenario.parse_value(key, value))
     if sweeps:
         document["arm"] = _sweep_arms(sweeps)
     if arms:

@@ -160,12 +160,30 @@ def parse(label: str, text: str) -> Document:
 # ---- changing a document ----------------------------------------------------------------------------------------
 
 
-def parse_value(text: str) -> Any:
-    """Read a value of the command line as TOML, or as a plain string if it is none."""
+def parse_value(key: str, text: str) -> Any:
+    """Read a value of the command line as TOML, or as a plain string if it is none or its setting is a word.
+
+    A kernel version is a word, too: 3.10 is not 3.1.
+    """
+    if key.rsplit(".", 1)[-1] in _words():
+        return text.strip("\"'")
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _words() -> frozenset[str]:
+    """Names of the settings that are words to choose from."""
+    nested, words = [Hardware, Policy], set()
+    while nested:
+        kind = nested.pop()
+        for item in dataclasses.fields(kind):
+            known = item.metadata.get("setting")
+            words |= {item.name} if known is not None and known.choices else set()
+            default = item.default_factory() if item.default_factory is not dataclasses.MISSING else None
+            nested += [type(default)] if dataclasses.is_dataclass(default) else []
+    return frozenset(words)
 
 
 def _put(section: Document, path: Sequence[str], value: Any) -> None:

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from analysis import open_run
+
 COMMAND = (sys.executable, "-c", "from fleet.cli import main; main()")
 SMALL = ("--nodes", "1500", "--workers", "1")
 
@@ -314,3 +316,38 @@ def test_every_number_of_the_baseline_is_published_or_assumed():
         for entry in entries:
             if isinstance(entry["value"], int | float) and not isinstance(entry["value"], bool):
                 assert entry["origin"].startswith(("published:", "assumed", "definition", "policy", "sysctl")), entry
+
+
+def test_arms_of_several_kernels_run_on_the_same_errors(tmp_path):
+    root = tmp_path / "run"
+    grid = "kernel.profile=3.10,6.1,6.12"
+    done = call("run", "-o", root, *SMALL, "--set", "group.secded.faults.fit_factor=30.0", "--sweep", grid)
+    assert done.returncode == 0, done.stderr
+    run = open_run(root)
+    assert sorted(run.arms) == ["profile=3.10", "profile=6.1", "profile=6.12"]
+    texts = {arm: set(run.table("memory_failures", arm=arm)["page_type"].to_pylist()) for arm in run.arms}
+    assert "dirty LRU" in texts["profile=3.10"]
+    assert "dirty LRU page" not in texts["profile=3.10"]
+    assert "dirty LRU page" in texts["profile=6.1"] & texts["profile=6.12"]
+    assert "unknown page" in texts["profile=6.1"] - texts["profile=6.12"]
+    assert "get hwpoison page" in texts["profile=6.12"] - texts["profile=6.1"]
+
+
+def test_a_kernel_that_is_not_known_is_refused_with_its_key_path(tmp_path):
+    text = refused(call("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.4"))
+    assert "group.chipkill.kernel.profile = '5.4', expected one of" in text.replace('"', "'")
+
+
+def test_inject_tells_an_injection_and_explains_mistakes():
+    done = call("inject", "--page", "hugetlb", "--process", "early:handler", "--json")
+    found = json.loads(done.stdout)
+    keys = {"page_type", "result", "errno", "log", "signals", "panic", "later", "hardware_corrupted_kb", "steps"}
+    assert keys <= set(found)
+    assert (found["page_type"], found["result"], found["errno"]) == ("huge page", "Recovered", 0)
+    text = refused(call("inject", "--page", "nothing", "--event", "boom", "--then", "jump"))
+    assert [line.split(":")[1].strip() for line in text.splitlines()] == [
+        "--page nothing",
+        "--event boom",
+        "--then jump",
+    ]
+    refused(call("inject", "--switch", "ksm"))
