@@ -12,8 +12,8 @@ from typing import Any, Final
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.process import Disposition
 from node_sim.hwpoison.profiles import Profile, find_profile
-from node_sim.hwpoison.replay import COMPARED, predict
-from node_sim.hwpoison.scene import Row, UnknownScene
+from node_sim.recorded.replay import COMPARED, predict
+from node_sim.recorded.scene import Row, UnknownScene
 
 INPUTS: Final = (
     "id",

@@ -20,8 +20,8 @@ from fleet.conform import INPUTS, conform, read_rows, write_predictions
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF, stable_flags
 from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
-from node_sim.hwpoison.replay import COMPARED, predict
-from node_sim.hwpoison.scene import build_scene
+from node_sim.recorded.replay import COMPARED, predict
+from node_sim.recorded.scene import build_scene
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests/oracle/recorded"
@@ -68,9 +68,9 @@ def test_a_prediction_reads_neither_the_name_nor_the_group_nor_an_outcome():
         assert predict(inputs, KERNEL) == predict(row, KERNEL)
 
 
-@pytest.mark.parametrize("module", ["scene", "replay", "later_calls", "recorded_checks"])
+@pytest.mark.parametrize("module", ["scene", "replay", "calls", "checks"])
 def test_no_rule_names_a_recorded_row(module):
-    text = (ROOT / f"node_sim/hwpoison/{module}.py").read_text()
+    text = (ROOT / f"node_sim/recorded/{module}.py").read_text()
     names = {row["id"] for row in read_rows(ALL_INPUTS)}
     strings = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
     assert not strings & names

@@ -43,8 +43,8 @@ from node_sim.dram.corrected import error_time_ns, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Purpose, Seed, Tag
+from node_sim.grades import Check, grade
 from node_sim.hwpoison.handler import Event, Outcome, Signal, memory_failure
-from node_sim.machine_check import Check, grade
 from node_sim.memory.processes import NOBODY
 from node_sim.uncorrected import bad_pages, judge
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns

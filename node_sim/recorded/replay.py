@@ -17,15 +17,15 @@ from typing import Final
 
 from node_sim.hwpoison import access, sources
 from node_sim.hwpoison.file import Backing
-from node_sim.hwpoison.later_calls import later_calls
 from node_sim.hwpoison.machine import ERRNO_NAMES, Machine, Panic
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import PLAIN, Mapping, Pte, Received, Task
 from node_sim.hwpoison.profiles import Profile
-from node_sim.hwpoison.recorded_checks import deliver
-from node_sim.hwpoison.scene import Row, Scene, UnknownScene, build_scene
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.unpoison import unpoison
+from node_sim.recorded.calls import later_calls
+from node_sim.recorded.checks import deliver
+from node_sim.recorded.scene import Row, Scene, UnknownScene, build_scene
 
 _PAGE_SHIFT = 12
 _DIED = "no-return(process died)"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
+from node_sim.grades import READERS, Check, GradeTable, grade
 from node_sim.hwpoison.profiles import PROFILE_NAMES
-from node_sim.machine_check import READERS, Check, GradeTable, grade
 
 FLAGS = ("copies", "device_fatal", "overflow", "mca_recovery", "memory_failure", "scrub_srao")
 DOMAIN = [
