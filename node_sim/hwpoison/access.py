@@ -130,11 +130,12 @@ class Calls:
         failed = mapping is None or not mapping.readable or fault(self.page, mapping) is not None
         return "EFAULT" if failed else "1"
 
-    def pread(self) -> str:
-        """Read the page with read()."""
+    def pread(self, *, healthy: bool = False) -> str:
+        """Read the page with read(), or a healthy 4 KiB page of the same huge page."""
         if self.file.truncated:
             return "EOF"
-        if self.file.lost_in_swap or (self.file.poisoned and self._read_is_checked()):
+        healthy = healthy and self.machine.profile.hugetlbfs_read != "page"
+        if self.file.lost_in_swap or (self.file.poisoned and self._read_is_checked() and not healthy):
             return "EIO"
         return show(self.file.fill())
 

@@ -68,6 +68,7 @@ ACCESSES: Final = {
     "write": "store to the mapping",
     "copy": "write(pipe, page): the kernel reads the mapping",
     "pread": "pread() of the file",
+    "pread-healthy": "pread() of another 4 KiB page of the same hugetlbfs page",
     "pwrite": "pwrite() of the file",
     "fsync": "fsync() of the first descriptor",
     "fsync2": "fsync() of a second descriptor",
@@ -82,7 +83,7 @@ ACCESSES: Final = {
     "unpoison": "debugfs hwpoison/unpoison-pfn",
 }
 """What can follow, by name."""
-_NEEDS_FILE = frozenset({"pread", "pwrite", "fsync", "fsync2", "msync", "syncfs", "punch"})
+_NEEDS_FILE = frozenset({"pread", "pread-healthy", "pwrite", "fsync", "fsync2", "msync", "syncfs", "punch"})
 
 
 def _tasks(processes: Sequence[str]) -> list[Task]:
@@ -223,6 +224,7 @@ class _Afterwards:
             return "no file"
         on_file: dict[str, Callable[[], str]] = {
             "pread": calls.pread,
+            "pread-healthy": lambda: calls.pread(healthy=True),
             "pwrite": calls.pwrite,
             "fsync": lambda: calls.fsync(calls.files[0]),
             "fsync2": lambda: calls.fsync(calls.files[1]),

@@ -91,7 +91,6 @@ class Profile:
         error_once_per_descriptor: An I/O error is reported to every open descriptor.
         syncfs_reports: syncfs() reports it too.
         hugetlbfs_read: What read() of a poisoned hugetlbfs page is checked for: "none", "page" or "subpage".
-        ar_recovery: A user load of poison can be survived (x86).
         not_restartable: RIPV=0 in user mode: "panic", "must kill" or "plain" SIGBUS without the handler.
         copy_recovery: Poison read by copy-from-user: "panic", "signal" the task or "errno" only.
         handles_ucna: Deferred errors reach the handler.
@@ -171,7 +170,6 @@ class Profile:
     error_once_per_descriptor: bool
     syncfs_reports: bool
     hugetlbfs_read: str
-    ar_recovery: bool
     not_restartable: str
     copy_recovery: str
     handles_ucna: bool
@@ -264,7 +262,6 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "error_once_per_descriptor": (_N, _N, _Y, _Y, _Y, _Y, _Y),
     "syncfs_reports": (_N, _N, _N, _Y, _Y, _Y, _Y),
     "hugetlbfs_read": ("none", "none", "none", "none", "page", "subpage", "subpage"),
-    "ar_recovery": (_N, _Y, _Y, _Y, _Y, _Y, _Y),
     "not_restartable": ("panic", "must kill", "plain", "plain", "plain", "must kill", "must kill"),
     "copy_recovery": ("panic", "panic", "panic", "signal", "errno", "errno", "errno"),
     "handles_ucna": (_N, _N, _N, _Y, _Y, _Y, _Y),

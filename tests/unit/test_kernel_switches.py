@@ -136,6 +136,13 @@ def test_a_poisoned_hugetlbfs_page_reads_as_zeros_where_it_was_removed_and_fails
     across([None, [f"SIGBUS({AR})", "ok('N')"], zeros, zeros, kept, kept, kept], data)
 
 
+def test_the_healthy_part_of_a_bad_hugetlbfs_page_can_be_read_since_6_6():
+    across(
+        [None, "ok('N')", "ok(0x00)", "ok(0x00)", "EIO", "ok('N')", "ok('N')"],
+        lambda kernel: answers(inject("hugetlb-file", kernel_name=kernel, then=("pread-healthy",)))[0],
+    )
+
+
 def test_a_second_bad_page_of_a_huge_page_counts_since_6_0():
     across(
         [None, 0, 0, 0, 4, 4, 4],

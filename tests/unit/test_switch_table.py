@@ -97,7 +97,6 @@ MEANING: dict[str, tuple[str, dict[str, object]]] = {
     "clean page: tasks collected": ("collects_clean", YES_NO),
     "force kill also when unmap fails": ("forces_on_unmap_failure", YES_NO),
     "unmap failure signal": ("unmap_failure_signal", {"SIGKILL": "SIGKILL", "SIGBUS": "SIGBUS"}),
-    "AR recovery for user loads (x86)": ("ar_recovery", YES_NO),
     "recovery of kernel copy-from-user (x86)": (
         "copy_recovery",
         {"no": "panic", "yes (signals": "signal", "yes (errno": "errno"},
@@ -145,6 +144,7 @@ def test_rows_of_the_second_reading_that_are_no_single_switch_are_behaviour_of_t
         "compound kernel page (THP configured)",
         "THP",
         "pinned anonymous page",
+        "AR recovery for user loads (x86)",
         "raw error page list for hugetlb",
         "pfn without struct page can be handled",
     }
