@@ -30,24 +30,21 @@ class KillSet(NamedTuple):
         threads: Whose policy counts: the "leader"'s, "any early" thread (then the sysctl, whatever the leader asked
             for), or "each" thread's, of which the first that has to be told decides.
         others: What an action-required event does to mapping processes that did not consume the data: they are told
-            by the "policy", "all" or "none".
-        consumer: The consumer is told whatever its policy.
+            by the "policy", "all" or "none". The consumer is always told.
     """
 
     threads: str
     others: str
-    consumer: bool
 
 
 KILL_SETS: Final = {
-    "K0": KillSet("leader", "policy", consumer=False),
-    "K1": KillSet("leader", "policy", consumer=False),
-    "K1b": KillSet("leader", "all", consumer=True),
-    "K2": KillSet("any early", "all", consumer=True),
-    "K3": KillSet("each", "none", consumer=True),
-    "K4": KillSet("each", "policy", consumer=True),
+    "K0": KillSet("leader", "policy"),
+    "K1b": KillSet("leader", "all"),
+    "K2": KillSet("any early", "all"),
+    "K3": KillSet("each", "none"),
+    "K4": KillSet("each", "policy"),
 }
-"""Versions: K0 2.6.32-3.3, K1 3.4-3.15, K1b 3.10.105, K2 3.16-5.7, K3 5.8-5.11, K4 since 5.12."""
+"""Versions: K0 2.6.32-3.3, K1b 3.10.105, K2 3.16-5.7, K3 5.8-5.11, K4 since 5.12. No profile has those of vanilla 3.10."""
 
 
 class Told(NamedTuple):
@@ -97,11 +94,9 @@ def collect(machine: Machine, page: Page, event: Event) -> list[Told]:
             continue
         current = event.action_required and task is event.current
         early = is_early(task.policies, name, early_kill=machine.early_kill)
+        told = early
         if event.action_required:
-            told = current if rules.others == "none" else rules.others == "all" or early
-            told = told or (current and rules.consumer)
-        else:
-            told = early
+            told = current or rules.others == "all" or (rules.others == "policy" and early)
         why = "consumed the data" if current and told else "early" if early else "maps the page" if told else "late"
         machine.step("task_early_kill", f"{task.name}: {why}{'' if told else ', not told now'} ({name})")
         if told:

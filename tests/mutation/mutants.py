@@ -60,7 +60,6 @@ def switch_mutants() -> Iterator[Mutant]:
 _CHOICES = {
     "threads": ("leader", "any early", "each"),
     "others": ("policy", "all", "none"),
-    "consumer": (True, False),
 }
 
 

@@ -158,8 +158,9 @@ def test_some_other_signalled_record_that_needs_no_action_changes_nothing(profil
     ("profile", "expected"),
     by_profile(v2_6_32=NOTHING, v3_10=NOTHING, v4_18=QUEUED, v5_10=QUEUED, v6_1=QUEUED, v6_12=QUEUED, v7_1=QUEUED),
 )
-def test_an_action_optional_error_found_by_the_poller_is_queued_once_polls_are_graded(profile, expected):
-    assert polled(SRAO_BY_CMCI, profile) == expected
+@pytest.mark.parametrize("status", [SRAO_BY_CMCI, SRAO & ~EN])
+def test_an_action_optional_error_found_by_the_poller_is_queued_once_polls_are_graded(profile, expected, status):
+    assert polled(status, profile) == expected
 
 
 @pytest.mark.parametrize(
