@@ -44,7 +44,7 @@ KILL_SETS: Final = {
     "K3": KillSet("each", "none"),
     "K4": KillSet("each", "policy"),
 }
-"""Versions: K0 2.6.32-3.3, K1b 3.10.105, K2 3.16-5.7, K3 5.8-5.11, K4 since 5.12. No profile has those of vanilla 3.10."""
+"""Versions: K0 2.6.32-3.3, K1b 3.10.105, K2 3.16-5.7, K3 5.8-5.11, K4 since 5.12 (K1, vanilla 3.10, is nobody's)."""
 
 
 class Told(NamedTuple):
