@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from node_sim.errors import ConfigError
+from node_sim.hwpoison.filters import KPF
 from node_sim.hwpoison.process import Disposition
 from node_sim.hwpoison.profiles import Profile, find_profile
 from node_sim.recorded.replay import COMPARED, predict
@@ -44,16 +46,19 @@ _OUTCOMES: Final = (
     "kernel_log",
 )
 """Columns of a recording after the inputs; what is not predicted is left empty."""
+_TOO_MANY: Final = "fields beyond the last column"
+_FLAG: Final = "|".join(KPF)
 _ALLOWED: Final[dict[str, str]] = {
-    "processes": "[0-3]",
+    "processes": "[0-9]",
     "early_kill": "[01]",
     "recovery": "[01]",
     "proc_policy": "unset|EARLY|LATE|DEFAULT|EARLY then CLEAR|n/a",
     "sigbus_disposition": "|".join(member.value for member in Disposition) + "|n/a",
     "injection": "madvise|corrupt-pfn|hard_offline|soft_offline|madvise_soft|mce|mce-msr|mce-inject",
-    "plan": "[!PRrWYVUkqu2nhSwoXFMD]+",
-    "filter": r"|[01]( \S+){5}",
-    "mce": r"|(msr |sw |hw )?\d+( 0x[0-9a-f]+){2,3}( b| @[a-z-]+)*",
+    "plan": r"\S+",
+    "filter": r"|0( \S+){5}|1( -| \d+){2}( -| 0x[0-9a-f]+){2}( -| in| out)",
+    "mce": r"|((msr|sw|hw) )?\d+( 0x[0-9a-f]{1,16}){2,3}( b| @[a-z-]+)*",
+    "kpageflags_before": rf"|-|\(no such pfn\)|({_FLAG})(\+({_FLAG}))*",
 }
 _LETTER = re.compile(r"ok\((?:'.'|0x..)\)")
 
@@ -88,11 +93,19 @@ def _problems(name: str, rows: list[dict[str, str]], columns: list[str]) -> Iter
     for column in INPUTS:
         if column not in columns:
             yield f"{name}: column {column} is missing, expected the input columns of a recording; add it"
+    if not rows:
+        yield f"{name}: no rows, expected recorded scenarios; name another table"
+    seen: set[str | None] = set()
     for line, row in enumerate(rows, 2):
         for column, pattern in _ALLOWED.items():
             text = row.get(column)
             if text is not None and not re.fullmatch(pattern, text):
                 yield f"{name}:{line}: {column} = {text!r}, expected {pattern}; correct the row"
+        if _TOO_MANY in row:
+            yield f"{name}:{line}: {len(row[_TOO_MANY])} more fields than columns; correct the row"
+        if row.get("id") in seen:
+            yield f"{name}:{line}: id {row['id']!r} was used before; ids name rows"
+        seen.add(row.get("id"))
         tasks = row.get("processes", "0") not in ("0", None)
         if tasks and row.get("sigbus_disposition") == "n/a":
             yield f"{name}:{line}: sigbus_disposition = 'n/a' with processes; name their disposition"
@@ -105,8 +118,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         ConfigError: The file cannot be read, or its columns or values are wrong; all mistakes at once.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream, restval="")
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restkey=_TOO_MANY, restval="")
             rows, columns = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         msg = f"{path}: {error}, expected a CSV table of recorded scenarios; name one"
@@ -191,7 +204,7 @@ def write_predictions(
             left_out.append({"id": row["id"], "reason": str(reason)})
             outcome = {}
         predictions.append(inputs | {"racy": "no"} | outcome)
-    partial = out.with_name(out.name + ".partial")
+    partial = out.parent / f"{out.name}.partial"
     try:
         with partial.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, [*INPUTS, *_OUTCOMES], restval="", lineterminator="\n")
@@ -199,7 +212,8 @@ def write_predictions(
             writer.writerows(predictions)
         partial.replace(out)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         msg = f"{out}: {error.strerror}, expected a file that can be written; choose another place"
         raise ConfigError(msg) from None
     return left_out

@@ -17,9 +17,11 @@ _PROFILES = "2.6.32, 3.10, 4.18, 5.10, 6.1, 6.12, 7.1"
 def _pairs(_context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str] | None:
     """Split NAME=VALUE options."""
     wrong = [text for text in texts if "=" not in text]
-    if wrong:
-        msg = f"--{option.name} {', '.join(wrong)}: expected NAME=VALUE"
-        raise import_module("node_sim.errors").ConfigError(msg)
+    names = [text.partition("=")[0] for text in texts]
+    problems = [f"{option.opts[0]} {text}: expected NAME=VALUE" for text in wrong]
+    problems += [f"{option.opts[0]} {name}: given twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    if problems:
+        raise import_module("node_sim.errors").ConfigError("\n".join(problems))
     return dict(text.split("=", 1) for text in texts) if texts else None
 
 
@@ -102,7 +104,8 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
 def conform_command(as_json: bool, verbose: bool, **options: Any) -> None:
     """Hold the hwpoison handler against a recording of a real kernel.
 
-    Every row of TABLE is predicted from its input columns alone, then compared. Exit code 3: some rows differ.
+    Every row of TABLE is predicted from its input columns alone, then compared. Exit code 3: some rows differ, or
+    none could be compared.
     """
     conform = import_module("fleet.conform")
     table, inputs, out = options["table"], options["inputs"], options["out"]
@@ -111,6 +114,9 @@ def conform_command(as_json: bool, verbose: bool, **options: Any) -> None:
         raise import_module("node_sim.errors").ConfigError(msg)
     if inputs is not None:
         left_out = conform.write_predictions(inputs, out, options["kernel"], options["switches"])
+        if as_json:
+            click.echo(json.dumps({"written": str(out), "not_modelled": left_out}, indent=2))
+            return
         for entry in left_out:
             click.echo(f"not modelled   {entry['id']}: {entry['reason']}", err=True)
         click.echo(f"wrote {out}")
@@ -120,5 +126,5 @@ def conform_command(as_json: bool, verbose: bool, **options: Any) -> None:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:
         click.echo("\n".join(conform.conform_lines(found, verbose=verbose)))
-    if found.mismatched:
+    if found.mismatched or not found.matched:
         sys.exit(EXIT_GATE)

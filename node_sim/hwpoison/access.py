@@ -101,13 +101,27 @@ def write(machine: Machine, page: Page, task: Task, mapping: Mapping, letter: st
     if page.file is not None and mapping.shared:
         page.file.cached = letter
     else:
+        if mapping.pte is Pte.PRESENT and _is_shared(page, mapping):
+            mapping.pte = Pte.MOVED
         mapping.private = letter
     return "ok"
 
 
+def _is_shared(page: Page, mapping: Mapping) -> bool:
+    """Whether a write has to copy the page first."""
+    users = sum(task.maps(Pte.PRESENT) for task in page.tasks)
+    return page.ksm or page.kind in (Kind.ZERO, Kind.HUGE_ZERO) or mapping.private is None or users > 1
+
+
 def fork(task: Task, name: str) -> Task:
-    """Return a child, which inherits page table entries; its signals are recorded with the parent's."""
-    return replace(task, name=name, mappings=[replace(mapping) for mapping in task.mappings])
+    """Return a child; its signals are recorded with the parent's.
+
+    It inherits page table entries, but for mappings that have no page of their own: those it faults in again.
+    """
+    mappings = [
+        replace(mapping, pte=mapping.pte if mapping.private is not None else Pte.NONE) for mapping in task.mappings
+    ]
+    return replace(task, name=name, mappings=mappings)
 
 
 class Calls:
@@ -209,5 +223,5 @@ class Calls:
 
     def munmap(self) -> str:
         """Remove the mapping of the page."""
-        self.task.mappings = self.task.mappings[1:]
+        self.task.munmap()
         return "0"

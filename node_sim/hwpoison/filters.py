@@ -139,7 +139,9 @@ def parse_filter(texts: Mapping[str, str]) -> Filter:
         try:
             numbers[field] = int(text, 0)
         except ValueError:
-            problems.append(f"--filter {name}={text}: expected a number")
+            numbers[field] = -1
+        if numbers[field] < 0:
+            problems.append(f"--filter {name}={text}: expected a number >= 0, such as 0x1000")
     if problems:
         raise ConfigError("\n".join(problems))
     return Filter(**numbers, memcg=memcg)

@@ -35,7 +35,7 @@ def act(machine: Machine, page: Page, event: Event) -> int:
     machine.step("error_states", f"{text} -> {row.handler}")
     result, users = HANDLERS[row.handler](machine, page)
     if page.kind is Kind.USER and page.lru:  # page tables that still map it hold references, too
-        users += sum(mapping.pte is Pte.PRESENT for task in page.tasks for mapping in task.mappings)
+        users += sum(mapping.pte is Pte.PRESENT for task in page.tasks if task.alive for mapping in task.mappings)
     return _finish(machine, page, text, result, max(users - event.pretended, 0))
 
 

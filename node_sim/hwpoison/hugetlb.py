@@ -28,7 +28,7 @@ def handle_hugetlb(machine: Machine, page: Page) -> int | None:
         page.poisoned = True
         text = "unknown page" if profile.kernel_page == "unknown" else "get hwpoison page"
         return report(machine, page, text, Result.IGNORED)
-    if not free and machine.drops(page):
+    if machine.drops(page):
         machine.step("hwpoison_filter", "dropped by the filter")
         return profile.filter_errno
     page.poisoned = True

@@ -152,14 +152,19 @@ class Page:
 
         Of a huge page it shares all state; after a split it is a page of its own; after a dissolve it is free.
         """
-        if self.hugetlb or self.order:
+        if self.hugetlb:
             return replace(self, pfn=self.pfn + 1, subpage=self.subpage + 1)
-        if self.bad_subpages:
+        if self.order:
+            return replace(self, pfn=self.pfn + 1, subpage=self.subpage + 1, poisoned=False, held=False)
+        used = self.file is not None or any(task.alive for task in self.tasks)
+        if self.bad_subpages or not used:
             return Page(self.pfn + 1, Kind.FREE, Backing.NONE, dirty=False)
+        # A split unmaps huge pages of files, and maps those of nobody but their owners again.
+        entry = Pte.PRESENT if self.backing is Backing.ANONYMOUS else Pte.NONE
         tasks = [
             replace(
                 task,
-                mappings=[replace(mapping, pte=Pte.PRESENT, offset=PAGE_BYTES) for mapping in task.mappings],
+                mappings=[replace(mapping, pte=entry, offset=PAGE_BYTES) for mapping in task.mappings],
             )
             for task in self.tasks
         ]

@@ -98,6 +98,7 @@ class Task:
         policies: ``PR_MCE_KILL`` policy of each thread, leader first.
         disposition: What it has arranged for SIGBUS.
         mappings: Where it maps the page.
+        unmapped: It has unmapped the injected address; what is left in ``mappings`` is elsewhere.
         pending: Signal that waits because it is blocked.
         died_of: Signal that killed it.
         received: Signals that it handled.
@@ -107,6 +108,7 @@ class Task:
     policies: tuple[KillPolicy, ...] = (KillPolicy.UNSET,)
     disposition: Disposition = Disposition.HANDLER
     mappings: list[Mapping] = field(default_factory=list)
+    unmapped: bool = False
     pending: Received | None = None
     died_of: Received | None = None
     received: list[Received] = field(default_factory=list)
@@ -119,7 +121,12 @@ class Task:
     @property
     def first(self) -> Mapping | None:
         """The mapping at the injected address; None where there is none (any more)."""
-        return self.mappings[0] if self.mappings else None
+        return self.mappings[0] if self.mappings and not self.unmapped else None
+
+    def munmap(self) -> None:
+        """Remove the mapping at the injected address."""
+        if self.first is not None:
+            self.mappings, self.unmapped = self.mappings[1:], True
 
     def maps(self, *entries: Pte) -> bool:
         """Whether it lives and has one of some page table entries for the page."""
@@ -147,8 +154,9 @@ class Task:
         self.died_of = received
 
     def unblock(self, phase: str) -> None:
-        """Unblock SIGBUS and receive what is pending."""
-        self.disposition = Disposition.HANDLER
+        """Unblock SIGBUS, if it is blocked, and receive what is pending."""
+        if self.disposition in (Disposition.BLOCKED, Disposition.UNBLOCKED_LATER):
+            self.disposition = Disposition.HANDLER
         if self.pending is not None:
             self.pending.phase = phase
             self.received.append(self.pending)

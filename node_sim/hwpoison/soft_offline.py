@@ -34,12 +34,12 @@ def soft_offline(machine: Machine, page: Page, *, spare_huge_page: bool = True) 
     if refused is not None:
         machine.step("soft_offline_page", "refused")
         return refused
+    if machine.profile.filter_errno and machine.drops(page):  # soft offline heeds it since 5.19, which has that errno
+        machine.step("hwpoison_filter", "dropped by the filter")
+        return EOPNOTSUPP
     if page.kind in (Kind.FREE, Kind.PCP) or (page.hugetlb and not page.mapped and page.cached_in is None):
         page.withdrawn = True
         return _withdraw(machine, page, "taken off the free lists")
-    if machine.drops(page):
-        machine.step("hwpoison_filter", "dropped by the filter")
-        return EOPNOTSUPP
     return _in_use(machine, page, spare_huge_page=spare_huge_page)
 
 

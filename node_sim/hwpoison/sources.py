@@ -12,11 +12,15 @@ drivers/base/memory.c ``hard_offline_page_store()``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from node_sim.hwpoison.access import ADDRESS, fault
+from node_sim.hwpoison.file import ZEROS, Backing
 from node_sim.hwpoison.machine import EFAULT, ENXIO, EOPNOTSUPP, EPERM, Event, Machine
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Kind, Page
-from node_sim.hwpoison.process import Task
+from node_sim.hwpoison.process import Pte, Task
 from node_sim.hwpoison.soft_offline import soft_offline
 
 _FREE = (Kind.FREE, Kind.PCP, Kind.TAIL)
@@ -34,7 +38,7 @@ def corrupt_pfn(machine: Machine, page: Page) -> int:
         return ENXIO
     if machine.filter_enabled:
         known = page.hugetlb or page.kind is Kind.FREE or (page.kind is Kind.USER and page.lru)
-        if not known or machine.drops(page):
+        if not known or machine.drops(replace(page, subpage=0)):  # it asks about the first page of a huge one
             machine.step("hwpoison_inject", "dropped by the filter")
             return 0
     if page.kind in _FREE and (how == "holds" or (how == "pretends" and machine.filter_enabled)):
@@ -71,13 +75,44 @@ def madvise(
     if mapping is None or not mapping.readable or fault(page, mapping) is not None:
         machine.step("madvise_inject_error", "the page cannot be looked up")
         return EFAULT
+    if mapping.pte is Pte.MOVED:
+        return _with_page_now(
+            machine, page, task, lambda now: _hit(machine, now, task, soft=soft, spare=spare_huge_page)
+        )
+    return _hit(machine, page, task, soft=soft, spare=spare_huge_page)
+
+
+def _with_page_now(machine: Machine, page: Page, task: Task, call: Callable[[Page], int]) -> int:
+    """Call something with the page that has taken the place of the one that used to be mapped."""
+    mapping = task.first
+    assert mapping is not None
+    cached = page.file is not None and mapping.private is None
+    users = [one for one in page.tasks if one is task or (cached and one.maps(Pte.MOVED))]
+    now = replace(
+        Page(pfn=page.pfn + 1, tasks=users, file=page.file if cached else None),
+        kind=Kind.ZERO if not cached and mapping.private == ZEROS else Kind.USER,
+        backing=page.file.backing if cached and page.file is not None else Backing.ANONYMOUS,
+        dirty=not cached or (page.file is not None and page.file.cached != page.file.stored),
+    )
+    machine.step("madvise_inject_error", f"another page is mapped there now: {now.kind.value}")
+    for entry in (one.first for one in users):
+        if entry is not None:
+            entry.pte = Pte.PRESENT
+    errno = call(now)
+    for entry in (one.first for one in users):
+        if entry is not None and entry.pte is Pte.PRESENT:
+            entry.pte = Pte.MOVED
+    return errno
+
+
+def _hit(machine: Machine, page: Page, task: Task, *, soft: bool, spare: bool) -> int:
     verb = "Soft offlining" if soft else "Injecting memory failure for"
     if machine.profile.wording > 1:
         machine.log.append(f"{verb} pfn {page.pfn:#x} at process virtual address {ADDRESS:#x}")
     else:
         machine.log.append(f"{verb} page {page.pfn:x} at {ADDRESS:x}")
     if soft:
-        return soft_offline(machine, page, spare_huge_page=spare_huge_page)
+        return soft_offline(machine, page, spare_huge_page=spare)
     event = Event(machine.profile.madvise_is_ar, held=True, simulated=True, current=task)
     errno = _unfiltered(memory_failure(machine, page, event))
     return errno if machine.profile.madvise_reports_errors else 0

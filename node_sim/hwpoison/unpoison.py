@@ -65,3 +65,4 @@ def _give_back(page: Page) -> None:
     page.lost_bytes = 0
     if page.held or not any(task.mappings for task in page.tasks):
         page.kind, page.backing, page.held, page.swapcache = Kind.FREE, Backing.NONE, False, False
+        page.lru, page.order = True, 0

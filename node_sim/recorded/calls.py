@@ -2,7 +2,7 @@
 
 **Models.** What the recording program calls on the mapping, on a file, on shared memory and on hugetlbfs.
 
-**Leaves out.** Nothing that it calls.
+**Leaves out.** Answers of a process that dies on the way: it has nobody to tell.
 
 **Assumes.** As the recordings.
 

@@ -69,6 +69,7 @@ class Player:
         self.scene: Scene = build_scene(row)
         self.page: Page = self.scene.page
         self.next_page: Page | None = None
+        self.was_huge = self.page.order > 0
         self.machine = Machine(
             profile,
             early_kill=row["early_kill"] == "1",
@@ -90,6 +91,9 @@ class Player:
     def play(self) -> dict[str, str]:
         """Play the plan and return the predicted columns."""
         try:
+            if not self.row["plan"].startswith("!"):
+                msg = f"plan {self.row['plan']!r}: what happens before the injection is not modelled"
+                raise UnknownScene(msg)
             for operation in self.row["plan"]:
                 self._operate(operation)
         except Panic as panic:
@@ -154,10 +158,15 @@ class Player:
         by_owner = how.startswith("madvise")
         gone = by_owner and (owner is None or owner not in self._alive)
         errno = "" if gone else ERRNO_NAMES[self._call(how, page)]
+        for copy, task in zip(page.tasks, self.page.tasks, strict=False):  # of another page they are copies
+            task.died_of, task.pending = task.died_of or copy.died_of, task.pending or copy.pending
         died = by_owner and (owner is None or not owner.alive)
         self.errnos.append(prefix + (_DIED if gone or died else errno))
 
     def _next(self) -> Page:
+        if not self.was_huge:
+            msg = "what the next page frame is used for is not an input"
+            raise UnknownScene(msg)
         if self.next_page is None:
             self.next_page = self.page.next_subpage()
         return self.next_page
@@ -215,7 +224,13 @@ class Player:
         if self.scene.closed and not self.calls.files:
             self.calls = access.Calls(self.machine, self.page, self.calls.task, descriptors=self.scene.descriptors)
             self._say("open", "0")
+        answers = []
         for name, answer in later_calls(self.calls, self.scene):
+            if not self.calls.task.alive:
+                self.syscalls.append(f"{self.calls.task.name} died;")
+                return
+            answers.append((name, answer))
+        for name, answer in answers:
             self._say(name, answer)
 
     def _say(self, name: str, answer: str) -> None:
@@ -233,7 +248,7 @@ class Player:
 
     def _munmap(self) -> None:
         for task in self._alive:
-            task.mappings = task.mappings[1:]
+            task.munmap()
 
     def _on_mapping(self) -> access.Calls | None:
         """Return the calls of P0 where it lives and still maps the page."""

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from node_sim.codes import KillPolicy
 from node_sim.errors import DataError
 from node_sim.hwpoison.file import ZEROS, Backing, File
-from node_sim.hwpoison.filters import KPF, Filter, flag_bits, parse_filter
+from node_sim.hwpoison.filters import Filter, flag_bits, parse_filter, stable_flags
 from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind, Page
 from node_sim.hwpoison.process import Disposition, Mapping, Pte, Task
 
@@ -110,6 +110,7 @@ _HUGETLBFS: Final[dict[str, Any]] = {
 }
 _POLICIES = {"EARLY": KillPolicy.EARLY, "LATE": KillPolicy.LATE}
 _MERGED_AT = 12288
+_SLOW_DISK = (254, 64)
 
 
 @dataclass
@@ -141,8 +142,9 @@ class Scene:
     device: tuple[int, int] | None = None
 
     def is_filtered(self, page: Page) -> bool:
-        """Whether the injection filter, where it is on, drops the page."""
-        return self.filter is not None and self.filter.drops(self.flags, self.device, owned=bool(page.tasks))
+        """Whether the injection filter, where it is on, drops the page; the flags of a tail page say little."""
+        flags = flag_bits(stable_flags(page)) if self.flags & flag_bits(["COMPOUND_TAIL"]) else self.flags
+        return self.filter is not None and self.filter.drops(flags, self.device, owned=bool(page.tasks))
 
 
 def _filter(text: str) -> Filter | None:
@@ -163,7 +165,7 @@ def _type_of(page_type: str, state: str, flags: frozenset[str]) -> _Type:
         return kind if "BUDDY" in flags else kind._replace(kind=Kind.PCP)
     if kind.kind is Kind.SLAB and flags & {"COMPOUND_HEAD", "COMPOUND_TAIL"}:
         return kind._replace(kind=Kind.COMPOUND)
-    if kind.kind is Kind.HUGETLB and "file" in state:
+    if kind.kind is Kind.HUGETLB and ("file" in state or ("MMAP" in flags and "ANON" not in flags)):
         return kind._replace(**_HUGETLBFS)
     return kind._replace(kind=Kind.PCP) if "page is free" in state else kind
 
@@ -202,9 +204,9 @@ def _file(kind: _Type, state: str, *, dirty: bool, private_copy: bool) -> File |
 def _policies(row: Row, index: int) -> tuple[KillPolicy, ...]:
     state = row["state_details"]
     leader = _POLICIES.get(row["proc_policy"], KillPolicy.UNSET)
-    own = re.search(rf"\bP{index} (EARLY|LATE)\b", state)
+    own = re.search(rf"\bP{index} (EARLY|LATE|DEFAULT|unset)\b", state)
     if index and own:
-        leader = _POLICIES[own.group(1)]
+        leader = _POLICIES.get(own.group(1), KillPolicy.UNSET)
     if "second thread" in state and "EARLY" in state:
         return (leader, KillPolicy.EARLY)
     return (leader,)
@@ -242,7 +244,7 @@ def build_scene(row: Row) -> Scene:
         UnknownScene: The row describes something outside the model.
     """
     page_type, state = row["page_type"], row["state_details"]
-    flags = frozenset(row["kpageflags_before"].split("+")) - {"-", ""}
+    flags = frozenset(row["kpageflags_before"].split("+")) - {"-", "", "(no such pfn)"}
     kind = _type_of(page_type, state, flags)
     private_copy = "private copy" in state
     dirty = _is_dirty(page_type, state, flags, private_copy=private_copy)
@@ -271,8 +273,8 @@ def build_scene(row: Row) -> Scene:
         privileged="not root" not in state,
         spare_huge_page="one 2M and one 1G" not in row["boot"],
         filter=_filter(row["filter"]),
-        flags=flag_bits(flags & KPF.keys()),
-        device=None if private_copy else kind.device,
+        flags=flag_bits(flags),
+        device=None if private_copy else _SLOW_DISK if "writeback" in state else kind.device,
     )
     present = bool(flags & {"MMAP", "ZERO_PAGE"})
     scene.mapped = present or (page.swapcache and not page.cached_in)

@@ -20,13 +20,14 @@ from fleet.conform import INPUTS, conform, read_rows, write_predictions
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF, stable_flags
 from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
-from node_sim.recorded.replay import COMPARED, predict
-from node_sim.recorded.scene import build_scene
+from node_sim.recorded.replay import predict
+from node_sim.recorded.scene import UnknownScene, build_scene
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests/oracle/recorded"
 TABLE, ALL_INPUTS = RECORDED / "kernel_6_1_192.csv", RECORDED / "inputs.csv"
 ROWS = read_rows(TABLE)
+SCENARIOS = read_rows(ALL_INPUTS)
 KERNEL = PROFILES["6.1"]
 
 
@@ -182,12 +183,12 @@ def test_a_page_type_that_is_not_known_is_not_modelled(tmp_path):
 
 
 def test_wrong_values_of_a_table_are_reported_together(tmp_path):
-    path = edited(tmp_path, early_kill="2", plan="!?", filter="1 x")
+    path = edited(tmp_path, early_kill="2", injection="beam", filter="1 x")
     with pytest.raises(ConfigError) as error:
         read_rows(path)
     assert [line.split(" = ")[0] for line in str(error.value).splitlines()] == [
         "table.csv:3: early_kill",
-        "table.csv:3: plan",
+        "table.csv:3: injection",
         "table.csv:3: filter",
     ]
 
@@ -259,5 +260,84 @@ def test_a_page_mapped_twice_is_lost_in_both_places_and_its_second_signal_merges
     assert got["kernel_log"].count("Sending SIGBUS") == 2
 
 
-def test_compared_columns_are_the_issue_of_the_gate():
-    assert len(COMPARED) == 8
+def played(row_id: str, **other: str) -> dict[str, str]:
+    """Predict a scenario with some inputs changed."""
+    return predict({**next(row for row in SCENARIOS if row["id"] == row_id), **other}, KERNEL)
+
+
+@pytest.mark.parametrize(
+    ("row_id", "changes", "column", "expected"),
+    [
+        # madvise hits the page that is mapped now, not the one that was.
+        ("file-clean-map-mad", {"plan": "!PRoRkqu"}, "action_log", "clean LRU page;clean LRU page"),
+        ("file-clean-map-mad", {"plan": "!PRoRkqu"}, "hw_corrupted_kb_delta", "8"),
+        ("anon-dirty-1p-mad", {"plan": "!PDWoRkqu"}, "action_log", "dirty LRU page;dirty LRU page"),
+        ("anon-dirty-1p-mad", {"plan": "!PDoRkqu"}, "call_errno", "0;madvise=EBUSY"),
+        ("anon-dirty-1p-mad", {"injection": "soft_offline", "plan": "!PoRkqu"}, "result", "Recovered"),
+        # fork copies no page tables of a mapping that can be faulted in again.
+        ("file-dirty-map-pfn", {"plan": "!PFRkqu"}, "later_syscalls", "forked_child.read=ok('D');"),
+        # Unblocking a signal that is not blocked installs no handler.
+        ("ek0-unset-D-pfn", {"plan": "!VURkqu"}, "process_outcome", "P0 killed SIGBUS at read;"),
+        # Answers of a process that dies among its calls never arrive.
+        ("tmpfs-map-pfn", {"plan": "!PYkqu", "sigbus_disposition": "default"}, "later_syscalls", "P0 died;"),
+        # The mark is per 4 KiB page of a huge page that stays whole.
+        ("thp-pinned-pfn", {"plan": "!nkqu"}, "action_log", "unsplit thp;unsplit thp"),
+        ("thp-shmem-pfn-ek1", {"plan": "!nkqu"}, "signals", ""),
+        (
+            "thp-next-subpage-pfn",
+            {"early_kill": "1", "sigbus_disposition": "default"},
+            "action_log",
+            "dirty LRU page;free buddy page",
+        ),
+        # A page that was given back can be taken out again.
+        ("soft-anon-sys", {"plan": "!PuSkqu"}, "call_errno", "0;soft_offline=0"),
+        # What is unmapped stays unmapped; a write to a shared page goes to a copy.
+        ("ksm-2map-pfn", {"plan": "!XPRWkqu"}, "later_access", "P0.pfn=none;P0.read=n/a;P0.write=n/a;"),
+        ("ksm-2map-pfn", {"plan": "!WPkqu"}, "later_access", "P0.write=ok;P0.pfn=moved;"),
+        ("zero-rw-pfn", {"plan": "!WPkqu"}, "later_access", "P0.write=ok;P0.pfn=moved;"),
+        # The filter asks about the first page of a huge page, and about a page that was split.
+        ("thp-1p-pfn", {"filter": "1 - - 0x20 0x20 -"}, "result", "Recovered"),
+        ("thp-1p-mad", {"filter": "1 - - 0x400000 0x400000 -"}, "result", "none"),
+        ("soft-k-buddy", {"filter": "1 - - 0x1000 0x1000 -"}, "call_errno", "EOPNOTSUPP"),
+    ],
+)
+def test_variations_of_given_rows_go_as_the_kernel_source_says(row_id, changes, column, expected):
+    assert played(row_id, **changes)[column] == expected
+
+
+@pytest.mark.parametrize(
+    ("row_id", "changes", "why"),
+    [
+        ("anon-dirty-1p-pfn", {"plan": "X!PRkqu"}, "before the injection"),
+        ("k-buddy-pfn", {"plan": "!nkqu"}, "not an input"),
+        ("anon-dirty-1p-pfn", {"plan": "!dkqu"}, "'d' is not known"),
+    ],
+)
+def test_what_cannot_follow_from_the_inputs_is_refused_with_the_reason(row_id, changes, why):
+    with pytest.raises(UnknownScene, match=why):
+        played(row_id, **changes)
+
+
+def test_a_table_without_rows_is_refused(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(TABLE.read_text().splitlines()[0] + "\n")
+    with pytest.raises(ConfigError, match="no rows"):
+        conform(path, "6.1")
+
+
+def test_a_table_of_which_nothing_can_be_compared_does_not_pass(tmp_path):
+    path = edited(tmp_path, plan="!dkqu")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join((lines[0], lines[2])) + "\n")
+    answer = CliRunner().invoke(main, ["conform", str(path), "--kernel", "6.1"])
+    assert answer.exit_code == 3
+    assert "1 rows: 0 matched (0.0%), 0 mismatched, 1 not modelled" in answer.output
+
+
+@pytest.mark.parametrize("out", [".", "/", "x" * 300])
+def test_predictions_that_cannot_be_written_are_a_usage_error(tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(main, ["conform", "--predict", str(ALL_INPUTS), "-o", out, "--kernel", "6.1"])
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []

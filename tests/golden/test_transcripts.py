@@ -1,6 +1,6 @@
 """Ten transcripts of ``hwpoison-fleet inject``, each read against the specification line by line.
 
-``python -m tests.golden.test_inject`` writes them again; read them before they are committed.
+``python -m tests.golden.test_transcripts`` writes them again; read them before they are committed.
 """
 
 from __future__ import annotations
