@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from fleet.dram_command import dram_command
 from fleet.kernel_commands import conform_command, inject_command
 
 if TYPE_CHECKING:
@@ -345,6 +346,7 @@ def replay_command(folder: Path, node: int, arm: str | None, as_json: bool) -> N
 
 main.add_command(inject_command)
 main.add_command(conform_command)
+main.add_command(dram_command)
 
 
 @main.group("scenario")

@@ -158,6 +158,9 @@ class Faults(Checked):
     alpha_share: float = setting(
         numbers.ALPHA_SHARE, "Share of soft faults from alpha particles, which no site changes.", low=0.0, high=1.0
     )
+    extents: str = setting(
+        "partial", "How much of its row, column or bank a fault takes.", choices=("partial", "whole")
+    )
     site: str = setting("new_york", "Place: altitude and cutoff rigidity.", choices=tuple(SITES))
 
     @property

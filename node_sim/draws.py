@@ -78,11 +78,16 @@ class Key(NamedTuple):
         return take(self, index)
 
 
-def _mix_chunk(counter: tuple[Wide, Wide, Wide, Wide], key: Key, out: Words) -> None:
-    """Apply the ten rounds to one chunk in place; counters of shape ``(n,)``, key scalar or so, ``out`` ``(4, n)``."""
-    c0, c1, c2, c3 = counter
+def _mix_chunk(scratch: Wide, key: Key, out: Words) -> None:
+    """Apply the ten rounds to one chunk.
+
+    Args:
+        scratch: The four counter words, then room to work, shape ``(7, n)``; changed.
+        key: Scalars, or of shape ``(n,)``.
+        out: The words drawn, shape ``(4, n)``.
+    """
+    c0, c1, c2, c3, p0, p1, spare = scratch
     k0, k1 = key.low, key.high
-    p0, p1, spare = np.empty_like(c0), np.empty_like(c0), np.empty_like(c0)
     for _ in range(_ROUNDS):
         np.multiply(c0, _MULTIPLIER_0, out=p0)
         np.multiply(c2, _MULTIPLIER_1, out=p1)
@@ -120,13 +125,14 @@ def words(
     parts = [np.asarray(part) for part in (c0, c1, c2, c3)]
     n = max((part.shape[0] for part in (*parts, key.low) if part.ndim), default=1)
     out = np.empty((4, n), np.uint32)
+    room = np.empty((7, min(n, CHUNK)), np.uint64)  # reused: fresh memory would cost as much as the rounds
     for start in range(0, n, CHUNK):
         chunk = slice(start, min(start + CHUNK, n))
-        cells = [np.empty(chunk.stop - start, np.uint64) for _ in parts]
-        for cell, part in zip(cells, parts, strict=True):
+        scratch = room[:, : chunk.stop - start]
+        for cell, part in zip(scratch, parts, strict=False):
             np.copyto(cell, part[chunk] if part.ndim else part, casting="unsafe")
         mine = key if not key.low.ndim else take(key, chunk)
-        _mix_chunk((cells[0], cells[1], cells[2], cells[3]), mine, out[:, chunk])
+        _mix_chunk(scratch, mine, out[:, chunk])
     return out[0], out[1], out[2], out[3]
 
 

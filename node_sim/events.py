@@ -38,7 +38,7 @@ def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
         "dimm": faults.tag >> SLOT_SHIFT,
         "generation": faults.generation,
         "rank": box.rank,
-        "device": faults.device,
+        "device": faults.cells.device,
         "mode": faults.mode,
         "persistence": np.where(faults.hard, int(Persistence.HARD), int(Persistence.SOFT)),
         "bank": box.bank,
@@ -47,7 +47,7 @@ def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
         "n_banks": box.n_banks,
         "n_rows": box.n_rows,
         "n_lines": box.n_lines,
-        "n_dq": faults.n_dq,
+        "n_dq": faults.cells.n_dq,
         "n_pages": faults.n_pages,
         "first_pfn": faults.first_pfn,
     }

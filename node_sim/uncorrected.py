@@ -6,7 +6,8 @@ An uncorrectable read is detected (UE) or silent (SDC), drawn once per page.
 **Leaves out.** More than two faults in a word; pages beyond the first ``FRAMES_PER_FAULT_MAX`` of a fault: the
 node is cordoned long before it has met so many of them.
 
-**Assumes.** A soft fault meets a later one only within one scrub period.
+**Assumes.** A soft fault meets a later one only within one round of the scrubber; rounds begin at multiples of the
+scrub period. Of two faults the code corrects alone the later is the one that makes words uncorrectable.
 
 **Sources.** ``dram/ecc.py``.
 """
@@ -18,16 +19,23 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.codes import Mode
 from node_sim.config import Policy, Server
-from node_sim.dram.ecc import classify_pair, verdict_table
+from node_sim.dram.ecc import judge_pairs, verdict_table
 from node_sim.dram.faults import FaultTable, expand_counts
-from node_sim.dram.geometry import AddressMap, Footprint, intersect
+from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.records import Floats, Ints
 from node_sim.units import hours_to_ns
 
 FRAMES_PER_FAULT_MAX = 32
+
+
+def is_present(since_ns: Ints, hard: npt.NDArray[np.bool_], now_ns: Ints, scrub_ns: int) -> npt.NDArray[np.bool_]:
+    """Return whether faults are still there at a later time: soft ones until the next round of the scrubber begins."""
+    if not scrub_ns:
+        return hard.copy()
+    present: npt.NDArray[np.bool_] = hard | (since_ns // scrub_ns == now_ns // scrub_ns)
+    return present
 
 
 class Judgement(NamedTuple):
@@ -79,7 +87,7 @@ def judge(faults: FaultTable, server: Server, policy: Policy, dimm: Ints | None 
     if dimm is None:
         dimm = (faults.fault_id >> np.uint64(16)).astype(np.int64)
     code = policy.ecc.code
-    p_ce, p_due, p_sdc = np.moveaxis(verdict_table(code)[faults.mode, faults.n_dq], -1, 0)
+    p_ce, p_due, p_sdc = np.moveaxis(verdict_table(code)[faults.mode, faults.cells.n_dq], -1, 0)
     uncorrected = p_due + p_sdc > 0
     silent = p_sdc / np.where(uncorrected, p_due + p_sdc, 1.0)
     box = Footprint(*(part.copy() for part in faults.box))
@@ -97,21 +105,17 @@ def _judge_pairs(
     code, scrub_ns = policy.ecc.code, hours_to_ns(policy.detection.scrub_hours)
     if not earlier.size or code == "none":
         return
-    present = faults.hard[earlier] | ((scrub_ns > 0) & (faults.time_ns[later] - faults.time_ns[earlier] < scrub_ns))
-    single = ~judgement.uncorrected[later] & (faults.mode[later] != Mode.COMMAND_ADDRESS)
-    box, common = intersect(faults.box.take(earlier), faults.box.take(later), server)
-    for same_device in (False, True):
-        _, p_due, p_sdc = classify_pair(code, same_device)
-        if p_due + p_sdc == 0:
-            continue
-        alike = (faults.device[earlier] == faults.device[later]) == same_device
-        hit = np.flatnonzero(present & single & common & alike)[::-1]
-        who = later[hit]
-        judgement.uncorrected[who], judgement.alone[who] = True, False
-        judgement.p_sdc[who] = p_sdc / (p_due + p_sdc)
-        judgement.stays[who] = faults.hard[earlier[hit]] & faults.hard[who]
-        for mine, part in zip(judgement.box, box, strict=True):
-            mine[who] = part[hit]
+    alone = ~judgement.uncorrected[earlier] & ~judgement.uncorrected[later]
+    present = is_present(faults.time_ns[earlier], faults.hard[earlier], faults.time_ns[later], scrub_ns)
+    box, common = intersect(faults.box.take(earlier), faults.box.take(later), Dimm.of(server))
+    fails, silent = judge_pairs(code, faults.cells.take(earlier), faults.cells.take(later))
+    hit = np.flatnonzero(present & alone & common & fails)[::-1]
+    who = later[hit]
+    judgement.uncorrected[who], judgement.alone[who] = True, False
+    judgement.p_sdc[who] = silent[hit]
+    judgement.stays[who] = faults.hard[earlier[hit]] & faults.hard[who]
+    for mine, part in zip(judgement.box, box, strict=True):
+        mine[who] = part[hit]
 
 
 class BadPages(NamedTuple):

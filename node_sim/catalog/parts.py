@@ -36,6 +36,11 @@ class Part:
         """64-byte lines in one row of a rank."""
         return self.columns * self.width * self.data_devices // 8 // 64
 
+    @property
+    def beats(self) -> int:
+        """Beats in which a rank transfers one 64-byte line."""
+        return 8 * 64 // (self.width * self.data_devices)
+
 
 PARTS: Final[dict[str, Part]] = {
     "ddr4_8gb_x4": Part(banks=16, rows=131072, columns=1024, width=4, data_devices=16, check_devices=2),

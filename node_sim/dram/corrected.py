@@ -99,7 +99,7 @@ def _burst_windows(
     first = words(key, node_id, tag, burst_bin, 0)
     count = poisson_one(first[0])
     begin = [start_ns]
-    length = [faults.first_burst[hard]]
+    length = [faults.cells.first_burst[hard]]
     who = [np.arange(hard.size)]
     for position in range(int(count.max(initial=0))):
         some = np.flatnonzero(count > position)
@@ -126,7 +126,7 @@ def _hard_windows(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, ho
     name = name[np.diff(name, prepend=-1) > 0]
     fault, window = name // n_windows, name % n_windows
     w0, w1, w2, w3 = words(seed.key(Purpose.WINDOW), faults.node_id[fault], faults.tag[fault], window)
-    log_count = process.sigma_fault * faults.level[fault] + process.sigma_window * special.ndtri(unit32(w2))
+    log_count = process.sigma_fault * faults.cells.level[fault] + process.sigma_window * special.ndtri(unit32(w2))
     cap = max(1, round(process.ce_cap_per_day * window_ns / NS_PER_DAY))
     count = np.minimum(1.0 + process.median_ce_per_window * np.exp(log_count), cap).astype(np.int64)
     low_ns = np.maximum(window * window_ns, faults.time_ns[fault])

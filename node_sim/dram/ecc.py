@@ -1,88 +1,230 @@
-"""What the memory controller makes of a wrong code word.
+"""What the memory controller makes of a wrong line.
 
-**Models.** SECDED (72,64), chipkill (one 8-bit symbol per x4 device over two beats, RS(18,16)) and no code;
-single faults by the number of data pins they corrupt, and two faults that meet in one code word.
+**Models.** The codes of ``block_codes.py`` over a rank: one fault by mode and number of faulty data pins, and two
+faults that meet in a code word. A line is several code words. It is silently wrong only if none of them is detected
+and one at least is miscorrected or unnoticed.
 
-**Leaves out.** Three or more faults in one word, DDR5 on-die codes, several code words of a line failing
-together.
+**Leaves out.** Three or more faults in one word; third wrong bits that an on-die code adds to other lines.
 
-**Assumes.** All non-zero patterns on the faulty pins are equally likely at each read. A command/address fault
-is caught by command/address parity, so it is detected under any code and never corrected.
+**Assumes.** Any set of pins and any devices are as likely as others; they are the same in all code words of the line.
+At each read each faulty pin is wrong in each affected beat with probability 1/2, and the line is judged given that
+something in it is wrong. A command/address fault is caught by command/address parity, so it is detected
+under any code and never corrected. An on-die code hides one wrong bit of a line's device and leaves more to the rank.
 
-**Sources.** Outcome by weight: enumeration of one Hsiao (72,64) matrix; two random symbols of RS(18,16): 16/255
-miscorrect.
+**Sources.** ``block_codes.py``, enumerated; checked against ``ecc_outcomes.csv`` in ``tests/unit/test_ecc.py``.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import Mode
+from node_sim.dram import block_codes
+from node_sim.dram.block_codes import BlockCode
+from node_sim.dram.faults import ONE_BEAT, Cells
+from node_sim.records import Floats
 
-CODES: Final = ("none", "secded", "chipkill")
-
-SECDED_BY_WEIGHT: Final[dict[int, tuple[float, float, float]]] = {
-    1: (1.0, 0.0, 0.0),
-    2: (0.0, 1.0, 0.0),
-    3: (0.0, 0.4363, 0.5637),
-    4: (0.0, 0.9939, 0.0061),
-}
-"""(CE, DUE, SDC) of 1-4 wrong bits of one nibble under one Hsiao (72,64) matrix, enumerated."""
-
-CHIPKILL_TWO_SYMBOLS: Final = (0.0, 0.9373, 0.0627)
-"""(CE, DUE, SDC) of two random wrong symbols of RS(18,16) over 8-bit symbols: 16/255 per code word."""
+Flags = npt.NDArray[np.bool_]
 
 MAX_DQ: Final = 4
+_PINS: Final = 4
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a line is laid out in code words.
+
+    Attributes:
+        code: The code; None for no code.
+        by_bits: The code corrects single bits, not devices.
+        devices: Devices of a rank (of the lockstep pair).
+        beats: Beats of a line.
+        beats_per_word: Beats that make one code word.
+        on_die: The devices correct one bit of a word themselves, and tell nobody.
+    """
+
+    code: Callable[[], BlockCode] | None
+    by_bits: bool
+    devices: int
+    beats: int
+    beats_per_word: int
+    on_die: bool = False
+
+    @property
+    def bits(self) -> int:
+        """Width of a rank (of the lockstep pair) [bits]."""
+        return self.devices * _PINS
+
+    @property
+    def words(self) -> int:
+        """Code words of a line."""
+        return self.beats // self.beats_per_word
+
+
+DESIGNS: Final[dict[str, Design]] = {
+    "none": Design(None, by_bits=False, devices=18, beats=8, beats_per_word=1),
+    "secded": Design(block_codes.hsiao_72_64, by_bits=True, devices=18, beats=8, beats_per_word=1),
+    "chipkill": Design(lambda: block_codes.reed_solomon(18), by_bits=False, devices=18, beats=8, beats_per_word=2),
+    "ssc_dsd": Design(block_codes.ssc_dsd_36, by_bits=False, devices=36, beats=4, beats_per_word=1),
+    "ddr5": Design(
+        lambda: block_codes.reed_solomon(10), by_bits=False, devices=10, beats=16, beats_per_word=2, on_die=True
+    ),
+}
+"""SECDED (72,64); RS(18,16) over pairs of beats; SSC-DSD over two ranks in lockstep; on-die SEC below RS(10,8)."""
+
+CODES: Final = ("none", "secded", "chipkill")
+"""Designs that fit the parts of ``run``."""
 
 
 class Verdict(NamedTuple):
-    """Probabilities that a read of a faulty word is corrected, detected as uncorrectable, or silently wrong."""
+    """Probabilities that a read of a wrong line is corrected, detected as uncorrectable, or silently wrong."""
 
     p_ce: float
     p_due: float
     p_sdc: float
 
 
-def _secded_on_pins(n_dq: int) -> Verdict:
-    """Average over the 2**n - 1 patterns on n pins."""
-    patterns = 2**n_dq - 1
-    totals = [0.0, 0.0, 0.0]
-    for weight, outcome in SECDED_BY_WEIGHT.items():
-        share = math.comb(n_dq, weight) / patterns
-        totals = [total + share * p for total, p in zip(totals, outcome, strict=True)]
-    return Verdict(*totals)
+def _line(right: float, fails: float, silent: float, words: int) -> Verdict:
+    """Judge a line given that something in it is wrong.
+
+    Args:
+        right: Probability that nothing is wrong in one of the affected code words.
+        fails: … that the code does not correct it.
+        silent: … that this is not noticed.
+        words: Affected code words.
+    """
+    wrong = 1.0 - right**words
+    survives = (1.0 - fails) ** words
+    unnoticed = (1.0 - fails + silent) ** words - survives
+    return Verdict((survives - right**words) / wrong, (1.0 - survives - unnoticed) / wrong, unnoticed / wrong)
+
+
+def _mean(verdicts: Iterable[tuple[float, Verdict]]) -> Verdict:
+    """Average verdicts with weights that add up to 1."""
+    weights, parts = zip(*verdicts, strict=True)
+    return Verdict(*(np.asarray(weights) @ np.asarray(parts)).tolist())
+
+
+@cache
+def _by_bits(design: Design, n_dq: int, *, one_beat: bool) -> Verdict:
+    """Judge n faulty pins of a device under a code that corrects one bit, over all sets of columns they can be.
+
+    The set is the same in all beats of the line.
+    """
+    assert design.code is not None
+    patterns = 1 << n_dq
+    words = 1 if one_beat else design.words
+    shares = design.code().unnoticed_subsets(n_dq)
+    fails = (patterns - 1 - n_dq) / patterns
+    return _mean(
+        (share, _line(1 / patterns, fails, unnoticed / patterns, words)) for unnoticed, share in enumerate(shares)
+    )
 
 
 def classify(code: str, mode: Mode, n_dq: int) -> Verdict:
-    """Judge one fault alone in its code word.
+    """Judge one fault alone.
 
     Args:
-        code: One of ``CODES``.
+        code: One of ``DESIGNS``.
         mode: Mode of the fault.
         n_dq: Faulty data pins of the device, 1 … 4.
+
+    Returns:
+        All zero if the devices correct it themselves.
     """
-    if code == "none":
+    design = DESIGNS[code]
+    if design.code is None:
         return Verdict(0.0, 0.0, 1.0)
     if mode is Mode.COMMAND_ADDRESS:
         return Verdict(0.0, 1.0, 0.0)
-    if code == "chipkill":
-        return Verdict(1.0, 0.0, 0.0)
-    return _secded_on_pins(n_dq)
+    if design.on_die and n_dq == 1 and mode in ONE_BEAT:
+        return Verdict(0.0, 0.0, 0.0)
+    if design.by_bits:
+        return _by_bits(design, n_dq, one_beat=mode in ONE_BEAT)
+    return Verdict(1.0, 0.0, 0.0)
 
 
-def classify_pair(code: str, same_device: bool) -> Verdict:
-    """Judge two faults that meet in one code word, each of which the code corrects alone."""
-    if code == "none":
-        return Verdict(0.0, 0.0, 1.0)
-    if code == "chipkill":
-        return Verdict(1.0, 0.0, 0.0) if same_device else Verdict(*CHIPKILL_TWO_SYMBOLS)
-    return Verdict(0.0, 1.0, 0.0)
-
-
-def verdict_table(code: str) -> npt.NDArray[np.float64]:
+def verdict_table(code: str) -> Floats:
     """Enumerate ``classify`` for one code: shape ``(modes, MAX_DQ + 1, 3)``; zero pins count as one."""
     return np.asarray([[classify(code, mode, max(n_dq, 1)) for n_dq in range(MAX_DQ + 1)] for mode in Mode])
+
+
+# ---------------------------------------------------------------------------------------- two faults
+
+
+_PIN_SETS: Final = tuple(range(1, 1 << _PINS))
+
+
+def _masks(design: Design) -> tuple[list[int], list[int], list[bool]]:
+    """List what a fault can hit of a symbol: bits, pins, and whether it is one beat."""
+    beats = design.beats_per_word
+    one = [(pins << (_PINS * beat), pins.bit_count(), True) for pins in _PIN_SETS for beat in range(beats)]
+    every = [(sum(pins << (_PINS * beat) for beat in range(beats)), pins.bit_count(), False) for pins in _PIN_SETS]
+    masks, counts, single = zip(*(one + every), strict=True)
+    return list(masks), list(counts), list(single)
+
+
+@cache
+def _unnoticed_pairs(design: Design) -> Floats:
+    """Return how often errors under two masks go unnoticed, shape ``(ordered pairs, masks, masks)``."""
+    assert design.code is not None
+    masks = np.asarray(_masks(design)[0])
+    values = np.arange(1 << (_PINS * design.beats_per_word))
+    inside = ((values[None, :] & ~masks[:, None]) == 0).astype(np.float64)
+    inside /= inside.sum(axis=1, keepdims=True)
+    return np.asarray([inside @ pair @ inside.T for pair in design.code().unnoticed_in_two()])
+
+
+def classify_pair(code: str, pins: tuple[int, int], one_beat: tuple[bool, bool]) -> Verdict:
+    """Judge two faults of different devices that meet in a code word, given that both make it wrong.
+
+    Args:
+        code: One of ``DESIGNS`` but "none".
+        pins: Faulty data pins of each, 1 … 4; under a code that corrects bits the code corrects only one.
+        one_beat: Which of them touch one beat of a line only.
+    """
+    design = DESIGNS[code]
+    if design.by_bits:
+        return Verdict(0.0, 1.0, 0.0)  # two wrong bits, which such a code detects
+    masks, counts, single = (np.asarray(part) for part in _masks(design))
+    first, second = (np.flatnonzero((counts == n) & (single == one)) for n, one in zip(pins, one_beat, strict=True))
+    unnoticed = _unnoticed_pairs(design)[:, first[:, None], second[None, :]]
+    wrong = [1.0 - 2.0 ** -int(masks[which[0]]).bit_count() for which in (first, second)]
+    both = wrong[0] * wrong[1]
+    silent, times = np.unique(unnoticed, return_counts=True)
+    words = 1 if any(one_beat) else design.words
+    verdict = _mean(
+        (share, _line(1.0 - both, both, float(p), words)) for p, share in zip(silent, times / times.sum(), strict=True)
+    )
+    return Verdict(0.0, verdict.p_due, verdict.p_sdc)
+
+
+@cache
+def pair_table(code: str) -> Floats:
+    """Enumerate the silent share of ``classify_pair``: shape ``(2, 2, MAX_DQ + 1, MAX_DQ + 1)``, by beats and pins."""
+    table = np.zeros((2, 2, MAX_DQ + 1, MAX_DQ + 1))
+    for one_a, one_b, n_a, n_b in np.ndindex(table.shape):
+        if n_a and n_b:
+            table[one_a, one_b, n_a, n_b] = classify_pair(code, (n_a, n_b), (bool(one_a), bool(one_b))).p_sdc
+    return table
+
+
+def judge_pairs(code: str, a: Cells, b: Cells) -> tuple[Flags, Floats]:
+    """Judge pairs of faults whose boxes have lines in common and each of which the code corrects alone.
+
+    Returns:
+        Which pairs make uncorrectable words, and the share of the first uncorrectable reads that is silent.
+    """
+    design = DESIGNS[code]
+    one_a, one_b = a.beat >= 0, b.beat >= 0
+    same_word = ~(one_a & one_b) | (a.beat // design.beats_per_word == b.beat // design.beats_per_word)
+    apart = (a.device != b.device) | ((a.pins != b.pins) & design.by_bits)
+    hidden = ((one_a & (a.n_dq == 1)) | (one_b & (b.n_dq == 1))) & design.on_die
+    silent: Floats = pair_table(code)[one_a.astype(np.int64), one_b.astype(np.int64), a.n_dq, b.n_dq]
+    return same_word & apart & ~hidden, silent

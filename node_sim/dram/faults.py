@@ -2,7 +2,7 @@
 
 **Models.** Poisson processes of soft and hard faults by mode, from published rates; soft rates scale with the
 neutron flux at the site, apart from an alpha share. Footprints are boxes in DRAM coordinates with partial
-extents.
+(or whole) extents; a fault touches one beat of its lines or all of them, on some pins of its device.
 
 **Leaves out.** Differences between DIMMs (frailty), ageing, intermittent faults whose rate changes with use.
 
@@ -15,7 +15,7 @@ fault and stays until the DIMM is replaced.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from node_sim.catalog.fit import PINS_PER_FAULT, RATE_TABLES
 from node_sim.codes import Mode
 from node_sim.config import Faults, Hardware
 from node_sim.dram.cosmic import flux_relative
-from node_sim.dram.geometry import AddressMap, Footprint
+from node_sim.dram.geometry import AddressMap, Dimm, Footprint
 from node_sim.draws import Purpose, Seed, Words, below, unit32, unit53, words
 from node_sim.errors import ModelError
 from node_sim.records import Floats, Index, Ints, take
@@ -39,6 +39,30 @@ SLOT_SHIFT, GENERATION_SHIFT, ORDINAL_BITS = 24, 16, 16
 GENERATIONS_MAX = 255
 
 
+class Cells(NamedTuple):
+    """Which part of a code word is wrong.
+
+    Attributes:
+        device: Device of the rank.
+        n_dq: Faulty data pins.
+        pins: The same as a mask.
+        beat: Beat of the line, -1 for all of them.
+        level: Standard normal: how many errors the fault makes.
+        first_burst: Standard exponential: how long its first burst is.
+    """
+
+    device: Ints
+    n_dq: Ints
+    pins: Ints
+    beat: Ints
+    level: Floats
+    first_burst: Floats
+
+    def take(self, index: Index) -> Cells:
+        """Select some faults."""
+        return take(self, index)
+
+
 class FaultTable(NamedTuple):
     """Faults, one element each; ``node_id`` and ``tag`` together name a fault in every arm."""
 
@@ -47,10 +71,7 @@ class FaultTable(NamedTuple):
     time_ns: Ints
     mode: Ints
     hard: npt.NDArray[np.bool_]
-    device: Ints
-    n_dq: Ints
-    level: Floats
-    first_burst: Floats
+    cells: Cells
     box: Footprint
     n_pages: Ints
     first_pfn: Ints
@@ -94,13 +115,32 @@ def fault_rates(hardware: Hardware) -> FaultRates:
     """Work out the fault rates of one DIMM at its site."""
     faults: Faults = hardware.faults
     flux = flux_relative(faults.place.altitude_m, faults.place.cutoff_gv)
-    soft_scale = faults.alpha_share + (1.0 - faults.alpha_share) * flux
-    devices = hardware.server.devices_per_dimm
+    return table_rates(
+        faults.rates,
+        hardware.server.devices_per_dimm,
+        fit_factor=faults.fit_factor,
+        soft_scale=faults.alpha_share + (1.0 - faults.alpha_share) * flux,
+        command_address_fit=faults.command_address_fit,
+    )
+
+
+def table_rates(
+    table: str, devices: int, *, fit_factor: float = 1.0, soft_scale: float = 1.0, command_address_fit: float = 0.0
+) -> FaultRates:
+    """Multiply out a published table.
+
+    Args:
+        table: Name of the table.
+        devices: Devices of a DIMM.
+        fit_factor: Multiplies every rate of the table.
+        soft_scale: Multiplies the rates of soft faults.
+        command_address_fit: Rate of command/address faults [FIT/DIMM].
+    """
     rows: list[tuple[int, bool, float]] = []
-    for mode, (transient, permanent) in RATE_TABLES[faults.rates].items():
-        rows.append((mode, False, transient.value * devices * soft_scale * faults.fit_factor))
-        rows.append((mode, True, permanent.value * devices * faults.fit_factor))
-    rows.append((Mode.COMMAND_ADDRESS, True, faults.command_address_fit))
+    for mode, (transient, permanent) in RATE_TABLES[table].items():
+        rows.append((mode, False, transient.value * devices * soft_scale * fit_factor))
+        rows.append((mode, True, permanent.value * devices * fit_factor))
+    rows.append((Mode.COMMAND_ADDRESS, True, command_address_fit))
     return FaultRates(
         mode=np.asarray([row[0] for row in rows], np.int64),
         hard=np.asarray([row[1] for row in rows], np.bool_),
@@ -127,11 +167,22 @@ def draw_counts(seed: Seed, node_id: Ints, slot: Ints, generation: Ints, mean: f
         generation: Generations, shape ``(n,)``.
         mean: Expected faults per DIMM, >= 0.
     """
-    pair = (generation << 16) | (slot >> 1)
-    w0, w1, w2, w3 = words(seed.key(Purpose.SCREEN), node_id, pair)
-    odd = (slot & 1).astype(np.bool_)
-    u = np.where(odd, unit53(w2, w3), unit53(w0, w1))
-    return np.searchsorted(_count_cdf(mean), u, side="right").astype(np.int64)
+    lanes = np.asarray(words(seed.key(Purpose.SCREEN), node_id, _screen_name(generation, slot // LANES)))
+    return _count(seed, node_id, generation, slot, lanes[slot % LANES, np.arange(slot.size)], _count_cdf(mean))
+
+
+LANES: Final = 4
+"""DIMMs that one screening draw decides about, each by a word of its own."""
+
+
+def _screen_name(generation: Ints | int, slot: Ints | int) -> Ints | int:
+    return (generation << 16) | slot
+
+
+def _count(seed: Seed, node_id: Ints, generation: Ints | int, slot: Ints | int, high: Words, cdf: Floats) -> Ints:
+    """Complete the screening word of some DIMMs by a second one, and look the count up."""
+    low, _, _, _ = words(seed.key(Purpose.SCREEN), node_id, _screen_name(generation, slot), 1)
+    return np.searchsorted(cdf, unit53(high, low), side="right").astype(np.int64)
 
 
 def screen_nodes(seed: Seed, node_id: Ints, slots: int, mean: float) -> tuple[Ints, Ints, Ints]:
@@ -141,14 +192,15 @@ def screen_nodes(seed: Seed, node_id: Ints, slots: int, mean: float) -> tuple[In
         Index into ``node_id``, slot and count (> 0) of each such DIMM, ordered by node and slot.
     """
     cdf = _count_cdf(mean)
+    some = np.uint32(min(int(cdf[0] * 2.0**32), 2**32 - 1))  # a screening word below this means no faults
     hits = []
-    for pair in range((slots + 1) // 2):
-        w0, w1, w2, w3 = words(seed.key(Purpose.SCREEN), node_id, pair)
-        for slot, (high, low) in ((2 * pair, (w0, w1)), (2 * pair + 1, (w2, w3))):
-            if slot < slots:
-                u = unit53(high, low)
-                where = np.flatnonzero(u >= cdf[0])
-                hits.append((where, np.full(where.size, slot), np.searchsorted(cdf, u[where], side="right")))
+    for first in range(0, slots, LANES):
+        lanes = words(seed.key(Purpose.SCREEN), node_id, first // LANES)
+        for slot, high in zip(range(first, slots), lanes, strict=False):
+            where = np.flatnonzero(high >= some)
+            count = _count(seed, node_id[where], 0, slot, high[where], cdf)
+            where, count = where[count > 0], count[count > 0]
+            hits.append((where, np.full(where.size, slot), count))
     index, slot_of, count = (np.concatenate(parts).astype(np.int64) for parts in zip(*hits, strict=True))
     order = np.argsort(index, kind="stable")
     return index[order], slot_of[order], count[order]
@@ -161,28 +213,63 @@ def expand_counts(count: Ints) -> tuple[Ints, Ints]:
     return owner, np.arange(owner.size) - first[owner]
 
 
-def _uniform_between(word: Words, bounds: tuple[float, float]) -> Floats:
-    return bounds[0] + unit32(word) * (bounds[1] - bounds[0])
+class Arrivals(NamedTuple):
+    """When faults start, and of which category of ``FaultRates`` they are."""
+
+    time_ns: Ints
+    category: Ints
 
 
-def _draw_pins(mode: Ints, word: Words, width: int) -> Ints:
-    """Draw the number of faulty data pins by mode."""
+def draw_arrivals(seed: Seed, node_id: Ints, tag: Ints, rates: FaultRates, horizon_ns: int) -> Arrivals:
+    """Draw start and category of named faults; they start uniformly on 0 … horizon [ns]."""
+    w0, w1, w2, w3 = words(seed.key(Purpose.FAULT), node_id, tag, 0)
+    limits = np.cumsum(rates.per_year)[:-1]
+    category = np.searchsorted(limits, unit53(w2, w3) * rates.total_per_year, side="right")
+    return Arrivals((unit53(w0, w1) * horizon_ns).astype(np.int64), category)
+
+
+ONE_BEAT: Final = (Mode.BIT, Mode.WORD, Mode.COLUMN)
+"""Modes that stay at one column address, so in one beat of a line."""
+
+
+def _pin_table(width: int) -> Floats:
+    """Cumulated shares of 1, 2, 3 faulty pins by mode."""
     table = np.zeros((len(Mode), 4))
     table[:, 0] = 1.0
     for known, shares in PINS_PER_FAULT.items():
         table[known] = np.asarray(shares) / sum(shares)
-    table[Mode.COMMAND_ADDRESS] = (0.0, 0.0, 0.0, 1.0)
-    cdf = np.cumsum(table, axis=1)[:, :-1]
-    pins: Ints = np.minimum(1 + (unit32(word)[:, None] >= cdf[mode]).sum(axis=1), width)
-    return pins
+    table[Mode.COMMAND_ADDRESS] = np.eye(4)[min(width, 4) - 1]
+    return np.cumsum(table, axis=1)[:, :-1]
 
 
-def _draw_extents(mode: Ints, size: tuple[Words, Words, Words, Words], hardware: Hardware) -> tuple[Ints, ...]:
+def draw_cells(seed: Seed, node_id: Ints, tag: Ints, mode: Ints, dimm: Dimm) -> Cells:
+    """Draw what named faults do to the code words they touch."""
+    key = seed.key(Purpose.FAULT)
+    kind, place = words(key, node_id, tag, 1), words(key, node_id, tag, 4)
+    n_dq = np.minimum(1 + (unit32(kind[1])[:, None] >= _pin_table(dimm.width)[mode]).sum(axis=1), dimm.width)
+    first_pin = below(place[1], dimm.width - n_dq + 1)
+    return Cells(
+        device=np.where(mode == Mode.COMMAND_ADDRESS, 0, below(kind[0], dimm.devices)),
+        n_dq=n_dq,
+        pins=((1 << n_dq) - 1) << first_pin,
+        beat=np.where(np.isin(mode, ONE_BEAT), below(place[0], dimm.beats), -1),
+        level=special.ndtri(unit32(kind[2])),
+        first_burst=-np.log(unit32(kind[3])),
+    )
+
+
+def _uniform_between(word: Words, bounds: tuple[float, float]) -> Floats:
+    return bounds[0] + unit32(word) * (bounds[1] - bounds[0])
+
+
+_AREAS: Final = (Mode.BANK, Mode.MULTI_BANK, Mode.MULTI_RANK, Mode.COMMAND_ADDRESS)
+_MANY_BANKS: Final = (Mode.MULTI_BANK, Mode.MULTI_RANK)
+
+
+def _partial_extents(mode: Ints, size: tuple[Words, Words, Words, Words], dimm: Dimm) -> tuple[Ints, ...]:
     """Draw ranks, banks, rows and lines of each footprint: section 1.4 of the fault reference."""
-    part = hardware.server.dram
     by_rows, by_lines, wide, by_banks = size
-    large = np.isin(mode, (Mode.BANK, Mode.MULTI_BANK, Mode.MULTI_RANK, Mode.COMMAND_ADDRESS))
-    multi = np.isin(mode, (Mode.MULTI_BANK, Mode.MULTI_RANK))
+    large = np.isin(mode, _AREAS)
     row_share = np.where(
         mode == Mode.COLUMN,
         _uniform_between(by_rows, numbers.COLUMN_ROW_SHARE.value),
@@ -201,13 +288,50 @@ def _draw_extents(mode: Ints, size: tuple[Words, Words, Words, Words], hardware:
     u = unit32(by_banks)
     two, eight = numbers.BANKS_TWO_P.value, numbers.BANKS_EIGHT_P.value
     between = 3 + np.minimum(((u - two - eight) / (1.0 - two - eight) * 5).astype(np.int64), 4)
-    n_banks = np.where(multi, np.where(u < two, 2, np.where(u < two + eight, 8, between)), 1)
+    n_banks = np.where(np.isin(mode, _MANY_BANKS), np.where(u < two, 2, np.where(u < two + eight, 8, between)), 1)
     return (
-        np.where(mode == Mode.MULTI_RANK, np.minimum(2, hardware.server.ranks), 1),
-        np.minimum(n_banks, part.banks),
-        np.maximum(1, np.ceil(row_share * part.rows)).astype(np.int64),
-        np.maximum(1, np.ceil(line_share * part.row_lines)).astype(np.int64),
+        np.where(mode == Mode.MULTI_RANK, np.minimum(2, dimm.ranks), 1),
+        np.minimum(n_banks, dimm.banks),
+        np.maximum(1, np.ceil(row_share * dimm.rows)).astype(np.int64),
+        np.maximum(1, np.ceil(line_share * dimm.lines)).astype(np.int64),
     )
+
+
+def _whole_extents(mode: Ints, dimm: Dimm) -> tuple[Ints, ...]:
+    """Return ranks, banks, rows and lines of footprints that take all of their row, column, bank, rank or DIMM."""
+    area = np.isin(mode, _AREAS)
+    return (
+        np.where(mode == Mode.MULTI_RANK, dimm.ranks, 1),
+        np.where(np.isin(mode, _MANY_BANKS), dimm.banks, 1),
+        np.where(area | (mode == Mode.COLUMN), dimm.rows, 1),
+        np.where(area | (mode == Mode.ROW), dimm.lines, 1),
+    )
+
+
+def draw_box(seed: Seed, node_id: Ints, tag: Ints, mode: Ints, dimm: Dimm, extents: str) -> Footprint:
+    """Draw where named faults are and how big, with "partial" or "whole" extents."""
+    key = seed.key(Purpose.FAULT)
+    where = words(key, node_id, tag, 2)
+    if extents == "whole":
+        n_ranks, n_banks, n_rows, n_lines = _whole_extents(mode, dimm)
+    else:
+        n_ranks, n_banks, n_rows, n_lines = _partial_extents(mode, words(key, node_id, tag, 3), dimm)
+    return Footprint(
+        slot=tag >> SLOT_SHIFT,
+        rank=below(where[0], dimm.ranks),
+        bank=below(where[1], dimm.banks),
+        row=below(where[2], dimm.rows - n_rows + 1),
+        line=below(where[3], dimm.lines - n_lines + 1),
+        n_ranks=n_ranks,
+        n_banks=n_banks,
+        n_rows=n_rows,
+        n_lines=n_lines,
+    )
+
+
+def fault_tag(slot: Ints, generation: Ints, ordinal: Ints) -> Ints:
+    """Name a fault within its node."""
+    return (slot << SLOT_SHIFT) | (generation << GENERATION_SHIFT) | ordinal
 
 
 def draw_faults(
@@ -227,39 +351,19 @@ def draw_faults(
     Source:
         Poisson process: given the count, start times are independent and uniform.
     """
-    rates = fault_rates(hardware)
-    server = hardware.server
-    part = server.dram
-    tag = (slot << SLOT_SHIFT) | (generation << GENERATION_SHIFT) | ordinal
-    key = seed.key(Purpose.FAULT)
-    when, kind = (words(key, node_id, tag, block) for block in (0, 1))
-    where, size = (words(key, node_id, tag, block) for block in (2, 3))
-    limits = np.cumsum(rates.per_year)[:-1]
-    category = np.searchsorted(limits, unit53(when[2], when[3]) * rates.total_per_year, side="right")
-    mode, hard = rates.mode[category], rates.hard[category]
-    n_ranks, n_banks, n_rows, n_lines = _draw_extents(mode, size, hardware)
-    box = Footprint(
-        slot=slot,
-        rank=below(where[0], server.ranks),
-        bank=below(where[1], part.banks),
-        row=below(where[2], part.rows - n_rows + 1),
-        line=below(where[3], part.row_lines - n_lines + 1),
-        n_ranks=n_ranks,
-        n_banks=n_banks,
-        n_rows=n_rows,
-        n_lines=n_lines,
-    )
-    address_map = AddressMap(server)
+    rates, dimm = fault_rates(hardware), Dimm.of(hardware.server)
+    tag = fault_tag(slot, generation, ordinal)
+    arrivals = draw_arrivals(seed, node_id, tag, rates, horizon_ns)
+    mode = rates.mode[arrivals.category]
+    box = draw_box(seed, node_id, tag, mode, dimm, hardware.faults.extents)
+    address_map = AddressMap(hardware.server)
     return FaultTable(
         node_id=node_id,
         tag=tag,
-        time_ns=(unit53(when[0], when[1]) * horizon_ns).astype(np.int64),
+        time_ns=arrivals.time_ns,
         mode=mode,
-        hard=hard,
-        device=np.where(mode == Mode.COMMAND_ADDRESS, 0, below(kind[0], part.devices)),
-        n_dq=_draw_pins(mode, kind[1], part.width),
-        level=special.ndtri(unit32(kind[2])),
-        first_burst=-np.log(unit32(kind[3])),
+        hard=rates.hard[arrivals.category],
+        cells=draw_cells(seed, node_id, tag, mode, dimm),
         box=box,
         n_pages=address_map.page_count(box),
         first_pfn=address_map.page(box, np.zeros_like(box.row)),

@@ -58,6 +58,35 @@ class Footprint(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Dimm:
+    """What a fault can hit.
+
+    Attributes:
+        ranks: Ranks.
+        devices: Devices of a rank.
+        width: Data pins of a device.
+        banks: Banks of a rank.
+        rows: Rows of a bank.
+        lines: 64-byte lines of a row.
+        beats: Beats in which one line is transferred.
+    """
+
+    ranks: int
+    devices: int
+    width: int
+    banks: int
+    rows: int
+    lines: int
+    beats: int
+
+    @classmethod
+    def of(cls, server: Server) -> Dimm:
+        """Return the DIMMs of a server."""
+        part = server.dram
+        return cls(server.ranks, part.devices, part.width, part.banks, part.rows, part.row_lines, part.beats)
+
+
+@dataclass(frozen=True)
 class Digit:
     """One digit of the line number: the next ``size`` values of a coordinate."""
 
@@ -195,20 +224,38 @@ class AddressMap:
         return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
 
 
-def intersect(a: Footprint, b: Footprint, server: Server) -> tuple[Footprint, npt.NDArray[np.bool_]]:
+def meet(a: Footprint, b: Footprint, dimm: Dimm) -> npt.NDArray[np.bool_]:
+    """Return which boxes of the same DIMM have a line in common, pairwise."""
+
+    def runs(first: Ints, n_first: Ints, second: Ints, n_second: Ints, size: int) -> npt.NDArray[np.bool_]:
+        common: npt.NDArray[np.bool_] = ((second - first) % size < n_first) | ((first - second) % size < n_second)
+        return common
+
+    found: npt.NDArray[np.bool_] = (
+        (a.slot == b.slot)
+        & (a.row < b.row + b.n_rows)
+        & (b.row < a.row + a.n_rows)
+        & (a.line < b.line + b.n_lines)
+        & (b.line < a.line + a.n_lines)
+        & runs(a.bank, a.n_banks, b.bank, b.n_banks, dimm.banks)
+        & runs(a.rank, a.n_ranks, b.rank, b.n_ranks, dimm.ranks)
+    )
+    return found
+
+
+def intersect(a: Footprint, b: Footprint, dimm: Dimm) -> tuple[Footprint, npt.NDArray[np.bool_]]:
     """Intersect boxes of the same DIMM pairwise.
 
     Returns:
-        The common boxes (meaningless where empty) and which of them are not empty. Of several common ranks or banks
-        (a box may wrap around) the first of ``b`` is kept with its run of common neighbours.
+        The common boxes (meaningless where empty) and which of them are not empty, as ``meet`` says. Of several
+        common ranks or banks (a box may wrap around) the first of ``b`` is kept with its run of common neighbours.
     """
-    rank, n_ranks = _common_run(a.rank, a.n_ranks, b.rank, b.n_ranks, server.ranks)
-    bank, n_banks = _common_run(a.bank, a.n_banks, b.bank, b.n_banks, server.dram.banks)
+    rank, n_ranks = _common_run(a.rank, a.n_ranks, b.rank, b.n_ranks, dimm.ranks)
+    bank, n_banks = _common_run(a.bank, a.n_banks, b.bank, b.n_banks, dimm.banks)
     row, line = np.maximum(a.row, b.row), np.maximum(a.line, b.line)
     n_rows = np.minimum(a.row + a.n_rows, b.row + b.n_rows) - row
     n_lines = np.minimum(a.line + a.n_lines, b.line + b.n_lines) - line
-    some = (n_ranks > 0) & (n_banks > 0) & (n_rows > 0) & (n_lines > 0) & (a.slot == b.slot)
-    return Footprint(b.slot, rank, bank, row, line, n_ranks, n_banks, n_rows, n_lines), some
+    return Footprint(b.slot, rank, bank, row, line, n_ranks, n_banks, n_rows, n_lines), meet(a, b, dimm)
 
 
 def _common_run(a: Ints, n_a: Ints, b: Ints, n_b: Ints, size: int) -> tuple[Ints, Ints]:

@@ -19,13 +19,14 @@ NO_SIDE_EFFECTS = frozenset({"os", "pathlib", "time", "logging", "random", "sys"
 """Standard modules a pure function has no use for."""
 FLEET_MAY_IMPORT = ("node_sim", "fleet", "pyarrow", "pydantic", "click", "rich", "prometheus_client", "numpy")
 RAY_MODULE = "fleet/engines/ray_actors.py"
-CLI_MODULE = "fleet/cli.py"
+CLI_MODULES = ("fleet/cli.py", "fleet/dram_command.py")
 ANALYSIS_MAY_IMPORT_FROM_BELOW = (
     "node_sim.codes",
     "node_sim.units",
     "node_sim.columns",
     "node_sim.errors",
     "node_sim.catalog",
+    "node_sim.dram.counts",
     "fleet.schema",
     "fleet.manifest",
     "fleet.digest",
@@ -105,7 +106,7 @@ def fleet_may_import(one: Import, module: str) -> bool:
     if within(one.name, "ray"):
         return module == RAY_MODULE
     if within(one.name, "analysis"):
-        return module == CLI_MODULE and (not one.module_level or one.form == "import_module")
+        return module in CLI_MODULES and (not one.module_level or one.form == "import_module")
     return within(one.name, *FLEET_MAY_IMPORT) or top(one.name) in STDLIB
 
 

@@ -8,8 +8,10 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from analysis import open_run
+from fleet.cli import main
 
 COMMAND = (sys.executable, "-c", "from fleet.cli import main; main()")
 SMALL = ("--nodes", "1500", "--workers", "1")
@@ -351,3 +353,27 @@ def test_inject_tells_an_injection_and_explains_mistakes():
         "--then jump",
     ]
     refused(call("inject", "--switch", "ksm"))
+
+
+def test_dram_prints_and_returns_the_same_probabilities():
+    words = ["dram", "--ecc", "secded", "--rules", "faultsim", "--lifetimes", "200000", "--seed", "3"]
+    found = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
+    assert {"lifetimes", "lifetimes_with_fault", "years", "p_any", "p_ue", "p_sdc", "by_mode", "by_year"} <= set(found)
+    assert found["years"] == 7.0
+    low, high = found["p_ue"]["ci95"]
+    assert low < found["p_ue"]["value"] < high
+    assert found["by_year"][-1]["p_ue"] == found["p_ue"]
+    assert sum(entry["p_ue"]["value"] for entry in found["by_mode"].values()) == pytest.approx(found["p_ue"]["value"])
+    assert f"{found['p_ue']['value']:.4g}" in CliRunner().invoke(main, words).stdout
+
+
+def test_dram_reports_all_mistakes_of_a_design_at_once():
+    done = CliRunner().invoke(main, ["dram", "--ecc", "x", "--fit-table", "y", "--columns", "9"])
+    assert done.exit_code == 2
+    assert [line.split(":")[1].split()[0] for line in done.stderr.splitlines()] == ["--ecc", "--fit-table", "--columns"]
+
+
+def test_dram_shows_a_lifetime():
+    done = CliRunner().invoke(main, ["dram", "--dump", "1", "--fit-factor", "100"])
+    assert done.exit_code == 0
+    assert done.stdout.count("verdict=") >= 1

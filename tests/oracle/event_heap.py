@@ -661,7 +661,7 @@ def fault_values(batch: FaultTable, index: int) -> Values:
         "dimm": box.slot,
         "generation": one.generation,
         "rank": box.rank,
-        "device": one.device,
+        "device": one.cells.device,
         "mode": one.mode,
         "persistence": one.hard,
         "bank": box.bank,
@@ -670,7 +670,7 @@ def fault_values(batch: FaultTable, index: int) -> Values:
         "n_banks": box.n_banks,
         "n_rows": box.n_rows,
         "n_lines": box.n_lines,
-        "n_dq": one.n_dq,
+        "n_dq": one.cells.n_dq,
         "n_pages": one.n_pages,
         "first_pfn": one.first_pfn,
     }

@@ -12,7 +12,7 @@ from scipy import stats
 from node_sim.codes import Mode
 from node_sim.config import Detection, ErrorProcess, Policy, Use, Workload
 from node_sim.dram.corrected import Windows, error_time_ns, errors_before, simulate_windows
-from node_sim.dram.faults import FaultTable
+from node_sim.dram.faults import Cells, FaultTable
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed
 
@@ -44,10 +44,7 @@ def make_faults(
         time_ns=zero + time_ns,
         mode=zero + int(Mode.ROW),
         hard=np.full(n, hard),
-        device=zero,
-        n_dq=one,
-        level=np.full(n, level),
-        first_burst=np.random.default_rng(99).exponential(size=n),
+        cells=Cells(zero, one, one, zero, np.full(n, level), np.random.default_rng(99).exponential(size=n)),
         box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
         n_pages=zero + n_pages,
         first_pfn=zero,

@@ -111,7 +111,7 @@ def test_faults_are_spread_evenly_over_the_ranks(faults):
 
 
 def test_faults_are_spread_evenly_over_the_devices_of_a_rank(faults):
-    assert uniform_p(faults.device[faults.mode != Mode.COMMAND_ADDRESS], DEVICES) > ALPHA
+    assert uniform_p(faults.cells.device[faults.mode != Mode.COMMAND_ADDRESS], DEVICES) > ALPHA
 
 
 def test_faults_are_spread_evenly_over_the_banks(faults):
@@ -203,22 +203,22 @@ def test_only_multi_rank_faults_take_in_two_ranks(faults, mode):
 def test_pins_of_a_fault_have_the_published_shares_renormalised(faults, mode):
     row = rows_by("dq_pins_per_fault", "mode")[mode]
     shares = np.asarray([float(row[f"dq{n}"]) for n in (1, 2, 3, 4)])
-    n_dq = of_mode(faults, mode).n_dq
+    n_dq = of_mode(faults, mode).cells.n_dq
     expected = shares / shares.sum() * n_dq.size
     assert stats.chisquare(np.bincount(n_dq - 1, minlength=4), expected).pvalue > ALPHA
 
 
 def test_a_bit_has_one_pin_and_a_command_address_fault_all(faults):
-    assert set(of_mode(faults, "bit").n_dq.tolist()) == {1}
-    assert set(of_mode(faults, "command_address").n_dq.tolist()) == {4}
+    assert set(of_mode(faults, "bit").cells.n_dq.tolist()) == {1}
+    assert set(of_mode(faults, "command_address").cells.n_dq.tolist()) == {4}
 
 
 def test_levels_are_standard_normal(faults):
-    assert stats.kstest(faults.level, "norm").pvalue > ALPHA
+    assert stats.kstest(faults.cells.level, "norm").pvalue > ALPHA
 
 
 def test_first_bursts_are_exponential(faults):
-    assert stats.kstest(faults.first_burst, "expon").pvalue > ALPHA
+    assert stats.kstest(faults.cells.first_burst, "expon").pvalue > ALPHA
 
 
 def test_names_of_faults_are_unique(faults):

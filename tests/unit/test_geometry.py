@@ -9,7 +9,7 @@ import pytest
 
 from node_sim.catalog.parts import PARTS, Part
 from node_sim.config import Server
-from node_sim.dram.geometry import AddressMap, Footprint, Place, intersect
+from node_sim.dram.geometry import AddressMap, Dimm, Footprint, Place, intersect
 from node_sim.errors import ConfigError
 from tests.oracle.catalog.tables import read_table
 
@@ -243,7 +243,7 @@ def intersections(server: Server, longest: tuple[int, int, int, int], n: int):
     rng = np.random.default_rng(13)
     pairs = [(random_box(rng, server, longest), random_box(rng, server, longest)) for _ in range(n)]
     pairs = [(a, b if i % 10 == 0 else (a[0], *b[1:])) for i, (a, b) in enumerate(pairs)]
-    box, some = intersect(footprint(*(a for a, _ in pairs)), footprint(*(b for _, b in pairs)), server)
+    box, some = intersect(footprint(*(a for a, _ in pairs)), footprint(*(b for _, b in pairs)), Dimm.of(server))
     boxes = np.stack(box).T.tolist()
     for (a, b), found, there in zip(pairs, boxes, some.tolist(), strict=True):
         yield coordinates(server, a) & coordinates(server, b), coordinates(server, tuple(found)) if there else None

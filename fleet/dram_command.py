@@ -1,0 +1,59 @@
+"""The command about one DIMM design: dram."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import import_module
+from typing import Any
+
+import click
+
+_HOURS = 24.0
+
+
+@click.command("dram")
+@click.option("--ecc", metavar="NAME", default="secded", show_default=True, help="none|secded|chipkill|ssc_dsd|ddr5.")
+@click.option("--rules", metavar="NAME", default="codes", show_default=True, help="codes|faultsim; see below.")
+@click.option("--lifetimes", type=click.IntRange(1, 1 << 33), default=1_000_000, show_default=True, help="DIMMs.")
+@click.option("--years", type=click.FloatRange(0.001, 100.0), default=7.0, show_default=True, help="Of 8,760 hours.")
+@click.option("--fit-table", metavar="NAME", default="ddr2_jaguar", show_default=True, help="Rates by mode.")
+@click.option("--fit-factor", type=click.FloatRange(0.0, 1e6), default=1.0, show_default=True, help="Multiplies them.")
+@click.option("--chips", type=click.IntRange(1, 256), help="Chips of a rank.  [default: as the code needs; 18]")
+@click.option("--ranks", type=click.IntRange(1, 16), default=1, show_default=True, help="Ranks of the DIMM.")
+@click.option("--banks", type=click.IntRange(1, 1024), default=8, show_default=True, help="Banks of a chip.")
+@click.option("--rows", type=click.IntRange(1, 1 << 24), default=16384, show_default=True, help="Rows of a bank.")
+@click.option("--columns", type=click.IntRange(1, 1 << 20), default=2048, show_default=True, help="Columns of a row.")
+@click.option(
+    "--width", type=click.Choice(["4", "8", "16"]), default="4", show_default=True, help="Data pins of a chip."
+)
+@click.option(
+    "--scrub-hours",
+    type=click.FloatRange(0.0, 1e6),
+    help=f"Soft faults stay until the next scrub; 0 = for ever.  [default: {_HOURS:g}; faultsim: 0]",
+)
+@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=1, show_default=True, help="Of all draws.")
+@click.option("--dump", metavar="K", type=click.IntRange(0), help="Show the faults of lifetime K instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def dram_command(dump: int | None, as_json: bool, lifetimes: int, seed: int, **options: Any) -> None:
+    """Tell how reliable one DIMM design is, without a kernel.
+
+    Rules "codes": faults take part of their row, column or bank and some pins, and real codes judge the lines. Rules
+    "faultsim": the rules of FaultSim, for comparison on equal terms: faults take all of it, devices are counted, soft
+    faults stay for ever.
+    """
+    design = import_module("node_sim.dram.design")
+    model = import_module("node_sim.dram.lifetimes")
+    question = design.ask(**options)
+    stream = import_module("node_sim.draws").Seed.of(seed)
+    if dump is not None:
+        rows = model.describe_lifetime(stream, question, dump)
+        lines = [" ".join(f"{name}={value}" for name, value in row.items()) for row in rows]
+        document = json.dumps({"lifetime": dump, "faults": rows}, indent=2)
+        click.echo(document if as_json else "\n".join(lines or ["no faults"]))
+        return
+    begun = time.perf_counter()
+    counts = model.simulate_lifetimes(stream, question, lifetimes)
+    reliability = import_module("analysis.reliability")
+    found = reliability.reliability_document(counts, time.perf_counter() - begun)
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(reliability.reliability_lines(found)))

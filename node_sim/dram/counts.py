@@ -1,0 +1,25 @@
+"""What simulated lifetimes of a DIMM design come to, for whoever turns counts into probabilities."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from node_sim.records import Ints
+
+
+class LifetimeCounts(NamedTuple):
+    """Counted lifetimes.
+
+    Attributes:
+        lifetimes: Simulated.
+        years: Length of one [years].
+        faults: All faults, by mode: shape ``(modes,)``.
+        by_year: Lifetimes whose first fault, uncorrectable error, silent error falls in year i: ``(3, years)``.
+        by_mode: Lifetimes with a fault of the mode; whose first such error came with one: ``(3, modes)``.
+    """
+
+    lifetimes: int
+    years: float
+    faults: Ints
+    by_year: Ints
+    by_mode: Ints

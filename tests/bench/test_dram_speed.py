@@ -1,0 +1,52 @@
+"""Speed of ``dram`` on one core. Run: ``pytest -o addopts= -s tests/bench/test_dram_speed.py``."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from node_sim.dram.design import ask
+from node_sim.dram.lifetimes import simulate_lifetimes
+from node_sim.draws import Seed
+
+LIFETIMES = 20_000_000
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize(
+    ("ecc", "rules", "goal"),
+    [
+        ("none", "faultsim", 3e7),
+        ("secded", "faultsim", 3e7),
+        ("chipkill", "faultsim", 3e7),
+        ("secded", "codes", 1e7),
+        ("chipkill", "codes", 1e7),
+        ("ddr5", "codes", 1e7),
+    ],
+)
+def test_lifetimes_per_second(ecc, rules, goal):
+    asked = ask(
+        ecc=ecc,
+        rules=rules,
+        years=7.0,
+        fit_table="ddr2_jaguar",
+        fit_factor=1.0,
+        chips=None,
+        ranks=1,
+        banks=8,
+        rows=16384,
+        columns=2048,
+        width="4",
+        scrub_hours=None,
+    )
+    simulate_lifetimes(Seed.of(1), asked, 100_000)
+    best, with_fault = 0.0, 0
+    for _ in range(5):
+        begun = time.perf_counter()
+        counts = simulate_lifetimes(Seed.of(1), asked, LIFETIMES)
+        best = max(best, LIFETIMES / (time.perf_counter() - begun))
+        with_fault = int(counts.by_year[0].sum())
+    share = with_fault / LIFETIMES
+    print(f"{ecc}, {rules}: {best:.3g} lifetimes/s (goal {goal:.0e}), {best * share:.3g} with a fault/s")
+    assert best > goal / 2, "slower than half the goal: look at it on a quiet machine"

@@ -1,0 +1,243 @@
+"""Lifetimes of a DIMM design against closed forms, an independent Monte Carlo and FaultSim's measured runs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from node_sim.codes import Mode
+from node_sim.dram.counts import LifetimeCounts
+from node_sim.dram.design import ask
+from node_sim.dram.lifetimes import Question, describe_lifetime, draw_lifetimes, judge, simulate_lifetimes
+from node_sim.draws import Seed
+from node_sim.errors import ConfigError, ModelError
+from node_sim.units import NS_PER_HOUR
+
+ALPHA = 1e-6
+SEED = Seed.of(20)
+HOURS = 61_320.0
+FIT = {
+    "bit": (14.2, 18.6),
+    "word": (1.4, 0.3),
+    "column": (1.4, 5.6),
+    "row": (0.2, 8.2),
+    "bank": (0.8, 10.0),
+    "multi_bank": (0.3, 1.4),
+    "multi_rank": (0.9, 2.8),
+}
+FIXED = {
+    "bit": {"rank", "bank", "row", "column", "bits"},
+    "word": {"rank", "bank", "row", "column"},
+    "column": {"rank", "bank", "column"},
+    "row": {"rank", "bank", "row"},
+    "bank": {"rank", "bank"},
+    "multi_bank": {"rank"},
+    "multi_rank": set(),
+}
+
+
+def question(**options: object) -> Question:
+    """Ask with the published reference configuration where nothing else is said."""
+    default = {
+        "ecc": "chipkill",
+        "rules": "faultsim",
+        "years": 7.0,
+        "fit_table": "ddr2_jaguar",
+        "fit_factor": 1.0,
+        "chips": 18,
+        "ranks": 1,
+        "banks": 8,
+        "rows": 16384,
+        "columns": 2048,
+        "width": "4",
+        "scrub_hours": None,
+    }
+    return ask(**(default | options))
+
+
+def agree(count: int, lifetimes: int, p: float, p_error: float = 0.0) -> bool:
+    """Whether a count fits a probability that is itself known within a standard error."""
+    spread = math.sqrt(lifetimes * p * (1 - p) + (lifetimes * p_error) ** 2)
+    return 2 * stats.norm.sf(abs(count - lifetimes * p) / spread) > ALPHA
+
+
+def totals(counts: LifetimeCounts) -> list[int]:
+    return counts.by_year.sum(axis=1).tolist()
+
+
+def test_any_fault_and_secded_agree_with_the_closed_forms():
+    n = 20_000_000
+    any_fault, lost, silent = totals(simulate_lifetimes(SEED, question(ecc="secded"), n))
+    assert agree(any_fault, n, 1 - math.exp(-18 * HOURS * 66.1e-9))
+    assert agree(lost, n, 1 - math.exp(-18 * HOURS * 33.3e-9))
+    assert silent == 0
+
+
+def test_faults_by_mode_agree_with_rate_times_exposure():
+    n = 5_000_000
+    counts = simulate_lifetimes(SEED, question(ecc="none"), n)
+    for mode, fit in FIT.items():
+        mean = n * 18 * HOURS * sum(fit) * 1e-9
+        assert abs(counts.faults[Mode[mode.upper()]] - mean) < 4.9 * math.sqrt(mean)
+    any_fault, lost, silent = totals(counts)
+    assert any_fault == lost == silent
+
+
+@pytest.mark.parametrize(
+    ("scrub_hours", "two", "three"),
+    [(None, (4.742e-4, 0.013e-4), (1.193e-5, 0.021e-5)), (3.0, (3.603e-4, 0.012e-4), (0.765e-5, 0.017e-5))],
+)
+def test_chipkill_agrees_with_the_reference_monte_carlo(scrub_hours, two, three):
+    n = 100_000_000
+    _, lost, silent = totals(simulate_lifetimes(SEED, question(scrub_hours=scrub_hours), n))
+    assert agree(lost, n, two[0], two[1] / 1.96)
+    assert agree(silent, n, three[0], three[1] / 1.96)
+
+
+def expected_pairs(chips: int, ranks: int, sizes: dict[str, int], factor: float, hours: float) -> float:
+    """Expected pairs of overlapping faults in different chips, soft faults for ever: the reference's formula."""
+    rate = {mode: sum(fit) * 1e-9 * factor * hours * ranks for mode, fit in FIT.items()}
+    total = 0.0
+    for a, b in itertools.product(rate, repeat=2):
+        total += rate[a] * rate[b] * chips * (chips - 1) / 2 / math.prod(sizes[name] for name in FIXED[a] & FIXED[b])
+    return total
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({}, {"rank": 1, "bank": 8, "row": 16384, "column": 1024, "bits": 1}),
+        (
+            {"chips": 9, "ranks": 2, "banks": 16, "rows": 64, "columns": 64},
+            {"rank": 2, "bank": 16, "row": 64, "column": 32, "bits": 1},
+        ),
+        (
+            {"chips": 36, "banks": 2, "rows": 8, "columns": 16, "width": "8", "fit_factor": 0.5},
+            {"rank": 1, "bank": 2, "row": 8, "column": 16, "bits": 1},
+        ),
+        (
+            {"years": 3.0, "fit_factor": 2.0, "banks": 4, "rows": 32, "columns": 8, "width": "16"},
+            {"rank": 1, "bank": 4, "row": 32, "column": 8, "bits": 2},
+        ),
+    ],
+)
+def test_overlapping_pairs_agree_with_the_closed_form_under_other_sizes(options, sizes):
+    n = 4_000_000
+    asked = question(**options)
+    expected = expected_pairs(
+        asked.dimm.devices, asked.dimm.ranks, sizes, options.get("fit_factor", 1.0), options.get("years", 7.0) * 8760
+    )
+    _, lost, _ = totals(simulate_lifetimes(SEED, asked, n))
+    # A lifetime with several pairs counts once: below the number of pairs, above what independent pairs would give
+    # less the pairs that share a fault.
+    upper = 1 - math.exp(-expected)
+    assert lost < n * upper + 4.9 * math.sqrt(n * upper)
+    assert lost > n * 0.85 * upper - 4.9 * math.sqrt(n * upper)
+
+
+@pytest.mark.parametrize(("banks", "rows", "columns"), [(4, 16, 16), (1, 1, 8), (2, 1, 32)])
+def test_lifetimes_with_exactly_two_faults_fail_at_the_closed_form_rate(banks, rows, columns):
+    asked, nodes = question(fit_factor=4.0, banks=banks, rows=rows, columns=columns), np.arange(500_000)
+    sizes = {"rank": 1, "bank": banks, "row": rows, "column": columns // 2, "bits": 1}
+    faults = draw_lifetimes(SEED, asked, nodes)
+    lifetime, count = np.unique(faults.lifetime, return_counts=True)
+    two = lifetime[count == 2]
+    kept = faults.take(np.flatnonzero(np.isin(faults.lifetime, two)))
+    uncorrected, silent = judge(SEED, asked, kept)
+    share = {mode: sum(fit) / 66.1 for mode, fit in FIT.items()}
+    p = (
+        17
+        / 18
+        * sum(
+            share[a] * share[b] / math.prod(sizes[name] for name in FIXED[a] & FIXED[b])
+            for a, b in itertools.product(share, repeat=2)
+        )
+    )
+    assert agree(uncorrected.lifetime.size, two.size, p)
+    assert silent.lifetime.size == 0
+
+
+def test_soft_faults_meet_only_within_a_scrub_interval():
+    """With both removed by scrubbing the share is the interval over the lifetime; soft on hard half, hard on hard 1."""
+    scrub = 6_132.0
+    asked = question(fit_factor=40.0, banks=1, rows=1, columns=8, ecc="chipkill", scrub_hours=scrub, chips=2, years=7.0)
+    kept = question(fit_factor=40.0, banks=1, rows=1, columns=8, ecc="chipkill", scrub_hours=0.0, chips=2, years=7.0)
+    faults = draw_lifetimes(SEED, asked, np.arange(400_000))
+    lifetime, count = np.unique(faults.lifetime, return_counts=True)
+    two = faults.take(np.flatnonzero(np.isin(faults.lifetime, lifetime[count == 2])))
+    hard = two.hard.reshape(-1, 2).sum(axis=1)
+    always = np.isin(two.lifetime[::2], judge(SEED, kept, two)[0].lifetime)
+    scrubbed = np.isin(two.lifetime[::2], judge(SEED, asked, two)[0].lifetime)
+    assert not (scrubbed & ~always).any()
+    for n_hard, p in ((2, 1.0), (1, 0.5 + scrub / HOURS / 2), (0, scrub / HOURS)):
+        some = always & (hard == n_hard)
+        assert some.sum() > 1000
+        assert agree(int(scrubbed[some].sum()), int(some.sum()), min(p, 1 - 1e-12))
+
+
+def test_codes_lose_18_to_23_fit_under_secded_and_1_to_5_percent_silently():
+    n = 20_000_000
+    _, lost, silent = totals(simulate_lifetimes(SEED, question(ecc="secded", rules="codes", chips=None), n))
+    fit = -math.log1p(-lost / n) / (18 * HOURS) * 1e9
+    assert 18 < fit < 23
+    assert fit == pytest.approx(19.78, rel=0.01)
+    assert 0.01 < silent / lost < 0.05
+
+
+@pytest.mark.parametrize("ecc", ["none", "secded", "chipkill", "ssc_dsd", "ddr5"])
+@pytest.mark.parametrize("rules", ["codes", "faultsim"])
+def test_the_result_does_not_depend_on_chunking(ecc, rules):
+    if rules == "faultsim" and ecc in ("ssc_dsd", "ddr5"):
+        pytest.skip("FaultSim has no such design")
+    asked = question(ecc=ecc, rules=rules, chips=None, fit_factor=20.0, scrub_hours=1000.0)
+    whole = simulate_lifetimes(SEED, asked, 50_001)
+    parts = simulate_lifetimes(SEED, asked, 50_001, chunk_nodes=777)
+    for a, b in zip(whole, parts, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_the_first_lifetimes_are_the_same_however_many_follow():
+    asked = question(fit_factor=20.0)
+    some, more = (simulate_lifetimes(SEED, asked, n) for n in (4_000, 8_000))
+    rest = draw_lifetimes(SEED, asked, np.arange(1000, 2000))
+    assert (more.faults - some.faults).tolist() == np.bincount(rest.mode, minlength=len(Mode)).tolist()
+
+
+def test_a_shown_lifetime_has_the_faults_and_the_verdict_it_had_in_the_simulation():
+    asked, nodes = question(fit_factor=30.0), np.arange(500)
+    faults = draw_lifetimes(SEED, asked, nodes)
+    lost = set(judge(SEED, asked, faults)[0].lifetime.tolist())
+    assert lost
+    for lifetime in range(2000):
+        mine = np.sort(faults.time_ns[faults.lifetime == lifetime])
+        shown = describe_lifetime(SEED, asked, lifetime)
+        assert [row["hours"] for row in shown] == [round(time / NS_PER_HOUR, 3) for time in mine.tolist()]
+        assert any(row["verdict"] != "corrected" for row in shown) == (lifetime in lost)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ecc": "ddr5"}, "expected one of none, secded, chipkill under faultsim rules"),
+        ({"rules": "codes", "chips": 9}, "expected 72 for ecc = chipkill"),
+        ({"fit_factor": 1e4}, "faults expected per lifetime"),
+    ],
+)
+def test_designs_the_rules_cannot_judge_are_refused(options, message):
+    with pytest.raises(ModelError, match=message):
+        question(**options)
+
+
+def test_names_and_sizes_that_are_not_possible_are_told_together():
+    with pytest.raises(ConfigError) as error:
+        question(ecc="x", rules="y", fit_table="z", columns=12)
+    assert [line.split(":")[0] for line in str(error.value).splitlines()] == [
+        "--ecc x",
+        "--rules y",
+        "--fit-table z",
+        "--columns 12",
+    ]
