@@ -14,7 +14,7 @@ _HOURS = 24.0
 
 @click.command("dram")
 @click.option("--ecc", metavar="NAME", default="secded", show_default=True, help="none|secded|chipkill|ssc_dsd|ddr5.")
-@click.option("--rules", metavar="NAME", default="codes", show_default=True, help="codes|faultsim; see below.")
+@click.option("--rules", metavar="NAME", default="codes", show_default=True, help="codes|faultsim; see above.")
 @click.option("--lifetimes", type=click.IntRange(1, 1 << 33), default=1_000_000, show_default=True, help="DIMMs.")
 @click.option("--years", type=click.FloatRange(0.001, 100.0), default=7.0, show_default=True, help="Of 8,760 hours.")
 @click.option("--fit-table", metavar="NAME", default="ddr2_jaguar", show_default=True, help="Rates by mode.")

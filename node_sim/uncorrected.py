@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from node_sim.config import Policy, Server
 from node_sim.dram.ecc import judge_pairs, verdict_table
-from node_sim.dram.faults import FaultTable, expand_counts
+from node_sim.dram.faults import FaultTable, expand_counts, pairs_within
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.records import Floats, Ints
@@ -61,18 +61,8 @@ class Judgement(NamedTuple):
 def _pairs(faults: FaultTable, dimm: Ints) -> tuple[Ints, Ints]:
     """List all pairs (earlier, later) of faults of the same DIMM."""
     order = np.lexsort((faults.tag, faults.time_ns, dimm))
-    ranked = dimm[order]
-    earlier, later = [], []
-    step = 1
-    while step < order.size:
-        same = np.flatnonzero(ranked[step:] == ranked[:-step])
-        if not same.size:
-            break
-        earlier.append(order[same])
-        later.append(order[same + step])
-        step += 1
-    empty = np.empty(0, np.int64)
-    return np.concatenate([*earlier, empty]), np.concatenate([*later, empty])
+    earlier, later = pairs_within(dimm[order])
+    return order[earlier], order[later]
 
 
 def judge(faults: FaultTable, server: Server, policy: Policy, dimm: Ints | None = None) -> Judgement:

@@ -150,6 +150,7 @@ def classify(code: str, mode: Mode, n_dq: int) -> Verdict:
     return Verdict(1.0, 0.0, 0.0)
 
 
+@cache
 def verdict_table(code: str) -> Floats:
     """Enumerate ``classify`` for one code: shape ``(modes, MAX_DQ + 1, 3)``; zero pins count as one."""
     return np.asarray([[classify(code, mode, max(n_dq, 1)) for n_dq in range(MAX_DQ + 1)] for mode in Mode])

@@ -213,6 +213,18 @@ def expand_counts(count: Ints) -> tuple[Ints, Ints]:
     return owner, np.arange(owner.size) - first[owner]
 
 
+def pairs_within(owner: Ints) -> tuple[Ints, Ints]:
+    """List all pairs (earlier, later) of places in a list whose owners are equal; equal owners stand together."""
+    earlier, later = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for step in range(1, owner.size):
+        same = np.flatnonzero(owner[step:] == owner[:-step])
+        if not same.size:
+            break
+        earlier.append(same)
+        later.append(same + step)
+    return np.concatenate(earlier), np.concatenate(later)
+
+
 class Arrivals(NamedTuple):
     """When faults start, and of which category of ``FaultRates`` they are."""
 

@@ -33,6 +33,7 @@ from node_sim.dram.faults import (
     draw_cells,
     expand_counts,
     fault_tag,
+    pairs_within,
     screen_nodes,
 )
 from node_sim.dram.geometry import Dimm, Footprint, meet
@@ -47,6 +48,7 @@ SLOTS: Final = LANES
 YEAR_NS: Final = 8760 * NS_PER_HOUR
 """Lifetimes are told in years of 365 days: FaultSim's seven are 61,320 hours."""
 CHUNK_NODES: Final = 1 << 16
+"""Nodes at a time where faults are rare."""
 FAULTS_PER_LIFETIME_MAX: Final = 50.0
 MODES: Final = tuple(Mode)
 RULES: Final = ("codes", "faultsim")
@@ -55,7 +57,6 @@ _QUERY_BITS: Final = 4
 """FaultSim asks for each of the four lowest cell addresses under SECDED."""
 _SYMBOL_BITS: Final = 8
 """… and merges the eight lowest into a symbol under chipkill."""
-_DEVICES_MAX: Final = 256
 
 Flags = npt.NDArray[np.bool_]
 
@@ -89,8 +90,6 @@ class Question:
         problems = []
         if self.rules == "faultsim" and self.code not in _FAULTSIM_CODES:
             problems.append(f"ecc = {self.code}, expected one of {', '.join(_FAULTSIM_CODES)} under faultsim rules")
-        if self.dimm.devices > _DEVICES_MAX:
-            problems.append(f"chips = {self.dimm.devices}, expected at most {_DEVICES_MAX}")
         design = DESIGNS[self.code]
         if self.rules == "codes" and design.code is not None and self.data_bits != design.bits:
             problems.append(f"chips x width = {self.data_bits} bits, expected {design.bits} for ecc = {self.code}")
@@ -185,18 +184,6 @@ def _damage(seed: Seed, question: Question, faults: Faults) -> tuple[Cells, Foot
     )
 
 
-def _pairs(faults: Faults) -> tuple[Ints, Ints]:
-    """List the pairs (earlier, later) of faults of the same lifetime; the faults are ordered by lifetime and time."""
-    earlier, later = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for step in range(1, faults.lifetime.size):
-        same = np.flatnonzero(faults.lifetime[step:] == faults.lifetime[:-step])
-        if not same.size:
-            break
-        earlier.append(same)
-        later.append(same + step)
-    return np.concatenate(earlier), np.concatenate(later)
-
-
 def _is_several(faults: Faults) -> Flags:
     """Whether the lifetime of each fault has others; the faults are ordered by lifetime."""
     same = np.diff(faults.lifetime) == 0
@@ -245,7 +232,7 @@ def _faultsim_secded(seed: Seed, question: Question, faults: Faults) -> tuple[Ev
     alone = faults.events(np.flatnonzero(faults.mode != Mode.BIT))
     bits = _several(faults.take(np.flatnonzero(faults.mode == Mode.BIT)))
     cells, box = _damage(seed, question, bits)
-    earlier, later = _pairs(bits)
+    earlier, later = pairs_within(bits.lifetime)
     hit = meet(box.take(earlier), box.take(later), question.dimm)
     hit &= _share_cells(question, bits, cells, (earlier, later), _QUERY_BITS)
     hit &= (cells.device[earlier] != cells.device[later]) | (cells.pins[earlier] != cells.pins[later])
@@ -257,7 +244,7 @@ def _faultsim_chipkill(seed: Seed, question: Question, faults: Faults) -> tuple[
     """A fault that faults of other devices overlap: one other is uncorrectable, two are silent."""
     several = _several(faults)
     cells, box = _damage(seed, question, several)
-    earlier, later = _pairs(several)
+    earlier, later = pairs_within(several.lifetime)
     hit = meet(box.take(earlier), box.take(later), question.dimm)
     hit &= _share_cells(question, several, cells, (earlier, later), _SYMBOL_BITS)
     earlier, later = earlier[hit], later[hit]
@@ -316,7 +303,7 @@ def _pairs_by_codes(
 ) -> tuple[Events, npt.NDArray[np.float64], Faults]:
     """Find the pairs that make uncorrectable words of faults that the code corrects alone."""
     cells, box = _damage(seed, question, several)
-    earlier, later = _pairs(several)
+    earlier, later = pairs_within(several.lifetime)
     hit = meet(box.take(earlier), box.take(later), question.dimm)
     earlier, later = earlier[hit], later[hit]
     lost = verdicts[several.mode, cells.n_dq, 1:].sum(axis=-1) > 0
@@ -347,6 +334,11 @@ def _count(seed: Seed, question: Question, faults: Faults, n_years: int) -> tupl
     return np.bincount(faults.mode, minlength=modes), np.asarray(by_year), np.asarray(by_mode)
 
 
+def _chunk_nodes(mean_faults: float) -> int:
+    """Return how many nodes to take at a time: memory goes with the pairs of faults of a lifetime."""
+    return max(1, int(CHUNK_NODES / max(1.0, mean_faults**2)))
+
+
 def _chunks(lifetimes: int, chunk_nodes: int) -> Iterator[Ints]:
     nodes = -(-lifetimes // SLOTS)
     for start in range(0, nodes, chunk_nodes):
@@ -354,9 +346,10 @@ def _chunks(lifetimes: int, chunk_nodes: int) -> Iterator[Ints]:
 
 
 def simulate_lifetimes(
-    seed: Seed, question: Question, lifetimes: int, chunk_nodes: int = CHUNK_NODES
+    seed: Seed, question: Question, lifetimes: int, chunk_nodes: int | None = None
 ) -> LifetimeCounts:
     """Simulate and count; the result does not depend on ``chunk_nodes``."""
+    chunk_nodes = chunk_nodes or _chunk_nodes(question.mean_faults)
     n_years = -(-question.horizon_ns // YEAR_NS)
     total: list[Ints] = [np.zeros(len(Mode), np.int64), np.zeros((3, n_years), np.int64)]
     total.append(np.zeros((3, len(Mode)), np.int64))
@@ -369,7 +362,10 @@ def simulate_lifetimes(
 
 
 def describe_lifetime(seed: Seed, question: Question, lifetime: int) -> list[dict[str, int | float | str | list[int]]]:
-    """Return the faults of one lifetime in order of time, as the simulation saw them."""
+    """Return the faults of one lifetime in order of time, as the simulation saw them.
+
+    ``first`` marks the fault with which the lifetime's first uncorrectable or first silent error came.
+    """
     found = draw_lifetimes(seed, question, np.asarray([lifetime // SLOTS]))
     faults = found.take(np.flatnonzero(found.lifetime == lifetime))
     faults = faults.take(np.argsort(faults.time_ns, kind="stable"))
@@ -388,7 +384,7 @@ def describe_lifetime(seed: Seed, question: Question, lifetime: int) -> list[dic
                 "pins": [pin for pin in range(question.dimm.width) if cells.pins[i] >> pin & 1],
                 "beat": int(cells.beat[i]),
                 **where,
-                "verdict": next((word for word in ("silent", "uncorrectable") if time_ns in first[word]), "corrected"),
+                "first": " and ".join(word for word, times in first.items() if time_ns in times) or "-",
             }
         )
     return rows

@@ -88,8 +88,10 @@ def _with_page_now(machine: Machine, page: Page, task: Task, call: Callable[[Pag
     assert mapping is not None
     cached = page.file is not None and mapping.private is None
     users = [one for one in page.tasks if one is task or (cached and one.maps(Pte.MOVED))]
-    now = replace(
-        Page(pfn=page.pfn + 1, tasks=users, file=page.file if cached else None),
+    now = Page(
+        pfn=page.pfn + 1,
+        tasks=users,
+        file=page.file if cached else None,
         kind=Kind.ZERO if not cached and mapping.private == ZEROS else Kind.USER,
         backing=page.file.backing if cached and page.file is not None else Backing.ANONYMOUS,
         dirty=not cached or (page.file is not None and page.file.cached != page.file.stored),

@@ -1,4 +1,7 @@
-"""Speed of ``dram`` on one core. Run: ``pytest -o addopts= -s tests/bench/test_dram_speed.py``."""
+"""Speed of ``dram`` on one core, beside the goal; never a gate. Times are CPU seconds of the best of five runs.
+
+Run: ``pytest -o addopts= -s tests/bench/test_dram_speed.py``.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,9 @@ def test_lifetimes_per_second(ecc, rules, goal):
     simulate_lifetimes(Seed.of(1), asked, 100_000)
     best, with_fault = 0.0, 0
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = time.process_time()
         counts = simulate_lifetimes(Seed.of(1), asked, LIFETIMES)
-        best = max(best, LIFETIMES / (time.perf_counter() - begun))
+        best = max(best, LIFETIMES / (time.process_time() - begun))
         with_fault = int(counts.by_year[0].sum())
     share = with_fault / LIFETIMES
     print(f"{ecc}, {rules}: {best:.3g} lifetimes/s (goal {goal:.0e}), {best * share:.3g} with a fault/s")
-    assert best > goal / 2, "slower than half the goal: look at it on a quiet machine"
