@@ -340,3 +340,38 @@ def test_names_of_faults_are_unique_on_the_largest_server():
     largest = Hardware(server=Server(sockets=8, channels=16, dimms_per_channel=2), faults=Faults(fit_factor=100.0))
     found = simulate_faults(SEED, np.arange(50), largest, YEAR_NS)
     assert np.unique(found.fault_id).size == found.fault_id.size
+
+
+def test_pins_of_a_fault_are_neighbours_anywhere_on_the_device(faults):
+    cells = faults.cells
+    lowest = cells.pins & -cells.pins
+    assert np.array_equal(cells.pins // lowest, (1 << cells.n_dq) - 1)
+    one = cells.pins[cells.n_dq == 1]
+    assert stats.chisquare(np.bincount(np.log2(one).astype(int), minlength=4)).pvalue > ALPHA
+
+
+def test_bits_words_and_columns_stay_in_one_beat_and_larger_faults_touch_all(faults):
+    # The rate table has no words.
+    one = np.isin(faults.mode, (Mode.BIT, Mode.COLUMN))
+    assert set(faults.cells.beat[~one].tolist()) == {-1}
+    assert stats.chisquare(np.bincount(faults.cells.beat[one], minlength=8)).pvalue > ALPHA
+
+
+@pytest.mark.parametrize(
+    ("mode", "extents"),
+    [
+        ("bit", (1, 1, 1, 1)),
+        ("column", (1, 1, ROWS, 1)),
+        ("row", (1, 1, 1, LINES)),
+        ("bank", (1, 1, ROWS, LINES)),
+        ("multi_bank", (1, BANKS, ROWS, LINES)),
+        ("multi_rank", (RANKS, BANKS, ROWS, LINES)),
+    ],
+)
+def test_whole_extents_take_all_of_what_the_mode_names(mode, extents):
+    found = of_mode(simulate_faults(SEED, np.arange(50_000), hardware(extents="whole"), YEAR_NS), mode)
+    box = found.box
+    assert box.slot.size > 10
+    assert set(zip(*(part.tolist() for part in (box.n_ranks, box.n_banks, box.n_rows, box.n_lines)), strict=True)) == {
+        extents
+    }

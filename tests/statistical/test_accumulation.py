@@ -1,0 +1,66 @@
+"""Two faults in one code word: how often they meet between scrubs, against closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from node_sim.codes import Mode
+from node_sim.config import Detection, Ecc, Policy, Server
+from node_sim.dram.faults import Cells, FaultTable
+from node_sim.dram.geometry import Footprint
+from node_sim.uncorrected import judge
+
+ALPHA = 1e-6
+PAIRS = 400_000
+HOUR_NS = 3600 * 10**9
+HORIZON_H, SCRUB_H = 1000, 50
+SAME_WORD = {
+    # The same beat, and not the same pin of the same device; of chipkill the same pair of beats, another device.
+    "secded": 1 / 8 * (1 - 1 / 72),
+    "chipkill": 1 / 4 * (1 - 1 / 18),
+}
+
+
+def pairs_of_bits(hard: tuple[bool, bool]) -> FaultTable:
+    """Pairs of wrong bits in one line, each pair in a node of its own, at independent uniform times."""
+    rng, n = np.random.default_rng(7), 2 * PAIRS
+    zero, one = np.zeros(n, np.int64), np.ones(n, np.int64)
+    return FaultTable(
+        node_id=np.repeat(np.arange(PAIRS), 2),
+        tag=np.tile([0, 1], PAIRS),
+        time_ns=rng.integers(0, HORIZON_H * HOUR_NS, n),
+        mode=zero + int(Mode.BIT),
+        hard=np.tile(hard, PAIRS),
+        cells=Cells(
+            rng.integers(0, 18, n), one, 1 << rng.integers(0, 4, n), rng.integers(0, 8, n), np.zeros(n), np.zeros(n)
+        ),
+        box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
+        n_pages=one,
+        first_pfn=zero,
+    )
+
+
+@pytest.mark.parametrize("code", SAME_WORD)
+@pytest.mark.parametrize(
+    ("hard", "together"),
+    [
+        ((True, True), 1.0),
+        # Soft on hard always; hard on soft only before the next scrub begins.
+        ((True, False), 0.5 + SCRUB_H / HORIZON_H / 2),
+        ((False, False), SCRUB_H / HORIZON_H),
+    ],
+)
+def test_faults_of_one_line_accumulate_at_the_closed_form_rate(code, hard, together):
+    policy = Policy(ecc=Ecc(code=code), detection=Detection(scrub_hours=float(SCRUB_H)))
+    found = judge(pairs_of_bits(hard), Server(), policy)
+    count, p = int(found.uncorrected.sum()), SAME_WORD[code] * together
+    assert 2 * stats.norm.sf(abs(count - PAIRS * p) / math.sqrt(PAIRS * p * (1 - p))) > ALPHA
+
+
+def test_with_the_scrubber_off_soft_faults_meet_nobody():
+    policy = Policy(ecc=Ecc(code="secded"), detection=Detection(scrub_hours=0.0))
+    assert not judge(pairs_of_bits((False, False)), Server(), policy).uncorrected.any()
