@@ -13,6 +13,7 @@ import click
 
 from fleet.dram_command import dram_command
 from fleet.kernel_commands import conform_command, inject_command
+from fleet.scenario_commands import scenario_group
 
 if TYPE_CHECKING:
     from fleet.manifest import Document, Receipt
@@ -94,67 +95,6 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _choice(engine: str, workers: int | None, address: str | None, nodes_per_actor: int | None) -> EngineChoice:
     choice: EngineChoice = import_module("fleet.run").EngineChoice(engine, workers, address, nodes_per_actor)
     return choice
-
-
-def _pair(text: str, option: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign or not key.strip():
-        msg = f"{option} {text}: expected KEY=VALUE"
-        raise click.UsageError(msg)
-    return key.strip(), value.strip()
-
-
-def _split_values(text: str) -> list[str]:
-    """Split at commas outside brackets, braces and quotes."""
-    values, depth, quoted = [""], 0, False
-    for character in text:
-        quoted ^= character == '"'
-        depth += (character in "[{") - (character in "]}")
-        if character == "," and depth == 0 and not quoted:
-            values.append("")
-        else:
-            values[-1] += character
-    return [value.strip() for value in values]
-
-
-def _sweep_arms(sweeps: tuple[str, ...]) -> Document:
-    """Make an arm of every combination of swept values."""
-    from itertools import product
-
-    scenario = import_module("fleet.scenario")
-    axes = [(key, _split_values(values)) for key, values in (_pair(sweep, "--sweep") for sweep in sweeps)]
-    arms = {}
-    for values in product(*(choices for _, choices in axes)):
-        pairs = [(key, value) for (key, _), value in zip(axes, values, strict=True)]
-        name = "+".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in pairs)
-        arms[name] = {"set": {key: scenario.parse_value(key, value) for key, value in pairs}}
-    return arms
-
-
-def _load(
-    name: str, overrides: dict[str, Any], settings: tuple[str, ...], arms: tuple[str, ...], sweeps: tuple[str, ...]
-) -> Fleet:
-    """Read a scenario and apply the command line to it."""
-    scenario = import_module("fleet.scenario")
-    label, text = scenario.read_text(name)
-    document = scenario.parse(label, text)
-    for key, value in overrides.items():
-        if value is not None:
-            document[key] = value
-    for setting in settings:
-        key, value = _pair(setting, "--set")
-        scenario.apply_setting(document, key, scenario.parse_value(key, value))
-    if sweeps:
-        document["arm"] = _sweep_arms(sweeps)
-    if arms:
-        known = document.get("arm", {})
-        missing = [arm for arm in arms if arm not in known]
-        if missing:
-            msg = f"{label}: --arm {', '.join(missing)}: expected some of {', '.join(known) or 'no arm'}"
-            raise import_module("node_sim.errors").ConfigError(msg)
-        document["arm"] = {arm: known[arm] for arm in arms}
-    fleet: Fleet = scenario.decode(label, document)
-    return fleet
 
 
 def _default_folder(fleet: Fleet) -> Path:
@@ -258,7 +198,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Simulate a fleet under one or several policies (SCENARIO: a shipped name or a TOML file)."""
     overrides = {"nodes": nodes, "years": years, "seed": seed}
-    fleet = _load(scenario, overrides, settings, arms, sweeps)
+    fleet: Fleet = import_module("fleet.overrides").load_fleet(scenario, overrides, settings, arms, sweeps)
     driver = import_module("fleet.run")
     choice = _choice(engine, workers, address, nodes_per_actor)
     root = output or _default_folder(fleet)
@@ -347,56 +287,4 @@ def replay_command(folder: Path, node: int, arm: str | None, as_json: bool) -> N
 main.add_command(inject_command)
 main.add_command(conform_command)
 main.add_command(dram_command)
-
-
-@main.group("scenario")
-def scenario_group() -> None:
-    """List, show, copy and check scenarios."""
-
-
-@scenario_group.command("list")
-def scenario_list() -> None:
-    """List the shipped scenarios."""
-    scenario = import_module("fleet.scenario")
-    for name in scenario.scenario_names():
-        document = scenario.parse(name, scenario.read_text(name)[1])
-        click.echo(f"{name:<20} {document.get('description', '')}")
-
-
-@scenario_group.command("show")
-@click.argument("name", default="baseline")
-@click.option("--group", metavar="NAME", help="Only this node group.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def scenario_show(name: str, group: str | None, as_json: bool) -> None:
-    """Show every number of a scenario with its unit, and where it comes from."""
-    fleet = _load(name, {}, (), (), ())
-    describe = import_module("fleet.describe")
-    if as_json:
-        _print_json(describe.scenario_document(fleet, group))
-    else:
-        click.echo("\n".join(describe.scenario_lines(fleet, group)))
-
-
-@scenario_group.command("init")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--from", "source", default="baseline", show_default=True, help="Scenario to copy.")
-def scenario_init(path: Path, source: str) -> None:
-    """Copy a scenario to a new file to start from."""
-    _, text = import_module("fleet.scenario").read_text(source)
-    errors = import_module("node_sim.errors")
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        msg = f"{path}: {error.strerror}, expected a new file; choose another name"
-        raise errors.ConfigError(msg) from None
-    click.echo(f"wrote {path}; edit it, then: hwpoison-fleet scenario check {path}")
-
-
-@scenario_group.command("check")
-@click.argument("path")
-def scenario_check(path: str) -> None:
-    """Check a scenario; all mistakes are reported at once."""
-    fleet = _load(path, {}, (), (), ())
-    sizes = ", ".join(f"{group.name} {group.nodes:,}" for group in fleet.groups)
-    click.echo(f"{path}: ok, {fleet.nodes:,} nodes ({sizes}), {len(fleet.arms)} arms: {', '.join(fleet.arms)}")
+main.add_command(scenario_group)

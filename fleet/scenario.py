@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from node_sim.catalog import numbers
+from node_sim.catalog.field import STUDIES
 from node_sim.catalog.workloads import WORKLOADS
 from node_sim.config import (
     FORBID,
@@ -24,8 +25,11 @@ from node_sim.config import (
     Policy,
     Server,
     Setting,
+    check_settings,
     setting,
 )
+from node_sim.dram.ecc import misfit
+from node_sim.dram.geometry import Dimm
 from node_sim.errors import ConfigError
 from node_sim.units import NS_PER_YEAR
 
@@ -43,6 +47,14 @@ class Group(Policy):
     share: float = setting(numbers.GROUP_SHARE, "Share of the fleet's nodes.", low=0.0, high=1.0)
     server: Server = field(default_factory=Server)
     faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        """Check the ranges of all fields, and that the code fits the part."""
+        check_settings(self)
+        wrong = misfit(self.ecc.code, Dimm.of(self.server))
+        if wrong:
+            msg = f"ecc.code = {self.ecc.code} on server.part = {self.server.part}: {wrong}, choose one that fits"
+            raise ConfigError(msg)
 
     @property
     def hardware(self) -> Hardware:
@@ -73,6 +85,9 @@ class Scenario(Checked):
     nodes: int = setting(10_000, "Nodes of the fleet.", "1", low=1, high=NODES_MAX)
     years: float = setting(1.0, "Simulated time.", "year", low=1e-6, high=100.0)
     seed: int = setting(1, "Default seed.", "1", low=0, high=2**64 - 1)
+    field_study: str = setting(
+        "none", "Field study whose figures are shown beside the simulated ones.", choices=("none", *STUDIES)
+    )
     group: dict[str, Group] = field(default_factory=dict)
     arm: dict[str, Arm] = field(default_factory=dict)
 
@@ -293,7 +308,7 @@ def _explain(where: str, item: Any, named: set[str]) -> Iterator[str]:
     if item["type"] == "value_error":
         text = str(item["ctx"]["error"])
         for part in text.split("; "):
-            full = f"{where}.{part}" if where and not part.startswith(where) else part
+            full = f"{where.rstrip('.')}.{part}" if where and not part.startswith(where) else part
             if full.split(" = ", 1)[0] not in named:
                 yield full
     elif item["type"] == "unexpected_keyword_argument":

@@ -38,13 +38,15 @@ class Mode(Code):
     MULTI_BANK = 5, "multi_bank"
     MULTI_RANK = 6, "multi_rank"
     COMMAND_ADDRESS = 7, "command_address"
+    LANE = 8, "lane"
 
 
 class Persistence(Code):
-    """Whether a fault is gone once its cells are rewritten."""
+    """Whether a fault is gone once its cells are rewritten, stays, or stays and rests for most of the time."""
 
     SOFT = 0, "soft"
     HARD = 1, "hard"
+    INTERMITTENT = 2, "intermittent"
 
 
 class ErrorKind(Code):

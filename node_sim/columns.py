@@ -57,7 +57,11 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("rank", "uint8", "-", "Rank of the DIMM."),
         Column("device", "uint8", "-", "DRAM device (chip) of the rank."),
         _code("mode", codes.Mode, "Part of the device or rank that is faulty."),
-        _code("persistence", codes.Persistence, "Soft faults vanish once rewritten, hard ones stay."),
+        _code(
+            "persistence",
+            codes.Persistence,
+            "Soft faults vanish once rewritten, hard ones stay, intermittent ones stay and rest.",
+        ),
         Column("bank", "uint8", "-", "First bank of the footprint."),
         Column("row", "uint32", "-", "First row of the footprint."),
         Column("line", "uint16", "-", "First 64-byte line of the row in the footprint."),

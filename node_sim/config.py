@@ -102,6 +102,7 @@ class Checked:
         check_settings(self)
 
 
+ADDRESS_MAPS = ("open_page", "closed_page", "contiguous")
 SLOTS_MAX = 256
 """DIMM slots that fit the name of a fault."""
 
@@ -115,7 +116,8 @@ class Server(Checked):
     dimms_per_channel: int = setting(numbers.DIMMS_PER_CHANNEL, "DIMMs per channel.", low=1, high=3)
     ranks: int = setting(numbers.RANKS, "Ranks per DIMM.", low=1, high=8)
     part: str = setting("ddr4_16gb_x4", "DRAM part.", choices=tuple(PARTS))
-    address_map: str = setting("open_page", "Interleaving of addresses.", choices=("open_page", "closed_page"))
+    address_map: str = setting("open_page", "Interleaving of addresses.", choices=ADDRESS_MAPS)
+    lockstep: bool = setting(False, "Whether pairs of ranks give a line together, as SSC-DSD needs.")
 
     def __post_init__(self) -> None:
         """Check that slots can be named and that rows of the address map do not share pages."""
@@ -123,9 +125,10 @@ class Server(Checked):
         problems = []
         if self.dimms > SLOTS_MAX:
             problems.append(f"sockets x channels x dimms_per_channel = {self.dimms}, expected at most {SLOTS_MAX}")
-        below_row = self.channels * self.ranks * self.dram.banks
-        if self.address_map == "closed_page" and below_row < LINES_PER_PAGE:
-            least = -(-LINES_PER_PAGE // self.dram.banks)
+        if self.lockstep and self.ranks % 2:
+            problems.append(f"ranks = {self.ranks}, expected an even number where lockstep = true")
+        least = -(-LINES_PER_PAGE * (2 if self.lockstep else 1) // (self.dram.banks * self.dram.subchannels))
+        if self.address_map == "closed_page" and self.channels * self.ranks < least:
             problems.append(f"channels x ranks = {self.channels * self.ranks}, expected >= {least} for closed_page")
         if problems:
             raise ConfigError("; ".join(problems))
@@ -143,7 +146,7 @@ class Server(Checked):
     @property
     def devices_per_dimm(self) -> int:
         """DRAM devices of a DIMM."""
-        return self.ranks * self.dram.devices
+        return self.ranks * self.dram.subchannels * self.dram.devices
 
 
 @dataclass(frozen=True)
@@ -155,9 +158,34 @@ class Faults(Checked):
     command_address_fit: float = setting(
         numbers.COMMAND_ADDRESS_FIT, "Rate of command/address faults, per DIMM.", low=0.0, high=1e9
     )
+    lane_fit: float = setting(numbers.LANE_FIT, "Rate of faults of one data lane, per DIMM.", low=0.0, high=1e9)
+    frailty_variance: float = setting(
+        numbers.FRAILTY_VARIANCE, "Variance of the factor by which hard rates of DIMMs differ.", low=0.0, high=100.0
+    )
+    intermittent_share: float = setting(
+        numbers.INTERMITTENT_SHARE, "Share of hard faults that rest for most of the time.", low=0.0, high=1.0
+    )
+    speed_ratio: float = setting(1.0, "Transfer rate over that of the table's parts.", "1", low=0.1, high=10.0)
+    infant_factor: float = setting(
+        numbers.INFANT_FACTOR, "Extra rate of hard faults of a new DIMM, relative.", low=0.0, high=100.0
+    )
+    infant_months: float = setting(numbers.INFANT_MONTHS, "Time in which it falls to 1/e.", low=0.01, high=1200.0)
+    wearout_factor: float = setting(
+        numbers.WEAROUT_FACTOR, "Extra rate of hard faults of an old DIMM, relative.", low=0.0, high=100.0
+    )
+    oldest_years: float = setting(
+        numbers.OLDEST_YEARS, "DIMMs are 0 to this old at the start, by node.", low=0.0, high=30.0
+    )
     alpha_share: float = setting(
         numbers.ALPHA_SHARE, "Share of soft faults from alpha particles, which no site changes.", low=0.0, high=1.0
     )
+    thermal_share: float = setting(
+        numbers.THERMAL_SHARE, "Share of the upsets by neutrons that thermal ones make in the open.", low=0.0, high=1.0
+    )
+    thermal_factor: float = setting(
+        numbers.THERMAL_FACTOR, "Thermal flux near the server over that in the open.", low=0.0, high=100.0
+    )
+    sun: str = setting("mean", "Solar activity.", choices=("quiet", "active", "mean"))
     extents: str = setting(
         "partial", "How much of its row, column or bank a fault takes.", choices=("partial", "whole")
     )
@@ -174,14 +202,34 @@ class ErrorProcess(Checked):
     """How a fault produces corrected errors over time."""
 
     window_hours: float = setting(24.0, "Length of a counting window.", "h", low=1.0, high=720.0)
-    burst_interval_days: float = setting(numbers.BURST_INTERVAL_DAYS, "Mean time between bursts.", low=0.1, high=3650)
-    burst_days: float = setting(numbers.BURST_DAYS, "Mean length of a burst.", low=0.01, high=365.0)
+    burst_interval_days: float = setting(
+        numbers.BURST_INTERVAL_DAYS, "Mean time between bursts of a permanent fault.", low=0.1, high=3650
+    )
+    burst_days: float = setting(numbers.BURST_DAYS, "Mean length of its bursts.", low=0.01, high=365.0)
+    intermittent_interval_days: float = setting(
+        numbers.INTERMITTENT_INTERVAL_DAYS, "The same for an intermittent fault.", low=0.1, high=3650
+    )
+    intermittent_days: float = setting(numbers.INTERMITTENT_DAYS, "Mean length of its bursts.", low=0.01, high=365.0)
+    burst_spread: float = setting(
+        numbers.BURST_SPREAD, "Lognormal sigma between faults of how often bursts come.", low=0.0, high=3.0
+    )
     median_ce_per_window: float = setting(
         numbers.CE_MEDIAN_PER_WINDOW, "Median count of an active window.", low=0.01, high=1e6
     )
     sigma_fault: float = setting(numbers.CE_SIGMA_FAULT, "Lognormal sigma between faults.", low=0.0, high=5.0)
     sigma_window: float = setting(numbers.CE_SIGMA_WINDOW, "Lognormal sigma between windows.", low=0.0, high=5.0)
     ce_cap_per_day: int = setting(numbers.CE_CAP_PER_DAY, "Logged errors saturate here.", low=1, high=10_000_000)
+    ce_cap_per_quarter_hour: int = setting(
+        numbers.CE_CAP_PER_QUARTER_HOUR, "The same within a burst.", low=1, high=10_000_000
+    )
+    storm: str = setting("none", "What the kernel does in a storm of CMCIs.", choices=("none", *numbers.CMCI_STORMS))
+    firmware_threshold: int = setting(
+        1,
+        "Firmware reports every so many-th error of a fault and window; 1 = all.",
+        low=1,
+        high=10_000_000,
+        role="policy",
+    )
     scrub_share: float = setting(
         numbers.CE_SCRUB_SHARE, "Share of active windows whose errors the scrubber logs.", low=0.0, high=1.0
     )
@@ -191,7 +239,11 @@ class ErrorProcess(Checked):
 class Ecc(Checked):
     """Error-correcting code of the memory controller."""
 
-    code: str = setting("chipkill", "Code over a rank.", choices=("none", "secded", "chipkill"))
+    code: str = setting("chipkill", "Code over a rank.", choices=("none", "secded", "chipkill", "ssc_dsd", "ddr5"))
+    command_retry: bool = setting(
+        True,
+        "Whether a command with wrong parity is repeated (DDR4 on): some reads of such a fault are corrected.",
+    )
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,19 @@ import numpy.typing as npt
 
 from node_sim.codes import Persistence
 from node_sim.columns import TABLE_NAMES, TABLE_RANK, Columns
-from node_sim.dram.faults import SLOT_SHIFT, FaultTable
+from node_sim.dram.faults import FaultTable
+from node_sim.dram.names import SLOT_SHIFT
 from node_sim.errors import ModelError
 from node_sim.records import Ints
 
 EVENT_TABLES = TABLE_NAMES[1:]
 """All tables but ``faults``."""
+
+
+def persistence(faults: FaultTable) -> Ints:
+    """Return the stored persistence of faults."""
+    stays = np.where(faults.habit.intermittent, int(Persistence.INTERMITTENT), int(Persistence.HARD))
+    return np.where(faults.hard, stays, int(Persistence.SOFT))
 
 
 def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
@@ -40,7 +47,7 @@ def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
         "rank": box.rank,
         "device": faults.cells.device,
         "mode": faults.mode,
-        "persistence": np.where(faults.hard, int(Persistence.HARD), int(Persistence.SOFT)),
+        "persistence": persistence(faults),
         "bank": box.bank,
         "row": box.row,
         "line": box.line,

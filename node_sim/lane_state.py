@@ -105,11 +105,10 @@ class Store:
         if fresh:
             asked = np.asarray(fresh, np.int64)
             world = self.world
+            node, slots, generations, installed = asked.T
             faults, owner = simulate_generation(
-                world.seed, asked[:, 0], asked[:, 1], asked[:, 2], world.hardware, world.horizon_ns
+                world.seed, node, slots, generations, installed, world.hardware, world.horizon_ns
             )
-            kept = faults.time_ns >= asked[owner, 3]
-            faults, owner = faults.take(kept), owner[kept]
             first = self.faults.time_ns.size
             sizes = np.bincount(owner, minlength=len(fresh))
             for name, end, size in zip(fresh, (first + np.cumsum(sizes)).tolist(), sizes.tolist(), strict=True):

@@ -7,7 +7,9 @@ An uncorrectable read is detected (UE) or silent (SDC), drawn once per page.
 node is cordoned long before it has met so many of them.
 
 **Assumes.** A soft fault meets a later one only within one round of the scrubber; rounds begin at multiples of the
-scrub period. Of two faults the code corrects alone the later is the one that makes words uncorrectable.
+scrub period. Of two faults the code corrects alone the later is the one that makes words uncorrectable. A command that
+is repeated after wrong parity sometimes succeeds: a command/address fault then shows corrected errors, and uncorrected
+ones all the same.
 
 **Sources.** ``dram/ecc.py``.
 """
@@ -19,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from node_sim.codes import Mode
 from node_sim.config import Policy, Server
 from node_sim.dram.ecc import judge_pairs, verdict_table
 from node_sim.dram.faults import FaultTable, expand_counts, pairs_within
@@ -82,7 +85,8 @@ def judge(faults: FaultTable, server: Server, policy: Policy, dimm: Ints | None 
     silent = p_sdc / np.where(uncorrected, p_due + p_sdc, 1.0)
     box = Footprint(*(part.copy() for part in faults.box))
     alone, stays = np.ones_like(uncorrected), faults.hard.copy()
-    judgement = Judgement(p_ce > 0, uncorrected, silent, box, alone, stays)
+    retried = (faults.mode == Mode.COMMAND_ADDRESS) & policy.ecc.command_retry & (code != "none")
+    judgement = Judgement((p_ce > 0) | retried, uncorrected, silent, box, alone, stays)
     _judge_pairs(judgement, faults, _pairs(faults, dimm), server, policy)
     return judgement
 

@@ -19,15 +19,60 @@ RANKS: Final = Assumed(2, 1, 4, "dual-rank x4 RDIMMs; 36 devices per DIMM")
 
 # --- faults -----------------------------------------------------------------------------------------------------
 COMMAND_ADDRESS_FIT: Final = Assumed(
-    34.0,
+    31.0,
     10.0,
     60.0,
-    "no rate is published; 34 FIT per DIMM gives the 0.0297 % of DIMMs per year with a UE-driven failure at Alibaba "
-    "(Cheng et al., SRDS 2022) if chipkill corrects all single-chip faults; 72 % of Hopper's uncorrected errors were "
-    "command/address parity errors",
+    "no rate is published; 31 FIT per DIMM, with lanes and faults that overlap, gives the 0.417 % of servers per year "
+    "with a UE-driven failure at Alibaba (Cheng et al., SRDS 2022) if chipkill corrects all single-chip faults; 72 % "
+    "of Hopper's uncorrected errors were command/address parity errors",
     "FIT/DIMM",
     headline=True,
 )
+LANE_FIT: Final = Assumed(
+    5.0,
+    0.0,
+    30.0,
+    "no rate is published; field studies trace many errors to channels and sockets, not to chips",
+    "FIT/DIMM",
+)
+FRAILTY_VARIANCE: Final = Assumed(
+    3.0,
+    0.0,
+    10.0,
+    "gamma shape 1/3: on Jaguar two devices had more than one fault in a year where Poisson gives 0.45, a variance "
+    "factor of about 4 (two events only: 0.5 to 16)",
+)
+INTERMITTENT_SHARE: Final = Assumed(
+    0.5, 0.2, 0.8, "errors of most DIMMs come and go; no public split of hard faults into permanent and intermittent"
+)
+SPEED_EXPONENT: Final = Published(
+    2.344,
+    "1",
+    "network-server study (journal abstract): 2400 Mbps parts have 6.7 times the FIT of 1066 Mbps parts; "
+    "ln 6.7 / ln(2400/1066)",
+    "computed",
+)
+THERMAL_SHARE: Final = Assumed(
+    0.1, 0.0, 0.3, "no public share for DDR4; 29 % of the SDC rate of one accelerator at Leadville was thermal"
+)
+THERMAL_FACTOR: Final = Assumed(
+    1.0, 0.2, 3.0, "water, concrete and cooling near the server change the thermal flux and not the fast one"
+)
+WEAROUT_MONTHS: Final = Published(
+    (10.0, 18.0),
+    "months of age",
+    "Schroeder et al., SIGMETRICS 2009: the CE rate climbs at 10-18 months",
+    "read-secondary",
+)
+INFANT_FACTOR: Final = Assumed(
+    0.0,
+    0.0,
+    3.0,
+    "permanent faults fell over the first two years (SC 2013 abstract), Cielo saw no ageing; size unknown",
+)
+INFANT_MONTHS: Final = Assumed(6.0, 1.0, 24.0, "burn-in period; the fall was seen over the first two years", "month")
+WEAROUT_FACTOR: Final = Assumed(0.0, 0.0, 2.0, "Google saw a rise, Cielo none; off unless a scenario says otherwise")
+OLDEST_YEARS: Final = Assumed(0.0, 0.0, 6.0, "age of the oldest DIMMs at the start; matters only with ageing", "year")
 ALPHA_SHARE: Final = Assumed(
     0.1, 0.0, 0.3, "alpha particles of the package do not depend on the site; no public share for DDR4"
 )
@@ -51,15 +96,30 @@ CE_CAP_PER_DAY: Final = Published(
 CE_SCRUB_SHARE: Final = Published(
     0.05, "1", "Huawei type-B feature sample: 2.7 of 51.3 CE per 24 h found by patrol scrub", "computed"
 )
-BURST_INTERVAL_DAYS: Final = Assumed(
-    40.0, 7.0, 90.0, "errors come and go; an affected DIMM is active in a minority of the following months", "day"
+CE_CAP_PER_QUARTER_HOUR: Final = Published(
+    100, "CE/15 min", "Huawei type-B windows: at most 95 CE in 15 minutes (SmartMem feature sample)", "computed"
 )
-BURST_DAYS: Final = Assumed(4.0, 1.0, 20.0, "column fault burst 2.5 h, row fault active over 61 days (SmartMem)", "day")
+CMCI_STORMS: Final = {
+    "poll_30s": Published((15.0, 30.0), "CMCI/s, s", "Linux 3.10-6.7: above 15 CMCIs in 1 s a poll every 30 s", "read"),
+    "poll_1s": Published(
+        (5 / 64, 1.0), "CMCI/s, s", "Linux 6.8 on: 5 corrected errors in 64 s, then a poll every second", "read"
+    ),
+}
+"""Kernel's rule against storms: rate above which a bank is polled, and how often; a poll sees one error."""
+BURST_INTERVAL_DAYS: Final = Assumed(25.0, 7.0, 90.0, "one-row fault of SmartMem: 254 CE in bursts over 61 days", "day")
+BURST_DAYS: Final = Assumed(5.0, 1.0, 20.0, "a page is in use for days (tenancy), then the fault rests", "day")
+INTERMITTENT_INTERVAL_DAYS: Final = Assumed(
+    120.0, 30.0, 365.0, "an affected DIMM is active in a minority of the following months (Facebook, Huawei)", "day"
+)
+INTERMITTENT_DAYS: Final = Assumed(1.0, 0.1, 5.0, "one-column fault of SmartMem: 211 CE in one burst of 2.5 h", "day")
+BURST_SPREAD: Final = Assumed(
+    1.0, 0.0, 2.0, "faults differ in how often they are read: activity of a DIMM persists more than chance allows"
+)
 CE_MEDIAN_PER_WINDOW: Final = Assumed(
-    8.0, 2.0, 30.0, "with the two sigmas below gives the order of 70-210 CE per affected DIMM-month", "CE"
+    36.0, 9.0, 144.0, "gives the 3,796 CE per DIMM-month with CE of Huawei 2024, with the spread below", "CE"
 )
 CE_SIGMA_FAULT: Final = Assumed(
-    2.4, 1.5, 2.8, "concentration of CE over DIMMs is lognormal with sigma 2.4-2.8 in all; split between and within"
+    2.5, 2.0, 2.8, "CE counts are lognormal with sigma 2.4-2.8 in all (Huawei 24 h windows: 2.38 and 2.52)"
 )
 CE_SIGMA_WINDOW: Final = Assumed(1.2, 0.5, 1.6, "see CE_SIGMA_FAULT")
 

@@ -1,4 +1,8 @@
-"""DRAM parts: sizes from CMU-SAFARI/ramulator2 @c5b1c3a presets, multiplied out."""
+"""DRAM parts: sizes by generation.
+
+DDR4 and DDR5: CMU-SAFARI/ramulator2 @c5b1c3a presets, multiplied out. DDR3: the same project's DDR3 presets, which
+agree with JESD79-3. DDR2: the reference configuration of FaultSim @cb3350b (1 Gbit x4).
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,23 @@ class Part:
 
     Attributes:
         banks: Banks of a device (all bank groups).
+        bank_groups: Bank groups of a device; 1 where the generation has none.
         rows: Rows of a bank.
         columns: Column addresses of a row, one per ``width`` bits.
         width: Data pins (DQ).
         data_devices: Devices of a rank that hold data.
         check_devices: Devices of a rank that hold check bits.
+        subchannels: Independent halves of a DIMM; a rank belongs to one of them.
     """
 
     banks: int
+    bank_groups: int
     rows: int
     columns: int
     width: int
     data_devices: int
     check_devices: int
+    subchannels: int = 1
 
     @property
     def devices(self) -> int:
@@ -42,7 +50,28 @@ class Part:
         return 8 * 64 // (self.width * self.data_devices)
 
 
+def _part(banks: tuple[int, int], rows: int, columns: int, width: int, devices: tuple[int, int]) -> Part:
+    """Return a part given (groups, banks of a group) and (data, check) devices."""
+    groups, of_group = banks
+    return Part(groups * of_group, groups, rows, columns, width, *devices, subchannels=2 if groups == _DDR5 else 1)
+
+
+_DDR5: Final = 8
+"""Bank groups of DDR5, the one generation with subchannels."""
+_X4, _X8 = (16, 2), (8, 1)
+_DDR5_X4, _DDR5_X8 = (8, 2), (4, 1)
+
 PARTS: Final[dict[str, Part]] = {
-    "ddr4_8gb_x4": Part(banks=16, rows=131072, columns=1024, width=4, data_devices=16, check_devices=2),
-    "ddr4_16gb_x4": Part(banks=16, rows=262144, columns=1024, width=4, data_devices=16, check_devices=2),
+    "ddr2_1gb_x4": _part((1, 8), 16384, 2048, 4, _X4),
+    "ddr3_2gb_x4": _part((1, 8), 32768, 2048, 4, _X4),
+    "ddr3_2gb_x8": _part((1, 8), 32768, 1024, 8, _X8),
+    "ddr3_4gb_x4": _part((1, 8), 65536, 2048, 4, _X4),
+    "ddr3_4gb_x8": _part((1, 8), 65536, 1024, 8, _X8),
+    "ddr4_8gb_x4": _part((4, 4), 131072, 1024, 4, _X4),
+    "ddr4_8gb_x8": _part((4, 4), 65536, 1024, 8, _X8),
+    "ddr4_16gb_x4": _part((4, 4), 262144, 1024, 4, _X4),
+    "ddr4_16gb_x8": _part((4, 4), 131072, 1024, 8, _X8),
+    "ddr5_16gb_x4": _part((8, 4), 65536, 2048, 4, _DDR5_X4),
+    "ddr5_16gb_x8": _part((8, 4), 65536, 1024, 8, _DDR5_X8),
+    "ddr5_32gb_x4": _part((8, 4), 131072, 2048, 4, _DDR5_X4),
 }

@@ -1,14 +1,16 @@
 """Corrected errors of a fault: how many, in which windows, on which of its pages.
 
-**Models.** A hard fault is active in bursts (Poisson starts, exponential lengths); an active window logs a
-lognormal count, cut off by the logging cap. A soft fault is seen once by the scrubber or a reader, or
-overwritten unseen.
+**Models.** A hard fault is active in bursts (Poisson starts, exponential lengths); intermittent faults rest longer
+than permanent ones, and faults differ in how often their bursts come. A window with bursts makes a lognormal count of
+errors between its first and last burst; storm polling, saturation and firmware decide how many of them are logged. A
+soft fault is seen once by the scrubber or a reader, or overwritten unseen.
 
-**Leaves out.** Duration of storms below one window, growth of a fault, temperature and load.
+**Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window.
 
 **Assumes.** The n errors of a window hit its first K = min(n, pages) pages in turn, so a one-page fault puts
 all of them on one page and a column fault touches each page about once. The time of the k-th of n errors is the
-Beta quantile of one uniform per window, so every threshold sees the same errors.
+Beta quantile of one uniform per window, so every threshold sees the same errors. Firmware that reports every m-th error
+counts by fault and window.
 
 **Sources.** Concentration and cap: Huawei, Google and Facebook rows of ``ce_process.csv``; bursts: SmartMem
 sample logs.
@@ -22,12 +24,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from node_sim.catalog.numbers import SOFT_WRITE_SHARE
-from node_sim.config import Policy
+from node_sim.catalog.numbers import CMCI_STORMS, SOFT_WRITE_SHARE
+from node_sim.config import ErrorProcess, Policy
 from node_sim.dram.faults import FaultTable, expand_counts
 from node_sim.draws import Purpose, Seed, poisson_one, unit32, unit53, words
 from node_sim.records import Floats, Index, Ints, join, take
-from node_sim.units import NS_PER_DAY, hours_to_ns, seconds_to_ns
+from node_sim.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, hours_to_ns, seconds_to_ns
+
+_QUARTER_HOUR_NS = NS_PER_HOUR // 4
+_SHORTEST_INTERVAL_NS = NS_PER_HOUR
+"""Bursts of one fault do not start more often than this on average."""
+_LONGEST_INTERVAL_NS = 1 << 62
+"""146 years, longer than any horizon."""
 
 
 class Windows(NamedTuple):
@@ -83,63 +91,128 @@ def errors_before(windows: Windows, time_ns: Ints) -> Ints:
     return low
 
 
-def _burst_windows(
-    seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, window_ns: int, horizon_ns: int
-) -> tuple[Ints, Ints]:
-    """Draw (fault, window) pairs in which hard faults are active; may repeat."""
-    process = policy.errors
-    interval_ns = round(process.burst_interval_days * NS_PER_DAY)
-    length_windows = process.burst_days * NS_PER_DAY / window_ns
+class _Bursts(NamedTuple):
+    """Bursts of hard faults: index into the fault table, begin and end [ns]."""
+
+    fault: Ints
+    begin_ns: Ints
+    end_ns: Ints
+
+    def take(self, index: Index) -> _Bursts:
+        """Select some bursts."""
+        return take(self, index)
+
+
+def _pace(faults: FaultTable, hard: Ints, process: ErrorProcess) -> tuple[Ints, Floats]:
+    """Return the mean time between bursts and their mean length, by fault [ns]."""
+    rests = faults.habit.intermittent[hard]
+    interval = np.where(rests, process.intermittent_interval_days, process.burst_interval_days)
+    spread = process.burst_spread
+    often = np.exp(spread * faults.habit.pace[hard] - 0.5 * spread**2)
+    length = np.where(rests, process.intermittent_days, process.burst_days) * NS_PER_DAY
+    return np.clip(interval / often * NS_PER_DAY, _SHORTEST_INTERVAL_NS, _LONGEST_INTERVAL_NS).astype(np.int64), length
+
+
+def _draw_bursts(seed: Seed, faults: FaultTable, hard: Ints, process: ErrorProcess, horizon_ns: int) -> _Bursts:
+    """Draw the bursts of hard faults: one at the start of each, the others a Poisson process from then on."""
+    interval_ns, length_ns = _pace(faults, hard, process)
     start_ns = faults.time_ns[hard]
     first_bin = start_ns // interval_ns
     owner, step = expand_counts((horizon_ns - 1) // interval_ns - first_bin + 1)
-    burst_bin = first_bin[owner] + step
+    burst_bin, width = first_bin[owner] + step, interval_ns[owner]
     node_id, tag = faults.node_id[hard][owner], faults.tag[hard][owner]
     key = seed.key(Purpose.BURST)
     first = words(key, node_id, tag, burst_bin, 0)
     count = poisson_one(first[0])
-    begin = [start_ns]
-    length = [faults.cells.first_burst[hard]]
-    who = [np.arange(hard.size)]
+    begin, length, who = [start_ns], [faults.habit.first_burst[hard]], [np.arange(hard.size)]
     for position in range(int(count.max(initial=0))):
         some = np.flatnonzero(count > position)
-        cells = first if position == 0 else words(key, node_id[some], tag[some], burst_bin[some], position)
-        place, span = (cells[1][some], cells[2][some]) if position == 0 else (cells[1], cells[2])
-        begin.append(burst_bin[some] * interval_ns + (unit32(place) * interval_ns).astype(np.int64))
+        place, span = (
+            (first[1][some], first[2][some])
+            if position == 0
+            else words(key, node_id[some], tag[some], burst_bin[some], position)[1:3]
+        )
+        begin.append(burst_bin[some] * width[some] + (unit32(place) * width[some]).astype(np.int64))
         length.append(-np.log(unit32(span)))
         who.append(owner[some])
-    at, span_of, fault = np.concatenate(begin), np.concatenate(length), np.concatenate(who)
-    alive = (at >= start_ns[fault]) & (at < horizon_ns)
-    at, span_of, fault = at[alive], span_of[alive], fault[alive]
-    first_window = at // window_ns
-    last_window = np.minimum(first_window + (span_of * length_windows).astype(np.int64), (horizon_ns - 1) // window_ns)
-    burst, offset = expand_counts(last_window - first_window + 1)
-    return hard[fault[burst]], first_window[burst] + offset
+    at, mine = np.concatenate(begin), np.concatenate(who)
+    end_ns = at + 1 + (np.concatenate(length) * length_ns[mine]).astype(np.int64)
+    alive = (at >= start_ns[mine]) & (at < horizon_ns)
+    return _Bursts(hard[mine], at, np.minimum(end_ns, horizon_ns)).take(alive)
+
+
+class _Active(NamedTuple):
+    """Windows with bursts in them, ordered by (fault, window): from the first to the last burst [ns], and how long."""
+
+    fault: Ints
+    window: Ints
+    low_ns: Ints
+    high_ns: Ints
+    active_ns: Ints
+
+
+def _active_windows(bursts: _Bursts, window_ns: int, horizon_ns: int) -> _Active:
+    """Cut bursts at the ends of windows and merge those of the same fault and window."""
+    first = bursts.begin_ns // window_ns
+    burst, step = expand_counts((bursts.end_ns - 1) // window_ns - first + 1)
+    window, fault = first[burst] + step, bursts.fault[burst]
+    low = np.maximum(bursts.begin_ns[burst], window * window_ns)
+    high = np.minimum(bursts.end_ns[burst], (window + 1) * window_ns)
+    n_windows = horizon_ns // window_ns + 1
+    name = fault * n_windows + window
+    order = np.argsort(name, kind="stable")
+    start = np.flatnonzero(np.diff(name[order], prepend=-1))
+    if not start.size:
+        return _Active(fault, window, low, high, high - low)
+    low_ns = np.minimum.reduceat(low[order], start)
+    high_ns = np.maximum.reduceat(high[order], start)
+    length = np.minimum(np.add.reduceat((high - low)[order], start), high_ns - low_ns)
+    return _Active(*np.divmod(name[order[start]], n_windows), low_ns, high_ns, length)
+
+
+def logged(errors: Floats, active_ns: Ints, window_ns: int, process: ErrorProcess) -> Ints:
+    """Return how many of the errors of active windows are logged.
+
+    Args:
+        errors: Errors of each window, shape ``(n,)``.
+        active_ns: How long bursts lasted in it [ns], > 0.
+        window_ns: Length of a window [ns].
+        process: Rules of kernel, firmware and log.
+
+    Source:
+        CMCI storms: arch/x86/kernel/cpu/mce/intel.c and threshold.c; saturation: ``ce_process.csv``.
+    """
+    if process.storm != "none":
+        rate_per_s, poll_s = CMCI_STORMS[process.storm].value
+        active_s = active_ns / NS_PER_S
+        polled = np.minimum(errors, 1.0 + active_s / poll_s)
+        errors = np.where(errors > np.maximum(rate_per_s * active_s, 1.0), polled, errors)
+    quarters = -(-active_ns // _QUARTER_HOUR_NS)
+    day_cap = max(1, round(process.ce_cap_per_day * window_ns / NS_PER_DAY))
+    cap = np.minimum(process.ce_cap_per_quarter_hour * quarters, day_cap)
+    return np.minimum(errors, cap).astype(np.int64) // process.firmware_threshold
 
 
 def _hard_windows(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, horizon_ns: int) -> Windows:
     process = policy.errors
     window_ns = hours_to_ns(process.window_hours)
-    fault, window = _burst_windows(seed, faults, hard, policy, window_ns, horizon_ns)
-    n_windows = horizon_ns // window_ns + 1
-    name = np.sort(fault * n_windows + window)
-    name = name[np.diff(name, prepend=-1) > 0]
-    fault, window = name // n_windows, name % n_windows
+    active = _active_windows(_draw_bursts(seed, faults, hard, process, horizon_ns), window_ns, horizon_ns)
+    fault, window = active.fault, active.window
     w0, w1, w2, w3 = words(seed.key(Purpose.WINDOW), faults.node_id[fault], faults.tag[fault], window)
-    log_count = process.sigma_fault * faults.cells.level[fault] + process.sigma_window * special.ndtri(unit32(w2))
-    cap = max(1, round(process.ce_cap_per_day * window_ns / NS_PER_DAY))
-    count = np.minimum(1.0 + process.median_ce_per_window * np.exp(log_count), cap).astype(np.int64)
-    low_ns = np.maximum(window * window_ns, faults.time_ns[fault])
-    return Windows(
+    log_count = process.sigma_fault * faults.habit.level[fault] + process.sigma_window * special.ndtri(unit32(w2))
+    errors = 1.0 + process.median_ce_per_window * np.exp(log_count)
+    count = logged(errors, active.active_ns, window_ns, process)
+    found = Windows(
         fault=fault,
         window=window,
-        low_ns=low_ns,
-        high_ns=np.minimum((window + 1) * window_ns, horizon_ns),
+        low_ns=active.low_ns,
+        high_ns=active.high_ns,
         errors=count,
         n_pages=np.minimum(count, faults.n_pages[fault]),
         u=unit53(w0, w1),
         scrub=unit32(w3) < process.scrub_share,
     )
+    return found if process.firmware_threshold == 1 else found.take(np.flatnonzero(count > 0))
 
 
 def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, horizon_ns: int) -> Windows:
@@ -162,18 +235,19 @@ def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, ho
     kept = np.flatnonzero((seen_ns < horizon_ns) & (by_scrub | (unit32(w3) >= SOFT_WRITE_SHARE.value)))
     fault, seen_ns, by_scrub = soft[kept], seen_ns[kept], by_scrub[kept]
     window_ns = hours_to_ns(policy.errors.window_hours)
-    cap = max(1, round(policy.errors.ce_cap_per_day * window_ns / NS_PER_DAY))
-    pages = np.where(by_scrub, np.minimum(faults.n_pages[fault], cap), 1)
-    return Windows(
+    seen = np.where(by_scrub, faults.n_pages[fault], 1).astype(np.float64)
+    count = logged(seen, np.ones_like(fault), window_ns, policy.errors)
+    found = Windows(
         fault=fault,
         window=seen_ns // window_ns,
         low_ns=seen_ns,
         high_ns=seen_ns + 1,
-        errors=pages,
-        n_pages=pages,
+        errors=count,
+        n_pages=count,
         u=np.full(fault.size, 0.5),
         scrub=by_scrub,
     )
+    return found.take(np.flatnonzero(count > 0))
 
 
 def simulate_windows(

@@ -13,9 +13,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
-
-Sun = Literal["quiet", "active", "mean"]
 
 SEA_LEVEL_HPA = 1013.25
 DEPTH_PER_HPA = 1.019716
@@ -34,7 +31,7 @@ def _rigidity_factor(cutoff_gv: float, a: float, k: float) -> float:
     return 1.098 * (1.0 - math.exp(-a / cutoff_gv**k))
 
 
-def flux_relative(altitude_m: float, cutoff_gv: float, sun: Sun = "mean") -> float:
+def flux_relative(altitude_m: float, cutoff_gv: float, sun: str = "mean") -> float:
     """Return the flux of neutrons above 10 MeV at a site over that at New York City.
 
     Args:

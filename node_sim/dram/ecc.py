@@ -28,6 +28,7 @@ from node_sim.codes import Mode
 from node_sim.dram import block_codes
 from node_sim.dram.block_codes import BlockCode
 from node_sim.dram.faults import ONE_BEAT, Cells
+from node_sim.dram.geometry import Dimm
 from node_sim.records import Floats
 
 Flags = npt.NDArray[np.bool_]
@@ -78,8 +79,17 @@ DESIGNS: Final[dict[str, Design]] = {
 }
 """SECDED (72,64); RS(18,16) over pairs of beats; SSC-DSD over two ranks in lockstep; on-die SEC below RS(10,8)."""
 
-CODES: Final = ("none", "secded", "chipkill")
-"""Designs that fit the parts of ``run``."""
+
+def misfit(code: str, dimm: Dimm) -> str | None:
+    """Say why a code does not fit the ranks of a DIMM, or nothing."""
+    design, bits = DESIGNS[code], dimm.devices * dimm.width
+    if design.code is None:
+        return None
+    if bits != design.bits:
+        return f"{dimm.devices} devices x {dimm.width} pins = {bits} bits, expected {design.bits} for {code}"
+    if dimm.width != _PINS and not design.by_bits:
+        return f"x{dimm.width} devices, expected x{_PINS} for {code}, which corrects a device of {_PINS} pins"
+    return None
 
 
 class Verdict(NamedTuple):

@@ -1,13 +1,13 @@
 """Address map: physical address <-> DRAM coordinates, and the pages of a footprint.
 
-**Models.** The number of a 64-byte line is a mixed-radix number; each digit is (part of) a DRAM coordinate. Two
-orders of digits are given: open-page with 12 ways under a row (6 channels x 2), and closed-page with every line
-of a row in a page of its own.
+**Models.** The number of a 64-byte line is a mixed-radix number; each digit is (part of) a DRAM coordinate. Three
+orders of digits are given: open-page with channels x 2 ways under a row, closed-page with every line of a row in a
+page of its own, and contiguous rows. The subchannels of a DDR5 DIMM interleave like channels.
 
 **Leaves out.** XOR hashing of banks and channels, holes below 4 GiB, sub-NUMA clustering.
 
 **Assumes.** A footprint is a box in (rank, bank, row, line); its pages are numbered rank, bank, row, page in
-row.
+row. Ranks are numbered over both subchannels, and two ranks in lockstep count as one of twice the devices.
 
 **Sources.** SmartMem sample MciAddr: 24 pages per row, next row of a bank 96 pages away (open page, six
 channels); up to 128 pages per row over 2-3 GiB (closed page).
@@ -62,13 +62,14 @@ class Dimm:
     """What a fault can hit.
 
     Attributes:
-        ranks: Ranks.
+        ranks: Ranks of all subchannels; a lockstep pair counts as one.
         devices: Devices of a rank.
         width: Data pins of a device.
         banks: Banks of a rank.
         rows: Rows of a bank.
         lines: 64-byte lines of a row.
         beats: Beats in which one line is transferred.
+        subchannels: Independent halves, each with its share of the ranks.
     """
 
     ranks: int
@@ -78,20 +79,36 @@ class Dimm:
     rows: int
     lines: int
     beats: int
+    subchannels: int = 1
+
+    @property
+    def ranks_together(self) -> int:
+        """Ranks of a subchannel, which share their wires."""
+        return self.ranks // self.subchannels
 
     @classmethod
     def of(cls, server: Server) -> Dimm:
         """Return the DIMMs of a server."""
-        part = server.dram
-        return cls(server.ranks, part.devices, part.width, part.banks, part.rows, part.row_lines, part.beats)
+        part, pair = server.dram, 2 if server.lockstep else 1
+        return cls(
+            ranks=server.ranks // pair * part.subchannels,
+            devices=part.devices * pair,
+            width=part.width,
+            banks=part.banks,
+            rows=part.rows,
+            lines=part.row_lines * pair,
+            beats=part.beats // pair,
+            subchannels=part.subchannels,
+        )
 
 
 @dataclass(frozen=True)
 class Digit:
-    """One digit of the line number: the next ``size`` values of a coordinate."""
+    """One digit of the line number: ``size`` values of a coordinate, in steps of ``weight``."""
 
     field: str
     size: int
+    weight: int = 1
 
 
 OPEN_PAGE_BANKS_LOW = 2
@@ -101,29 +118,28 @@ CLOSED_PAGE_ROWS_LOW = 2048
 
 def _digits(server: Server) -> tuple[Digit, ...]:
     """List the digits of a server's map, lowest first."""
-    part = server.dram
+    dimm = Dimm.of(server)
+    channel, half = Digit("channel", server.channels), Digit("rank", dimm.subchannels, dimm.ranks_together)
+    rank, line = Digit("rank", dimm.ranks_together), Digit("line", dimm.lines)
     upper = (Digit("dimm", server.dimms_per_channel), Digit("socket", server.sockets))
+    if server.address_map == "contiguous":
+        return (line, Digit("bank", dimm.banks), Digit("row", dimm.rows), rank, half, channel, *upper)
     if server.address_map == "open_page":
-        rest = part.banks // (OPEN_PAGE_BANKS_LOW * OPEN_PAGE_BANKS_MID)
+        low, mid = OPEN_PAGE_BANKS_LOW, OPEN_PAGE_BANKS_LOW * OPEN_PAGE_BANKS_MID
         return (
-            Digit("channel", server.channels),
-            Digit("bank", OPEN_PAGE_BANKS_LOW),
-            Digit("line", part.row_lines),
-            Digit("bank", OPEN_PAGE_BANKS_MID),
-            Digit("row", part.rows),
-            Digit("bank", rest),
-            Digit("rank", server.ranks),
+            channel,
+            half,
+            Digit("bank", low),
+            line,
+            Digit("bank", OPEN_PAGE_BANKS_MID, low),
+            Digit("row", dimm.rows),
+            Digit("bank", dimm.banks // mid, mid),
+            rank,
             *upper,
         )
-    return (
-        Digit("channel", server.channels),
-        Digit("bank", part.banks),
-        Digit("rank", server.ranks),
-        Digit("row", CLOSED_PAGE_ROWS_LOW),
-        Digit("line", part.row_lines),
-        Digit("row", part.rows // CLOSED_PAGE_ROWS_LOW),
-        *upper,
-    )
+    low = CLOSED_PAGE_ROWS_LOW
+    rows = Digit("row", low), Digit("row", dimm.rows // low, low)
+    return (channel, half, Digit("bank", dimm.banks), rank, rows[0], line, rows[1], *upper)
 
 
 class AddressMap:
@@ -132,6 +148,7 @@ class AddressMap:
     def __init__(self, server: Server) -> None:
         """Lay out the digits for a server."""
         self.server = server
+        self.dimm = Dimm.of(server)
         self.digits = _digits(server)
         self.lines = math.prod(digit.size for digit in self.digits)
         self.pages = self.lines // LINES_PER_PAGE
@@ -143,23 +160,23 @@ class AddressMap:
 
     def line_number(self, place: Place) -> Ints:
         """Return the line numbers of coordinates."""
-        left = {name: part.astype(np.int64) for name, part in place._asdict().items()}
-        total, weight = np.zeros(place.row.shape, np.int64), 1
+        given = place._asdict()
+        total, below = np.zeros(place.row.shape, np.int64), 1
         for digit in self.digits:
-            value, left[digit.field] = left[digit.field] % digit.size, left[digit.field] // digit.size
-            total = total + value * weight
-            weight *= digit.size
+            value = given[digit.field].astype(np.int64)
+            if digit.weight > 1:
+                value //= digit.weight
+            total += value % digit.size * below
+            below *= digit.size
         return total
 
     def place(self, line_number: Ints) -> Place:
         """Return the coordinates of line numbers."""
         found = {name: np.zeros(line_number.shape, np.int64) for name in Place._fields}
-        weight = dict.fromkeys(Place._fields, 1)
         rest = line_number.astype(np.int64)
         for digit in self.digits:
             rest, value = np.divmod(rest, digit.size)
-            found[digit.field] += value * weight[digit.field]
-            weight[digit.field] *= digit.size
+            found[digit.field] += value * digit.weight
         return Place(**found)
 
     def slot_channel(self, slot: Ints) -> Ints:
@@ -175,8 +192,8 @@ class AddressMap:
                 socket=channel // server.channels,
                 channel=channel % server.channels,
                 dimm=box.slot % server.dimms_per_channel,
-                rank=(box.rank + rank) % server.ranks,
-                bank=(box.bank + bank) % server.dram.banks,
+                rank=(box.rank + rank) % self.dimm.ranks,
+                bank=(box.bank + bank) % self.dimm.banks,
                 row=box.row + row,
                 line=box.line + line,
             )

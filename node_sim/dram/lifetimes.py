@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,20 +24,13 @@ import numpy.typing as npt
 
 from node_sim.codes import Mode
 from node_sim.dram.counts import LifetimeCounts
-from node_sim.dram.ecc import DESIGNS, judge_pairs, verdict_table
-from node_sim.dram.faults import (
-    LANES,
-    Cells,
-    FaultRates,
-    draw_arrivals,
-    draw_box,
-    draw_cells,
-    expand_counts,
-    fault_tag,
-    pairs_within,
-    screen_nodes,
-)
+from node_sim.dram.ecc import judge_pairs, misfit, verdict_table
+from node_sim.dram.extents import draw_box
+from node_sim.dram.faults import Cells, draw_arrivals, draw_cells, expand_counts, pairs_within
 from node_sim.dram.geometry import Dimm, Footprint, meet
+from node_sim.dram.names import fault_tag
+from node_sim.dram.rates import FaultRates
+from node_sim.dram.screening import LANES, CountLaw, screen_nodes
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.errors import ModelError
 from node_sim.records import Index, Ints, join, take
@@ -90,9 +84,9 @@ class Question:
         problems = []
         if self.rules == "faultsim" and self.code not in _FAULTSIM_CODES:
             problems.append(f"ecc = {self.code}, expected one of {', '.join(_FAULTSIM_CODES)} under faultsim rules")
-        design = DESIGNS[self.code]
-        if self.rules == "codes" and design.code is not None and self.data_bits != design.bits:
-            problems.append(f"chips x width = {self.data_bits} bits, expected {design.bits} for ecc = {self.code}")
+        wrong = misfit(self.code, self.dimm) if self.rules == "codes" else None
+        if wrong:
+            problems.append(wrong)
         if self.mean_faults > FAULTS_PER_LIFETIME_MAX:
             problems.append(
                 f"{self.mean_faults:.3g} faults expected per lifetime, expected at most "
@@ -101,10 +95,10 @@ class Question:
         if problems:
             raise ModelError("; ".join(problems))
 
-    @property
-    def data_bits(self) -> int:
-        """Width of a rank [bits]."""
-        return self.dimm.devices * self.dimm.width
+    @cached_property
+    def law(self) -> CountLaw:
+        """Law of the number of faults of a lifetime."""
+        return CountLaw.of(self.rates, self.horizon_ns)
 
     @property
     def mean_faults(self) -> float:
@@ -163,12 +157,13 @@ class Faults(NamedTuple):
 
 def draw_lifetimes(seed: Seed, question: Question, node_id: Ints) -> Faults:
     """Draw the faults of the lifetimes of some nodes."""
-    index, slot, count = screen_nodes(seed, node_id, SLOTS, question.mean_faults)
-    owner, ordinal = expand_counts(count)
-    node, slot = node_id[index[owner]], slot[owner]
-    tag = fault_tag(slot, np.zeros_like(slot), ordinal)
-    arrivals = draw_arrivals(seed, node, tag, question.rates, question.horizon_ns)
     rates = question.rates
+    hits = screen_nodes(seed, node_id, SLOTS, question.law)
+    owner, ordinal = expand_counts(hits.counts.total)
+    node, slot = node_id[hits.node[owner]], hits.slot[owner]
+    tag = fault_tag(slot, np.zeros_like(slot), ordinal)
+    hard = ordinal < hits.counts.hard[owner]
+    arrivals = draw_arrivals(seed, node, tag, hard, rates, question.horizon_ns)
     return Faults(
         SLOTS * node + slot, node, tag, arrivals.time_ns, rates.mode[arrivals.category], rates.hard[arrivals.category]
     )

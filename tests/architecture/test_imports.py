@@ -19,7 +19,7 @@ NO_SIDE_EFFECTS = frozenset({"os", "pathlib", "time", "logging", "random", "sys"
 """Standard modules a pure function has no use for."""
 FLEET_MAY_IMPORT = ("node_sim", "fleet", "pyarrow", "pydantic", "click", "rich", "prometheus_client", "numpy")
 RAY_MODULE = "fleet/engines/ray_actors.py"
-CLI_MODULES = ("fleet/cli.py", "fleet/dram_command.py")
+CLI_MODULES = ("fleet/cli.py", "fleet/dram_command.py", "fleet/scenario_commands.py")
 ANALYSIS_MAY_IMPORT_FROM_BELOW = (
     "node_sim.codes",
     "node_sim.units",

@@ -18,7 +18,9 @@ from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.workloads import WORKLOADS
 from node_sim.codes import CheckAction, ErrorKind, Fate, LifecycleKind, Observer, OfflineResult, SignalCode, Timing
 from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES
-from node_sim.dram.faults import expected_per_dimm
+from node_sim.dram.ecc import misfit
+from node_sim.dram.geometry import Dimm
+from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.memory.pages import Memory, make_frames
@@ -78,6 +80,11 @@ def draw_errors(rng: random.Random) -> config.ErrorProcess:
         sigma_window=rng.uniform(0.2, 1.2),
         ce_cap_per_day=rng.randint(1, 40),
         scrub_share=rng.random(),
+        intermittent_interval_days=rng.uniform(20.0, 200.0),
+        intermittent_days=rng.uniform(0.05, 2.0),
+        burst_spread=rng.choice((0.0, 1.0)),
+        storm=rng.choice(("none", "poll_30s", "poll_1s")),
+        firmware_threshold=rng.choice((1, 1, 3)),
     )
 
 
@@ -171,16 +178,26 @@ def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> 
 
 
 def draw_server(rng: random.Random) -> config.Server:
-    address_map = rng.choice(("open_page", "closed_page"))
+    address_map = rng.choice(config.ADDRESS_MAPS)
     ranks = rng.randint(1, 2)
+    part = rng.choice(("ddr4_8gb_x4", "ddr4_16gb_x4", "ddr2_1gb_x4", "ddr3_4gb_x4", "ddr5_16gb_x4"))
+    lockstep = ranks == 2 and "ddr5" not in part and rng.random() < 0.2
     return config.Server(
         sockets=rng.randint(1, 2),
-        channels=rng.choice((1, 2, 6) if address_map == "open_page" else (4 // ranks, 6)),
+        channels=rng.choice((8, 16) if address_map == "closed_page" else (1, 2, 6)),
         dimms_per_channel=rng.randint(1, 2),
         ranks=ranks,
-        part=rng.choice(("ddr4_8gb_x4", "ddr4_16gb_x4")),
+        part=part,
         address_map=address_map,
+        lockstep=lockstep,
     )
+
+
+def fit_code(policy: config.Policy, server: config.Server) -> config.Policy:
+    """Replace a code that does not fit the server's ranks."""
+    if misfit(policy.ecc.code, Dimm.of(server)) is None:
+        return policy
+    return replace(policy, ecc=config.Ecc(code="ssc_dsd" if server.lockstep else "ddr5"))
 
 
 def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -> config.Hardware:
@@ -189,9 +206,17 @@ def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -
     faults = config.Faults(
         rates=rng.choice(sorted(RATE_TABLES)),
         command_address_fit=rng.choice((0.0, 0.0, 0.1)) * faults_per_node / dimm_hours * DEVICE_HOURS_PER_FIT,
+        lane_fit=rng.choice((0.0, 0.1)) * faults_per_node / dimm_hours * DEVICE_HOURS_PER_FIT,
         site=rng.choice(("new_york", "denver")),
+        frailty_variance=rng.choice((0.0, 0.5)),
+        intermittent_share=rng.random(),
+        infant_factor=rng.choice((0.0, 1.0)),
+        wearout_factor=rng.choice((0.0, 1.0)),
+        oldest_years=rng.choice((0.0, 2.0)),
     )
-    per_node = expected_per_dimm(config.Hardware(server, replace(faults, command_address_fit=0.0)), horizon_ns)
+    per_node = expected_per_dimm(
+        config.Hardware(server, replace(faults, command_address_fit=0.0, lane_fit=0.0)), horizon_ns
+    )
     factor = min(faults_per_node / (per_node * server.dimms), 2000.0)
     return config.Hardware(server, replace(faults, fit_factor=factor))
 
@@ -209,11 +234,13 @@ def draw_world(number: int) -> World:
     if number % 10 == FLOODED:
         policies = [flood(rng, policies[0])]
     if number % 10 == CROWDED:
-        server = replace(hardware.server, sockets=1, channels=2, dimms_per_channel=1, ranks=2)
+        small = {"sockets": 1, "channels": 2, "dimms_per_channel": 1, "ranks": 2, "address_map": "open_page"}
+        server = replace(hardware.server, **small)
         hardware = replace(hardware, server=server, faults=replace(hardware.faults, fit_factor=2500.0))
         policies = [crowd(rng, policies[0])]
     while shared and len(policies) < ARMS:
         policies.append(vary(rng, rng.choice(policies), cordon))
+    policies = [fit_code(policy, hardware.server) for policy in policies]
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
     return World(number, rng.getrandbits(64), tuple(nodes), hardware, tuple(policies), horizon_ns)
 

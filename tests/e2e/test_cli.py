@@ -305,15 +305,56 @@ def test_scenario_init_check_show_list(tmp_path):
     assert call("scenario", "init", path).returncode == 0
     assert "ok" in call("scenario", "check", path).stdout
     refused(call("scenario", "init", path))
-    shown = call("scenario", "show", path).stdout
+    shown = call("scenario", "show", path, "--sample", "100").stdout
     assert "published:" in shown
     assert "assumed" in shown
     assert "baseline" in call("scenario", "list").stdout
-    assert json.loads(call("scenario", "show", "--json").stdout)["name"] == "baseline"
+    assert json.loads(call("scenario", "show", "--sample", "100", "--json").stdout)["name"] == "baseline"
+
+
+def test_a_preset_shows_its_fitted_and_predicted_figures_with_deviations():
+    document = json.loads(call("scenario", "show", "google-2008", "--sample", "1000", "--json").stdout)
+    figures = {figure["metric"]: figure for figure in document["field"]["figures"]}
+    assert {figure["role"] for figure in figures.values()} == {"fitted", "predicted"}
+    for figure in figures.values():
+        assert ("published" in figure) == ("deviation" in figure) == ("interval" in figure)
+    text = call("scenario", "show", "google-2008", "--sample", "1000").stdout
+    for figure in figures.values():
+        assert figure["means"] in text
+    assert "field figures" not in call("scenario", "show", "google-2008", "--sample", "0").stdout
+
+
+def test_a_study_longer_than_the_simulated_time_is_refused():
+    text = refused(call("scenario", "show", "huawei-2024", "--sample", "100", "--set", "years=0.5"))
+    assert "years = 0.5, expected >= 0.75" in text
+
+
+def test_a_code_that_does_not_fit_the_part_is_refused_once_for_each_group():
+    text = refused(call("run", "--set", "server.part=ddr5_16gb_x4"))
+    assert text.count("expected 72") == len(text.splitlines()) == 3
+    assert "group.chipkill.ecc.code = chipkill on server.part = ddr5_16gb_x4" in text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("server.part=ddr5_16gb_x4", "ecc.code=ddr5"),
+        ("server.part=ddr3_4gb_x8", "ecc.code=secded"),
+        ("server.part=ddr2_1gb_x4", "ecc.code=ssc_dsd", "server.lockstep=true"),
+    ],
+)
+def test_every_generation_of_parts_runs(tmp_path, settings):
+    words = [
+        word for setting in ("faults.fit_factor=10", "faults.lane_fit=2000", *settings) for word in ("--set", setting)
+    ]
+    done = call("run", "-o", tmp_path / "run", *SMALL, *words)
+    assert done.returncode == 0, done.stderr
+    modes = set(open_run(tmp_path / "run").table("faults")["mode"].to_pylist())
+    assert {"bit", "row", "column", "bank", "lane", "command_address"} <= modes
 
 
 def test_every_number_of_the_baseline_is_published_or_assumed():
-    document = json.loads(call("scenario", "show", "baseline", "--json").stdout)
+    document = json.loads(call("scenario", "show", "baseline", "--sample", "0", "--json").stdout)
     for entries in document["groups"].values():
         for entry in entries:
             if isinstance(entry["value"], int | float) and not isinstance(entry["value"], bool):

@@ -629,7 +629,7 @@ class Life:
             page.seen, page.poisoned, page.dead = None, False, page.dead_for_good
         for slot in sorted(replaced):
             self.generation[slot] += 1
-            one = (np.asarray([value]) for value in (self.node, slot, self.generation[slot]))
+            one = (np.asarray([value]) for value in (self.node, slot, self.generation[slot], end))
             batch, _ = simulate_generation(self.seed, *one, self.hardware, self.horizon)
             self.install(batch, end)
         self.find_all_touches(end)
@@ -663,7 +663,7 @@ def fault_values(batch: FaultTable, index: int) -> Values:
         "rank": box.rank,
         "device": one.cells.device,
         "mode": one.mode,
-        "persistence": one.hard,
+        "persistence": one.hard.astype(np.int64) + one.habit.intermittent,
         "bank": box.bank,
         "row": box.row,
         "line": box.line,

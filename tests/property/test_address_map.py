@@ -7,14 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node_sim.catalog.parts import PARTS
-from node_sim.config import Server
-from node_sim.dram.geometry import AddressMap, Footprint, Place
+from node_sim.config import ADDRESS_MAPS, Server
+from node_sim.dram.geometry import AddressMap, Dimm, Footprint, Place
 
 
 def is_legal(fields: dict) -> bool:
     """Whether a server can be built: fewer than 257 slots, and rows that share no page."""
     slots = fields["sockets"] * fields["channels"] * fields["dimms_per_channel"]
-    return slots <= 256 and (fields["address_map"] == "open_page" or fields["channels"] * fields["ranks"] >= 4)
+    pair, halves = 2 if fields["lockstep"] else 1, 2 if fields["part"].startswith("ddr5") else 1
+    lines = fields["channels"] * fields["ranks"] // pair * halves * PARTS[fields["part"]].banks
+    return slots <= 256 and fields["ranks"] % pair == 0 and (fields["address_map"] != "closed_page" or lines >= 64)
 
 
 SERVERS = (
@@ -25,7 +27,8 @@ SERVERS = (
         dimms_per_channel=st.integers(1, 3),
         ranks=st.integers(1, 8),
         part=st.sampled_from(sorted(PARTS)),
-        address_map=st.sampled_from(["open_page", "closed_page"]),
+        address_map=st.sampled_from(ADDRESS_MAPS),
+        lockstep=st.booleans(),
     )
     .filter(is_legal)
     .map(lambda fields: Server(**fields))
@@ -34,9 +37,9 @@ WORDS = st.lists(st.integers(0, 2**62), min_size=1, max_size=20)
 
 
 def sizes(server: Server) -> Place:
-    part = server.dram
+    dimm = Dimm.of(server)
     return Place(
-        server.sockets, server.channels, server.dimms_per_channel, server.ranks, part.banks, part.rows, part.row_lines
+        server.sockets, server.channels, server.dimms_per_channel, dimm.ranks, dimm.banks, dimm.rows, dimm.lines
     )
 
 
@@ -75,12 +78,12 @@ def test_line_numbers_fill_exactly_the_memory_of_the_server(server, words):
 @given(SERVERS, WORDS)
 @settings(deadline=None)
 def test_pages_of_a_fault_lie_in_the_memory_of_the_server(server, words):
-    address_map, place, part = AddressMap(server), any_place(server, words), server.dram
+    address_map, place, dimm = AddressMap(server), any_place(server, words), Dimm.of(server)
     rng = np.random.default_rng([*words, 1])
-    n_rows = 1 + rng.integers(0, part.rows, 50) % (part.rows - place.row)
-    n_lines = 1 + rng.integers(0, part.row_lines, 50) % (part.row_lines - place.line)
+    n_rows = 1 + rng.integers(0, dimm.rows, 50) % (dimm.rows - place.row)
+    n_lines = 1 + rng.integers(0, dimm.lines, 50) % (dimm.lines - place.line)
     slot = (place.socket * server.channels + place.channel) * server.dimms_per_channel + place.dimm
-    n_ranks, n_banks = 1 + rng.integers(0, server.ranks, 50), 1 + rng.integers(0, part.banks, 50)
+    n_ranks, n_banks = 1 + rng.integers(0, dimm.ranks, 50), 1 + rng.integers(0, dimm.banks, 50)
     box = Footprint(slot, place.rank, place.bank, place.row, place.line, n_ranks, n_banks, n_rows, n_lines)
     count = address_map.page_count(box)
     for ordinal in (np.zeros_like(count), count // 2, count - 1):

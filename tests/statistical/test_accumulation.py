@@ -10,7 +10,7 @@ from scipy import stats
 
 from node_sim.codes import Mode
 from node_sim.config import Detection, Ecc, Policy, Server
-from node_sim.dram.faults import Cells, FaultTable
+from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
 from node_sim.uncorrected import judge
 
@@ -35,9 +35,8 @@ def pairs_of_bits(hard: tuple[bool, bool]) -> FaultTable:
         time_ns=rng.integers(0, HORIZON_H * HOUR_NS, n),
         mode=zero + int(Mode.BIT),
         hard=np.tile(hard, PAIRS),
-        cells=Cells(
-            rng.integers(0, 18, n), one, 1 << rng.integers(0, 4, n), rng.integers(0, 8, n), np.zeros(n), np.zeros(n)
-        ),
+        habit=Habit(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)),
+        cells=Cells(rng.integers(0, 18, n), one, 1 << rng.integers(0, 4, n), rng.integers(0, 8, n)),
         box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
         n_pages=one,
         first_pfn=zero,

@@ -12,7 +12,7 @@ from scipy import stats
 from node_sim.codes import Mode
 from node_sim.config import Detection, ErrorProcess, Policy, Use, Workload
 from node_sim.dram.corrected import Windows, error_time_ns, errors_before, simulate_windows
-from node_sim.dram.faults import Cells, FaultTable
+from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed
 
@@ -33,18 +33,29 @@ def make_windows(errors: np.ndarray, u: np.ndarray, low_ns: int = 5, length_ns: 
 
 
 def make_faults(
-    n: int, *, hard: bool, time_ns: int | np.ndarray = 0, level: float = 0.0, n_pages: int = 1
+    n: int,
+    *,
+    hard: bool,
+    time_ns: int | np.ndarray = 0,
+    level: float = 0.0,
+    pace: float | None = None,
+    intermittent: bool | np.ndarray = False,
+    n_pages: int = 1,
 ) -> FaultTable:
-    """Faults of n different nodes, with exponential first bursts from a generator of our own."""
+    """Faults of n different nodes, with first bursts (and paces, if not given) from a generator of our own."""
     zero = np.zeros(n, np.int64)
-    one = zero + 1
+    one, rng = zero + 1, np.random.default_rng(99)
+    first_burst, drawn = rng.exponential(size=n), rng.normal(size=n)
     return FaultTable(
         node_id=np.arange(n),
         tag=zero + (3 << 24) + 7,
         time_ns=zero + time_ns,
         mode=zero + int(Mode.ROW),
         hard=np.full(n, hard),
-        cells=Cells(zero, one, one, zero, np.full(n, level), np.random.default_rng(99).exponential(size=n)),
+        habit=Habit(
+            np.full(n, level), drawn if pace is None else np.full(n, pace), first_burst, zero + intermittent > 0
+        ),
+        cells=Cells(zero, one, one, zero),
         box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
         n_pages=zero + n_pages,
         first_pfn=zero,
@@ -113,28 +124,130 @@ def test_an_error_is_not_before_its_own_time_but_before_the_next_instant(k):
     assert np.array_equal(errors_before(windows, time + 1), np.full(200, k))
 
 
-BURSTS = Policy(errors=ErrorProcess(window_hours=24.0, burst_interval_days=40.0, burst_days=4.0))
-N_BURSTS = 20_000
+BURSTS = Policy(
+    errors=ErrorProcess(
+        burst_interval_days=40.0,
+        burst_days=4.0,
+        intermittent_interval_days=15.0,
+        intermittent_days=1.5,
+        burst_spread=0.0,
+    )
+)
+HABITS = {False: (40.0, 4.0), True: (15.0, 1.5)}
+"""Mean interval and length of bursts of permanent and intermittent faults [days]."""
+STARTS_D = (0.0, 33.3)
+"""In days; the second is not at the start of a bin of bursts, nor of a window."""
+N_BURSTS, END_D = 40_000, 160.5
 
 
 @pytest.fixture(scope="module")
-def burst_windows() -> Windows:
-    return simulate(make_faults(N_BURSTS, hard=True), BURSTS, 400 * DAY_NS)
+def bursty() -> FaultTable:
+    """Faults of which every other is intermittent; of each two, every other starts late."""
+    number = np.arange(N_BURSTS)
+    start = np.asarray([round(day * DAY_NS) for day in STARTS_D])[number // 2 % 2]
+    return make_faults(N_BURSTS, hard=True, time_ns=start, intermittent=number % 2)
 
 
-def test_the_window_in_which_a_hard_fault_starts_is_active(burst_windows):
-    assert (burst_windows.window == 0).sum() == N_BURSTS
+@pytest.fixture(scope="module")
+def burst_windows(bursty) -> Windows:
+    return simulate(bursty, BURSTS, round(END_D * DAY_NS))
 
 
-@pytest.mark.parametrize("window", [1, 2, 3, 5, 10, 39, 40, 100, 250, 399])
-def test_a_window_is_active_as_often_as_bursts_of_that_rate_and_length_cover_it(burst_windows, window):
-    # Window w is covered by the burst at 0 with probability exp(-w/m), m the mean length in windows, and by a Poisson
-    # number of others: those that start j windows earlier reach it with probability exp(-j/m).
-    mean_length, starts_per_window = 4.0, 1.0 / 40.0
-    others = starts_per_window * sum(np.exp(-j / mean_length) for j in range(window + 1))
-    p = 1.0 - (1.0 - np.exp(-window / mean_length)) * np.exp(-others)
-    active = int((burst_windows.window == window).sum())
-    assert stats.binomtest(active, N_BURSTS, p).pvalue > ALPHA / 10
+def p_active(begin_d: float, end_d: float, interval_d: float, length_d: float) -> float:
+    """Probability that bursts cover some of a time, counted from the start of the fault [days].
+
+    The first burst reaches the time with probability exp(-begin/m). The others that reach it are Poisson with mean
+    m (1 - exp(-begin/m)) / interval (M/G/infinity, empty at 0), those that start in it with mean (end - begin) over
+    interval.
+    """
+    reaches = np.exp(-begin_d / length_d)
+    return 1.0 - (1.0 - reaches) * np.exp(-(length_d * (1.0 - reaches) + end_d - begin_d) / interval_d)
+
+
+def of_habit(found: Windows, rests: bool, late: int) -> Windows:
+    return found.take((found.fault % 2 == rests) & (found.fault // 2 % 2 == late))
+
+
+GROUPS = [(rests, late) for rests in HABITS for late in range(len(STARTS_D))]
+LATER_WINDOWS = (34, 35, 37, 39, 40, 45, 60, 80, 119, 120, 159, 160)
+"""The last of them is half as long as the others."""
+
+
+@pytest.mark.parametrize("late", range(len(STARTS_D)))
+def test_the_window_in_which_a_hard_fault_starts_is_active_from_then_on(burst_windows, late):
+    start = burst_windows.take((burst_windows.fault // 2 % 2 == late) & (burst_windows.window == int(STARTS_D[late])))
+    assert start.fault.size == N_BURSTS / 2
+    assert set(start.low_ns.tolist()) == {round(STARTS_D[late] * DAY_NS)}
+
+
+@pytest.mark.parametrize(("rests", "late"), GROUPS)
+def test_a_window_is_active_as_often_as_bursts_of_that_rate_and_length_cover_it(burst_windows, rests, late):
+    found, start = of_habit(burst_windows, rests, late), STARTS_D[late]
+    p = [
+        stats.binomtest(
+            int((found.window == window).sum()),
+            N_BURSTS // 4,
+            p_active(window - start, min(window + 1, END_D) - start, *HABITS[rests]),
+        ).pvalue
+        for window in LATER_WINDOWS
+    ]
+    assert min(p) > ALPHA / len(p)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.35, 0.7])
+@pytest.mark.parametrize(("rests", "late"), GROUPS)
+def test_bursts_begin_in_a_window_by_a_time_as_often_as_they_cover_what_is_before(burst_windows, rests, late, share):
+    found, start, p = of_habit(burst_windows, rests, late), STARTS_D[late], []
+    for window in LATER_WINDOWS:
+        until = window + share * (min(window + 1, END_D) - window)
+        mine = (found.window == window) & (found.low_ns < until * DAY_NS)
+        expected = p_active(window - start, until - start, *HABITS[rests])
+        p.append(stats.binomtest(int(mine.sum()), N_BURSTS // 4, expected).pvalue)
+    assert min(p) > ALPHA / len(p)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.35, 0.7])
+@pytest.mark.parametrize(("rests", "late"), GROUPS)
+def test_bursts_end_in_a_window_after_a_time_as_often_as_they_cover_what_is_after(burst_windows, rests, late, share):
+    found, start, p = of_habit(burst_windows, rests, late), STARTS_D[late], []
+    for window in LATER_WINDOWS:
+        end = min(window + 1, END_D)
+        since = window + share * (end - window)
+        mine = (found.window == window) & (found.high_ns > since * DAY_NS)
+        expected = p_active(since - start, end - start, *HABITS[rests])
+        p.append(stats.binomtest(int(mine.sum()), N_BURSTS // 4, expected).pvalue)
+    assert min(p) > ALPHA / len(p)
+
+
+@pytest.mark.parametrize(("rests", "late"), GROUPS)
+def test_bursts_cover_an_instant_as_often_as_servers_of_an_unlimited_queue_are_busy(burst_windows, rests, late):
+    # The end of a window: bursts last to it, or the fault rests.
+    found, start, p = of_habit(burst_windows, rests, late), STARTS_D[late], []
+    for window in LATER_WINDOWS:
+        end = min(window + 1, END_D)
+        mine = (found.window == window) & (found.high_ns == round(end * DAY_NS))
+        expected = p_active(end - start, end - start, *HABITS[rests])
+        p.append(stats.binomtest(int(mine.sum()), N_BURSTS // 4, expected).pvalue)
+    assert min(p) > ALPHA / len(p)
+
+
+@pytest.mark.parametrize("late", range(len(STARTS_D)))
+def test_the_first_burst_ends_exactly_when_its_length_says(bursty, burst_windows, late):
+    # Of first bursts that end in the window in which they begin. Others hide the end if they reach beyond it: those
+    # that begin before it with the probability of lasting so long, and all that begin in the rest of the window.
+    mean_d, interval_d = (
+        np.where(bursty.habit.intermittent, HABITS[True][part], HABITS[False][part]) for part in (1, 0)
+    )
+    length_d, left_d = bursty.habit.first_burst * mean_d, 1.0 - STARTS_D[late] % 1.0
+    found = burst_windows.take((burst_windows.fault // 2 % 2 == late) & (burst_windows.window == int(STARTS_D[late])))
+    found = found.take(length_d[found.fault] < left_d)
+    length_d, mean_d, interval_d = length_d[found.fault], mean_d[found.fault], interval_d[found.fault]
+    end_ns = found.low_ns + 1 + length_d * DAY_NS
+    assert (found.high_ns > end_ns - 2).all()
+    alone = np.exp(-(mean_d * -np.expm1(-length_d / mean_d) + left_d - length_d) / interval_d)
+    seen = int((found.high_ns < end_ns + 2).sum())
+    # 4.9 is the two-sided normal quantile of 1e-6.
+    assert abs(seen - alone.sum()) < 4.9 * np.sqrt((alone * (1 - alone)).sum())
 
 
 def test_windows_of_a_fault_do_not_repeat(burst_windows):
@@ -146,13 +259,119 @@ def test_windows_are_ordered_by_fault_and_window(burst_windows):
     assert (np.diff(burst_windows.fault * 1000 + burst_windows.window) > 0).all()
 
 
+def test_bursts_of_a_window_lie_in_it(burst_windows):
+    assert (burst_windows.low_ns < burst_windows.high_ns).all()
+    assert np.array_equal(burst_windows.low_ns // DAY_NS, burst_windows.window)
+    assert np.array_equal((burst_windows.high_ns - 1) // DAY_NS, burst_windows.window)
+    assert burst_windows.high_ns.max() == round(END_D * DAY_NS)
+
+
+def test_errors_lie_between_the_first_and_the_last_burst_of_their_window(burst_windows):
+    for k in (np.ones_like(burst_windows.errors), burst_windows.errors):
+        time_ns = error_time_ns(burst_windows, k)
+        assert (time_ns >= burst_windows.low_ns).all()
+        assert (time_ns < burst_windows.high_ns).all()
+
+
 def test_a_fault_has_no_window_before_it_starts():
     start = np.random.default_rng(7).integers(0, 399 * DAY_NS, 2000)
     windows = simulate(make_faults(2000, hard=True, time_ns=start), BURSTS, 400 * DAY_NS)
     assert (windows.low_ns >= start[windows.fault]).all()
-    assert (windows.low_ns < windows.high_ns).all()
     assert windows.high_ns.max() <= 400 * DAY_NS
-    assert np.array_equal(windows.low_ns // DAY_NS, windows.window)
+
+
+def test_bursts_do_not_depend_on_how_windows_are_cut():
+    faults = make_faults(500, hard=True)
+    short, long = (
+        simulate(faults, Policy(errors=ErrorProcess(window_hours=hours, ce_cap_per_day=10_000_000)), 60 * DAY_NS)
+        for hours in (6.0, 24.0)
+    )
+    name = short.fault * 60 + short.window // 4
+    first, last = (np.flatnonzero(np.diff(name, **{side: -1})) for side in ("prepend", "append"))
+    assert np.array_equal(name[first], long.fault * 60 + long.window)
+    assert np.array_equal(short.low_ns[first], long.low_ns)
+    assert np.array_equal(short.high_ns[last], long.high_ns)
+
+
+RARE_DAYS, SHORT_DAYS, N_RARE = 50.0, 0.01, 20_000
+"""Bursts so short that every other window of a day is active independently of the rest, given the fault's rate."""
+EVERY_OTHER = np.arange(2, 202, 2)
+
+
+def active_windows(spread: float, pace: float | None) -> np.ndarray:
+    """How many of the windows ``EVERY_OTHER`` of each of many faults are active."""
+    process = ErrorProcess(burst_interval_days=RARE_DAYS, burst_days=SHORT_DAYS, burst_spread=spread)
+    windows = simulate(make_faults(N_RARE, hard=True, pace=pace), Policy(errors=process), 202 * DAY_NS)
+    return np.bincount(windows.fault[np.isin(windows.window, EVERY_OTHER)], minlength=N_RARE)
+
+
+def p_rare(rate_factor: np.ndarray) -> np.ndarray:
+    """Probability that one of them is active: a burst starts in it or lasts into it."""
+    return -np.expm1(-rate_factor * (1.0 + SHORT_DAYS) / RARE_DAYS)
+
+
+def lognormal_law(spread: float) -> np.ndarray:
+    """Chances of 0, 1, … active windows if rates are lognormal with mean 1: a mixture of binomials."""
+    z = np.linspace(-9.0, 9.0, 6001)
+    weight = stats.norm.pdf(z) * (z[1] - z[0])
+    p = p_rare(np.exp(spread * z - spread**2 / 2))
+    count = np.arange(EVERY_OTHER.size + 1)
+    return stats.binom.pmf(count[:, None], EVERY_OTHER.size, p[None, :]) @ weight
+
+
+def classes(expected: np.ndarray) -> list[int]:
+    """First counts of neighbouring classes of which 25 or more are expected each."""
+    first, total = [0], 0.0
+    for count, part in enumerate(expected.tolist()):
+        if total >= 25.0 and expected[count:].sum() >= 25.0:
+            first.append(count)
+            total = 0.0
+        total += part
+    return first
+
+
+@pytest.mark.parametrize("pace", [-1.5, 0.0, 1.0, 2.5])
+def test_the_rate_of_bursts_of_a_fault_is_a_factor_exp_of_its_pace(pace):
+    spread = 0.8
+    p = p_rare(np.exp(spread * pace - spread**2 / 2))
+    seen = int(active_windows(spread, pace).sum())
+    assert stats.binomtest(seen, N_RARE * EVERY_OTHER.size, float(p)).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0, 2.0])
+def test_the_number_of_active_windows_of_a_fault_is_a_lognormal_mixture_of_mean_rate_one_per_interval(spread):
+    law = lognormal_law(spread)
+    assert law.sum() == pytest.approx(1.0, abs=1e-12)
+    seen = np.bincount(active_windows(spread, None), minlength=law.size)
+    first = classes(N_RARE * law)
+    expected = np.add.reduceat(N_RARE * law, first)
+    assert stats.chisquare(np.add.reduceat(seen, first), expected).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+def test_mean_and_overdispersion_of_bursts_are_those_of_lognormal_rates(spread):
+    law, count = lognormal_law(spread), np.arange(EVERY_OTHER.size + 1)
+    active = active_windows(spread, None)
+    for power in (count, count * (count - 1) / 2):
+        mean = law @ power
+        error = np.sqrt((law @ power**2 - mean**2) / N_RARE)
+        # 5.0 is the two-sided normal quantile of 5e-7.
+        assert abs(power[active].mean() - mean) < 5.0 * error
+    # The oracle itself against its limit of rare bursts: one burst per interval, and pairs exp(spread**2) times as
+    # frequent as without spread, both up to a second burst in a window and to the length of bursts.
+    once = EVERY_OTHER.size / RARE_DAYS
+    second = 1.5 / RARE_DAYS * np.exp(spread**2)
+    assert law @ count == pytest.approx(once, rel=second)
+    pairs = law @ (count * (count - 1)) / (1 - 1 / EVERY_OTHER.size)
+    assert pairs == pytest.approx(once**2 * np.exp(spread**2), rel=3 * second * np.exp(spread**2))
+
+
+def test_bursts_of_a_fault_start_once_an_hour_at_most_on_average():
+    process = ErrorProcess(window_hours=1.0, burst_interval_days=0.1, burst_days=SHORT_DAYS, burst_spread=3.0)
+    n = 3000
+    windows = simulate(make_faults(n, hard=True, pace=5.0), Policy(errors=process), 2 * DAY_NS)
+    expected = p_active(30 / 24, 31 / 24, 1 / 24, SHORT_DAYS)
+    assert stats.binomtest(int((windows.window == 30).sum()), n, expected).pvalue > ALPHA
 
 
 def counts(policy: ErrorProcess, level: float = 0.0, n: int = 20_000) -> np.ndarray:
@@ -163,7 +382,13 @@ def counts(policy: ErrorProcess, level: float = 0.0, n: int = 20_000) -> np.ndar
 
 @pytest.mark.parametrize("level", [-1.0, 0.0, 1.5])
 def test_counts_of_active_windows_are_lognormal_about_the_level_of_the_fault(level):
-    process = ErrorProcess(median_ce_per_window=200.0, sigma_fault=0.8, sigma_window=1.2, ce_cap_per_day=10_000_000)
+    process = ErrorProcess(
+        median_ce_per_window=200.0,
+        sigma_fault=0.8,
+        sigma_window=1.2,
+        ce_cap_per_day=10_000_000,
+        ce_cap_per_quarter_hour=10_000_000,
+    )
     errors = counts(process, level)
     law = stats.lognorm(s=1.2, scale=200.0 * np.exp(0.8 * level))
     for count in (20, 60, 200, 700, 2000):
@@ -177,8 +402,14 @@ def test_counts_of_active_windows_are_at_least_one():
 
 
 def test_counts_saturate_at_the_cap_of_a_window():
-    errors = counts(ErrorProcess(window_hours=6.0, median_ce_per_window=1e6, sigma_window=0.0, ce_cap_per_day=7200))
-    assert set(errors.tolist()) == {1800}
+    process = ErrorProcess(
+        window_hours=6.0,
+        median_ce_per_window=1e6,
+        sigma_window=0.0,
+        ce_cap_per_day=7200,
+        ce_cap_per_quarter_hour=10_000_000,
+    )
+    assert set(counts(process).tolist()) == {1800}
 
 
 def test_no_more_pages_than_errors_and_than_the_fault_has_show_them():
@@ -252,7 +483,7 @@ def test_a_soft_fault_is_not_seen_after_the_horizon():
 @pytest.mark.parametrize("hard", [True, False])
 def test_a_fault_has_the_same_windows_whatever_others_are_computed_with_it(hard):
     start = np.random.default_rng(8).integers(0, 300 * DAY_NS, 3000)
-    faults = make_faults(3000, hard=hard, time_ns=start, n_pages=5)
+    faults = make_faults(3000, hard=hard, time_ns=start, n_pages=5, intermittent=np.arange(3000) % 2)
     whole = simulate(faults, Policy(), 400 * DAY_NS)
     some = np.random.default_rng(9).permutation(3000)[:800]
     part = simulate(faults.take(some), Policy(), 400 * DAY_NS)

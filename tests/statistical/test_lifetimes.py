@@ -214,7 +214,7 @@ def test_a_shown_lifetime_has_the_faults_and_the_verdict_it_had_in_the_simulatio
     ("options", "message"),
     [
         ({"ecc": "ddr5"}, "expected one of none, secded, chipkill under faultsim rules"),
-        ({"rules": "codes", "chips": 9}, "expected 72 for ecc = chipkill"),
+        ({"rules": "codes", "chips": 9}, "expected 72 for chipkill"),
         ({"fit_factor": 1e4}, "faults expected per lifetime"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 
 import pytest
@@ -129,19 +130,45 @@ def test_every_pin_share_is_that_of_the_table():
     assert published == PINS_PER_FAULT
 
 
-PART_NAMES = {"ddr4_8gb_x4": "DDR4 8Gb x4", "ddr4_16gb_x4": "DDR4 16Gb x4"}
+PART_NAMES = {
+    "ddr4_8gb_x4": "DDR4 8Gb x4",
+    "ddr4_8gb_x8": "DDR4 8Gb x8",
+    "ddr4_16gb_x4": "DDR4 16Gb x4",
+    "ddr4_16gb_x8": "DDR4 16Gb x8",
+    "ddr5_16gb_x4": "DDR5 16Gb x4",
+    "ddr5_16gb_x8": "DDR5 16Gb x8",
+    "ddr5_32gb_x4": "DDR5 32Gb x4",
+}
 GEOMETRY = rows_by("geometry", "part")
+OLDER_PARTS = {
+    "ddr2_1gb_x4": (8, 16_384, 2_048, 4),
+    "ddr3_2gb_x4": (8, 32_768, 2_048, 4),
+    "ddr3_2gb_x8": (8, 32_768, 1_024, 8),
+    "ddr3_4gb_x4": (8, 65_536, 2_048, 4),
+    "ddr3_4gb_x8": (8, 65_536, 1_024, 8),
+}
+"""Banks, rows, columns and pins: FaultSim's configuration, and the row and column addresses of JESD79-3."""
 
 
 def test_there_is_a_second_reading_of_every_part():
-    assert set(PARTS) == set(PART_NAMES)
+    assert set(PARTS) == {*PART_NAMES, *OLDER_PARTS}
+    assert set(GEOMETRY) == set(PART_NAMES.values())
+
+
+@pytest.mark.parametrize("name", OLDER_PARTS)
+def test_the_sizes_of_an_older_part_are_those_of_the_second_reading_and_multiply_to_its_name(name):
+    part = PARTS[name]
+    assert (part.banks, part.rows, part.columns, part.width) == OLDER_PARTS[name]
+    gbit = int(re.search(r"_(\d+)gb_", name)[1])
+    assert part.banks * part.rows * part.columns * part.width == gbit * 2**30
+    assert (part.bank_groups, part.data_devices * part.width, part.devices * part.width) == (1, 64, 72)
 
 
 @pytest.mark.parametrize("name", PART_NAMES)
 def test_the_sizes_of_a_part_are_those_of_the_table(name):
     part, row = PARTS[name], GEOMETRY[PART_NAMES[name]]
-    found = (part.banks, part.rows, part.columns, part.width, part.data_devices)
-    columns = ("banks", "rows_per_bank", "columns", "width", "data_chips_per_rank_or_subchannel")
+    found = (part.bank_groups, part.banks, part.rows, part.columns, part.width, part.data_devices)
+    columns = ("bank_groups", "banks", "rows_per_bank", "columns", "width", "data_chips_per_rank_or_subchannel")
     assert found == tuple(int(row[column]) for column in columns)
 
 
@@ -152,9 +179,11 @@ def test_a_row_and_a_bank_of_a_rank_hold_as_much_data_as_tabulated(name):
     assert part.row_lines * 64 * part.rows == int(row["bank_data_MiB_per_rank_or_subchannel"]) * 2**20
 
 
-@pytest.mark.parametrize("name", PART_NAMES)
-def test_a_rank_has_two_check_devices_for_16_of_data(name):
-    assert (PARTS[name].data_devices, PARTS[name].check_devices, PARTS[name].devices) == (16, 2, 18)
+@pytest.mark.parametrize("name", PARTS)
+def test_a_rank_has_an_eighth_more_for_check_bits_and_a_ddr5_subchannel_a_quarter(name):
+    part = PARTS[name]
+    assert part.check_devices * (4 if name.startswith("ddr5") else 8) == part.data_devices
+    assert part.subchannels * part.data_devices * part.width == 64
 
 
 COSMIC = rows_by("cosmic_sites", "site")
@@ -239,7 +268,36 @@ def test_the_default_server_has_the_commonest_number_of_dimm_slots():
     assert numbers.SOCKETS.value * numbers.CHANNELS.value * numbers.DIMMS_PER_CHANNEL.value == int(commonest["key"])
 
 
+def test_the_speed_exponent_is_that_of_the_published_ratio():
+    (row,) = (row for row in read_table("fleet_outcomes") if row["metric"] == "2400 against 1066 Mbps")
+    exponent = math.log(float(row["value"])) / math.log(2400 / 1066)
+    assert numbers.SPEED_EXPONENT.value == pytest.approx(exponent, abs=0.0005)
+
+
+def test_the_quarter_hour_cap_is_the_one_seen_in_the_huawei_windows():
+    (cap,) = table_value(
+        "ce_process", "quantity", "fitted_or_derived", "CE in the last 15 min", r"near (\d+) per 15 min"
+    )
+    assert numbers.CE_CAP_PER_QUARTER_HOUR.value == cap
+
+
+def test_wearout_sets_in_at_the_published_ages():
+    months = table_value("ce_process", "quantity", "value", "CE rate rises with age", r"from (\d+) to (\d+) months")
+    assert list(numbers.WEAROUT_MONTHS.value) == months
+
+
+def test_storms_of_corrected_errors_follow_the_kernel():
+    # kernel_semantics.md 10.6: above 15 in one second a poll every 30 s; 5 in 64 s, then one every second.
+    assert {name: rule.value for name, rule in numbers.CMCI_STORMS.items()} == {
+        "poll_30s": (15.0, 30.0),
+        "poll_1s": (5 / 64, 1.0),
+    }
+
+
 SECOND_READ = {
+    "SPEED_EXPONENT",
+    "CE_CAP_PER_QUARTER_HOUR",
+    "WEAROUT_MONTHS",
     *EXTENTS_OF_A_FAULT,
     "CE_CAP_PER_DAY",
     "CE_SCRUB_SHARE",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from node_sim.codes import Mode
 from node_sim.config import Faults, Hardware
 from node_sim.dram.cosmic import flux_relative
-from node_sim.dram.faults import fault_rates
+from node_sim.dram.rates import fault_rates, soft_scale
 from tests.oracle.catalog.tables import read_table, rows_by
 
 ROWS = {row["site"]: row for row in read_table("cosmic_sites")}
@@ -69,14 +70,27 @@ def test_soft_rates_scale_with_the_flux_apart_from_the_alpha_share(site, alpha):
     assert ratio == pytest.approx(scale[site] / scale["new_york"], rel=1e-3)
 
 
-def test_the_factor_multiplies_every_rate_of_the_table_but_not_command_address_faults():
+@pytest.mark.parametrize("sun", SUNS)
+def test_soft_rates_follow_the_sun(sun):
+    expected = float(ROWS["Denver"][f"flux_rel_{sun}"])
+    assert soft_scale(Faults(site="denver", alpha_share=0.0, sun=sun)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_surroundings_change_the_thermal_share_of_the_neutrons_only():
+    scale = soft_scale(Faults(alpha_share=0.2, thermal_share=0.25, thermal_factor=3.0))
+    assert scale == pytest.approx(0.2 + 0.8 * (0.75 + 0.25 * 3.0), rel=1e-3)
+
+
+def test_the_factor_multiplies_every_rate_of_the_table_but_not_those_of_wires():
     one, ten = rates("new_york"), rates("new_york", fit_factor=10.0)
-    assert ten.per_year[:-1] == pytest.approx(10 * one.per_year[:-1])
-    assert ten.per_year[-1] == one.per_year[-1]
+    wires = np.isin(one.mode, (Mode.COMMAND_ADDRESS, Mode.LANE))
+    assert wires.sum() == 2
+    assert ten.per_year[~wires] == pytest.approx(10 * one.per_year[~wires])
+    assert np.array_equal(ten.per_year[wires], one.per_year[wires])
 
 
-def test_the_rates_of_a_dimm_are_those_of_its_36_devices_and_its_command_address_bus():
-    found = rates("new_york", alpha_share=1.0)
-    fit = 36 * (44.94 + 54.68) + 34.0
+def test_the_rates_of_a_dimm_are_those_of_its_36_devices_and_its_wires():
+    found = rates("new_york", alpha_share=1.0, command_address_fit=34.0, lane_fit=5.0)
+    fit = 36 * (44.94 + 54.68) + 34.0 + 5.0
     # The total of the table is rounded to 0.01 for each permanence.
     assert found.total_per_year == pytest.approx(fit * 8766 / 1e9, rel=36 * 0.01 / fit)

@@ -13,7 +13,6 @@ from node_sim.codes import Mode
 from node_sim.dram import block_codes
 from node_sim.dram.block_codes import BlockCode
 from node_sim.dram.ecc import (
-    CODES,
     DESIGNS,
     MAX_DQ,
     classify,
@@ -242,8 +241,7 @@ def test_a_line_that_is_one_code_word_has_the_outcome_of_the_code_word():
 def test_faults_that_meet_fail_when_the_code_word_they_share_holds_too_much(code, a, b, fails):
     def cells(device: int, pins: int, beat: int) -> Cells:
         one = np.ones(1, np.int64)
-        none = np.zeros(1)
-        return Cells(device * one, pins.bit_count() * one, pins * one, beat * one, none, none)
+        return Cells(device * one, pins.bit_count() * one, pins * one, beat * one)
 
     assert judge_pairs(code, cells(*a), cells(*b))[0].tolist() == [fails]
 
@@ -292,7 +290,7 @@ def test_a_command_address_fault_is_always_detected_and_never_corrected(code):
     assert {tuple(classify(code, Mode.COMMAND_ADDRESS, n)) for n in (1, 2, 3, 4)} == {(0.0, 1.0, 0.0)}
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", [name for name in DESIGNS if name != "ddr5"])
 def test_probabilities_of_a_verdict_add_up_to_one(code):
     assert verdict_table(code).sum(axis=-1) == pytest.approx(1.0, abs=1e-12)
     assert verdict_table(code).min() >= -1e-15

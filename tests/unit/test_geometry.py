@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 
 from node_sim.catalog.parts import PARTS, Part
+from node_sim.codes import Mode
 from node_sim.config import Server
+from node_sim.dram.extents import draw_box
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, Place, intersect
+from node_sim.draws import Seed
 from node_sim.errors import ConfigError
 from tests.oracle.catalog.tables import read_table
 
 SIX_CHANNELS = Server(sockets=2, channels=6, ranks=2, part="ddr4_16gb_x4", address_map="open_page")
 CLOSED = Server(sockets=2, channels=6, ranks=2, part="ddr4_16gb_x4", address_map="closed_page")
-TINY = Part(banks=8, rows=6, columns=128, width=4, data_devices=16, check_devices=2)
-TINY_CLOSED = Part(banks=4, rows=4096, columns=32, width=4, data_devices=16, check_devices=2)
+TINY = Part(banks=8, bank_groups=2, rows=6, columns=128, width=4, data_devices=16, check_devices=2)
+TINY_CLOSED = Part(banks=4, bank_groups=1, rows=4096, columns=32, width=4, data_devices=16, check_devices=2)
 TINY_LINES = 16
 
 
@@ -33,19 +37,26 @@ def pages_of(server: Server, *box: int) -> list[int]:
 
 
 def oracle_line(server: Server, slot: int, rank: int, bank: int, row: int, line: int) -> int:
-    """Line number written out by hand for each of the two maps."""
+    """Line number written out by hand for each of the three maps."""
     part = server.dram
+    pair = 2 if server.lockstep else 1
     dimm = slot % server.dimms_per_channel
     channel = slot // server.dimms_per_channel % server.channels
     socket = slot // server.dimms_per_channel // server.channels
     top = dimm + server.dimms_per_channel * socket
-    lines = part.columns * part.width * part.data_devices // 512
+    lines = part.columns * part.width * part.data_devices * pair // 512
+    halves, ranks = 2 if server.part.startswith("ddr5") else 1, server.ranks // pair
+    half, rank = rank // ranks, rank % ranks
+    if server.address_map == "contiguous":
+        value = rank + ranks * (half + halves * (channel + server.channels * top))
+        return line + lines * (bank + part.banks * (row + part.rows * value))
     if server.address_map == "open_page":
-        value = bank // 8 + part.banks // 8 * (rank + server.ranks * top)
+        value = bank // 8 + part.banks // 8 * (rank + ranks * top)
         value = bank // 2 % 4 + 4 * (row + part.rows * value)
-        return channel + server.channels * (bank % 2 + 2 * (line + lines * value))
+        return channel + server.channels * (half + halves * (bank % 2 + 2 * (line + lines * value)))
     value = line + lines * (row // 2048 + part.rows // 2048 * top)
-    return channel + server.channels * (bank + part.banks * (rank + server.ranks * (row % 2048 + 2048 * value)))
+    value = bank + part.banks * (rank + ranks * (row % 2048 + 2048 * value))
+    return channel + server.channels * (half + halves * value)
 
 
 def oracle_pages(server: Server, *box: int) -> dict[tuple[int, int], set[int]]:
@@ -53,32 +64,87 @@ def oracle_pages(server: Server, *box: int) -> dict[tuple[int, int], set[int]]:
     slot, rank, bank, row, line, n_ranks, n_banks, n_rows, n_lines = box
     found = {}
     for r, b in itertools.product(range(rank, rank + n_ranks), range(bank, bank + n_banks)):
-        there = r % server.ranks, b % server.dram.banks
+        there = r % Dimm.of(server).ranks, b % server.dram.banks
         cells = itertools.product(range(row, row + n_rows), range(line, line + n_lines))
         found[there] = {oracle_line(server, slot, *there, *cell) // 64 for cell in cells}
     return found
 
 
-ROWS_OF_PAGES = {
-    ("12 ways, open page, Intel 6 channels", "row (8 KiB of data)"): SIX_CHANNELS,
-    ("64 or more ways, or closed-page mapping (each line in its own page)", "row (8 KiB of data)"): CLOSED,
+def eight_gbit(channels: int, address_map: str = "open_page") -> Server:
+    """A server of the parts the table of pages per fault is about."""
+    return Server(sockets=1, channels=channels, ranks=2, part="ddr4_8gb_x4", address_map=address_map)
+
+
+MAPS = {
+    "row contiguous (no interleave under the row)": eight_gbit(6, "contiguous"),
+    "2 ways under the row": eight_gbit(1),
+    "4 ways": eight_gbit(2),
+    "8 ways": eight_gbit(4),
+    "12 ways, open page, Intel 6 channels": eight_gbit(6),
+    "32 ways": eight_gbit(16),
+    "64 or more ways, or closed-page mapping (each line in its own page)": eight_gbit(6, "closed_page"),
+}
+PAGES = {(row["mapping"], row["fault"]): row["distinct_4k_pages"] for row in read_table("pages_per_fault")}
+
+
+def test_every_published_map_is_one_of_ours():
+    assert set(MAPS) == {mapping for mapping, _ in PAGES}
+
+
+def whole(server: Server, mode: Mode, node: int = 5) -> Footprint:
+    """Footprint of a fault of whole extents."""
+    one = np.asarray([node])
+    return draw_box(Seed.of(7), one, one - one, one - one + int(mode), Dimm.of(server), "whole")
+
+
+WHOLE = {
+    Mode.BIT: "bit or word",
+    Mode.WORD: "bit or word",
+    Mode.ROW: "row (8 KiB of data)",
+    Mode.COLUMN: "column of a whole bank (131072 rows)",
+    Mode.BANK: "bank (131072 rows, 1 GiB of data)",
 }
 
 
-@pytest.mark.parametrize(("key", "server"), ROWS_OF_PAGES.items(), ids=["open", "closed"])
-def test_a_full_row_has_as_many_pages_as_measured(key, server):
-    published = {(row["mapping"], row["fault"]): row["distinct_4k_pages"] for row in read_table("pages_per_fault")}
-    assert len(set(pages_of(server, 0, 0, 0, 77, 0, 1, 1, 1, 128))) == int(published[key])
+@pytest.mark.parametrize("mode", WHOLE, ids=lambda mode: mode.text)
+@pytest.mark.parametrize("mapping", MAPS)
+def test_a_fault_of_whole_extents_has_as_many_pages_as_published(mapping, mode):
+    address_map = AddressMap(MAPS[mapping])
+    assert int(address_map.page_count(whole(MAPS[mapping], mode))[0]) == int(PAGES[mapping, WHOLE[mode]])
 
 
-@pytest.mark.parametrize("server", [SIX_CHANNELS, CLOSED], ids=["open", "closed"])
-def test_a_single_word_has_one_page(server):
-    assert len(pages_of(server, 3, 1, 5, 77, 9, 1, 1, 1, 1)) == 1
+@pytest.mark.parametrize("mapping", MAPS)
+def test_the_pages_of_a_whole_bank_are_those_of_all_its_lines(mapping):
+    server = MAPS[mapping]
+    address_map, box = AddressMap(server), whole(server, Mode.BANK)
+    row, line = np.divmod(np.arange(server.dram.rows * server.dram.row_lines), server.dram.row_lines)
+    zero = np.zeros_like(row)
+    place = Place(zero, zero, zero, zero + box.rank, zero + box.bank, row, line)
+    pages = np.zeros(address_map.pages, np.bool_)
+    pages[address_map.line_number(place) // 64] = True
+    assert pages.sum() == int(PAGES[mapping, "bank (131072 rows, 1 GiB of data)"])
 
 
-@pytest.mark.parametrize("server", [SIX_CHANNELS, CLOSED], ids=["open", "closed"])
-def test_a_column_inside_a_subarray_has_one_page_per_row(server):
-    assert len(set(pages_of(server, 3, 1, 5, 1024, 9, 1, 1, 512, 1))) == 512
+@pytest.mark.parametrize("rows", [512, 1024])
+@pytest.mark.parametrize("mapping", MAPS)
+def test_a_column_inside_a_subarray_has_one_page_per_row(mapping, rows):
+    assert PAGES[mapping, "column inside one subarray (512 to 1024 rows)"] == "512 to 1024"
+    assert len(set(pages_of(MAPS[mapping], 0, 1, 5, 1024, 9, 1, 1, rows, 1))) == rows
+
+
+PARTIAL = {Mode.COLUMN: 0.0325, Mode.ROW: 0.9 * 0.055 + 0.1 * 0.275, Mode.BANK: 0.055 * 0.205}
+"""Mean share of rows x lines that a fault of partial extents takes: section 1.4 of the fault reference."""
+
+
+@pytest.mark.parametrize("mode", PARTIAL, ids=lambda mode: mode.text)
+def test_partial_extents_take_the_published_share_of_the_pages(mode):
+    server, n = MAPS["64 or more ways, or closed-page mapping (each line in its own page)"], 40_000
+    node = np.arange(n)
+    box = draw_box(Seed.of(7), node, 0 * node, 0 * node + int(mode), Dimm.of(server), "partial")
+    pages = AddressMap(server).page_count(box) / int(PAGES[list(MAPS)[-1], WHOLE[mode]])
+    # Extents are rounded up to whole rows and lines: half a line of 128 on average. Five standard errors.
+    half_a_line = 0.0 if mode is Mode.COLUMN else 0.5 / 128 * (0.055 if mode is Mode.BANK else 1.0)
+    assert pages.mean() == pytest.approx(PARTIAL[mode] + half_a_line, abs=5 * pages.std() / n**0.5 + 1e-5)
 
 
 def test_the_pages_of_an_open_page_row_are_contiguous():
@@ -101,14 +167,29 @@ def test_a_closed_page_row_is_scattered_over_two_to_three_gib_of_a_channel_pair(
 @pytest.mark.parametrize("name", PARTS)
 def test_a_server_has_as_many_lines_as_its_dimms_hold(name):
     server = Server(sockets=2, channels=6, dimms_per_channel=2, ranks=2, part=name)
-    gbit = {"ddr4_8gb_x4": 8, "ddr4_16gb_x4": 16}[name]
-    bytes_of_data = server.dimms * server.ranks * 16 * gbit * 2**30 // 8
+    gbit, width = (int(number) for number in re.match(r"ddr\d_(\d+)gb_x(\d)", name).groups())
+    bytes_of_data = server.dimms * server.ranks * (64 // width) * gbit * 2**30 // 8
     assert AddressMap(server).lines * 64 == bytes_of_data
+
+
+def test_a_ddr5_rank_is_as_wide_as_one_of_ddr4_in_two_halves():
+    dimm = Dimm.of(Server(ranks=2, part="ddr5_16gb_x4"))
+    assert (dimm.ranks, dimm.ranks_together, dimm.devices, dimm.beats) == (4, 2, 10, 16)
+
+
+def test_two_ranks_in_lockstep_are_one_of_36_devices_and_four_beats():
+    dimm = Dimm.of(Server(ranks=2, part="ddr2_1gb_x4", lockstep=True))
+    assert (dimm.ranks, dimm.devices, dimm.beats, dimm.lines) == (1, 36, 4, 512)
+
+
+def test_an_odd_number_of_ranks_cannot_run_in_lockstep():
+    with pytest.raises(ConfigError, match="ranks = 1, expected an even number"):
+        Server(ranks=1, lockstep=True)
 
 
 def tiny(monkeypatch, address_map: str, **others: int) -> Server:
     """A server so small that every line can be listed."""
-    monkeypatch.setitem(PARTS, "ddr4_8gb_x4", TINY if address_map == "open_page" else TINY_CLOSED)
+    monkeypatch.setitem(PARTS, "ddr4_8gb_x4", TINY_CLOSED if address_map == "closed_page" else TINY)
     return Server(**{"sockets": 2, "channels": 3, "ranks": 2, **others}, part="ddr4_8gb_x4", address_map=address_map)
 
 
@@ -116,6 +197,9 @@ SMALL = [
     ("open_page", {"channels": 3, "dimms_per_channel": 2}),
     ("open_page", {"channels": 1, "ranks": 4, "sockets": 1}),
     ("closed_page", {"channels": 16, "sockets": 1, "dimms_per_channel": 1}),
+    ("contiguous", {"channels": 3, "dimms_per_channel": 2}),
+    ("contiguous", {"channels": 1, "ranks": 4, "sockets": 1, "lockstep": True}),
+    ("open_page", {"channels": 2, "ranks": 2, "lockstep": True}),
 ]
 
 
@@ -167,11 +251,11 @@ def random_stretch(rng: np.random.Generator, size: int, longest: int) -> tuple[i
 
 def random_box(rng: np.random.Generator, server: Server, longest: tuple[int, int, int, int]) -> tuple[int, ...]:
     """A box like those the simulator draws; ranks and banks may wrap around."""
-    part, (ranks, banks, rows, lines) = server.dram, longest
-    rank, n_ranks = random_run(rng, server.ranks, ranks)
-    bank, n_banks = random_run(rng, part.banks, banks)
-    row, n_rows = random_stretch(rng, part.rows, rows)
-    line, n_lines = random_stretch(rng, part.row_lines, lines)
+    dimm, (ranks, banks, rows, lines) = Dimm.of(server), longest
+    rank, n_ranks = random_run(rng, dimm.ranks, ranks)
+    bank, n_banks = random_run(rng, dimm.banks, banks)
+    row, n_rows = random_stretch(rng, dimm.rows, rows)
+    line, n_lines = random_stretch(rng, dimm.lines, lines)
     return int(rng.integers(server.dimms)), rank, bank, row, line, n_ranks, n_banks, n_rows, n_lines
 
 
@@ -182,10 +266,14 @@ BOX_SERVERS = [
     Server(sockets=1, channels=5, ranks=4, address_map="closed_page"),
     Server(sockets=2, channels=1, ranks=2),
     Server(sockets=1, channels=2, ranks=2, address_map="closed_page"),
+    Server(sockets=1, channels=3, ranks=2, address_map="contiguous"),
+    Server(sockets=2, channels=2, ranks=2, part="ddr5_16gb_x4"),
+    Server(sockets=1, channels=4, ranks=1, part="ddr5_16gb_x8", address_map="closed_page"),
+    Server(sockets=1, channels=3, ranks=2, part="ddr2_1gb_x4", lockstep=True),
 ]
 
 
-@pytest.mark.parametrize("server", BOX_SERVERS, ids=lambda s: f"{s.address_map}-{s.channels}ch-{s.ranks}r")
+@pytest.mark.parametrize("server", BOX_SERVERS, ids=lambda s: f"{s.part}-{s.address_map}-{s.channels}ch-{s.ranks}r")
 def test_the_pages_of_a_box_in_one_bank_are_those_of_all_its_lines(server):
     rng = np.random.default_rng(11)
     for _ in range(60):
@@ -197,19 +285,19 @@ def test_the_pages_of_a_box_in_one_bank_are_those_of_all_its_lines(server):
 
 
 def check_boxes_over_banks_and_ranks(server: Server, n_boxes: int) -> None:
-    """Compare pages and count of boxes over several banks and ranks; open-page boxes are whole rows."""
+    """Compare pages and count of boxes over several banks and ranks; all but closed-page boxes are whole rows."""
     rng = np.random.default_rng(12)
     for _ in range(n_boxes):
-        box = random_box(rng, server, (min(2, server.ranks), 8, 3, 30))
-        if server.address_map == "open_page":
-            box = (*box[:4], 0, *box[5:8], server.dram.row_lines)
+        box = random_box(rng, server, (min(2, Dimm.of(server).ranks), 8, 3, 30))
+        if server.address_map != "closed_page":
+            box = (*box[:4], 0, *box[5:8], Dimm.of(server).lines)
         expected = oracle_pages(server, *box)
         found = pages_of(server, *box)
         assert set(found) == set.union(*expected.values())
         assert len(found) == sum(len(pages) for pages in expected.values())
 
 
-@pytest.mark.parametrize("server", BOX_SERVERS, ids=lambda s: f"{s.address_map}-{s.channels}ch-{s.ranks}r")
+@pytest.mark.parametrize("server", BOX_SERVERS, ids=lambda s: f"{s.part}-{s.address_map}-{s.channels}ch-{s.ranks}r")
 def test_the_pages_of_a_box_over_banks_and_ranks_are_counted_once_for_each(server):
     check_boxes_over_banks_and_ranks(server, 30)
 
@@ -230,7 +318,7 @@ def coordinates(server: Server, box: tuple[int, ...]) -> set[tuple[int, ...]]:
     """All lines of a box."""
     slot, rank, bank, row, line, n_ranks, n_banks, n_rows, n_lines = box
     return {
-        (slot, r % server.ranks, b % server.dram.banks, w, n)
+        (slot, r % Dimm.of(server).ranks, b % server.dram.banks, w, n)
         for r in range(rank, rank + n_ranks)
         for b in range(bank, bank + n_banks)
         for w in range(row, row + n_rows)

@@ -1,0 +1,65 @@
+"""A scenario with the changes of the command line applied."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+from fleet.scenario import Document, Fleet, apply_setting, decode, parse, parse_value, read_text
+from node_sim.errors import ConfigError
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        msg = f"{option} {text}: expected KEY=VALUE"
+        raise ConfigError(msg)
+    return key.strip(), value.strip()
+
+
+def _split_values(text: str) -> list[str]:
+    """Split at commas outside brackets, braces and quotes."""
+    values, depth, quoted = [""], 0, False
+    for character in text:
+        quoted ^= character == '"'
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0 and not quoted:
+            values.append("")
+        else:
+            values[-1] += character
+    return [value.strip() for value in values]
+
+
+def _sweep_arms(sweeps: tuple[str, ...]) -> Document:
+    """Make an arm of every combination of swept values."""
+    axes = [(key, _split_values(values)) for key, values in (_pair(sweep, "--sweep") for sweep in sweeps)]
+    arms = {}
+    for values in product(*(choices for _, choices in axes)):
+        pairs = [(key, value) for (key, _), value in zip(axes, values, strict=True)]
+        name = "+".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in pairs)
+        arms[name] = {"set": {key: parse_value(key, value) for key, value in pairs}}
+    return arms
+
+
+def load_fleet(
+    name: str, overrides: dict[str, Any], settings: tuple[str, ...], arms: tuple[str, ...], sweeps: tuple[str, ...]
+) -> Fleet:
+    """Read a scenario and apply the command line to it."""
+    label, text = read_text(name)
+    document = parse(label, text)
+    for key, value in overrides.items():
+        if value is not None:
+            document[key] = value
+    for setting in settings:
+        key, value = _pair(setting, "--set")
+        apply_setting(document, key, parse_value(key, value))
+    if sweeps:
+        document["arm"] = _sweep_arms(sweeps)
+    if arms:
+        known = document.get("arm", {})
+        missing = [arm for arm in arms if arm not in known]
+        if missing:
+            msg = f"{label}: --arm {', '.join(missing)}: expected some of {', '.join(known) or 'no arm'}"
+            raise ConfigError(msg)
+        document["arm"] = {arm: known[arm] for arm in arms}
+    return decode(label, document)

@@ -1,0 +1,27 @@
+"""A sample of a fleet, simulated in memory: the errors of every arm, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from fleet.plan import plan_shards
+from fleet.scenario import Fleet
+from fleet.schema import empty_table
+from fleet.shard import run_shard
+
+SHARD_NODES = 16_384
+
+
+def sample_errors(fleet: Fleet, seed: int, columns: Sequence[str]) -> Iterator[list[pa.Table]]:
+    """Simulate all nodes of a fleet and yield, for each shard, the table of errors of each arm's view."""
+    for shard in plan_shards(fleet.nodes, min(SHARD_NODES, fleet.nodes)):
+        tables = [part for part in run_shard(fleet, seed, shard) if part.table == "errors"]
+        yield [
+            pa.concat_tables(
+                [empty_table("errors").select(columns)]
+                + [part.rows.select(columns) for part in tables if not part.arms or arm in part.arms]
+            )
+            for arm in range(len(fleet.arms))
+        ]

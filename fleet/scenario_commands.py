@@ -1,0 +1,125 @@
+"""The commands about scenarios: list, show, init and check."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from fleet.scenario import Fleet
+
+
+def _load(name: str, overrides: dict[str, Any] | None = None, settings: tuple[str, ...] = ()) -> Fleet:
+    """Read a scenario."""
+    fleet: Fleet = import_module("fleet.overrides").load_fleet(name, overrides or {}, settings, (), ())
+    return fleet
+
+
+@click.group("scenario")
+def scenario_group() -> None:
+    """List, show, copy and check scenarios."""
+
+
+@scenario_group.command("list")
+def scenario_list() -> None:
+    """List the shipped scenarios."""
+    scenario = import_module("fleet.scenario")
+    for name in scenario.scenario_names():
+        document = scenario.parse(name, scenario.read_text(name)[1])
+        click.echo(f"{name:<20} {document.get('description', '')}")
+
+
+@scenario_group.command("show")
+@click.argument("name", default="baseline")
+@click.option("--group", metavar="NAME", help="Only this node group.")
+@click.option(
+    "--sample",
+    type=click.IntRange(0),
+    default=60_000,
+    show_default=True,
+    help="Servers to simulate for the figures of the scenario's field study; 0 = none.",
+)
+@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="Seed of the sample.  [default: of the scenario]")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting first.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def scenario_show(
+    name: str, group: str | None, sample: int, seed: int | None, settings: tuple[str, ...], as_json: bool
+) -> None:
+    """Show every number of a scenario with its unit, and where it comes from.
+
+    A preset of a field study is simulated with --sample servers, and its figures are shown beside the published ones:
+    those it is fitted to, and those it predicts.
+    """
+    fleet = _load(name, None, settings)
+    describe = import_module("fleet.describe")
+    document, lines = describe.scenario_document(fleet, group), describe.scenario_lines(fleet, group)
+    if sample and group is None and fleet.scenario.field_study != "none":
+        document["field"] = field_figures(_load(name, {"nodes": sample}, settings), seed)
+        lines += import_module("analysis.field").study_lines(document["field"])
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        click.echo("\n".join(lines))
+
+
+def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
+    """Simulate a sample of a preset and work out the figures of its field study.
+
+    Raises:
+        ConfigError: The simulated time is shorter than the study.
+    """
+    field = import_module("analysis.field")
+    study = import_module("node_sim.catalog.field").STUDIES[fleet.scenario.field_study]
+    if study.groups:
+        fleet = replace(fleet, groups=tuple(group for group in fleet.groups if group.name in study.groups))
+    if study.months * field.MONTH_NS > fleet.horizon_ns:
+        msg = (
+            f"{fleet.scenario.name}: years = {fleet.scenario.years:g}, expected >= {study.months / 12:.3g} for the "
+            f"{study.months} months of {fleet.scenario.field_study}; raise years, or set field_study = none"
+        )
+        raise import_module("node_sim.errors").ConfigError(msg)
+    observation = field.Observation(
+        months=study.months,
+        start_ns=fleet.horizon_ns - study.months * field.MONTH_NS,
+        servers=sum(group.nodes for group in fleet.groups),
+        dimms=sum(group.nodes * group.hardware.server.dimms for group in fleet.groups),
+        day_cap=fleet.groups[0].policies[0].errors.ce_cap_per_day,
+        population=study.population.value if study.population else 0,
+    )
+    chosen = fleet.scenario.seed if seed is None else seed
+    parts = [
+        [field.see_errors(arm, observation) for arm in arms]
+        for arms in import_module("fleet.sample").sample_errors(fleet, chosen, field.COLUMNS)
+    ]
+    arms = [field.join_sightings(part) for part in zip(*parts, strict=True)]
+    return dict(field.study_document(study, arms, observation))
+
+
+@scenario_group.command("init")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--from", "source", default="baseline", show_default=True, help="Scenario to copy.")
+def scenario_init(path: Path, source: str) -> None:
+    """Copy a scenario to a new file to start from."""
+    _, text = import_module("fleet.scenario").read_text(source)
+    errors = import_module("node_sim.errors")
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        msg = f"{path}: {error.strerror}, expected a new file; choose another name"
+        raise errors.ConfigError(msg) from None
+    click.echo(f"wrote {path}; edit it, then: hwpoison-fleet scenario check {path}")
+
+
+@scenario_group.command("check")
+@click.argument("path")
+def scenario_check(path: str) -> None:
+    """Check a scenario; all mistakes are reported at once."""
+    fleet = _load(path)
+    sizes = ", ".join(f"{group.name} {group.nodes:,}" for group in fleet.groups)
+    click.echo(f"{path}: ok, {fleet.nodes:,} nodes ({sizes}), {len(fleet.arms)} arms: {', '.join(fleet.arms)}")
