@@ -19,6 +19,13 @@ _HOURS = 24.0
 @click.option("--years", type=click.FloatRange(0.001, 100.0), default=7.0, show_default=True, help="Of 8,760 hours.")
 @click.option("--fit-table", metavar="NAME", default="ddr2_jaguar", show_default=True, help="Rates by mode.")
 @click.option("--fit-factor", type=click.FloatRange(0.0, 1e6), default=1.0, show_default=True, help="Multiplies them.")
+@click.option(
+    "--frailty-variance",
+    type=click.FloatRange(0.0, 100.0),
+    default=0.0,
+    show_default=True,
+    help="Variance of the factor by which hard rates of DIMMs differ; 0 = all alike.",
+)
 @click.option("--chips", type=click.IntRange(1, 256), help="Chips of a rank.  [default: as the code needs; 18]")
 @click.option("--ranks", type=click.IntRange(1, 16), default=1, show_default=True, help="Ranks of the DIMM.")
 @click.option("--banks", type=click.IntRange(1, 1024), default=8, show_default=True, help="Banks of a chip.")

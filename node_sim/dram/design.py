@@ -27,6 +27,7 @@ def ask(  # noqa: PLR0913 - each is an option of the command
     rows: int,
     columns: int,
     width: str,
+    frailty_variance: float,
     scrub_hours: float | None,
 ) -> Question:
     """Return the question that options ask.
@@ -49,7 +50,7 @@ def ask(  # noqa: PLR0913 - each is an option of the command
     scrub = scrub_hours if scrub_hours is not None else 0.0 if rules == "faultsim" else SCRUB_HOURS.value
     return Question(
         dimm=Dimm(ranks, devices, pins, banks, rows, columns // beats, beats),
-        rates=table_rates(fit_table, devices * ranks, fit_factor=fit_factor),
+        rates=table_rates(fit_table, devices * ranks, fit_factor=fit_factor, frailty_variance=frailty_variance),
         horizon_ns=round(years * YEAR_NS),
         code=ecc,
         rules=rules,

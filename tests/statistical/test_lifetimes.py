@@ -55,6 +55,7 @@ def question(**options: object) -> Question:
         "rows": 16384,
         "columns": 2048,
         "width": "4",
+        "frailty_variance": 0.0,
         "scrub_hours": None,
     }
     return ask(**(default | options))
@@ -76,6 +77,26 @@ def test_any_fault_and_secded_agree_with_the_closed_forms():
     assert agree(any_fault, n, 1 - math.exp(-18 * HOURS * 66.1e-9))
     assert agree(lost, n, 1 - math.exp(-18 * HOURS * 33.3e-9))
     assert silent == 0
+
+
+@pytest.mark.parametrize("variance", [0.5, 3.0, 10.0])
+def test_any_fault_of_frail_dimms_agrees_with_the_gamma_mixture(variance):
+    n = 5_000_000
+    soft, hard = (18 * HOURS * 1e-9 * sum(fit[kind] for fit in FIT.values()) for kind in (0, 1))
+    any_fault, _, _ = totals(simulate_lifetimes(SEED, question(frailty_variance=variance), n))
+    assert agree(any_fault, n, 1 - math.exp(-soft) * (1 + variance * hard) ** (-1 / variance))
+
+
+@pytest.mark.parametrize("variance", [0.0, 1.0, 4.0])
+def test_lifetimes_with_two_hard_faults_are_as_frequent_as_the_second_moment_says(variance):
+    # P(two or more) = hard**2 / 2 * (1 + variance) for small rates; here the exact negative binomial law.
+    nodes, factor = 250_000, 0.5
+    found = draw_lifetimes(SEED, question(fit_factor=factor, frailty_variance=variance), np.arange(nodes))
+    hard = 18 * HOURS * 1e-9 * factor * sum(permanent for _, permanent in FIT.values())
+    law = stats.nbinom(1 / variance, 1 / (1 + variance * hard)) if variance else stats.poisson(hard)
+    several = int((np.bincount(found.lifetime[found.hard], minlength=4 * nodes) >= 2).sum())
+    assert agree(several, 4 * nodes, law.sf(1))
+    assert law.sf(1) == pytest.approx(hard**2 / 2 * (1 + variance), rel=0.2)
 
 
 def test_faults_by_mode_agree_with_rate_times_exposure():
