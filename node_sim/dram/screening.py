@@ -42,10 +42,11 @@ def _negative_binomial(mean: float, variance: float, size: int) -> Floats:
     """Chances of 0 … size-1 under a Poisson law whose mean is multiplied by a gamma variable of mean 1."""
     if not variance:
         return _poisson(mean, size)
-    count, shape, odds = np.arange(size), 1.0 / variance, mean * variance
-    log = special.gammaln(count + shape) - special.gammaln(count + 1) - special.gammaln(shape)
-    log += special.xlogy(count, odds) - special.xlog1py(count + shape, odds)
-    return np.asarray(np.exp(log), np.float64)
+    count = np.arange(size)
+    # Gamma(count + 1/variance) variance**count / Gamma(1/variance), as a product that stays exact for a small variance
+    rising = np.concatenate(([0.0], np.cumsum(np.log1p(variance * count[:-1]))))
+    log = special.xlogy(count, mean) - special.gammaln(count + 1) + rising
+    return np.asarray(np.exp(log - (count + 1.0 / variance) * np.log1p(mean * variance)), np.float64)
 
 
 def _size(mean: float, variance: float) -> int:
@@ -56,7 +57,10 @@ def _size(mean: float, variance: float) -> int:
     """
     size = int(mean + 12.0 * np.sqrt(mean) + 20.0 + _TAIL * mean * variance)
     if size > FAULTS_PER_DIMM_MAX:
-        msg = f"faults: {mean:.3g} faults expected per DIMM, expected < 50,000; lower fit_factor, frailty or years"
+        msg = (
+            f"faults: up to {size:,} faults per DIMM ({mean:.3g} expected), expected at most {FAULTS_PER_DIMM_MAX:,}; "
+            f"lower fit_factor, years or frailty_variance"
+        )
         raise ModelError(msg)
     return size
 

@@ -118,9 +118,8 @@ def test_hard_faults_of_dimms_of_mixed_age_follow_the_hazard_of_their_age(name):
 
 
 def test_over_ages_uniform_to_the_oldest_hard_faults_in_a_time_follow_the_mean_hazard():
-    # No age is looked at: with ages uniform on 0 … A, the rate at time t is (H(t + A) - H(t)) / A. Its integral over a
-    # month is taken by Simpson's rule, whose error is below 1e-4 of it. Nodes differ in age, so counts are not Poisson:
-    # the variance of a count over nodes is that of its mean given the age, besides.
+    # No age is looked at. Nodes differ in age, so counts are not Poisson: the variance of a count over nodes is that of
+    # its mean given the age, besides. Ages are an even grid of 3,000, which errs by less than 1e-5 of the mean.
     ageing = hardware(**BOTH, oldest_years=OLDEST_YEARS)
     found = simulate_faults(SEED, np.arange(NODES), ageing, YEARS * YEAR_NS)
     edges, oldest = np.arange(0.0, 12 * YEARS + 1, 2.0), 12 * OLDEST_YEARS
@@ -139,11 +138,13 @@ def test_dimms_of_a_node_are_equally_old_and_nodes_are_not():
     n, horizon_months = 5000, 2.0
     start = start_age_ns(SEED, np.arange(n), ageing.faults) / MONTH_NS
     old = start > 18.0
-    assert n / 4 < old.sum() < 3 * n / 4 + n / 8
+    assert n / 2 < old.sum() < 9 * n / 10
     found = simulate_faults(SEED, np.arange(n), ageing, round(horizon_months * MONTH_NS))
     p = []
     for mine in (old, start < 8.0):
-        factor = np.diff(hazard_integral(np.asarray([start[mine], start[mine] + horizon_months]), ageing.faults), axis=0)
+        factor = np.diff(
+            hazard_integral(np.asarray([start[mine], start[mine] + horizon_months]), ageing.faults), axis=0
+        )
         mean = factor.sum() * hard_per_month("devices", 3.0)
         seen = np.bincount(found.box.slot[of_kind(found, "devices") & mine[found.node_id]], minlength=DIMMS)
         p += [poisson_p(int(count), mean) for count in seen]
@@ -174,9 +175,7 @@ def test_replacements_start_young():
     ageing = hardware(**BOTH, oldest_years=OLDEST_YEARS)
     node, slot = (part.ravel() for part in np.meshgrid(np.arange(NODES), np.arange(DIMMS), indexing="ij"))
     installed_ns = np.random.default_rng(4).integers(1, YEARS * YEAR_NS, node.size)
-    found, owner = simulate_generation(
-        SEED, node, slot, np.ones_like(node), installed_ns, ageing, YEARS * YEAR_NS
-    )
+    found, owner = simulate_generation(SEED, node, slot, np.ones_like(node), installed_ns, ageing, YEARS * YEAR_NS)
     assert (found.time_ns >= installed_ns[owner]).all()
     last = 12.0 * YEARS - installed_ns / MONTH_NS
     check_ages(found, found.time_ns - installed_ns[owner], expected_by_age(np.zeros_like(last), last, ageing.faults))
@@ -186,7 +185,7 @@ def test_soft_faults_of_replacements_come_at_the_usual_rate():
     node, one = np.arange(100_000), np.ones(100_000, np.int64)
     installed_ns = np.random.default_rng(5).integers(1, YEARS * YEAR_NS, node.size)
     found, _ = simulate_generation(SEED, node, one, one, installed_ns, hardware(**BOTH), YEARS * YEAR_NS)
-    months = (YEARS * YEAR_NS - installed_ns).sum() / MONTH_NS
+    months = ((YEARS * YEAR_NS - installed_ns) / MONTH_NS).sum()
     assert poisson_p(int((~found.hard).sum()), months * soft_mean()) > ALPHA
 
 
@@ -253,7 +252,7 @@ def test_a_fault_is_kept_whatever_others_are_asked_about_with_it():
 
 @pytest.mark.parametrize(
     ("age_months", "relative"),
-    [(0.0, 4.0), (5.0, 1 + 3 / np.e), (10.0, 1 + 3 / np.e**2), (14.0, 2 + 3 * np.exp(-2.8)), (1e4, 3.0)],
+    [(0.0, 4.0), (5.0, 1 + 3 / np.e), (10.0, 1 + 3 / np.e**2), (14.0, 2 + 3 * np.exp(-2.8)), (1e3, 3.0)],
 )
 def test_the_hazard_is_a_bathtub(age_months, relative):
     age_ns = np.asarray([round(age_months * MONTH_NS)])

@@ -231,6 +231,22 @@ def test_bursts_cover_an_instant_as_often_as_servers_of_an_unlimited_queue_are_b
     assert min(p) > ALPHA / len(p)
 
 
+@pytest.mark.parametrize("gap_d", [0.5, 1.0, 2.0, 4.0])
+def test_a_fault_rests_in_two_windows_as_often_as_bursts_of_exponential_length_leave_out_both(gap_d):
+    # Given that it rests in the first, bursts reach the second that begin after the first and last to it: an unlimited
+    # queue that starts empty. How the share falls with the gap tells the law of lengths, not only their mean.
+    interval_d, length_d, cut_d, n = 2.0, 2.0, 0.25, 20_000
+    process = ErrorProcess(window_hours=6.0, burst_interval_days=interval_d, burst_days=length_d, burst_spread=0.0)
+    windows = simulate(make_faults(n, hard=True), Policy(errors=process), 11 * DAY_NS)
+    begin_d = 6.0
+    first = round(begin_d / cut_d)
+    both = np.isin(windows.window, (first, first + 1 + round(gap_d / cut_d)))
+    rests = n - np.unique(windows.fault[both]).size
+    later = length_d * -np.expm1(-gap_d / length_d) + cut_d
+    expected = (1.0 - p_active(begin_d, begin_d + cut_d, interval_d, length_d)) * np.exp(-later / interval_d)
+    assert stats.binomtest(rests, n, expected).pvalue > ALPHA
+
+
 @pytest.mark.parametrize("late", range(len(STARTS_D)))
 def test_the_first_burst_ends_exactly_when_its_length_says(bursty, burst_windows, late):
     # Of first bursts that end in the window in which they begin. Others hide the end if they reach beyond it: those

@@ -6,6 +6,8 @@ are several; chi-square classes hold 25 DIMMs or more.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -18,6 +20,7 @@ from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Seed
 from node_sim.errors import ModelError
 from node_sim.records import join
+from node_sim.units import NS_PER_YEAR
 from tests.oracle.catalog.tables import read_table
 
 ALPHA = 1e-6
@@ -144,40 +147,50 @@ def test_every_slot_has_as_many_faults_as_the_others(counts, variance):
 
 LAWS = [
     (soft, hard, variance)
-    for soft, hard in ((0.0, 0.02), (0.3, 0.0), (0.016, 0.017), (2.0, 1.5), (30.0, 70.0))
+    for soft, hard in ((0.0, 0.02), (0.3, 0.0), (0.016, 0.017), (2.0, 1.5), (3.0, 7.0))
     for variance in (0.0, 1e-3, 0.5, 3.0, 10.0)
 ]
 
 
-@pytest.mark.parametrize(("soft", "hard", "variance"), LAWS)
-def test_listed_chances_are_those_of_the_closed_form_laws(soft, hard, variance):
+@dataclass(frozen=True)
+class Listed:
+    """A law of the simulator, and the closed form of its parts."""
+
+    law: CountLaw
+    soft: object
+    hard: object
+    means: tuple[float, float]
+
+
+@pytest.fixture(scope="module", params=LAWS, ids=str)
+def listed(request) -> Listed:
+    soft, hard, variance = request.param
     law = CountLaw.of(dimm_rates(variance, soft, hard), YEAR_NS)
-    count = np.arange(law.soft.size)
-    assert law.soft == pytest.approx(stats.poisson(soft).pmf(count), abs=1e-11)
-    assert law.hard == pytest.approx(hard_law(hard, variance).pmf(count), abs=1e-11)
+    return Listed(law, stats.poisson(soft), hard_law(hard, variance), (soft, hard))
 
 
-@pytest.mark.parametrize(("soft", "hard", "variance"), LAWS)
-def test_listed_chances_leave_out_nothing_a_uniform_of_53_bits_could_meet(soft, hard, variance):
-    law = CountLaw.of(dimm_rates(variance, soft, hard), YEAR_NS)
-    assert hard_law(hard, variance).sf(law.hard.size - 1) + stats.poisson(soft).sf(law.soft.size - 1) < 2.0**-52
-    assert law.cdf[-1] == pytest.approx(1.0, abs=1e-11)
+def test_listed_chances_are_those_of_the_closed_form_laws(listed):
+    law, count = listed.law, np.arange(listed.law.soft.size)
+    assert np.abs(law.soft - listed.soft.pmf(count)).max() < 1e-11
+    assert np.abs(law.hard - listed.hard.pmf(count)).max() < 1e-11
 
 
-@pytest.mark.parametrize(("soft", "hard", "variance"), LAWS)
-def test_the_law_of_the_sum_is_the_convolution_of_both(soft, hard, variance):
-    law = CountLaw.of(dimm_rates(variance, soft, hard), YEAR_NS)
-    count = np.arange(law.cdf.size)
-    both = np.convolve(stats.poisson(soft).pmf(count), hard_law(hard, variance).pmf(count))[: count.size]
-    assert law.cdf == pytest.approx(np.cumsum(both), abs=1e-11)
+def test_listed_chances_leave_out_nothing_a_uniform_of_53_bits_could_meet(listed):
+    size = listed.law.soft.size
+    assert listed.law.hard.size == size
+    assert listed.hard.sf(size - 1) + listed.soft.sf(size - 1) < 2.0**-52
+    assert listed.law.cdf[-1] == pytest.approx(1.0, abs=1e-11)
 
 
-@pytest.mark.parametrize(("soft", "hard", "variance"), LAWS)
-def test_listed_chances_have_the_mean_of_the_rates_whatever_the_frailty(soft, hard, variance):
-    law = CountLaw.of(dimm_rates(variance, soft, hard), YEAR_NS)
-    count = np.arange(law.hard.size)
-    assert count @ law.hard == pytest.approx(hard, rel=1e-9)
-    assert count @ law.soft == pytest.approx(soft, rel=1e-9)
+def test_the_law_of_the_sum_is_the_convolution_of_both(listed):
+    count = np.arange(listed.law.cdf.size)
+    both = np.convolve(listed.soft.pmf(count), listed.hard.pmf(count))[: count.size]
+    assert np.abs(listed.law.cdf - np.cumsum(both)).max() < 1e-11
+
+
+def test_listed_chances_have_the_mean_of_the_rates_whatever_the_frailty(listed):
+    count = np.arange(listed.law.hard.size)
+    assert (count @ listed.law.soft, count @ listed.law.hard) == pytest.approx(listed.means, rel=1e-9)
 
 
 @pytest.mark.parametrize("variance", [1e-3, 1e-4, 1e-5])
@@ -324,3 +337,12 @@ def test_later_generations_of_simulated_dimms_are_as_frail():
     found, owner = simulate_generation(SEED, node, zero + 3, zero + 2, zero, many, YEAR_NS)
     seen = np.bincount(np.bincount(owner[found.hard], minlength=n), minlength=200)
     assert chisquare_p(seen, n * chances(hard_law(sum(hard_means().values()), 3.0), seen.size)) > ALPHA
+
+
+@pytest.mark.parametrize("variance", [1e-15, 1e-12, 1e-9, 1e-6])
+def test_a_tiny_frailty_is_nearly_none(variance):
+    rates = FaultRates(np.zeros(2, np.int64), np.asarray([False, True]), np.asarray([0.4, 0.5]), variance)
+    law = CountLaw.of(rates, NS_PER_YEAR)
+    plain = stats.poisson(0.5).pmf(np.arange(law.hard.size))
+    assert np.abs(law.hard - plain).max() < variance + 1e-14
+    assert law.cdf[-1] == pytest.approx(1.0, abs=1e-14)
