@@ -20,7 +20,6 @@ from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Seed
 from node_sim.errors import ModelError
 from node_sim.records import join
-from node_sim.units import NS_PER_YEAR
 from tests.oracle.catalog.tables import read_table
 
 ALPHA = 1e-6
@@ -252,7 +251,7 @@ def test_dimms_asked_about_one_by_one_have_the_faults_found_by_screening():
 
 
 def test_more_faults_than_names_are_refused():
-    with pytest.raises(ModelError, match="lower fit_factor, frailty or years"):
+    with pytest.raises(ModelError, match="lower fit_factor, years or frailty_variance"):
         CountLaw.of(dimm_rates(100.0, hard=100.0), YEAR_NS)
 
 
@@ -342,7 +341,7 @@ def test_later_generations_of_simulated_dimms_are_as_frail():
 @pytest.mark.parametrize("variance", [1e-15, 1e-12, 1e-9, 1e-6])
 def test_a_tiny_frailty_is_nearly_none(variance):
     rates = FaultRates(np.zeros(2, np.int64), np.asarray([False, True]), np.asarray([0.4, 0.5]), variance)
-    law = CountLaw.of(rates, NS_PER_YEAR)
+    law = CountLaw.of(rates, YEAR_NS)
     plain = stats.poisson(0.5).pmf(np.arange(law.hard.size))
     assert np.abs(law.hard - plain).max() < variance + 1e-14
     assert law.cdf[-1] == pytest.approx(1.0, abs=1e-14)
