@@ -24,6 +24,7 @@ from node_sim.config import (
     Policy,
     Server,
     Setting,
+    check_fit,
     setting,
 )
 from node_sim.errors import ConfigError
@@ -43,6 +44,11 @@ class Group(Policy):
     share: float = setting(numbers.GROUP_SHARE, "Share of the fleet's nodes.", low=0.0, high=1.0)
     server: Server = field(default_factory=Server)
     faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        """Check that the servers can do what the settings ask of them."""
+        super().__post_init__()
+        check_fit(self.server, self)
 
     @property
     def hardware(self) -> Hardware:
@@ -293,7 +299,7 @@ def _explain(where: str, item: Any, named: set[str]) -> Iterator[str]:
     if item["type"] == "value_error":
         text = str(item["ctx"]["error"])
         for part in text.split("; "):
-            full = f"{where}.{part}" if where and not part.startswith(where) else part
+            full = f"{where.rstrip('.')}.{part}" if where and not part.startswith(where) else part
             if full.split(" = ", 1)[0] not in named:
                 yield full
     elif item["type"] == "unexpected_keyword_argument":

@@ -192,6 +192,24 @@ class Ecc(Checked):
     """Error-correcting code of the memory controller."""
 
     code: str = setting("chipkill", "Code over a rank.", choices=("none", "secded", "chipkill"))
+    sparing: str = setting(
+        "none",
+        "ADDDC: what of a device is mapped out at the threshold, once per DIMM.",
+        choices=("none", "adddc_bank", "adddc_rank"),
+    )
+    sparing_ce: int = setting(
+        numbers.SPARING_CE, "Corrected errors of a fault in one window that start the sparing.", low=1
+    )
+    mirroring: bool = setting(
+        False, "Every line has a copy on another channel; costs half of the memory, which is not subtracted here."
+    )
+
+    def __post_init__(self) -> None:
+        """Check that the code can do without a device."""
+        check_settings(self)
+        if self.sparing != "none" and self.code != "chipkill":
+            msg = f"sparing = {self.sparing!r}, expected 'none' with code = {self.code!r} (or set code = 'chipkill')"
+            raise ConfigError(msg)
 
 
 @dataclass(frozen=True)
@@ -338,6 +356,30 @@ class Policy(Checked):
     kernel: Kernel = field(default_factory=Kernel)
     page_offline: PageOffline = field(default_factory=PageOffline)
     repair: Repair = field(default_factory=Repair)
+
+
+def check_fit(server: Server, policy: Policy) -> None:
+    """Raise one ConfigError that lists every setting the server cannot have."""
+    problems = []
+    width, ranks = numbers.SPARING_WIDTH.value, numbers.SPARING_RANKS_MIN.value
+    sparing = f"ecc.sparing = {policy.ecc.sparing!r}"
+    if policy.ecc.sparing != "none" and server.dram.width != width:
+        problems.append(
+            f"{sparing}, expected 'none' with x{server.dram.width} devices (or set server.part to x{width})"
+        )
+    if policy.ecc.sparing != "none" and server.ranks < ranks:
+        problems.append(f"{sparing}, expected 'none' with server.ranks = {server.ranks} (or set it >= {ranks})")
+    if policy.ecc.mirroring and server.channels < MIRROR_CHANNELS:
+        problems.append(
+            f"ecc.mirroring = True, expected False with server.channels = {server.channels} "
+            f"(or set it >= {MIRROR_CHANNELS})"
+        )
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+MIRROR_CHANNELS = 2
+"""Channels of a socket that hold a line and its copy."""
 
 
 @dataclass(frozen=True)

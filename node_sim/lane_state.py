@@ -24,11 +24,12 @@ from node_sim.detection import Mask, next_scrub_ns, next_sighting, scrub_phase_n
 from node_sim.dram.corrected import Windows, simulate_windows
 from node_sim.dram.faults import FaultTable, expand_counts, simulate_generation
 from node_sim.dram.geometry import AddressMap
+from node_sim.dram.sparing import drop_spared, spared_ns
 from node_sim.draws import Seed
 from node_sim.memory.pages import FOREVER, Frames, Memory, make_frames
 from node_sim.offlining import Eras, WindowIndex, find_offlines, spans_of
 from node_sim.records import Index, Ints, join, take
-from node_sim.uncorrected import BadPages, Judgement, bad_pages, judge
+from node_sim.uncorrected import BadPages, Judgement, bad_pages, dimms_of, judge_alone, judge_together
 
 NEVER_KILLED = -2
 Flags = npt.NDArray[np.bool_]
@@ -65,10 +66,23 @@ class Physics(NamedTuple):
 
 
 def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None) -> Physics:
-    """Judge faults and draw their corrected errors and bad pages; ``dimm`` as in ``judge``."""
-    judgement = judge(faults, world.hardware.server, world.policy, dimm)
-    windows = simulate_windows(world.seed, faults, judgement.corrected, world.policy, world.horizon_ns)
-    return Physics(faults, judgement, windows, bad_pages(world.seed, faults, judgement, world.address_map))
+    """Judge faults and draw their corrected errors and bad pages.
+
+    Args:
+        world: What the lanes share.
+        faults: All faults of some DIMMs.
+        dimm: Which DIMM each fault is in; told apart by node, slot and generation if not given.
+    """
+    dimm = dimms_of(faults) if dimm is None else dimm
+    policy, ecc = world.policy, world.policy.ecc
+    judgement = judge_alone(faults, ecc)
+    windows = simulate_windows(world.seed, faults, judgement.corrected, policy, world.horizon_ns)
+    since_ns = spared_ns(faults, windows, judgement.corrected & ~judgement.uncorrected, dimm, ecc)
+    if ecc.sparing != "none":
+        windows = drop_spared(windows, since_ns)
+    judgement = judge_together(judgement, faults, dimm, world.hardware.server, policy, since_ns)
+    pages = bad_pages(world.seed, faults, judgement, world.address_map, mirroring=ecc.mirroring)
+    return Physics(faults, judgement, windows, pages)
 
 
 class Store:

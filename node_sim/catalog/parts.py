@@ -12,6 +12,7 @@ class Part:
 
     Attributes:
         banks: Banks of a device (all bank groups).
+        bank_groups: Bank groups, of equally many neighbouring banks.
         rows: Rows of a bank.
         columns: Column addresses of a row, one per ``width`` bits.
         width: Data pins (DQ).
@@ -20,6 +21,7 @@ class Part:
     """
 
     banks: int
+    bank_groups: int
     rows: int
     columns: int
     width: int
@@ -43,6 +45,6 @@ class Part:
 
 
 PARTS: Final[dict[str, Part]] = {
-    "ddr4_8gb_x4": Part(banks=16, rows=131072, columns=1024, width=4, data_devices=16, check_devices=2),
-    "ddr4_16gb_x4": Part(banks=16, rows=262144, columns=1024, width=4, data_devices=16, check_devices=2),
+    "ddr4_8gb_x4": Part(banks=16, bank_groups=4, rows=131072, columns=1024, width=4, data_devices=16, check_devices=2),
+    "ddr4_16gb_x4": Part(banks=16, bank_groups=4, rows=262144, columns=1024, width=4, data_devices=16, check_devices=2),
 }

@@ -121,10 +121,21 @@ def draw_repair(rng: random.Random, cordon: tuple[int, ...]) -> config.Repair:
     )
 
 
+def draw_ecc(rng: random.Random) -> config.Ecc:
+    code = rng.choice(("none", "secded", "secded", "chipkill"))
+    sparing = rng.choice(("none", "adddc_bank", "adddc_rank"))
+    return config.Ecc(
+        code=code,
+        sparing=sparing if code == "chipkill" else "none",
+        sparing_ce=rng.choice((1, 3, 10)),
+        mirroring=rng.random() < 0.15,
+    )
+
+
 def draw_policy(rng: random.Random, cordon: tuple[int, ...]) -> config.Policy:
     return config.Policy(
         errors=draw_errors(rng),
-        ecc=config.Ecc(code=rng.choice(("none", "secded", "secded", "chipkill"))),
+        ecc=draw_ecc(rng),
         detection=draw_detection(rng, often=1.0 if min(cordon) else 0.05),
         platform=draw_platform(rng),
         workload=draw_workload(rng),
@@ -154,7 +165,9 @@ def crowd(rng: random.Random, policy: config.Policy) -> config.Policy:
     cordon = config.Cordon(ue=1, drain_hours=0.0)
     return replace(
         policy,
-        ecc=config.Ecc(code="chipkill"),
+        ecc=config.Ecc(
+            code="chipkill", sparing=rng.choice(("none", "adddc_bank", "adddc_rank")), sparing_ce=rng.choice((1, 2, 4))
+        ),
         page_offline=config.PageOffline(ce_threshold=rng.choice((1, 2))),
         repair=replace(policy.repair, replace_hours=1.0, cordon=cordon),
     )

@@ -38,7 +38,7 @@ from node_sim.codes import (
     Timing,
 )
 from node_sim.columns import TABLE_NAMES, TABLE_RANK
-from node_sim.config import Hardware, Policy
+from node_sim.config import Ecc, Hardware, Policy
 from node_sim.dram.corrected import error_time_ns, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap
@@ -46,7 +46,7 @@ from node_sim.draws import Purpose, Seed, Tag
 from node_sim.grades import Check, grade
 from node_sim.hwpoison.handler import Event, Outcome, Signal, memory_failure
 from node_sim.memory.processes import NOBODY
-from node_sim.uncorrected import bad_pages, judge
+from node_sim.uncorrected import Judgement, bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle.named_draws import philox, split, unit32, unit53
 from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
@@ -54,6 +54,7 @@ from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
 QUEUE_ENTRIES = 16
 EIO, SOFT_OFFLINE_FAILED = -5, -5
 PENDING, TOUCH = 0, 1
+NEVER = 1 << 62
 KERNEL_CAN_COPY = frozenset(
     {
         PageUse.ANONYMOUS,
@@ -183,6 +184,37 @@ def exponential(word: int, mean: int) -> int:
     return int(-np.log(unit32(word)) * mean)
 
 
+def map_out(batch: FaultTable, windows: dict[int, list[Window]], verdict: Judgement, ecc: Ecc) -> dict[int, int]:
+    """Say from when on the cells of faults are mapped out: by position, those that ever are."""
+    box = batch.box
+    spareable = {
+        i
+        for i in range(batch.tag.size)
+        if verdict.corrected[i]
+        and not verdict.uncorrected[i]
+        and box.n_ranks[i] == 1
+        and (box.n_banks[i] == 1 or ecc.sparing == "adddc_rank")
+    }
+
+    def region(i: int) -> tuple[int, ...]:
+        bank = int(box.bank[i]) if ecc.sparing == "adddc_bank" else -1
+        return int(batch.cells.device[i]), int(box.rank[i]), bank
+
+    found: dict[int, int] = {}
+    for dimm in np.unique(batch.tag >> 16).tolist():
+        mine = [i for i in spareable if batch.tag[i] >> 16 == dimm]
+        starts = [
+            (window.times[ecc.sparing_ce - 1], int(batch.tag[i]), i)
+            for i in mine
+            for window in windows.get(i, [])
+            if batch.hard[i] and len(window.times) >= ecc.sparing_ce
+        ]
+        if starts:
+            time, _, first = min(starts)
+            found.update({i: time for i in mine if region(i) == region(first)})
+    return found
+
+
 class Life:
     """The life of one node under one policy."""
 
@@ -218,7 +250,12 @@ class Life:
     def install(self, batch: FaultTable, installed_ns: int) -> None:
         """Put DIMMs with these faults in place."""
         batch = batch.take(batch.time_ns >= installed_ns)
-        verdict = judge(batch, self.server, self.policy)
+        ecc = self.policy.ecc
+        verdict = judge_alone(batch, ecc)
+        windows = self.windows_of(batch, verdict.corrected)
+        mapped_out = map_out(batch, windows, verdict, ecc) if ecc.sparing != "none" else {}
+        spared = np.asarray([mapped_out.get(i, NEVER) for i in range(batch.tag.size)], np.int64)
+        verdict = judge_together(verdict, batch, dimms_of(batch), self.server, self.policy, spared)
         added = [
             Fault(
                 name=int(batch.fault_id[i]),
@@ -236,7 +273,18 @@ class Life:
             )
             for i in range(batch.tag.size)
         ]
-        windows = simulate_windows(self.seed, batch, verdict.corrected, self.policy, self.horizon)
+        for i, mine in windows.items():
+            added[i].windows = [window for window in mine if window.low_ns < mapped_out.get(i, NEVER)]
+        bad = bad_pages(self.seed, batch, verdict, self.address_map, mirroring=False)
+        for owner, number, pfn, silent in zip(*(part.tolist() for part in bad), strict=True):
+            if silent or not ecc.mirroring:
+                self.pages.append(BadPage(added[owner], number, pfn, silent, len(self.pages)))
+        self.faults.extend(added)
+
+    def windows_of(self, batch: FaultTable, corrected: np.ndarray) -> dict[int, list[Window]]:
+        """Draw the windows of faults with the time of every error, by position in the batch."""
+        windows = simulate_windows(self.seed, batch, corrected, self.policy, self.horizon)
+        found: dict[int, list[Window]] = {}
         which = np.repeat(np.arange(windows.errors.size), windows.errors)
         ordinal = np.concatenate([np.arange(1, n + 1) for n in windows.errors] or [np.empty(0, np.int64)])
         times = error_time_ns(windows.take(which), ordinal).tolist()
@@ -244,11 +292,8 @@ class Life:
             n = int(windows.errors[i])
             window = Window(int(windows.low_ns[i]), times[:n], int(windows.n_pages[i]), bool(windows.scrub[i]))
             del times[:n]
-            added[owner].windows.append(window)
-        bad = bad_pages(self.seed, batch, verdict, self.address_map)
-        for owner, number, pfn, silent in zip(*(part.tolist() for part in bad), strict=True):
-            self.pages.append(BadPage(added[owner], number, pfn, silent, len(self.pages)))
-        self.faults.extend(added)
+            found.setdefault(owner, []).append(window)
+        return found
 
     def pfn_of(self, fault: Fault, number: int) -> int:
         """Return the pfn of a page of a fault's footprint."""
