@@ -339,7 +339,15 @@ class Repair(Checked):
 
     reboot_minutes: float = setting(numbers.REBOOT_MINUTES, "Time down after a panic.", low=0.01, high=525960.0)
     replace_hours: float = setting(
-        numbers.REPLACE_HOURS, "Time to replace the DIMMs that had UEs.", low=0.0, high=8766.0
+        numbers.REPLACE_HOURS, "Time to replace the DIMMs that are due.", low=0.0, high=8766.0
+    )
+    replace_ce: int = setting(
+        0,
+        "Logged corrected errors of one fault in one window at which its DIMM is replaced; 0 = off. Published per DIMM "
+        f"and 24 h: Intel {numbers.REPLACE_CE_INTEL.value}, Oracle {numbers.REPLACE_CE_ORACLE.value}, "
+        f"mcelog {numbers.REPLACE_CE_MCELOG.value}.",
+        low=0,
+        role="policy",
     )
     cordon: Cordon = field(default_factory=Cordon)
 

@@ -53,7 +53,7 @@ from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
 
 QUEUE_ENTRIES = 16
 EIO, SOFT_OFFLINE_FAILED = -5, -5
-PENDING, TOUCH = 0, 1
+PENDING, TOUCH, REPLACE = 0, 1, 2
 NEVER = 1 << 62
 KERNEL_CAN_COPY = frozenset(
     {
@@ -177,6 +177,8 @@ class Errors:
     offlined: dict[int, int] = field(default_factory=dict)
     """When each page that was taken out of use was taken out."""
     refused: set[int] = field(default_factory=set)
+    too_many: int | None = None
+    """When the errors of one window first reach the limit at which the DIMM is replaced."""
 
 
 def exponential(word: int, mean: int) -> int:
@@ -243,7 +245,8 @@ class Life:
         self.killed_ns: dict[int, int] = {}
         self.boot_end = 0
         self.ue_count, self.had_ue = 0, set[int]()
-        self.known_offlines: dict[tuple[Fault, int], dict[int, int]] = {}
+        self.caused_by_ce: list[Row] = []
+        self.known_eras: dict[tuple[Fault, int], Errors] = {}
 
     # --- physics ------------------------------------------------------------------------------------------------
 
@@ -331,6 +334,9 @@ class Life:
                     errors.offlined[page] = time
         if not shown:
             return
+        limit = self.policy.repair.replace_ce
+        if 0 < limit <= len(shown) and window.low_ns >= begin and errors.too_many is None:
+            errors.too_many = shown[limit - 1][0]
         row = Row("errors", shown[0][0], fault, fault, self._window_values(fault, window, shown))
         errors.rows.append(row)
         errors.rows.extend(self._offline_row(errors, fault, row, time, page) for time, page in answers)
@@ -356,15 +362,34 @@ class Life:
         }
         return Row("page_offlines", time, fault, cause, values)
 
+    def watch(self) -> None:
+        """Put the moment at which some fault has had too many corrected errors on the heap."""
+        if not self.policy.repair.replace_ce:
+            return
+        found = []
+        for position, fault in enumerate(self.faults):
+            begin, limit = fault.era_start_ns, self.policy.repair.replace_ce
+            if fault.removed_ns is None and any(w.low_ns >= begin and len(w.times) >= limit for w in fault.windows):
+                time = self.era_to_come(fault).too_many
+                if time is not None:
+                    found.append((time, position))
+        if found:
+            time, position = min(found)
+            heapq.heappush(self.heap, (time + 1, REPLACE, position, 0, self.faults[position]))
+
     def offline_ns(self, page: BadPage) -> int:
         """Return when a bad page is soft-offlined in the current era; the horizon if it is not."""
         fault = page.fault
         if not (fault.alone and self.policy.page_offline.ce_threshold):
             return self.horizon
+        return self.era_to_come(fault).offlined.get(page.number, self.horizon)
+
+    def era_to_come(self, fault: Fault) -> Errors:
+        """Go through the corrected errors of a fault as if nothing happened until the horizon."""
         key = fault, fault.era_start_ns
-        if key not in self.known_offlines:
-            self.known_offlines[key] = self.walk(fault, fault.era_start_ns, self.horizon).offlined
-        return self.known_offlines[key].get(page.number, self.horizon)
+        if key not in self.known_eras:
+            self.known_eras[key] = self.walk(fault, fault.era_start_ns, self.horizon)
+        return self.known_eras[key]
 
     # --- who touches a bad page next ----------------------------------------------------------------------------
 
@@ -433,6 +458,7 @@ class Life:
         node = np.asarray([self.node])
         self.install(simulate_faults(self.seed, node, self.hardware, self.horizon), 0)
         self.find_all_touches(0)
+        self.watch()
         while self.heap:
             time, kind, _, search, what = heapq.heappop(self.heap)
             if time >= self.horizon:
@@ -441,11 +467,22 @@ class Life:
                 self.fire(what)
             elif kind == TOUCH and search == what.page.search and not what.page.dead:
                 self.touch(what)
+            elif kind == REPLACE:
+                self.replace(what, time)
         for fault in self.faults:
             if fault.removed_ns is None:
                 fault.eras.append((fault.era_start_ns, self.horizon))
             for begin, end in fault.eras:
                 self.rows.extend(self.walk(fault, begin, end).rows)
+        for cordon in self.caused_by_ce:
+            (cordon.cause,) = (
+                row
+                for row in self.rows
+                if row.table == "errors"
+                and row.fault is cordon.fault
+                and row.values["kind"] == ErrorKind.CE
+                and row.values["last_time_ns"] == cordon.time_ns - 1
+            )
         return self
 
     def write(self, table: str, time: int, page: BadPage, cause: Fault | Row, values: Values) -> Row:
@@ -643,18 +680,34 @@ class Life:
     def check_cordon(self, page: BadPage, cause: Row, ready: int) -> None:
         """Take the node out of service if it has had too many UEs."""
         repair = self.policy.repair
-        if not 0 < repair.cordon.ue <= self.ue_count or ready >= self.horizon:
-            return
-        drained = ready + hours_to_ns(repair.cordon.drain_hours)
+        if 0 < repair.cordon.ue <= self.ue_count and ready < self.horizon:
+            drained = ready + hours_to_ns(repair.cordon.drain_hours)
+            values = down(LifecycleKind.CORDON, LifecycleReason.UE_LIMIT, drained, None, 0)
+            self.write("lifecycle", ready, page, cause, values)
+            self.swap(page.fault, cause, ready, dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE))
+
+    def replace(self, fault: Fault, time: int) -> None:
+        """Take the node out of service as a fault has had too many corrected errors."""
+        drained = time + hours_to_ns(self.policy.repair.cordon.drain_hours)
+        values = down(LifecycleKind.CORDON, LifecycleReason.CE_LIMIT, drained, None, 0)
+        row = Row("lifecycle", time, fault, fault, values)
+        self.rows.append(row)
+        self.caused_by_ce.append(row)
+        due = dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE)
+        self.swap(fault, row, time, due | {fault.slot: LifecycleReason.CE_LIMIT})
+
+    def swap(self, fault: Fault, cause: Row, start: int, due: dict[int, LifecycleReason]) -> None:
+        """Replace DIMMs of a node that is cordoned."""
+        repair = self.policy.repair
+        drained = start + hours_to_ns(repair.cordon.drain_hours)
         end = drained + hours_to_ns(repair.replace_hours)
-        values = down(LifecycleKind.CORDON, LifecycleReason.UE_LIMIT, drained, None, 0)
-        self.write("lifecycle", ready, page, cause, values)
-        replaced = self.had_ue if drained < self.horizon else set()
-        for slot in sorted(replaced):
-            values = down(LifecycleKind.DIMM_REPLACEMENT, LifecycleReason.DIMM_HAD_UE, end, slot, 0)
-            self.write("lifecycle", drained, page, cause, values)
+        if drained >= self.horizon:
+            due = {}
+        for slot, reason in sorted(due.items()):
+            values = down(LifecycleKind.DIMM_REPLACEMENT, reason, end, slot, 0)
+            self.rows.append(Row("lifecycle", drained, fault, cause, values))
         self.ue_count, self.had_ue = 0, set()
-        self.go_down(ready, end, replaced)
+        self.go_down(start, end, set(due))
 
     def go_down(self, start: int, end: int, replaced: set[int]) -> None:
         """Be down for an interval, at the end of which some DIMMs have been replaced."""
@@ -678,6 +731,7 @@ class Life:
             batch, _ = simulate_generation(self.seed, *one, self.hardware, self.horizon)
             self.install(batch, end)
         self.find_all_touches(end)
+        self.watch()
 
 
 def first_sight(kind: ErrorKind, touch: Touch) -> Values:
