@@ -25,7 +25,7 @@ from node_sim.config import (
     Policy,
     Server,
     Setting,
-    check_settings,
+    check_fit,
     setting,
 )
 from node_sim.dram.ecc import misfit
@@ -49,8 +49,9 @@ class Group(Policy):
     faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
-        """Check the ranges of all fields, and that the code fits the part."""
-        check_settings(self)
+        """Check that the servers can do what the settings ask of them, and that the code fits the part."""
+        super().__post_init__()
+        check_fit(self.server, self)
         wrong = misfit(self.ecc.code, Dimm.of(self.server))
         if wrong:
             msg = f"ecc.code = {self.ecc.code} on server.part = {self.server.part}: {wrong}, choose one that fits"

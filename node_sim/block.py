@@ -1,8 +1,8 @@
 """Many nodes at once: physics, triage, lanes, and the event tables of every set of arms.
 
 **Models.** Nodes on which no policy decision arises in any arm are *common* and computed once. Nodes with
-corrected errors past some arm's threshold have one lane per distinct threshold. Nodes with uncorrected errors
-have one lane per distinct policy.
+corrected errors past some arm's threshold have one lane per distinct threshold. Nodes with uncorrected errors, or
+with so many corrected ones that some arm replaces the DIMM, have one lane per distinct policy.
 
 **Leaves out.** Anything shared between nodes.
 
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from node_sim.aftermath import link_cordons
 from node_sim.codes import ErrorKind, OfflineTrigger
 from node_sim.columns import Columns
 from node_sim.config import Hardware, Policy
@@ -208,7 +209,7 @@ class _Block:
 def _run_lives(
     block: _Block, world: World, physics: Physics, nodes: Ints, classes: dict[Policy, tuple[int, ...]]
 ) -> _Run:
-    """Run the lanes of nodes with uncorrected errors under every distinct policy."""
+    """Run the lanes of nodes with uncorrected errors or DIMMs to be replaced under every distinct policy."""
     inside = np.zeros(block.node_id.size, np.bool_)
     inside[nodes] = True
     mine = np.flatnonzero(inside[block.node_of_fault])
@@ -224,7 +225,7 @@ def _run_lives(
         store,
         np.tile(block.node_id[nodes], copies),
         arm_set,
-        policies.ce_threshold[arm_set],
+        (policies.ce_threshold[arm_set], policies.replace_ce[arm_set]),
         (lanes, np.tile(np.arange(mine.size), copies)),
     )
     log = EventLog()
@@ -269,6 +270,7 @@ def _finish_run(run: _Run, union: tuple[FaultTable, Ints, Ints]) -> list[Part]:
     """Add the corrected errors of finished lanes and number all rows."""
     state, store = run.state, run.state.store
     _corrected_rows(run.log, state.all_eras(), store.index, store.faults, state.world)
+    link_cordons(run.log)
     table, seq, per_node = union
     order = np.argsort(table.fault_id)
     position = np.searchsorted(table.fault_id[order], store.faults.fault_id)
@@ -340,12 +342,20 @@ def _stack(rows: list[Columns]) -> Columns:
 def _triage(
     block: _Block, physics_of: dict[int, Physics], *, several: bool
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Mark nodes with uncorrected errors, and those on which some arm decides about corrected ones."""
+    """Mark nodes that can go down, and those on which some arm decides about corrected errors of pages.
+
+    A node can go down if it has uncorrected errors, or a window of corrected ones that reaches some arm's limit.
+    """
     uncorrected = np.zeros(block.node_id.size, np.bool_)
     decided = block.mark_nodes(np.ones(block.node_of_fault.size, np.bool_)) if several else uncorrected.copy()
-    distinct = {(id(physics_of[arm]), p.page_offline.ce_threshold): arm for arm, p in enumerate(block.policies)}
-    for (_, threshold), arm in distinct.items():
+    distinct = {
+        (id(physics_of[arm]), p.page_offline.ce_threshold, p.repair.replace_ce): arm
+        for arm, p in enumerate(block.policies)
+    }
+    for (_, threshold, limit), arm in distinct.items():
         physics = physics_of[arm]
+        if limit:
+            uncorrected[block.node_of_fault[physics.windows.fault[physics.windows.errors >= limit]]] = True
         uncorrected |= block.mark_nodes(physics.judgement.uncorrected)
         if threshold:
             windows = physics.windows

@@ -272,6 +272,7 @@ class LifecycleReason(Code):
     DEVICE_POISON = 5, "poisoned data reached a device"
     UE_LIMIT = 6, "uncorrected errors reached the cordon limit"
     DIMM_HAD_UE = 7, "DIMM had uncorrected errors"
+    CE_LIMIT = 8, "corrected errors reached the replacement limit"
 
 
 class KillCause(Code):

@@ -244,6 +244,24 @@ class Ecc(Checked):
         True,
         "Whether a command with wrong parity is repeated (DDR4 on): some reads of such a fault are corrected.",
     )
+    sparing: str = setting(
+        "none",
+        "ADDDC: what of a device is mapped out at the threshold, once per DIMM.",
+        choices=("none", "adddc_bank", "adddc_rank"),
+    )
+    sparing_ce: int = setting(
+        numbers.SPARING_CE, "Corrected errors of a fault in one window that start the sparing.", low=1
+    )
+    mirroring: bool = setting(
+        False, "Every line has a copy on another channel; costs half of the memory, which is not subtracted here."
+    )
+
+    def __post_init__(self) -> None:
+        """Check that the code can do without a device."""
+        check_settings(self)
+        if self.sparing != "none" and self.code != "chipkill":
+            msg = f"sparing = {self.sparing!r}, expected 'none' with code = {self.code!r} (or set code = 'chipkill')"
+            raise ConfigError(msg)
 
 
 @dataclass(frozen=True)
@@ -373,7 +391,15 @@ class Repair(Checked):
 
     reboot_minutes: float = setting(numbers.REBOOT_MINUTES, "Time down after a panic.", low=0.01, high=525960.0)
     replace_hours: float = setting(
-        numbers.REPLACE_HOURS, "Time to replace the DIMMs that had UEs.", low=0.0, high=8766.0
+        numbers.REPLACE_HOURS, "Time to replace the DIMMs that are due.", low=0.0, high=8766.0
+    )
+    replace_ce: int = setting(
+        0,
+        "Logged corrected errors of one fault in one window at which its DIMM is replaced; 0 = off. Published per DIMM "
+        f"and 24 h: Intel {numbers.REPLACE_CE_INTEL.value}, Oracle {numbers.REPLACE_CE_ORACLE.value}, "
+        f"mcelog {numbers.REPLACE_CE_MCELOG.value}.",
+        low=0,
+        role="policy",
     )
     cordon: Cordon = field(default_factory=Cordon)
 
@@ -390,6 +416,30 @@ class Policy(Checked):
     kernel: Kernel = field(default_factory=Kernel)
     page_offline: PageOffline = field(default_factory=PageOffline)
     repair: Repair = field(default_factory=Repair)
+
+
+def check_fit(server: Server, policy: Policy) -> None:
+    """Raise one ConfigError that lists every setting the server cannot have."""
+    problems = []
+    width, ranks = numbers.SPARING_WIDTH.value, numbers.SPARING_RANKS_MIN.value
+    sparing = f"ecc.sparing = {policy.ecc.sparing!r}"
+    if policy.ecc.sparing != "none" and server.dram.width != width:
+        problems.append(
+            f"{sparing}, expected 'none' with x{server.dram.width} devices (or set server.part to x{width})"
+        )
+    if policy.ecc.sparing != "none" and server.ranks < ranks:
+        problems.append(f"{sparing}, expected 'none' with server.ranks = {server.ranks} (or set it >= {ranks})")
+    if policy.ecc.mirroring and server.channels < MIRROR_CHANNELS:
+        problems.append(
+            f"ecc.mirroring = True, expected False with server.channels = {server.channels} "
+            f"(or set it >= {MIRROR_CHANNELS})"
+        )
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+MIRROR_CHANNELS = 2
+"""Channels of a socket that hold a line and its copy."""
 
 
 @dataclass(frozen=True)

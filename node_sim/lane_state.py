@@ -24,11 +24,12 @@ from node_sim.detection import Mask, next_scrub_ns, next_sighting, scrub_phase_n
 from node_sim.dram.corrected import Windows, simulate_windows
 from node_sim.dram.faults import FaultTable, expand_counts, simulate_generation
 from node_sim.dram.geometry import AddressMap
+from node_sim.dram.sparing import drop_spared, spared_ns
 from node_sim.draws import Seed
 from node_sim.memory.pages import FOREVER, Frames, Memory, make_frames
-from node_sim.offlining import Eras, WindowIndex, find_offlines, spans_of
+from node_sim.offlining import Eras, WindowIndex, find_offlines, limit_times, spans_of
 from node_sim.records import Index, Ints, join, take
-from node_sim.uncorrected import BadPages, Judgement, bad_pages, judge
+from node_sim.uncorrected import BadPages, Judgement, bad_pages, dimms_of, judge_alone, judge_together
 
 NEVER_KILLED = -2
 Flags = npt.NDArray[np.bool_]
@@ -65,10 +66,23 @@ class Physics(NamedTuple):
 
 
 def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None) -> Physics:
-    """Judge faults and draw their corrected errors and bad pages; ``dimm`` as in ``judge``."""
-    judgement = judge(faults, world.hardware.server, world.policy, dimm)
-    windows = simulate_windows(world.seed, faults, judgement.corrected, world.policy, world.horizon_ns)
-    return Physics(faults, judgement, windows, bad_pages(world.seed, faults, judgement, world.address_map))
+    """Judge faults and draw their corrected errors and bad pages.
+
+    Args:
+        world: What the lanes share.
+        faults: All faults of some DIMMs.
+        dimm: Which DIMM each fault is in; told apart by node, slot and generation if not given.
+    """
+    dimm = dimms_of(faults) if dimm is None else dimm
+    policy, ecc = world.policy, world.policy.ecc
+    judgement = judge_alone(faults, ecc)
+    windows = simulate_windows(world.seed, faults, judgement.corrected, policy, world.horizon_ns)
+    since_ns = spared_ns(faults, windows, judgement.corrected & ~judgement.uncorrected, dimm, ecc)
+    if ecc.sparing != "none":
+        windows = drop_spared(windows, since_ns)
+    judgement = judge_together(judgement, faults, dimm, world.hardware.server, policy, since_ns)
+    pages = bad_pages(world.seed, faults, judgement, world.address_map, mirroring=ecc.mirroring)
+    return Physics(faults, judgement, windows, pages)
 
 
 class Store:
@@ -217,6 +231,7 @@ class LaneState:
     node_id: Ints
     arm_set: Ints
     ce_threshold: Ints
+    replace_ce: Ints
     generation: Ints
     ue_count: Ints
     had_ue: Flags
@@ -227,6 +242,8 @@ class LaneState:
     bank_busy_ns: Ints
     queue_ns: Ints
     queue_next: Ints
+    limit_ns: Ints
+    limit_place: Ints
     places: InPlace
     pages: LanePages
     pending: Pending = field(default_factory=no_pending)
@@ -235,9 +252,24 @@ class LaneState:
 
     @classmethod
     def start(
-        cls, world: World, store: Store, node_id: Ints, arm_set: Ints, ce_threshold: Ints, place: tuple[Ints, Ints]
+        cls,
+        world: World,
+        store: Store,
+        node_id: Ints,
+        arm_set: Ints,
+        limits: tuple[Ints, Ints],
+        place: tuple[Ints, Ints],
     ) -> LaneState:
-        """Put the faults of generation 0 (``place`` = lane and fault) in place at time 0."""
+        """Put the faults of generation 0 in place at time 0.
+
+        Args:
+            world: What the lanes share.
+            store: Their faults.
+            node_id: Node of each lane.
+            arm_set: Arm set of each lane.
+            limits: Corrected errors that take a page offline, and that let a DIMM be replaced, of each lane.
+            place: Lane and fault of each fault in place.
+        """
         n, server = node_id.size, world.hardware.server
         lane, fault = place
         zero = np.zeros(lane.size, np.int64)
@@ -246,7 +278,8 @@ class LaneState:
             store=store,
             node_id=node_id,
             arm_set=arm_set,
-            ce_threshold=ce_threshold,
+            ce_threshold=limits[0],
+            replace_ce=limits[1],
             generation=np.zeros((n, server.dimms), np.int64),
             ue_count=np.zeros(n, np.int64),
             had_ue=np.zeros((n, server.dimms), np.bool_),
@@ -257,10 +290,13 @@ class LaneState:
             bank_busy_ns=np.zeros((n, server.sockets * server.channels), np.int64),
             queue_ns=np.zeros((n, QUEUE_ENTRIES.value), np.int64),
             queue_next=np.zeros(n, np.int64),
+            limit_ns=np.full(n, FOREVER),
+            limit_place=np.full(n, -1),
             places=InPlace(lane, fault, zero, np.full(lane.size, FOREVER), zero.copy()),
             pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(3))),
         )
         state.add_pages(np.arange(lane.size))
+        state.watch(np.arange(n))
         return state
 
     def mask(self, lane: Ints) -> Mask:
@@ -288,13 +324,7 @@ class LaneState:
         if not mine.size:
             return
         of_place, back = np.unique(pages.place[mine], return_inverse=True)
-        eras = Eras(
-            lane=places.lane[of_place],
-            fault=places.fault[of_place],
-            from_ns=places.era_from_ns[of_place],
-            to_ns=np.full(of_place.size, self.world.horizon_ns),
-            threshold=self.ce_threshold[places.lane[of_place]],
-        )
+        eras = self._eras(of_place)
         spans = spans_of(eras, store.index)
         share = (self.world.seed, self.world.policy.workload.use.kernel)
         found, _, _ = find_offlines(eras, spans, store.index, store.faults, self.world.address_map, share)
@@ -306,6 +336,33 @@ class LaneState:
         if name.size:
             hit = name[position] == asked
             pages.limit_ns[mine[hit]] = np.minimum(pages.limit_ns[mine[hit]], time_ns[position[hit]])
+
+    def watch(self, lane: Ints) -> None:
+        """Find out when, and by which fault, lanes reach the limit of corrected errors in their present boot."""
+        lane = lane[self.replace_ce[lane] > 0]
+        if not lane.size:
+            return
+        places, store = self.places, self.store
+        self.limit_ns[lane], self.limit_place[lane] = FOREVER, -1
+        watched = np.zeros(self.node_id.size, np.bool_)
+        watched[lane] = True
+        place = np.flatnonzero(watched[places.lane] & (places.removed_ns == FOREVER))
+        eras = self._eras(place)
+        share = (self.world.seed, self.world.policy.workload.use.kernel)
+        limit = self.replace_ce[eras.lane]
+        time_ns = limit_times(eras, store.index, store.faults, self.world.address_map, share, limit)
+        order = np.lexsort((place, time_ns, eras.lane))
+        order = order[time_ns[order] < FOREVER]
+        first, at = np.unique(eras.lane[order], return_index=True)
+        self.limit_place[first] = place[order[at]]
+        self.limit_ns[first] = time_ns[order[at]] + 1
+
+    def _eras(self, place: Ints) -> Eras:
+        """Return the present eras of faults in place, as if nothing happened until the horizon."""
+        places = self.places
+        lane = places.lane[place]
+        to_ns = np.full(place.size, self.world.horizon_ns)
+        return Eras(lane, places.fault[place], places.era_from_ns[place], to_ns, self.ce_threshold[lane])
 
     def look_ahead(self, which: Ints, after_ns: Ints) -> None:
         """Find the next touch of bad pages later than a time."""
@@ -363,8 +420,8 @@ class LaneState:
             touched: Bad pages that were just touched.
             touched_ns: When.
         """
-        pages = self.pages
-        if self.booted.any():
+        pages, rebooted = self.pages, np.flatnonzero(self.booted)
+        if rebooted.size:
             self._wake_pages()
         from_ns = np.where(self.booted, self.boot_ns, self.stirred_ns)
         which = np.flatnonzero(from_ns[pages.lane] >= 0)
@@ -377,6 +434,7 @@ class LaneState:
         for place in self.fresh_places:
             self.add_pages(place)
         self.fresh_places.clear()
+        self.watch(rebooted)
 
     def _close_eras(self, place: Ints, end_ns: Ints) -> None:
         places = self.places

@@ -1,8 +1,8 @@
 """Lives of nodes under arms: uncorrected errors, machine checks, the handler, kills, panics and repairs.
 
 **Models.** A lane is one node under one set of arms. One step takes the earliest event of every lane: the touch
-of a bad page, a late kill, or an I/O error; the lookup tables of the machine check and the handler decide;
-follow-ups are scheduled.
+of a bad page, a late kill, an I/O error, or the corrected error that reaches a limit; the lookup tables of the machine
+check and the handler decide; follow-ups are scheduled.
 
 **Leaves out.** Events of one node within the delay of the memory_failure work see each other's outcome at once.
 
@@ -99,6 +99,7 @@ class Lives:
             due = np.full(state.node_id.size, FOREVER)
             np.minimum.at(due, state.pages.lane[live], state.pages.next_ns[live])
             np.minimum.at(due, state.pending.lane, state.pending.time_ns)
+            np.minimum(due, state.limit_ns, out=due)
             active = np.flatnonzero(due < state.world.horizon_ns)
             if not active.size:
                 return
@@ -112,6 +113,8 @@ class Lives:
                 raise ModelError(msg)
             busy = self._pending_step(due)
             touched = self._touch_step(due, live, busy)
+            busy[touched.lane] = True
+            self._limit_step(due, busy)
             state.look_on(touched.which, touched.time_ns)
             live = np.concatenate((live, np.arange(known, state.pages.lane.size)))
             live = self._still_live(live, due)
@@ -190,6 +193,15 @@ class Lives:
         died[lane] = owner
         state.pending = waits.take(~(waits.late & (died[waits.lane] == waits.owner)))
         state.stirred_ns[lane] = now_ns[dies]
+
+    # ---- too many corrected errors ------------------------------------------------------------------------------
+
+    def _limit_step(self, due: Ints, busy: Flags) -> None:
+        """Cordon the lanes whose corrected errors reach the limit now, unless something else happened to them."""
+        state = self.state
+        ready = np.flatnonzero((state.limit_ns == due) & (due < state.world.horizon_ns) & ~busy)
+        if ready.size:
+            self.aftermath.replace(ready, state.limit_place[ready], due[ready])
 
     # ---- touches of bad pages -----------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from node_sim.dram.corrected import Windows, error_time_ns, errors_before
 from node_sim.dram.faults import FaultTable, expand_counts
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.memory.pages import make_frames
+from node_sim.memory.pages import FOREVER, make_frames
 from node_sim.records import Index, Ints, take
 
 EIO = -5
@@ -233,6 +233,69 @@ def _last_live(dead: _DeadPages, era: Ints, last: Ints, shown: Ints, after: Ints
     top = step_back(shown - 1)
     back = np.where(here >= 0, page - here, np.where(top >= 0, page + shown - top, last))
     return last - back
+
+
+def _live_in_whole(dead: _DeadPages, spans: Spans, threshold: Ints, shown: Ints, pages: Ints, error: Ints) -> Ints:
+    """Errors 1 … ``error`` of whole windows that fall on pages in use at their time.
+
+    Args:
+        dead: Offline pages.
+        spans: Spans of the windows.
+        threshold: Of each span.
+        shown: Pages that show the window's errors.
+        pages: Pages past the threshold before and after each span, shape ``(2, n)``.
+        error: Number of the last error counted.
+    """
+    before, after = pages
+    cycles, rest = np.divmod(error, shown)
+    gone = dead.count(spans.era, before)
+    dying = dead.count(spans.era, after) - gone
+    started = dead.count(spans.era, np.clip(rest, before, after)) - gone
+    too_many = np.where(cycles >= threshold, (cycles - threshold) * dying + started, 0)
+    live: Ints = _live_up_to(dead, spans.era, error, shown, before) - too_many
+    return live
+
+
+def limit_times(
+    eras: Eras,
+    index: WindowIndex,
+    faults: FaultTable,
+    address_map: AddressMap,
+    kernel: tuple[Seed, float],
+    limit: Ints,
+) -> Ints:
+    """Return when each era first shows ``limit`` errors in one whole window, ``FOREVER`` if it never does [ns].
+
+    Args:
+        eras: Eras that end at the horizon, shape ``(n,)``.
+        index: All windows.
+        faults: All faults.
+        address_map: Of the nodes.
+        kernel: As in ``find_offlines``.
+        limit: Errors on pages in use, > 0, shape ``(n,)``.
+    """
+    spans = spans_of(eras, index)
+    offlines, *pages = find_offlines(eras, spans, index, faults, address_map, kernel)
+    windows = index.windows
+    enough = (spans.last >= limit[spans.era]) & (spans.first == 0)
+    some = np.flatnonzero(enough & (windows.low_ns[spans.window] >= eras.from_ns[spans.era]))
+    mine, reached = take(spans, some), np.asarray(pages)[:, some]
+    window = windows.take(mine.window)
+    dead, threshold, wanted = _DeadPages(offlines, eras.lane.size), eras.threshold[mine.era], limit[mine.era]
+
+    def live(error: Ints) -> Ints:
+        return _live_in_whole(dead, mine, threshold, window.n_pages, reached, error)
+
+    low, high = wanted - 1, mine.last
+    late = live(high) < wanted
+    while (low + 1 < high).any():
+        middle = (low + high) // 2
+        enough = live(middle) >= wanted
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    time_ns = np.where(late, FOREVER, error_time_ns(window, high))
+    found = np.full(eras.lane.size, FOREVER)
+    np.minimum.at(found, mine.era, time_ns)
+    return found
 
 
 def count_live(

@@ -1,12 +1,14 @@
-"""What follows a panic or too many uncorrected errors: reboot, cordon, DIMM replacement.
+"""What follows a panic or too many errors: reboot, cordon, DIMM replacement.
 
 **Models.** A panic reboots the node. After ``repair.cordon.ue`` uncorrected errors (per page and boot) since
-the last repair the node is drained and every DIMM that had one is replaced.
+the last repair, or ``repair.replace_ce`` logged corrected errors in one window, the node is drained and every DIMM
+that is due is replaced: those that had uncorrected errors since the last repair, and the one at the limit.
 
-**Leaves out.** Post-package repair, sparing, mirroring, replacement on corrected errors.
+**Leaves out.** Limits of sockets; a daemon that forgets part of a count.
 
 **Assumes.** A cordon does not wait: the node does no work from the limit until the repair ends. The new DIMM is
-in place at the end of the repair.
+in place at the end of the repair. Corrected errors are counted per fault, so two faults of a DIMM do not reach the
+limit together, in whole windows since the last boot; the cordon begins a nanosecond after the error that reaches it.
 
 **Sources.** Limits: ``catalog/numbers.py``.
 """
@@ -44,6 +46,7 @@ class PolicyColumns(NamedTuple):
     drain_ns: Ints
     replace_ns: Ints
     ce_threshold: Ints
+    replace_ce: Ints
 
     @classmethod
     def of(cls, policies: list[Policy]) -> PolicyColumns:
@@ -67,6 +70,7 @@ class PolicyColumns(NamedTuple):
                 hours_to_ns(policy.repair.cordon.drain_hours),
                 hours_to_ns(policy.repair.replace_hours),
                 policy.page_offline.ce_threshold,
+                policy.repair.replace_ce,
             )
             for policy in policies
         ]

@@ -1,10 +1,13 @@
 """Which faults make uncorrectable words, alone or together, and on which pages.
 
-**Models.** The verdict of the code on each fault alone, and on two faults of one DIMM that meet in a code word.
-An uncorrectable read is detected (UE) or silent (SDC), drawn once per page.
+**Models.** The verdict of the code on each fault alone, and on two faults of one DIMM that meet in a code word,
+unless one of them has been mapped out before (``dram/sparing.py``). An uncorrectable read is detected (UE) or silent
+(SDC), drawn once per page. With full memory mirroring a detected one is answered from the copy on another channel,
+so it is a corrected error, also where commands or addresses were wrong; silent ones stay silent.
 
 **Leaves out.** More than two faults in a word; pages beyond the first ``FRAMES_PER_FAULT_MAX`` of a fault: the
-node is cordoned long before it has met so many of them.
+node is cordoned long before it has met so many of them. Faults of a line and its copy; the half of the memory that
+mirroring costs.
 
 **Assumes.** A soft fault meets a later one only within one round of the scrubber; rounds begin at multiples of the
 scrub period. Of two faults the code corrects alone the later is the one that makes words uncorrectable. A command that
@@ -22,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import Mode
-from node_sim.config import Policy, Server
+from node_sim.config import Ecc, Policy, Server
 from node_sim.dram.ecc import judge_pairs, verdict_table
 from node_sim.dram.faults import FaultTable, expand_counts, pairs_within
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
 from node_sim.draws import Purpose, Seed, unit32, words
-from node_sim.records import Floats, Ints
+from node_sim.records import Floats, Ints, take
 from node_sim.units import hours_to_ns
 
 FRAMES_PER_FAULT_MAX = 32
@@ -46,7 +49,7 @@ class Judgement(NamedTuple):
 
     Attributes:
         corrected: It shows corrected errors.
-        uncorrected: It makes uncorrectable words.
+        uncorrected: It makes words that neither the code nor a copy corrects.
         p_sdc: Probability that a page's first uncorrectable read is silent.
         box: Where its words are uncorrectable.
         alone: ``box`` is the fault's own footprint, not an overlap with another fault.
@@ -68,31 +71,49 @@ def _pairs(faults: FaultTable, dimm: Ints) -> tuple[Ints, Ints]:
     return order[earlier], order[later]
 
 
-def judge(faults: FaultTable, server: Server, policy: Policy, dimm: Ints | None = None) -> Judgement:
-    """Judge all faults that meet in their DIMMs under one arm's code.
+def dimms_of(faults: FaultTable) -> Ints:
+    """Number the DIMM of each fault by node, slot and generation."""
+    return (faults.fault_id >> np.uint64(16)).astype(np.int64)
 
-    Args:
-        faults: All faults of some DIMMs.
-        server: Of the nodes.
-        policy: The arm's settings.
-        dimm: Which DIMM each fault is in; told apart by node, slot and generation if not given.
-    """
-    if dimm is None:
-        dimm = (faults.fault_id >> np.uint64(16)).astype(np.int64)
-    code = policy.ecc.code
-    p_ce, p_due, p_sdc = np.moveaxis(verdict_table(code)[faults.mode, faults.cells.n_dq], -1, 0)
+
+def judge_alone(faults: FaultTable, ecc: Ecc) -> Judgement:
+    """Judge each fault as if it were the only one, by the code; a copy of the line adds to ``corrected`` only."""
+    p_ce, p_due, p_sdc = np.moveaxis(verdict_table(ecc.code)[faults.mode, faults.cells.n_dq], -1, 0)
     uncorrected = p_due + p_sdc > 0
     silent = p_sdc / np.where(uncorrected, p_due + p_sdc, 1.0)
     box = Footprint(*(part.copy() for part in faults.box))
     alone, stays = np.ones_like(uncorrected), faults.hard.copy()
-    retried = (faults.mode == Mode.COMMAND_ADDRESS) & policy.ecc.command_retry & (code != "none")
-    judgement = Judgement((p_ce > 0) | retried, uncorrected, silent, box, alone, stays)
-    _judge_pairs(judgement, faults, _pairs(faults, dimm), server, policy)
+    retried = (faults.mode == Mode.COMMAND_ADDRESS) & ecc.command_retry & (ecc.code != "none")
+    corrected = (p_ce > 0) | retried | (ecc.mirroring & (p_due > 0))
+    return Judgement(corrected, uncorrected, silent, box, alone, stays)
+
+
+def judge_together(
+    judgement: Judgement, faults: FaultTable, dimm: Ints, server: Server, policy: Policy, spared_ns: Ints
+) -> Judgement:
+    """Judge all faults that meet in their DIMMs under one arm's code.
+
+    Args:
+        judgement: Of ``judge_alone``; its arrays are changed.
+        faults: All faults of some DIMMs.
+        dimm: Number of the DIMM each fault is in, shape ``(n_faults,)``.
+        server: Of the nodes.
+        policy: The arm's settings.
+        spared_ns: From when on each fault's cells are mapped out [ns], shape ``(n_faults,)``.
+    """
+    _judge_pairs(judgement, faults, _pairs(faults, dimm), server, policy, spared_ns)
+    if policy.ecc.mirroring:
+        return judgement._replace(uncorrected=judgement.uncorrected & (judgement.p_sdc > 0))
     return judgement
 
 
 def _judge_pairs(
-    judgement: Judgement, faults: FaultTable, pairs: tuple[Ints, Ints], server: Server, policy: Policy
+    judgement: Judgement,
+    faults: FaultTable,
+    pairs: tuple[Ints, Ints],
+    server: Server,
+    policy: Policy,
+    spared_ns: Ints,
 ) -> None:
     """Mark later faults that meet an earlier one in a code word; the first such pair counts."""
     earlier, later = pairs
@@ -103,7 +124,8 @@ def _judge_pairs(
     present = is_present(faults.time_ns[earlier], faults.hard[earlier], faults.time_ns[later], scrub_ns)
     box, common = intersect(faults.box.take(earlier), faults.box.take(later), Dimm.of(server))
     fails, silent = judge_pairs(code, faults.cells.take(earlier), faults.cells.take(later))
-    hit = np.flatnonzero(present & alone & common & fails)[::-1]
+    spared = np.minimum(spared_ns[earlier], spared_ns[later]) < faults.time_ns[later]
+    hit = np.flatnonzero(present & alone & common & fails & ~spared)[::-1]
     who = later[hit]
     judgement.uncorrected[who], judgement.alone[who] = True, False
     judgement.p_sdc[who] = silent[hit]
@@ -128,16 +150,19 @@ class BadPages(NamedTuple):
     silent: npt.NDArray[np.bool_]
 
 
-def bad_pages(seed: Seed, faults: FaultTable, judgement: Judgement, address_map: AddressMap) -> BadPages:
-    """List the pages that can show uncorrected errors, at most ``FRAMES_PER_FAULT_MAX`` per fault."""
+def bad_pages(
+    seed: Seed, faults: FaultTable, judgement: Judgement, address_map: AddressMap, *, mirroring: bool
+) -> BadPages:
+    """List the pages that can show uncorrected errors, among the first ``FRAMES_PER_FAULT_MAX`` of each fault."""
     fault = np.flatnonzero(judgement.uncorrected)
     box = judgement.box.take(fault)
     owner, page = expand_counts(np.minimum(address_map.page_count(box), FRAMES_PER_FAULT_MAX))
     fault = fault[owner]
     draw, _, _, _ = words(seed.key(Purpose.OUTCOME), faults.node_id[fault], faults.tag[fault], page)
-    return BadPages(
+    pages = BadPages(
         fault=fault,
         page=page,
         pfn=address_map.page(box.take(owner), page),
         silent=unit32(draw) < judgement.p_sdc[fault],
     )
+    return take(pages, pages.silent) if mirroring else pages

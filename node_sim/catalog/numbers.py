@@ -123,6 +123,13 @@ CE_SIGMA_FAULT: Final = Assumed(
 )
 CE_SIGMA_WINDOW: Final = Assumed(1.2, 0.5, 1.6, "see CE_SIGMA_FAULT")
 
+# --- error correction -------------------------------------------------------------------------------------------
+SPARING_CE: Final = Assumed(
+    10, 1, 1000, "threshold that starts ADDDC is not public; as many as Intel takes for a DIMM alarm", "CE"
+)
+SPARING_RANKS_MIN: Final = Published(2, "rank", "Dell YX4X whitepaper: ADDDC needs two ranks or more", "read")
+SPARING_WIDTH: Final = Published(4, "DQ", "Dell YX4X whitepaper: ADDDC needs x4 devices", "read")
+
 # --- detection --------------------------------------------------------------------------------------------------
 SCRUB_HOURS: Final = Published(24.0, "h", "AMD PG456: whole memory in 24 h by default", "read")
 HOT_SHARE: Final = Assumed(
@@ -178,3 +185,13 @@ CORDON_UE: Final = Assumed(
 REBOOT_MINUTES: Final = Assumed(15.0, 3.0, 60.0, "firmware memory training and boot of a large server", "min")
 DRAIN_HOURS: Final = Assumed(1.0, 0.1, 24.0, "moving work off a cordoned node", "h")
 REPLACE_HOURS: Final = Assumed(48.0, 4.0, 240.0, "until a technician has replaced the DIMM", "h")
+REPLACE_CE_INTEL: Final = Published(
+    10, "CE per DIMM and 24 h", "Intel default CE threshold, public text", "read-secondary"
+)
+REPLACE_CE_ORACLE: Final = Published(
+    24, "CE per DIMM and 24 h", "Oracle CE replacement rule, public text", "read-secondary"
+)
+REPLACE_CE_MCELOG: Final = Published(10, "CE per DIMM and 24 h", "andikleen/mcelog @2965a54 mcelog.conf", "read")
+SPARE_ROWS: Final = Published(
+    1, "row per bank group", "Dell YX4X whitepaper: DDR4 has at least one spare row per bank group", "read"
+)

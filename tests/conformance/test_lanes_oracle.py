@@ -16,7 +16,17 @@ from node_sim import config
 from node_sim.block import COMMON, BlockRows, simulate_block
 from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.workloads import WORKLOADS
-from node_sim.codes import CheckAction, ErrorKind, Fate, LifecycleKind, Observer, OfflineResult, SignalCode, Timing
+from node_sim.codes import (
+    CheckAction,
+    ErrorKind,
+    Fate,
+    LifecycleKind,
+    LifecycleReason,
+    Observer,
+    OfflineResult,
+    SignalCode,
+    Timing,
+)
 from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES
 from node_sim.dram.ecc import misfit
 from node_sim.dram.geometry import Dimm
@@ -128,8 +138,17 @@ def draw_repair(rng: random.Random, cordon: tuple[int, ...]) -> config.Repair:
     )
 
 
+def mitigate(policy: config.Policy) -> config.Policy:
+    """Add sparing, mirroring and more repair to a policy, drawn from what it is."""
+    rng, ecc = random.Random(repr(policy)), policy.ecc
+    sparing = rng.choice(("none", "adddc_bank", "adddc_rank")) if ecc.code == "chipkill" else "none"
+    more = replace(ecc, sparing=sparing, sparing_ce=rng.choice((1, 2, 5)), mirroring=rng.random() < 0.15)
+    repair = replace(policy.repair, replace_ce=rng.choice((0, 0, 0, 4, 12, 30)))
+    return replace(policy, ecc=more, repair=repair)
+
+
 def draw_policy(rng: random.Random, cordon: tuple[int, ...]) -> config.Policy:
-    return config.Policy(
+    policy = config.Policy(
         errors=draw_errors(rng),
         ecc=config.Ecc(code=rng.choice(("none", "secded", "secded", "chipkill"))),
         detection=draw_detection(rng, often=1.0 if min(cordon) else 0.05),
@@ -139,6 +158,7 @@ def draw_policy(rng: random.Random, cordon: tuple[int, ...]) -> config.Policy:
         page_offline=config.PageOffline(ce_threshold=rng.choice((0, 1, 2, 5))),
         repair=draw_repair(rng, cordon),
     )
+    return mitigate(policy)
 
 
 def flood(rng: random.Random, policy: config.Policy) -> config.Policy:
@@ -159,12 +179,13 @@ def flood(rng: random.Random, policy: config.Policy) -> config.Policy:
 def crowd(rng: random.Random, policy: config.Policy) -> config.Policy:
     """Let only faults that meet matter, and replace DIMMs at once."""
     cordon = config.Cordon(ue=1, drain_hours=0.0)
-    return replace(
+    policy = replace(
         policy,
         ecc=config.Ecc(code="chipkill"),
         page_offline=config.PageOffline(ce_threshold=rng.choice((1, 2))),
         repair=replace(policy.repair, replace_hours=1.0, cordon=cordon),
     )
+    return mitigate(policy)
 
 
 def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> config.Policy:
@@ -401,7 +422,10 @@ BRANCHES: dict[str, dict[str, Any]] = {
     "memory_failures": {"lost_bytes": (0, 4096)},
     "signals": {"code": SignalCode, "timing": Timing, "fate": Fate},
     "page_offlines": {"result": OfflineResult},
-    "lifecycle": {"kind": LifecycleKind},
+    "lifecycle": {
+        "kind": LifecycleKind,
+        "reason": (LifecycleReason.UE_LIMIT, LifecycleReason.DIMM_HAD_UE, LifecycleReason.CE_LIMIT),
+    },
 }
 """Columns whose every value must occur in the sample."""
 

@@ -38,7 +38,7 @@ from node_sim.codes import (
     Timing,
 )
 from node_sim.columns import TABLE_NAMES, TABLE_RANK
-from node_sim.config import Hardware, Policy
+from node_sim.config import Ecc, Hardware, Policy
 from node_sim.dram.corrected import error_time_ns, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap
@@ -46,14 +46,15 @@ from node_sim.draws import Purpose, Seed, Tag
 from node_sim.grades import Check, grade
 from node_sim.hwpoison.handler import Event, Outcome, Signal, memory_failure
 from node_sim.memory.processes import NOBODY
-from node_sim.uncorrected import bad_pages, judge
+from node_sim.uncorrected import Judgement, bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle.named_draws import philox, split, unit32, unit53
 from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
 
 QUEUE_ENTRIES = 16
 EIO, SOFT_OFFLINE_FAILED = -5, -5
-PENDING, TOUCH = 0, 1
+PENDING, TOUCH, REPLACE = 0, 1, 2
+NEVER = 1 << 62
 KERNEL_CAN_COPY = frozenset(
     {
         PageUse.ANONYMOUS,
@@ -176,11 +177,44 @@ class Errors:
     offlined: dict[int, int] = field(default_factory=dict)
     """When each page that was taken out of use was taken out."""
     refused: set[int] = field(default_factory=set)
+    too_many: int | None = None
+    """When the errors of one window first reach the limit at which the DIMM is replaced."""
 
 
 def exponential(word: int, mean: int) -> int:
     """Draw an exponential time, rounded down."""
     return int(-np.log(unit32(word)) * mean)
+
+
+def map_out(batch: FaultTable, windows: dict[int, list[Window]], verdict: Judgement, ecc: Ecc) -> dict[int, int]:
+    """Say from when on the cells of faults are mapped out: by position, those that ever are."""
+    box = batch.box
+    spareable = {
+        i
+        for i in range(batch.tag.size)
+        if verdict.corrected[i]
+        and not verdict.uncorrected[i]
+        and box.n_ranks[i] == 1
+        and (box.n_banks[i] == 1 or ecc.sparing == "adddc_rank")
+    }
+
+    def region(i: int) -> tuple[int, ...]:
+        bank = int(box.bank[i]) if ecc.sparing == "adddc_bank" else -1
+        return int(batch.cells.device[i]), int(box.rank[i]), bank
+
+    found: dict[int, int] = {}
+    for dimm in np.unique(batch.tag >> 16).tolist():
+        mine = [i for i in spareable if batch.tag[i] >> 16 == dimm]
+        starts = [
+            (window.times[ecc.sparing_ce - 1], int(batch.tag[i]), i)
+            for i in mine
+            for window in windows.get(i, [])
+            if batch.hard[i] and len(window.times) >= ecc.sparing_ce
+        ]
+        if starts:
+            time, _, first = min(starts)
+            found.update({i: time for i in mine if region(i) == region(first)})
+    return found
 
 
 class Life:
@@ -211,14 +245,20 @@ class Life:
         self.killed_ns: dict[int, int] = {}
         self.boot_end = 0
         self.ue_count, self.had_ue = 0, set[int]()
-        self.known_offlines: dict[tuple[Fault, int], dict[int, int]] = {}
+        self.caused_by_ce: list[Row] = []
+        self.known_eras: dict[tuple[Fault, int], Errors] = {}
 
     # --- physics ------------------------------------------------------------------------------------------------
 
     def install(self, batch: FaultTable, installed_ns: int) -> None:
         """Put DIMMs with these faults in place."""
         batch = batch.take(batch.time_ns >= installed_ns)
-        verdict = judge(batch, self.server, self.policy)
+        ecc = self.policy.ecc
+        verdict = judge_alone(batch, ecc)
+        windows = self.windows_of(batch, verdict.corrected)
+        mapped_out = map_out(batch, windows, verdict, ecc) if ecc.sparing != "none" else {}
+        spared = np.asarray([mapped_out.get(i, NEVER) for i in range(batch.tag.size)], np.int64)
+        verdict = judge_together(verdict, batch, dimms_of(batch), self.server, self.policy, spared)
         added = [
             Fault(
                 name=int(batch.fault_id[i]),
@@ -236,7 +276,18 @@ class Life:
             )
             for i in range(batch.tag.size)
         ]
-        windows = simulate_windows(self.seed, batch, verdict.corrected, self.policy, self.horizon)
+        for i, mine in windows.items():
+            added[i].windows = [window for window in mine if window.low_ns < mapped_out.get(i, NEVER)]
+        bad = bad_pages(self.seed, batch, verdict, self.address_map, mirroring=False)
+        for owner, number, pfn, silent in zip(*(part.tolist() for part in bad), strict=True):
+            if silent or not ecc.mirroring:
+                self.pages.append(BadPage(added[owner], number, pfn, silent, len(self.pages)))
+        self.faults.extend(added)
+
+    def windows_of(self, batch: FaultTable, corrected: np.ndarray) -> dict[int, list[Window]]:
+        """Draw the windows of faults with the time of every error, by position in the batch."""
+        windows = simulate_windows(self.seed, batch, corrected, self.policy, self.horizon)
+        found: dict[int, list[Window]] = {}
         which = np.repeat(np.arange(windows.errors.size), windows.errors)
         ordinal = np.concatenate([np.arange(1, n + 1) for n in windows.errors] or [np.empty(0, np.int64)])
         times = error_time_ns(windows.take(which), ordinal).tolist()
@@ -244,11 +295,8 @@ class Life:
             n = int(windows.errors[i])
             window = Window(int(windows.low_ns[i]), times[:n], int(windows.n_pages[i]), bool(windows.scrub[i]))
             del times[:n]
-            added[owner].windows.append(window)
-        bad = bad_pages(self.seed, batch, verdict, self.address_map)
-        for owner, number, pfn, silent in zip(*(part.tolist() for part in bad), strict=True):
-            self.pages.append(BadPage(added[owner], number, pfn, silent, len(self.pages)))
-        self.faults.extend(added)
+            found.setdefault(owner, []).append(window)
+        return found
 
     def pfn_of(self, fault: Fault, number: int) -> int:
         """Return the pfn of a page of a fault's footprint."""
@@ -286,6 +334,9 @@ class Life:
                     errors.offlined[page] = time
         if not shown:
             return
+        limit = self.policy.repair.replace_ce
+        if 0 < limit <= len(shown) and window.low_ns >= begin and errors.too_many is None:
+            errors.too_many = shown[limit - 1][0]
         row = Row("errors", shown[0][0], fault, fault, self._window_values(fault, window, shown))
         errors.rows.append(row)
         errors.rows.extend(self._offline_row(errors, fault, row, time, page) for time, page in answers)
@@ -311,15 +362,34 @@ class Life:
         }
         return Row("page_offlines", time, fault, cause, values)
 
+    def watch(self) -> None:
+        """Put the moment at which some fault has had too many corrected errors on the heap."""
+        if not self.policy.repair.replace_ce:
+            return
+        found = []
+        for position, fault in enumerate(self.faults):
+            begin, limit = fault.era_start_ns, self.policy.repair.replace_ce
+            if fault.removed_ns is None and any(w.low_ns >= begin and len(w.times) >= limit for w in fault.windows):
+                time = self.era_to_come(fault).too_many
+                if time is not None:
+                    found.append((time, position))
+        if found:
+            time, position = min(found)
+            heapq.heappush(self.heap, (time + 1, REPLACE, position, 0, self.faults[position]))
+
     def offline_ns(self, page: BadPage) -> int:
         """Return when a bad page is soft-offlined in the current era; the horizon if it is not."""
         fault = page.fault
         if not (fault.alone and self.policy.page_offline.ce_threshold):
             return self.horizon
+        return self.era_to_come(fault).offlined.get(page.number, self.horizon)
+
+    def era_to_come(self, fault: Fault) -> Errors:
+        """Go through the corrected errors of a fault as if nothing happened until the horizon."""
         key = fault, fault.era_start_ns
-        if key not in self.known_offlines:
-            self.known_offlines[key] = self.walk(fault, fault.era_start_ns, self.horizon).offlined
-        return self.known_offlines[key].get(page.number, self.horizon)
+        if key not in self.known_eras:
+            self.known_eras[key] = self.walk(fault, fault.era_start_ns, self.horizon)
+        return self.known_eras[key]
 
     # --- who touches a bad page next ----------------------------------------------------------------------------
 
@@ -388,6 +458,7 @@ class Life:
         node = np.asarray([self.node])
         self.install(simulate_faults(self.seed, node, self.hardware, self.horizon), 0)
         self.find_all_touches(0)
+        self.watch()
         while self.heap:
             time, kind, _, search, what = heapq.heappop(self.heap)
             if time >= self.horizon:
@@ -396,11 +467,22 @@ class Life:
                 self.fire(what)
             elif kind == TOUCH and search == what.page.search and not what.page.dead:
                 self.touch(what)
+            elif kind == REPLACE:
+                self.replace(what, time)
         for fault in self.faults:
             if fault.removed_ns is None:
                 fault.eras.append((fault.era_start_ns, self.horizon))
             for begin, end in fault.eras:
                 self.rows.extend(self.walk(fault, begin, end).rows)
+        for cordon in self.caused_by_ce:
+            (cordon.cause,) = (
+                row
+                for row in self.rows
+                if row.table == "errors"
+                and row.fault is cordon.fault
+                and row.values["kind"] == ErrorKind.CE
+                and row.values["last_time_ns"] == cordon.time_ns - 1
+            )
         return self
 
     def write(self, table: str, time: int, page: BadPage, cause: Fault | Row, values: Values) -> Row:
@@ -598,18 +680,34 @@ class Life:
     def check_cordon(self, page: BadPage, cause: Row, ready: int) -> None:
         """Take the node out of service if it has had too many UEs."""
         repair = self.policy.repair
-        if not 0 < repair.cordon.ue <= self.ue_count or ready >= self.horizon:
-            return
-        drained = ready + hours_to_ns(repair.cordon.drain_hours)
+        if 0 < repair.cordon.ue <= self.ue_count and ready < self.horizon:
+            drained = ready + hours_to_ns(repair.cordon.drain_hours)
+            values = down(LifecycleKind.CORDON, LifecycleReason.UE_LIMIT, drained, None, 0)
+            self.write("lifecycle", ready, page, cause, values)
+            self.swap(page.fault, cause, ready, dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE))
+
+    def replace(self, fault: Fault, time: int) -> None:
+        """Take the node out of service as a fault has had too many corrected errors."""
+        drained = time + hours_to_ns(self.policy.repair.cordon.drain_hours)
+        values = down(LifecycleKind.CORDON, LifecycleReason.CE_LIMIT, drained, None, 0)
+        row = Row("lifecycle", time, fault, fault, values)
+        self.rows.append(row)
+        self.caused_by_ce.append(row)
+        due = dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE)
+        self.swap(fault, row, time, due | {fault.slot: LifecycleReason.CE_LIMIT})
+
+    def swap(self, fault: Fault, cause: Row, start: int, due: dict[int, LifecycleReason]) -> None:
+        """Replace DIMMs of a node that is cordoned."""
+        repair = self.policy.repair
+        drained = start + hours_to_ns(repair.cordon.drain_hours)
         end = drained + hours_to_ns(repair.replace_hours)
-        values = down(LifecycleKind.CORDON, LifecycleReason.UE_LIMIT, drained, None, 0)
-        self.write("lifecycle", ready, page, cause, values)
-        replaced = self.had_ue if drained < self.horizon else set()
-        for slot in sorted(replaced):
-            values = down(LifecycleKind.DIMM_REPLACEMENT, LifecycleReason.DIMM_HAD_UE, end, slot, 0)
-            self.write("lifecycle", drained, page, cause, values)
+        if drained >= self.horizon:
+            due = {}
+        for slot, reason in sorted(due.items()):
+            values = down(LifecycleKind.DIMM_REPLACEMENT, reason, end, slot, 0)
+            self.rows.append(Row("lifecycle", drained, fault, cause, values))
         self.ue_count, self.had_ue = 0, set()
-        self.go_down(ready, end, replaced)
+        self.go_down(start, end, set(due))
 
     def go_down(self, start: int, end: int, replaced: set[int]) -> None:
         """Be down for an interval, at the end of which some DIMMs have been replaced."""
@@ -633,6 +731,7 @@ class Life:
             batch, _ = simulate_generation(self.seed, *one, self.hardware, self.horizon)
             self.install(batch, end)
         self.find_all_touches(end)
+        self.watch()
 
 
 def first_sight(kind: ErrorKind, touch: Touch) -> Values:

@@ -12,7 +12,7 @@ from node_sim.codes import Mode
 from node_sim.config import Detection, Ecc, Policy, Server
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
-from node_sim.uncorrected import judge
+from node_sim.uncorrected import dimms_of, judge_alone, judge_together
 
 ALPHA = 1e-6
 PAIRS = 400_000
@@ -43,6 +43,13 @@ def pairs_of_bits(hard: tuple[bool, bool]) -> FaultTable:
     )
 
 
+def uncorrected(faults: FaultTable, policy: Policy) -> np.ndarray:
+    """Which faults make uncorrectable words if nothing is ever mapped out."""
+    never = np.full(faults.time_ns.size, np.iinfo(np.int64).max)
+    alone = judge_alone(faults, policy.ecc)
+    return judge_together(alone, faults, dimms_of(faults), Server(), policy, never).uncorrected
+
+
 @pytest.mark.parametrize("code", SAME_WORD)
 @pytest.mark.parametrize(
     ("hard", "together"),
@@ -55,11 +62,10 @@ def pairs_of_bits(hard: tuple[bool, bool]) -> FaultTable:
 )
 def test_faults_of_one_line_accumulate_at_the_closed_form_rate(code, hard, together):
     policy = Policy(ecc=Ecc(code=code), detection=Detection(scrub_hours=float(SCRUB_H)))
-    found = judge(pairs_of_bits(hard), Server(), policy)
-    count, p = int(found.uncorrected.sum()), SAME_WORD[code] * together
+    count, p = int(uncorrected(pairs_of_bits(hard), policy).sum()), SAME_WORD[code] * together
     assert 2 * stats.norm.sf(abs(count - PAIRS * p) / math.sqrt(PAIRS * p * (1 - p))) > ALPHA
 
 
 def test_with_the_scrubber_off_soft_faults_meet_nobody():
     policy = Policy(ecc=Ecc(code="secded"), detection=Detection(scrub_hours=0.0))
-    assert not judge(pairs_of_bits((False, False)), Server(), policy).uncorrected.any()
+    assert not uncorrected(pairs_of_bits((False, False)), policy).any()

@@ -246,6 +246,28 @@ def test_the_cordon_limit_is_the_critical_count_of_mcelog_plus_one_repeat():
     assert numbers.CORDON_UE.value == uncorrected + 1
 
 
+def test_sparing_needs_what_the_whitepaper_says():
+    width, ranks = table_value("thresholds_repair", "mechanism", "figure", "ADDDC", r"needs x(\d+) and >=(\d+) ranks")
+    assert (numbers.SPARING_WIDTH.value, numbers.SPARING_RANKS_MIN.value) == (width, ranks)
+
+
+def test_a_bank_group_has_the_spare_rows_of_the_whitepaper():
+    (rows,) = table_value("thresholds_repair", "mechanism", "figure", "PPR DDR4", r">=(\d+) spare row per bank group")
+    assert numbers.SPARE_ROWS.value == rows
+
+
+@pytest.mark.parametrize(
+    ("number", "row", "pattern"),
+    [
+        (numbers.REPLACE_CE_INTEL, "Intel default CE threshold", r"(\d+) in 24 h"),
+        (numbers.REPLACE_CE_ORACLE, "Oracle CE replacement", r"(\d+) in 24 h"),
+        (numbers.REPLACE_CE_MCELOG, "mcelog.conf dimm", r"CE (\d+) in 24 h"),
+    ],
+)
+def test_limits_of_corrected_errors_are_those_of_the_table(number, row, pattern):
+    assert [number.value] == table_value("thresholds_repair", "mechanism", "figure", row, pattern)
+
+
 def test_lognormal_sigmas_add_up_to_the_published_concentration():
     total = (numbers.CE_SIGMA_FAULT.value**2 + numbers.CE_SIGMA_WINDOW.value**2) ** 0.5
     low, high = table_value("ce_process", "quantity", "value", "starting value", r"sigma ([\d.]+) to ([\d.]+)")
@@ -305,6 +327,12 @@ SECOND_READ = {
     "QUEUE_ENTRIES",
     "CHANNELS",
     "DIMMS_PER_CHANNEL",
+    "SPARING_WIDTH",
+    "SPARING_RANKS_MIN",
+    "SPARE_ROWS",
+    "REPLACE_CE_INTEL",
+    "REPLACE_CE_ORACLE",
+    "REPLACE_CE_MCELOG",
 }
 
 
