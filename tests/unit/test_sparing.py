@@ -10,7 +10,7 @@ from node_sim.block import simulate_block
 from node_sim.codes import ErrorKind, Mode
 from node_sim.config import Ecc, Faults, Hardware, Policy, Server
 from node_sim.dram.corrected import Windows
-from node_sim.dram.faults import Cells, FaultTable, simulate_faults
+from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
 from node_sim.dram.geometry import AddressMap, Footprint
 from node_sim.dram.sparing import NEVER_NS, drop_spared, spared_ns
 from node_sim.draws import Seed
@@ -36,7 +36,8 @@ def faults_of(*rows: dict) -> FaultTable:
         time_ns=part["time_ns"],
         mode=zero + int(Mode.ROW),
         hard=part["hard"] == 1,
-        cells=Cells(part["device"], one, one, zero - 1, np.zeros(n), np.zeros(n)),
+        habit=Habit(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)),
+        cells=Cells(part["device"], one, one, zero - 1),
         box=Footprint(part["dimm"], part["rank"], part["bank"], zero, zero, part["n_ranks"], part["n_banks"], one, one),
         n_pages=one,
         first_pfn=zero,
@@ -196,7 +197,7 @@ def test_a_mirror_leaves_the_same_pages_silently_wrong(code):
 def test_with_a_mirror_command_address_faults_are_corrected_errors():
     found = {}
     for mirroring in (False, True):
-        ecc = Ecc(mirroring=mirroring)
+        ecc = Ecc(mirroring=mirroring, command_retry=False)
         faults = faults_of({})._replace(mode=np.asarray([int(Mode.COMMAND_ADDRESS)]))
         judged = judge_alone(faults, ecc)
         never = np.asarray([NEVER_NS])
