@@ -333,6 +333,9 @@ class Cordon(Checked):
     drain_hours: float = setting(numbers.DRAIN_HOURS, "Time to drain.", low=0.0, high=8766.0)
 
 
+PPR_KINDS = ("off", "soft", "hard")
+
+
 @dataclass(frozen=True)
 class Repair(Checked):
     """What follows a panic or a cordon."""
@@ -348,6 +351,11 @@ class Repair(Checked):
         f"mcelog {numbers.REPLACE_CE_MCELOG.value}.",
         low=0,
         role="policy",
+    )
+    ppr: str = setting(
+        "off",
+        "Post-package repair at boot of one-row faults that had a UE or reached replace_ce; soft is lost at power-off.",
+        choices=PPR_KINDS,
     )
     cordon: Cordon = field(default_factory=Cordon)
 

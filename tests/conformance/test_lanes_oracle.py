@@ -136,7 +136,8 @@ def mitigate(policy: config.Policy) -> config.Policy:
     rng, ecc = random.Random(repr(policy)), policy.ecc
     sparing = rng.choice(("none", "adddc_bank", "adddc_rank")) if ecc.code == "chipkill" else "none"
     more = replace(ecc, sparing=sparing, sparing_ce=rng.choice((1, 2, 5)), mirroring=rng.random() < 0.15)
-    repair = replace(policy.repair, replace_ce=rng.choice((0, 0, 0, 4, 12, 30)))
+    limit, ppr = rng.choice((0, 0, 0, 4, 12, 30)), rng.choice(("off", "soft", "hard"))
+    repair = replace(policy.repair, replace_ce=limit, ppr=ppr)
     return replace(policy, ecc=more, repair=repair)
 
 
@@ -178,7 +179,8 @@ def crowd(rng: random.Random, policy: config.Policy) -> config.Policy:
         page_offline=config.PageOffline(ce_threshold=rng.choice((1, 2))),
         repair=replace(policy.repair, replace_hours=1.0, cordon=cordon),
     )
-    return mitigate(policy)
+    policy = mitigate(policy)
+    return replace(policy, repair=replace(policy.repair, replace_ce=0))
 
 
 def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> config.Policy:
