@@ -1,7 +1,7 @@
-"""What follows from errors for the whole node: panic and reboot, cordon and DIMM replacement.
+"""What follows from errors for the whole node: panic and reboot, cordon, row repair, DIMM replacement.
 
 **Models.** A panic takes the node down until it has booted. Enough uncorrected or corrected errors cordon it; then it
-is drained and the DIMMs that are due are replaced.
+is drained and the DIMMs that are due are replaced. A boot repairs rows where the arm does so.
 
 **Leaves out.** See ``repair.py``, which holds the rules and times.
 
@@ -21,9 +21,10 @@ from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason
 from node_sim.events import EventLog
 from node_sim.lane_state import LaneState
 from node_sim.records import Index, Ints, take
-from node_sim.repair import PolicyColumns, reaches_limit, repair_times
+from node_sim.repair import PPR_OFF, PolicyColumns, reaches_limit, repair_times
 
 NULL = -1
+Flags = npt.NDArray[np.bool_]
 
 
 class Touches(NamedTuple):
@@ -86,7 +87,35 @@ class Aftermath:
         lost = state.world.memory.processes.count
         self._lifecycle(touches.lane, touches.fault, cause, time_ns, end_ns, LifecycleKind.PANIC, reason, nothing, lost)
         state.go_down(touches.lane, time_ns, end_ns)
+        self._spare_rows(touches.lane, time_ns, end_ns)
         return end_ns
+
+    def _spare_rows(self, lane: Ints, start_ns: Ints, end_ns: Ints, at_limit: Ints | None = None) -> None:
+        """Repair suspected rows at the boot that ends an interval down; ``at_limit``: places with too many CE."""
+        state = self.state
+        kind = self.policies.ppr[state.arm_set[lane]]
+        if not (kind != PPR_OFF).any():
+            return
+        place = state.use_spare_rows(lane, end_ns, kind)
+        start, end = (np.zeros(state.node_id.size, np.int64) for _ in range(2))
+        start[lane], end[lane] = start_ns, end_ns
+        mine, fault = state.places.lane[place], state.places.fault[place]
+        self._lifecycle(
+            mine,
+            fault,
+            state.places.suspect[place],
+            start[mine],
+            end[mine],
+            LifecycleKind.POST_PACKAGE_REPAIR,
+            np.where(
+                np.isin(place, [] if at_limit is None else at_limit),
+                int(LifecycleReason.CE_LIMIT),
+                int(LifecycleReason.DIMM_HAD_UE),
+            ),
+            state.store.faults.box.slot[fault],
+            0,
+        )
+        state.places.suspect[place] = NULL
 
     def cordon(self, touches: Touches, end_ns: Ints, down_ns: Ints) -> None:
         """Cordon, drain and repair nodes that have had enough uncorrected errors."""
@@ -105,37 +134,59 @@ class Aftermath:
     def replace(self, lane: Ints, place: Ints, start_ns: Ints) -> None:
         """Cordon, drain and repair nodes with a fault in place that has had enough corrected errors."""
         fault = self.state.places.fault[place]
-        slot = self.state.store.faults.box.slot[fault]
-        self._repair(lane, fault, -1 - fault, start_ns, LifecycleReason.CE_LIMIT, slot)
+        self._repair(lane, fault, -1 - fault, start_ns, LifecycleReason.CE_LIMIT, place)
+
+    def _is_due(self, lane: Ints, place: Ints) -> Flags:
+        """Return which DIMMs of lanes have to be replaced: with UEs, or at a limit in a place no spare row repairs."""
+        state = self.state
+        due: Flags = state.had_ue[lane].copy()
+        some = np.flatnonzero(place >= 0)
+        mine = place[some]
+        spared = (self.policies.ppr[state.arm_set[lane[some]]] != PPR_OFF) & state.spare_is_free(mine)
+        due[some, state.store.faults.box.slot[state.places.fault[mine]]] |= ~spared
+        return due
 
     def _repair(
         self, lane: Ints, fault: Ints, cause: Ints, start_ns: Ints, reason: LifecycleReason, at_limit: Ints
     ) -> None:
-        """Cordon and drain nodes and replace the DIMMs that are due: with UEs, or in slot ``at_limit`` (-1: none)."""
-        state = self.state
-        arm = state.arm_set[lane]
-        times = repair_times(start_ns, self.policies.drain_ns[arm], self.policies.replace_ns[arm])
+        """Cordon and drain nodes and repair what is due.
+
+        Args:
+            lane: Lanes, each once.
+            fault: Fault that reached a limit.
+            cause: Row that did.
+            start_ns: When.
+            reason: Which limit.
+            at_limit: Place with too many corrected errors, -1 if it was not these.
+        """
+        state, horizon_ns = self.state, self.state.world.horizon_ns
+        arm, due = state.arm_set[lane], self._is_due(lane, at_limit)
+        last_ns = np.where(due.any(axis=1), self.policies.replace_ns[arm], self.policies.reboot_ns[arm])
+        times = repair_times(start_ns, self.policies.drain_ns[arm], last_ns)
         reasons, nothing = np.full(lane.size, int(reason)), np.full(lane.size, NULL)
         cordon = self._lifecycle(
             lane, fault, cause, start_ns, times.drained_ns, LifecycleKind.CORDON, reasons, nothing, 0
         )
-        by_limit = np.arange(state.had_ue.shape[1]) == at_limit[:, None]
-        due = (state.had_ue[lane] | by_limit) & (times.drained_ns < state.world.horizon_ns)[:, None]
-        which, slot = np.nonzero(due)
-        for_limit = by_limit[which, slot]
+        done = times.drained_ns < horizon_ns
+        which, slot = np.nonzero(due & done[:, None])
+        by_ce = at_limit >= 0
+        for_limit = by_ce[which] & (slot == state.store.faults.box.slot[fault[which]])
         self._lifecycle(
             lane[which],
             fault[which],
-            np.where(reason == LifecycleReason.CE_LIMIT, cordon[which], cause[which]),
+            np.where(by_ce, cordon, cause)[which],
             times.drained_ns[which],
             times.end_ns[which],
             LifecycleKind.DIMM_REPLACEMENT,
-            np.where(for_limit, int(reason), int(LifecycleReason.DIMM_HAD_UE)),
+            np.where(for_limit, int(LifecycleReason.CE_LIMIT), int(LifecycleReason.DIMM_HAD_UE)),
             slot,
             0,
         )
+        state.places.suspect[at_limit[by_ce]] = cordon[by_ce]
         state.go_down(lane, start_ns, times.end_ns)
+        state.power_off(lane[which], times.end_ns[which])
         state.remove_dimms(lane[which], slot, times.end_ns[which])
+        self._spare_rows(lane[done], times.drained_ns[done], times.end_ns[done], at_limit[done])
         state.ue_count[lane] = 0
         state.had_ue[lane] = False
 

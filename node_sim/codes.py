@@ -259,6 +259,7 @@ class LifecycleKind(Code):
     PANIC = 0, "panic"
     CORDON = 1, "cordon"
     DIMM_REPLACEMENT = 2, "dimm_replacement"
+    POST_PACKAGE_REPAIR = 3, "post_package_repair"
 
 
 class LifecycleReason(Code):

@@ -136,7 +136,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         _code("kind", codes.LifecycleKind, "Why the node was down."),
         _code("reason", codes.LifecycleReason, "What brought it down."),
         Column("end_ns", "int64", "ns", "End of the interval; may lie beyond the horizon."),
-        Column("dimm", "uint8", "-", "DIMM slot replaced; null for other kinds.", None, True),
+        Column("dimm", "uint8", "-", "DIMM slot replaced or repaired; null for other kinds.", None, True),
         Column("processes_lost", "uint16", "1", "Processes that died with the node."),
     ),
 }

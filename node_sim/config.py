@@ -385,6 +385,9 @@ class Cordon(Checked):
     drain_hours: float = setting(numbers.DRAIN_HOURS, "Time to drain.", low=0.0, high=8766.0)
 
 
+PPR_KINDS = ("off", "soft", "hard")
+
+
 @dataclass(frozen=True)
 class Repair(Checked):
     """What follows a panic or a cordon."""
@@ -400,6 +403,11 @@ class Repair(Checked):
         f"mcelog {numbers.REPLACE_CE_MCELOG.value}.",
         low=0,
         role="policy",
+    )
+    ppr: str = setting(
+        "off",
+        "Post-package repair at boot of one-row faults that had a UE or reached replace_ce; soft is lost at power-off.",
+        choices=PPR_KINDS,
     )
     cordon: Cordon = field(default_factory=Cordon)
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.catalog.numbers import QUEUE_ENTRIES
+from node_sim.catalog.numbers import QUEUE_ENTRIES, SPARE_ROWS
 from node_sim.config import Hardware, Policy
 from node_sim.detection import Mask, next_scrub_ns, next_sighting, scrub_phase_ns
 from node_sim.dram.corrected import Windows, simulate_windows
@@ -29,6 +29,7 @@ from node_sim.draws import Seed
 from node_sim.memory.pages import FOREVER, Frames, Memory, make_frames
 from node_sim.offlining import Eras, WindowIndex, find_offlines, limit_times, spans_of
 from node_sim.records import Index, Ints, join, take
+from node_sim.repair import PPR_OFF, PPR_SOFT, spare_name, takes_one_row
 from node_sim.uncorrected import BadPages, Judgement, bad_pages, dimms_of, judge_alone, judge_together
 
 NEVER_KILLED = -2
@@ -154,15 +155,24 @@ class InPlace:
     installed_ns: Ints
     removed_ns: Ints
     era_from_ns: Ints
+    suspect: Ints
+    """Row that makes the fault a case for post-package repair, -1 if there is none."""
+    ppr: Ints
+    """Repair that hides the fault."""
+
+    @classmethod
+    def of(cls, lane: Ints, fault: Ints, installed_ns: Ints) -> InPlace:
+        """List faults of DIMMs installed at given times."""
+        n = lane.size
+        forever, off = np.full(n, FOREVER), np.full(n, PPR_OFF)
+        return cls(lane, fault, installed_ns, forever, installed_ns.copy(), np.full(n, -1), off)
 
     def append(self, lane: Ints, fault: Ints, installed_ns: Ints) -> Ints:
         """Add faults of a DIMM installed at a time; return their positions."""
         first = self.lane.size
-        self.lane = np.concatenate((self.lane, lane))
-        self.fault = np.concatenate((self.fault, fault))
-        self.installed_ns = np.concatenate((self.installed_ns, installed_ns))
-        self.removed_ns = np.concatenate((self.removed_ns, np.full(lane.size, FOREVER)))
-        self.era_from_ns = np.concatenate((self.era_from_ns, installed_ns))
+        more = InPlace.of(lane, fault, installed_ns)
+        for name in self.__dataclass_fields__:
+            setattr(self, name, np.concatenate((getattr(self, name), getattr(more, name))))
         return np.arange(first, first + lane.size)
 
 
@@ -272,7 +282,6 @@ class LaneState:
         """
         n, server = node_id.size, world.hardware.server
         lane, fault = place
-        zero = np.zeros(lane.size, np.int64)
         state = cls(
             world=world,
             store=store,
@@ -292,7 +301,7 @@ class LaneState:
             queue_next=np.zeros(n, np.int64),
             limit_ns=np.full(n, FOREVER),
             limit_place=np.full(n, -1),
-            places=InPlace(lane, fault, zero, np.full(lane.size, FOREVER), zero.copy()),
+            places=InPlace.of(lane, fault, np.zeros(lane.size, np.int64)),
             pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(3))),
         )
         state.add_pages(np.arange(lane.size))
@@ -459,6 +468,55 @@ class LaneState:
             fault = np.concatenate([np.asarray(part, np.int64) for part in new])
             owner = np.repeat(np.arange(lane.size), count)
             self.fresh_places.append(places.append(lane[owner], fault, time_ns[owner]))
+
+    def spare_is_free(self, place: Ints) -> Flags:
+        """Return which faults in place, taken one by one, can be replaced by a spare row nobody uses."""
+        faults = self.store.faults.take(self.places.fault[place])
+        free = takes_one_row(faults)
+        free &= self._spares_used(place) < SPARE_ROWS.value
+        return free
+
+    def _spare_of(self, place: Ints) -> Ints:
+        """Name the lane and the bank group whose spare rows a fault in place needs."""
+        name = spare_name(self.store.faults.take(self.places.fault[place]), self.world.hardware.server.dram)
+        return (self.places.lane[place] << 31) | name
+
+    def _spares_used(self, place: Ints) -> Ints:
+        """Count the spare rows in use in the bank groups of faults in place."""
+        used = np.sort(self._spare_of(np.flatnonzero(self.places.ppr != PPR_OFF)))
+        name = self._spare_of(place)
+        return np.searchsorted(used, name, side="right") - np.searchsorted(used, name)
+
+    def use_spare_rows(self, lane: Ints, end_ns: Ints, kind: Ints) -> Ints:
+        """Repair suspected faults of lanes at the end of a boot, as far as there are spare rows; return their places.
+
+        Args:
+            lane: Lanes, each once.
+            end_ns: End of the boot [ns], per lane.
+            kind: Kind of post-package repair, per lane.
+        """
+        places = self.places
+        kind_of, end_of = np.full(self.node_id.size, PPR_OFF), np.zeros(self.node_id.size, np.int64)
+        kind_of[lane], end_of[lane] = kind, end_ns
+        wanted = (kind_of[places.lane] != PPR_OFF) & (places.suspect >= 0) & (places.removed_ns == FOREVER)
+        place = np.flatnonzero(wanted)
+        place = place[self.spare_is_free(place)]
+        faults, name = self.store.faults.take(places.fault[place]), self._spare_of(place)
+        order = np.lexsort((faults.tag, faults.time_ns, name))
+        place, name = place[order], name[order]
+        waiting = np.arange(place.size) - np.searchsorted(name, name)
+        place = place[waiting + self._spares_used(place) < SPARE_ROWS.value]
+        places.ppr[place], places.removed_ns[place] = kind_of[places.lane[place]], end_of[places.lane[place]]
+        return place
+
+    def power_off(self, lane: Ints, end_ns: Ints) -> None:
+        """Bring the faults back that soft repair hid in lanes that were down until ``end_ns``."""
+        places = self.places
+        until = np.full(self.node_id.size, -1)
+        until[lane] = end_ns
+        back = np.flatnonzero((until[places.lane] >= 0) & (places.ppr == PPR_SOFT))
+        places.ppr[back], places.removed_ns[back], places.suspect[back] = PPR_OFF, FOREVER, -1
+        places.era_from_ns[back] = until[places.lane[back]]
 
     def all_eras(self) -> Eras:
         """Close the eras still open at the horizon and return all, ordered by lane and fault."""

@@ -45,7 +45,7 @@ from node_sim.lane_state import LaneState, Pending
 from node_sim.memory.pages import FOREVER, Tenancy
 from node_sim.memory.processes import NOBODY
 from node_sim.records import Ints, join, take
-from node_sim.repair import PolicyColumns
+from node_sim.repair import PPR_SOFT, PolicyColumns
 from node_sim.units import PAGE_BYTES
 
 STEPS_MAX = 10_000
@@ -125,7 +125,8 @@ class Lives:
         fault = state.store.pages.fault[state.pages.page[live]]
         revivable = state.store.stays[fault] | (state.store.faults.time_ns[fault] > now_ns[state.pages.lane[live]])
         coming = state.pages.next_ns[live] < state.world.horizon_ns
-        in_place = state.places.removed_ns[state.pages.place[live]] == FOREVER
+        place = state.pages.place[live]
+        in_place = (state.places.removed_ns[place] == FOREVER) | (state.places.ppr[place] == PPR_SOFT)
         kept: Ints = live[coming | (revivable & in_place)]
         return kept
 
@@ -266,6 +267,7 @@ class Lives:
         self._log_first_sight(new, ErrorKind.UE)
         state.ue_count[new.lane] += 1
         state.had_ue[new.lane, state.store.faults.box.slot[new.fault]] = True
+        state.places.suspect[state.pages.place[new.which]] = state.pages.error[new.which]
         bank = state.world.address_map.slot_channel(state.store.faults.box.slot[touches.fault])
         overflow = state.bank_busy_ns[touches.lane, bank] > touches.time_ns
         tenancy, _ = masked_tenancy(

@@ -1,16 +1,22 @@
-"""What follows a panic or too many errors: reboot, cordon, DIMM replacement.
+"""What follows a panic or too many errors: reboot, cordon, post-package repair, DIMM replacement.
 
 **Models.** A panic reboots the node. After ``repair.cordon.ue`` uncorrected errors (per page and boot) since
 the last repair, or ``repair.replace_ce`` logged corrected errors in one window, the node is drained and every DIMM
-that is due is replaced: those that had uncorrected errors since the last repair, and the one at the limit.
+that is due is replaced: those that had uncorrected errors since the last repair, and the one at the limit. With
+``repair.ppr``, a boot gives the spare row of its bank group to a hard fault that takes one row of a device and had an
+uncorrected error or reached the limit of corrected ones; in that last case the DIMM stays, and a reboot ends the
+repair. Hard repair uses the spare up; soft repair is undone when the node is powered off to replace a DIMM.
 
-**Leaves out.** Limits of sockets; a daemon that forgets part of a count.
+**Leaves out.** What becomes of a later fault that met the repaired one in a code word. Limits of sockets; a daemon
+that forgets part of a count.
 
 **Assumes.** A cordon does not wait: the node does no work from the limit until the repair ends. The new DIMM is
 in place at the end of the repair. Corrected errors are counted per fault, so two faults of a DIMM do not reach the
 limit together, in whole windows since the last boot; the cordon begins a nanosecond after the error that reaches it.
+Firmware tests a row before it repairs it, so soft faults take no spare; of two faults that meet it repairs the later
+one. Uncorrected errors of a repaired row still count for the cordon.
 
-**Sources.** Limits: ``catalog/numbers.py``.
+**Sources.** Limits and spare rows: ``catalog/numbers.py``; hard and soft repair: Linux 6.15 edac memory_repair.
 """
 
 from __future__ import annotations
@@ -20,7 +26,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.config import Policy
+from node_sim.catalog.parts import Part
+from node_sim.config import PPR_KINDS, Policy
+from node_sim.dram.faults import FaultTable
+from node_sim.dram.names import GENERATION_SHIFT
 from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.records import Floats, Ints
 from node_sim.units import hours_to_ns, seconds_to_ns
@@ -47,6 +56,7 @@ class PolicyColumns(NamedTuple):
     replace_ns: Ints
     ce_threshold: Ints
     replace_ce: Ints
+    ppr: Ints
 
     @classmethod
     def of(cls, policies: list[Policy]) -> PolicyColumns:
@@ -71,6 +81,7 @@ class PolicyColumns(NamedTuple):
                 hours_to_ns(policy.repair.replace_hours),
                 policy.page_offline.ce_threshold,
                 policy.repair.replace_ce,
+                PPR_KINDS.index(policy.repair.ppr),
             )
             for policy in policies
         ]
@@ -80,6 +91,23 @@ class PolicyColumns(NamedTuple):
 def reaches_limit(ue: Ints, limit: Ints) -> npt.NDArray[np.bool_]:
     """Return which nodes have had enough uncorrected errors to be cordoned; limit 0 means never."""
     return (limit > 0) & (ue >= limit)
+
+
+PPR_OFF, PPR_SOFT, PPR_HARD = range(len(PPR_KINDS))
+
+
+def takes_one_row(faults: FaultTable) -> npt.NDArray[np.bool_]:
+    """Return which faults a spare row can replace."""
+    box = faults.box
+    one: npt.NDArray[np.bool_] = faults.hard & (box.n_ranks == 1) & (box.n_banks == 1) & (box.n_rows == 1)
+    return one
+
+
+def spare_name(faults: FaultTable, part: Part) -> Ints:
+    """Name the bank group whose spare row each fault needs: slot, generation, rank, device, group; below 2**31."""
+    group = faults.box.bank // (part.banks // part.bank_groups)
+    name: Ints = (faults.tag >> GENERATION_SHIFT << 3) | faults.box.rank
+    return (((name << 8) | faults.cells.device) << 4) | group
 
 
 class RepairTimes(NamedTuple):

@@ -7,8 +7,9 @@ from analysis import open_run
 from analysis.exposure import exposure_from_rows
 from fleet.scenario import decode
 from fleet.tally import INDEX
+from node_sim.codes import LifecycleReason
 from node_sim.columns import TABLES
-from tests.fleets import BASELINE, run_fleet
+from tests.fleets import BASELINE, busy_document, run_fleet
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +20,71 @@ def run(tmp_path_factory):
     return open_run(root)
 
 
+@pytest.fixture(scope="module")
+def repairing(tmp_path_factory):
+    document = busy_document(400, fit_factor=10.0)
+    chips = ["chipkill", "altitude"]
+    document["arm"] = {
+        "replace_10_per_24h": {"set": {"repair.replace_ce": 10}},
+        "soft": {"set": {"repair.ppr": "soft", "repair.replace_ce": 24, "page_offline.ce_threshold": 2}},
+        "hard": {"set": {"repair.ppr": "hard", "kernel.memory_failure_recovery": 0}},
+        "spared": {"set": {"ecc.sparing": "adddc_rank", "ecc.sparing_ce": 2}, "groups": chips},
+        "mirrored": {"set": {"ecc.mirroring": True, "repair.replace_ce": 100}},
+    }
+    root = tmp_path_factory.mktemp("repairs") / "run"
+    run_fleet(decode("test", document), root, seed=5)
+    return open_run(root)
+
+
 def keys(table, column="seq"):
     return (table.column("node_id").to_numpy().astype(np.uint64) << np.uint64(32)) | table.column(column).to_numpy()
 
 
 @pytest.mark.parametrize("arm", ["default", "early_kill", "no_recovery", "page_offline_2_per_24h"])
 def test_seq_counts_the_rows_of_a_node_without_gaps(run, arm):
+    check_numbers(run, arm)
+
+
+REPAIR_ARMS = ["replace_10_per_24h", "soft", "hard", "spared", "mirrored"]
+
+
+@pytest.mark.parametrize("arm", REPAIR_ARMS)
+def test_rows_of_repairs_are_numbered_caused_and_counted_like_all_others(repairing, arm):
+    check_numbers(repairing, arm)
+    check_causes(repairing, arm)
+    check_exposure(repairing, arm)
+
+
+def test_repairs_and_replacements_occur(repairing):
+    found = {
+        (arm, row["kind"], row["reason"])
+        for arm in REPAIR_ARMS
+        for row in repairing.table("lifecycle", arm, columns=["kind", "reason"]).to_pylist()
+    }
+    limit, had_ue = LifecycleReason.CE_LIMIT.text, LifecycleReason.DIMM_HAD_UE.text
+    assert {
+        ("replace_10_per_24h", "cordon", limit),
+        ("replace_10_per_24h", "dimm_replacement", limit),
+        ("soft", "post_package_repair", limit),
+        ("soft", "post_package_repair", had_ue),
+        ("hard", "post_package_repair", had_ue),
+        ("mirrored", "dimm_replacement", limit),
+    } <= found
+
+
+def test_a_cordon_for_corrected_errors_is_caused_by_the_row_that_counts_them(repairing):
+    for arm, least in (("replace_10_per_24h", 10), ("soft", 24), ("mirrored", 100)):
+        errors = repairing.table("errors", arm)
+        count = dict(zip(keys(errors).tolist(), errors.column("ce_count").to_pylist(), strict=True))
+        life = repairing.table("lifecycle", arm)
+        kinds = zip(life.column("kind").to_pylist(), life.column("reason").to_pylist(), strict=True)
+        mine = [pair == ("cordon", LifecycleReason.CE_LIMIT.text) for pair in kinds]
+        causes = keys(life, "cause_seq")[mine].tolist()
+        assert len(causes) > 50
+        assert min(count[cause] for cause in causes) >= least
+
+
+def check_numbers(run, arm):
     tables = {name: run.table(name, arm) for name in TABLES}
     faults, others = tables.pop("faults"), np.concatenate([keys(table) for table in tables.values()])
     every = np.sort(np.concatenate([keys(faults), others]))
@@ -36,6 +96,10 @@ def test_seq_counts_the_rows_of_a_node_without_gaps(run, arm):
 
 @pytest.mark.parametrize("arm", ["default", "early_kill", "no_recovery", "page_offline_2_per_24h"])
 def test_every_row_walks_back_to_exactly_one_fault(run, arm):
+    assert check_causes(run, arm) > 1000
+
+
+def check_causes(run, arm):
     tables = {name: run.table(name, arm) for name in TABLES}
     faults = tables.pop("faults")
     cause, fault_of = {}, dict(zip(keys(faults).tolist(), faults.column("fault_id").to_pylist(), strict=True))
@@ -51,23 +115,29 @@ def test_every_row_walks_back_to_exactly_one_fault(run, arm):
                 at = cause[at]
             assert fault_of[at] == fault_id
             walked += 1
-    assert walked > 1000
+    return walked
 
 
 @pytest.mark.parametrize("arm", ["default", "early_kill", "no_recovery", "page_offline_2_per_24h"])
 def test_exposure_recomputed_from_rows_equals_the_manifest(run, arm):
+    assert check_exposure(run, arm) < 100_000
+
+
+def check_exposure(run, arm):
     total = run.tally.total[run.arms.index(arm), :, INDEX["node_years"]]
     assert list(exposure_from_rows(run, arm).values()) == pytest.approx(total.tolist(), rel=1e-12)
-    assert total.sum() < 100_000
+    return total.sum()
 
 
-def test_causes_come_before_effects_in_time(run):
-    for arm in run.arms:
+@pytest.mark.parametrize("which", ["run", "repairing"])
+def test_causes_come_before_effects_in_time(which, request):
+    of = request.getfixturevalue(which)
+    for arm in of.arms:
         time_of = {}
         for name in TABLES:
-            table = run.table(name, arm)
+            table = of.table(name, arm)
             time_of.update(zip(keys(table).tolist(), table.column("time_ns").to_pylist(), strict=True))
         for name in set(TABLES) - {"faults"}:
-            table = run.table(name, arm)
+            table = of.table(name, arm)
             pairs = zip(keys(table, "cause_seq").tolist(), table.column("time_ns").to_pylist(), strict=True)
             assert all(time_of[cause] <= time_ns for cause, time_ns in pairs)

@@ -29,10 +29,13 @@ from node_sim.codes import (
 )
 from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES
 from node_sim.dram.ecc import misfit
-from node_sim.dram.geometry import Dimm
+from node_sim.dram.faults import simulate_faults
+from node_sim.dram.geometry import AddressMap, Dimm
 from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.hwpoison.profiles import PROFILE_NAMES
+from node_sim.lane_state import World as LaneWorld
+from node_sim.lane_state import simulate_physics
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.units import DEVICE_HOURS_PER_FIT, HOURS_PER_YEAR, NS_PER_YEAR
 from tests.oracle import event_heap
@@ -46,7 +49,7 @@ SHARED_WORLDS, SHARED_NODES, ARMS = 25, 4, 4
 """100 x 6 + 25 x 4 x 4 = 1,000 pairs of a node and a policy."""
 WORLDS = SINGLE_WORLDS + SHARED_WORLDS
 CHUNK = 5
-FLOODED, CROWDED = 0, 5
+FLOODED, CROWDED, SPARED = 0, 5, 8
 """Last digits of worlds made for rare meetings."""
 LONG_WORLDS = 400
 
@@ -143,7 +146,8 @@ def mitigate(policy: config.Policy) -> config.Policy:
     rng, ecc = random.Random(repr(policy)), policy.ecc
     sparing = rng.choice(("none", "adddc_bank", "adddc_rank")) if ecc.code == "chipkill" else "none"
     more = replace(ecc, sparing=sparing, sparing_ce=rng.choice((1, 2, 5)), mirroring=rng.random() < 0.15)
-    repair = replace(policy.repair, replace_ce=rng.choice((0, 0, 0, 4, 12, 30)))
+    limit, ppr = rng.choice((0, 0, 0, 4, 12, 30)), rng.choice(("off", "soft", "hard"))
+    repair = replace(policy.repair, replace_ce=limit, ppr=ppr)
     return replace(policy, ecc=more, repair=repair)
 
 
@@ -185,7 +189,16 @@ def crowd(rng: random.Random, policy: config.Policy) -> config.Policy:
         page_offline=config.PageOffline(ce_threshold=rng.choice((1, 2))),
         repair=replace(policy.repair, replace_hours=1.0, cordon=cordon),
     )
-    return mitigate(policy)
+    policy = mitigate(policy)
+    return replace(policy, repair=replace(policy.repair, replace_ce=0))
+
+
+def spare(rng: random.Random, policy: config.Policy) -> config.Policy:
+    """Let few faults meet in a DIMM, most of them after the first one has been mapped out."""
+    ecc = config.Ecc(
+        code="chipkill", sparing=rng.choice(("adddc_bank", "adddc_rank")), sparing_ce=rng.choice((1, 2, 5))
+    )
+    return replace(policy, ecc=ecc, repair=replace(policy.repair, cordon=config.Cordon(ue=5)))
 
 
 def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> config.Policy:
@@ -259,6 +272,11 @@ def draw_world(number: int) -> World:
         server = replace(hardware.server, **small)
         hardware = replace(hardware, server=server, faults=replace(hardware.faults, fit_factor=2500.0))
         policies = [crowd(rng, policies[0])]
+    if number % 10 == SPARED:
+        small = {"sockets": 1, "channels": 6, "dimms_per_channel": 1, "ranks": 2, "address_map": "open_page"}
+        server = replace(hardware.server, **small, part="ddr4_8gb_x4", lockstep=False)
+        faults = replace(hardware.faults, fit_factor=300.0, extents="whole")
+        hardware, policies = config.Hardware(server, faults), [spare(rng, policies[0])]
     while shared and len(policies) < ARMS:
         policies.append(vary(rng, rng.choice(policies), cordon))
     policies = [fit_code(policy, hardware.server) for policy in policies]
@@ -393,6 +411,37 @@ def lost_records(tables: dict[str, Any]) -> int:
     return sum(row["kind"] == ErrorKind.UE and (row["node_id"], row["seq"]) not in reported for row in errors)
 
 
+def came_back(tables: dict[str, Any]) -> int:
+    """Count faults that a spare row hid and that show errors again."""
+    repaired: dict[Any, int] = {}
+    for row in rows_of("lifecycle", tables["lifecycle"]) if "lifecycle" in tables else ():
+        if row["kind"] == LifecycleKind.POST_PACKAGE_REPAIR:
+            assert row["end_ns"] is not None
+            repaired.setdefault(row["fault_id"], row["end_ns"])
+    errors = rows_of("errors", tables["errors"]) if "errors" in tables else ()
+    return len({row["fault_id"] for row in errors if (row["time_ns"] or 0) > repaired.get(row["fault_id"], 1 << 62)})
+
+
+def mitigated(world: World) -> Counter[Any]:
+    """Count faults of generation 0 that sparing or a mirror saves, and windows that sparing ends."""
+    met: Counter[Any] = Counter()
+    seed, address_map = Seed.of(world.seed), AddressMap(world.hardware.server)
+    faults = simulate_faults(seed, np.asarray(world.nodes), world.hardware, world.horizon_ns)
+    for policy in set(world.policies):
+        plain = replace(policy, ecc=replace(policy.ecc, sparing="none", mirroring=False))
+        changed, before = (
+            simulate_physics(
+                LaneWorld(seed, world.hardware, one, Memory.of(one), address_map, world.horizon_ns), faults
+            )
+            for one in (policy, plain)
+        )
+        saved = int((before.judgement.uncorrected & ~changed.judgement.uncorrected).sum())
+        met["mirrored" if policy.ecc.mirroring else policy.ecc.sparing] += saved
+        met["windows ended"] += max(0, before.windows.errors.size - changed.windows.errors.size)
+        met["mirrored, silent"] += policy.ecc.mirroring * changed.pages.silent.size
+    return met
+
+
 def test_sample_exercises_every_branch() -> None:
     met: Counter[Any] = Counter()
     for number in range(WORLDS):
@@ -403,11 +452,14 @@ def test_sample_exercises_every_branch() -> None:
                     met[table] += 1
                     met.update((table, name, row[name]) for name in BRANCHES.get(table, ()))
             met["lost records"] += lost_records(part.tables)
+            met["came back"] += came_back(part.tables)
+        met.update(mitigated(draw_world(number)))
         met["faults"] += len(block.faults["seq"])
         met["installed later"] += int((np.asarray(block.faults["generation"]) > 0).sum())
         met["common"] += sum(part.arms == COMMON for part in block.parts)
         met["shared by some arms"] += sum(len(part.arms) > 1 for part in block.parts)
-    wanted: list[Any] = [*TABLE_NAMES, "installed later", "common", "shared by some arms", "lost records"]
+    wanted: list[Any] = [*TABLE_NAMES, "installed later", "common", "shared by some arms", "lost records", "came back"]
+    wanted += ["adddc_bank", "adddc_rank", "windows ended", "mirrored", "mirrored, silent"]
     for table, names in BRANCHES.items():
         for name, codes in names.items():
             wanted += [(table, name, int(code)) for code in codes]

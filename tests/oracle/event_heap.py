@@ -108,6 +108,21 @@ class Fault:
     era_start_ns: int = 0
     eras: list[tuple[int, int]] = field(default_factory=list)
     removed_ns: int | None = None
+    suspect: Row | None = None
+    """Why firmware repairs its row at the next boot, if it can."""
+    repaired: str | None = None
+
+    def takes_one_row(self) -> bool:
+        """Whether a spare row can replace all of it."""
+        n_ranks = int(self.batch.box.n_ranks[self.index])
+        return self.values["persistence"] == 1 and n_ranks == self.values["n_banks"] == self.values["n_rows"] == 1
+
+    def spare(self, banks_per_group: int) -> tuple[int | None, ...]:
+        """Name the spare row it would use."""
+        bank = self.values["bank"]
+        assert bank is not None
+        chip = self.values["rank"], self.values["device"]
+        return self.slot, self.generation, *chip, bank // banks_per_group
 
 
 @dataclass(eq=False)
@@ -543,6 +558,7 @@ class Life:
             page.seen = self.write("errors", time, page, page.fault, first_sight(ErrorKind.UE, touch))
             self.ue_count += 1
             self.had_ue.add(page.fault.slot)
+            page.fault.suspect = page.seen
         cause, boot = page.seen, self.boot_end
         ready = self.machine_check(touch)
         self.check_cordon(page, cause, ready)
@@ -674,7 +690,7 @@ class Life:
         end = time + round(self.policy.repair.reboot_minutes * 60 * NS_PER_S)
         values = down(LifecycleKind.PANIC, reason, end, None, self.policy.workload.processes)
         self.write("lifecycle", time, page, cause, values)
-        self.go_down(time, end, set())
+        self.go_down(time, end, set(), time)
         return end
 
     def check_cordon(self, page: BadPage, cause: Row, ready: int) -> None:
@@ -694,23 +710,48 @@ class Life:
         self.rows.append(row)
         self.caused_by_ce.append(row)
         due = dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE)
-        self.swap(fault, row, time, due | {fault.slot: LifecycleReason.CE_LIMIT})
+        if fault.slot in due or not self.can_repair_row(fault):
+            due[fault.slot] = LifecycleReason.CE_LIMIT
+        fault.suspect = row
+        self.swap(fault, row, time, due)
+
+    def can_repair_row(self, fault: Fault) -> bool:
+        """Whether post-package repair is on and has a spare row for a fault."""
+        part = self.server.dram
+        taken = {other.spare(part.banks // part.bank_groups) for other in self.faults if other.repaired}
+        spare = fault.spare(part.banks // part.bank_groups)
+        return self.policy.repair.ppr != "off" and fault.takes_one_row() and spare not in taken
+
+    def repair_rows(self, start: int, end: int) -> None:
+        """Let firmware repair rows at the end of an interval down."""
+        for fault in sorted(self.faults, key=lambda fault: (fault.time_ns, fault.tag)):
+            if fault.removed_ns is not None or fault.suspect is None or not self.can_repair_row(fault):
+                continue
+            by_ce = fault.suspect.table == "lifecycle"
+            reason = LifecycleReason.CE_LIMIT if by_ce else LifecycleReason.DIMM_HAD_UE
+            values = down(LifecycleKind.POST_PACKAGE_REPAIR, reason, end, fault.slot, 0)
+            self.rows.append(Row("lifecycle", start, fault, fault.suspect, values))
+            fault.suspect, fault.repaired, fault.removed_ns = None, self.policy.repair.ppr, end
 
     def swap(self, fault: Fault, cause: Row, start: int, due: dict[int, LifecycleReason]) -> None:
         """Replace DIMMs of a node that is cordoned."""
         repair = self.policy.repair
         drained = start + hours_to_ns(repair.cordon.drain_hours)
-        end = drained + hours_to_ns(repair.replace_hours)
+        end = drained + (hours_to_ns(repair.replace_hours) if due else round(repair.reboot_minutes * 60 * NS_PER_S))
         if drained >= self.horizon:
-            due = {}
+            self.go_down(start, end, set(), None)
+            return
         for slot, reason in sorted(due.items()):
             values = down(LifecycleKind.DIMM_REPLACEMENT, reason, end, slot, 0)
             self.rows.append(Row("lifecycle", drained, fault, cause, values))
         self.ue_count, self.had_ue = 0, set()
-        self.go_down(start, end, set(due))
+        self.go_down(start, end, set(due), drained)
 
-    def go_down(self, start: int, end: int, replaced: set[int]) -> None:
-        """Be down for an interval, at the end of which some DIMMs have been replaced."""
+    def go_down(self, start: int, end: int, replaced: set[int], boot: int | None) -> None:
+        """Be down for an interval, at the end of which some DIMMs have been replaced.
+
+        Firmware repairs rows in the part that starts at ``boot``.
+        """
         self.heap.clear()
         self.pending.clear()
         self.busy_until.clear()
@@ -720,11 +761,16 @@ class Life:
             if fault.removed_ns is None:
                 fault.eras.append((fault.era_start_ns, start))
                 fault.era_start_ns = max(end, fault.installed_ns)
-                fault.removed_ns = end if fault.slot in replaced else None
+            elif replaced and fault.repaired == "soft":
+                fault.era_start_ns, fault.removed_ns, fault.repaired = end, None, None
+            if fault.removed_ns is None and fault.slot in replaced:
+                fault.removed_ns = end
+        if boot is not None:
+            self.repair_rows(boot, end)
         for page in self.pages:
-            healed = not page.fault.stays and page.fault.time_ns < end
-            page.dead_for_good |= healed or page.fault.removed_ns is not None
-            page.seen, page.poisoned, page.dead = None, False, page.dead_for_good
+            page.dead_for_good |= not page.fault.stays and page.fault.time_ns < end
+            page.seen, page.poisoned = None, False
+            page.dead = page.dead_for_good or page.fault.removed_ns is not None
         for slot in sorted(replaced):
             self.generation[slot] += 1
             one = (np.asarray([value]) for value in (self.node, slot, self.generation[slot], end))

@@ -10,38 +10,18 @@ from node_sim.block import simulate_block
 from node_sim.codes import ErrorKind, Mode
 from node_sim.config import Ecc, Faults, Hardware, Policy, Server
 from node_sim.dram.corrected import Windows
-from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
-from node_sim.dram.geometry import AddressMap, Footprint
+from node_sim.dram.faults import FaultTable, simulate_faults
+from node_sim.dram.geometry import AddressMap
 from node_sim.dram.sparing import NEVER_NS, drop_spared, spared_ns
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
 from node_sim.uncorrected import bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.units import NS_PER_YEAR
 from tests.fleets import busy_document
+from tests.handmade import faults_of
 
 BANK, RANK = "adddc_bank", "adddc_rank"
 ERRORS = 5
-
-
-def faults_of(*rows: dict) -> FaultTable:
-    """Hard row faults at the given times, by default all of device 0 in one place."""
-    fields = ("time_ns", "device", "rank", "bank", "n_ranks", "n_banks", "dimm", "hard")
-    default = dict(zip(fields, (0, 0, 0, 0, 1, 1, 0, 1), strict=True))
-    part = {name: np.asarray([(default | row)[name] for row in rows], np.int64) for name in fields}
-    n = len(rows)
-    zero, one = np.zeros(n, np.int64), np.ones(n, np.int64)
-    return FaultTable(
-        node_id=zero,
-        tag=(part["dimm"] << 24) | np.arange(n),
-        time_ns=part["time_ns"],
-        mode=zero + int(Mode.ROW),
-        hard=part["hard"] == 1,
-        habit=Habit(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)),
-        cells=Cells(part["device"], one, one, zero - 1),
-        box=Footprint(part["dimm"], part["rank"], part["bank"], zero, zero, part["n_ranks"], part["n_banks"], one, one),
-        n_pages=one,
-        first_pfn=zero,
-    )
 
 
 def windows_of(*rows: tuple[int, int]) -> Windows:

@@ -1,0 +1,54 @@
+"""Faults made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from node_sim.codes import Mode
+from node_sim.dram.faults import Cells, FaultTable, Habit
+from node_sim.dram.geometry import Footprint
+
+DEFAULTS = {
+    "node_id": 0,
+    "time_ns": 0,
+    "device": 0,
+    "rank": 0,
+    "bank": 0,
+    "row": 0,
+    "n_ranks": 1,
+    "n_banks": 1,
+    "n_rows": 1,
+    "dimm": 0,
+    "generation": 0,
+    "hard": 1,
+    "n_dq": 1,
+}
+
+
+def faults_of(*rows: dict[str, int]) -> FaultTable:
+    """Hard faults of one line, all of them in one place unless said otherwise."""
+    part = {name: np.asarray([(DEFAULTS | row)[name] for row in rows], np.int64) for name in DEFAULTS}
+    n = len(rows)
+    zero, one = np.zeros(n, np.int64), np.ones(n, np.int64)
+    return FaultTable(
+        node_id=part["node_id"],
+        tag=(part["dimm"] << 24) | (part["generation"] << 16) | np.arange(n),
+        time_ns=part["time_ns"],
+        mode=zero + int(Mode.ROW),
+        hard=part["hard"] == 1,
+        cells=Cells(part["device"], part["n_dq"], (1 << part["n_dq"]) - 1, zero - 1),
+        habit=Habit(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)),
+        box=Footprint(
+            part["dimm"],
+            part["rank"],
+            part["bank"],
+            part["row"],
+            zero,
+            part["n_ranks"],
+            part["n_banks"],
+            part["n_rows"],
+            one,
+        ),
+        n_pages=one,
+        first_pfn=zero,
+    )

@@ -1,0 +1,241 @@
+"""Replacement for corrected errors and post-package repair: what is due, what a spare row repairs, what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from node_sim.block import simulate_block
+from node_sim.catalog.parts import PARTS
+from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, OfflineResult, Persistence
+from node_sim.config import Cordon, Ecc, Faults, Hardware, Kernel, PageOffline, Policy, Repair
+from node_sim.dram.geometry import AddressMap
+from node_sim.draws import Seed
+from node_sim.lane_state import LaneState, Store, World, simulate_physics
+from node_sim.memory.pages import FOREVER, Memory
+from node_sim.repair import PPR_HARD, PPR_SOFT, spare_name, takes_one_row
+from node_sim.units import NS_PER_DAY, NS_PER_YEAR
+from tests.handmade import faults_of
+
+SEED = Seed.of(11)
+LIMIT = 10
+PART = PARTS["ddr4_16gb_x4"]
+
+
+@cache
+def simulate(policy, nodes=120, fit_factor=30.0, command_address_fit=0.0):
+    """All rows of one arm by table."""
+    hardware = Hardware(faults=Faults(fit_factor=fit_factor, command_address_fit=command_address_fit))
+    block = simulate_block(SEED, np.arange(nodes), hardware, (policy,), NS_PER_YEAR)
+    names = {name for part in block.parts for name in part.tables}
+    tables = {"faults": block.faults}
+    for name in names:
+        parts = [part.tables[name] for part in block.parts if name in part.tables]
+        tables[name] = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
+    return tables
+
+
+def rows(table, **wanted):
+    """Select the rows of a table whose columns have the given values."""
+    mine = np.ones(table["seq"].size, bool)
+    for name, value in wanted.items():
+        mine &= table[name] == value
+    return {name: column[mine] for name, column in table.items()}
+
+
+def named(table, column="seq"):
+    return (table["node_id"].astype(np.int64) << 32) | table[column].astype(np.int64)
+
+
+CE_CORDON = {"kind": LifecycleKind.CORDON, "reason": LifecycleReason.CE_LIMIT}
+
+
+# ---------------------------------------------------------------------------------------- replacement
+
+
+def test_a_cordon_for_corrected_errors_is_caused_by_the_window_that_reaches_the_limit():
+    tables = simulate(Policy(repair=Repair(replace_ce=LIMIT)))
+    cordons, errors = rows(tables["lifecycle"], **CE_CORDON), rows(tables["errors"], kind=ErrorKind.CE)
+    place = np.searchsorted(np.sort(named(errors)), named(cordons, "cause_seq"))
+    window = {name: column[np.argsort(named(errors))[place]] for name, column in errors.items()}
+    assert cordons["seq"].size > 100
+    assert (named(window) == named(cordons, "cause_seq")).all()
+    assert (window["fault_id"] == cordons["fault_id"]).all()
+    assert (window["last_time_ns"] == cordons["time_ns"] - 1).all()
+    hard = np.isin(window["fault_id"], rows(tables["faults"], persistence=Persistence.HARD)["fault_id"])
+    assert (window["ce_count"][hard] == LIMIT).mean() > 0.99  # but for errors of the same nanosecond
+    assert (window["ce_count"] >= LIMIT).all()
+
+
+def test_no_window_reaches_the_limit_without_a_cordon():
+    tables = simulate(Policy(repair=Repair(replace_ce=LIMIT)))
+    life, errors = tables["lifecycle"], rows(tables["errors"], kind=ErrorKind.CE)
+    reached = errors["ce_count"] >= LIMIT
+    caused = np.isin(named(errors), named(rows(life, **CE_CORDON), "cause_seq"))
+    # A window in which the node came back is not whole.
+    for at in np.flatnonzero(reached & ~caused):
+        ends = life["end_ns"][life["node_id"] == errors["node_id"][at]]
+        assert (ends // NS_PER_DAY == errors["first_time_ns"][at] // NS_PER_DAY).any()
+    assert caused.sum() > 100
+    assert rows(simulate(Policy())["errors"], kind=ErrorKind.CE)["ce_count"].max() > LIMIT
+
+
+def test_the_dimm_at_the_limit_is_replaced_and_its_faults_are_gone():
+    tables = simulate(Policy(repair=Repair(replace_ce=LIMIT)))
+    swaps = rows(tables["lifecycle"], kind=LifecycleKind.DIMM_REPLACEMENT, reason=LifecycleReason.CE_LIMIT)
+    assert set(named(swaps, "cause_seq").tolist()) <= set(named(rows(tables["lifecycle"], **CE_CORDON)).tolist())
+    assert ((swaps["fault_id"] >> 24) & 0xFF == swaps["dimm"]).all()
+    errors = tables["errors"]
+    for fault, begin in zip(swaps["fault_id"].tolist(), swaps["time_ns"].tolist(), strict=True):
+        assert (errors["last_time_ns"][errors["fault_id"] == fault] < begin).all()
+
+
+def test_errors_of_pages_taken_offline_do_not_count():
+    limits = {"repair": Repair(replace_ce=3), "page_offline": PageOffline(2)}
+    tables = simulate(Policy(**limits))
+    cordons, faults = rows(tables["lifecycle"], **CE_CORDON), tables["faults"]
+    one_page = faults["fault_id"][(faults["n_pages"] == 1) & (faults["mode"] == Mode.BIT)]
+    refused = rows(tables["page_offlines"], result=OfflineResult.UNHANDLABLE)
+    mine = np.isin(cordons["fault_id"], one_page)
+    assert mine.sum() > 5  # kernel pages
+    assert np.isin(cordons["fault_id"][mine], refused["fault_id"]).all()
+    without = simulate(Policy(repair=limits["repair"]))
+    assert np.isin(rows(without["lifecycle"], **CE_CORDON)["fault_id"], one_page).sum() > 3 * mine.sum()
+
+
+def test_a_limit_nobody_reaches_changes_no_row():
+    plain, limited = simulate(Policy()), simulate(Policy(repair=Repair(replace_ce=10**6)))
+    assert plain.keys() == limited.keys()
+    for name, table in plain.items():
+        for column, cells in table.items():
+            assert (cells == limited[name][column]).all()
+
+
+# ---------------------------------------------------------------------------------------- spare rows
+
+
+@pytest.mark.parametrize(
+    ("fault", "repairable"),
+    [({}, True), ({"hard": 0}, False), ({"n_rows": 2}, False), ({"n_banks": 2}, False), ({"n_ranks": 2}, False)],
+)
+def test_a_spare_row_replaces_hard_faults_of_one_row(fault, repairable):
+    assert takes_one_row(faults_of(fault)).tolist() == [repairable]
+
+
+@pytest.mark.parametrize(
+    ("fault", "same"),
+    [
+        ({"bank": 3, "row": 7}, True),
+        ({"bank": 4}, False),
+        ({"device": 1}, False),
+        ({"rank": 1}, False),
+        ({"dimm": 1}, False),
+        ({"generation": 1}, False),
+    ],
+)
+def test_the_banks_of_a_group_share_the_spare_row_of_their_device(fault, same):
+    first, second = spare_name(faults_of({}, fault), PART).tolist()
+    assert (first == second) is same
+
+
+def test_every_bank_group_of_every_device_has_a_name_of_its_own():
+    largest = {"dimm": 255, "generation": 255}
+    faults = [
+        {"rank": r, "device": d, "bank": b, **dimm}
+        for r in range(8)
+        for d in range(18)
+        for b in (0, 4, 8, 12)
+        for dimm in ({}, largest)
+    ]
+    found = spare_name(faults_of(*faults), PART)
+    assert np.unique(found).size == len(faults)
+    assert 0 <= found.min() <= found.max() < 2**31
+
+
+def state_of(*rows_: dict[str, int]) -> LaneState:
+    """One lane in which each fault has had an uncorrected error."""
+    hardware, policy = Hardware(), Policy(ecc=Ecc("secded"))
+    address_map = AddressMap(hardware.server)
+    world = World(SEED, hardware, policy, Memory.of(policy), address_map, NS_PER_YEAR)
+    faults = faults_of(*rows_)
+    one, zero, n = np.ones(1, np.int64), np.zeros(1, np.int64), faults.tag.size
+    place = (np.zeros(n, np.int64), np.arange(n))
+    state = LaneState.start(world, Store(world, simulate_physics(world, faults)), zero, zero, (zero, 0 * one), place)
+    state.places.suspect[:] = 5
+    return state
+
+
+def boot(state: LaneState, kind: int, end_ns: int) -> list[int]:
+    """Places repaired at a boot."""
+    lane, end = np.zeros(1, np.int64), np.asarray([end_ns])
+    state.go_down(lane, end - 10, end)
+    found = state.use_spare_rows(lane, end, np.asarray([kind]))
+    state.places.suspect[found] = -1
+    return found.tolist()
+
+
+@pytest.mark.parametrize("kind", [PPR_SOFT, PPR_HARD])
+def test_the_spare_row_goes_to_the_oldest_fault_of_its_group(kind):
+    state = state_of({"time_ns": 9}, {"time_ns": 5}, {"time_ns": 7}, {"time_ns": 8, "bank": 4})
+    assert sorted(boot(state, kind, 100)) == [1, 3]
+    assert state.places.removed_ns.tolist() == [FOREVER, 100, FOREVER, 100]
+    assert boot(state, kind, 200) == []
+
+
+def test_a_fault_without_errors_takes_no_spare_row():
+    state = state_of({}, {"time_ns": 5})
+    state.places.suspect[0] = -1
+    assert boot(state, PPR_HARD, 100) == [1]
+
+
+@pytest.mark.parametrize(("kind", "back"), [(PPR_SOFT, True), (PPR_HARD, False)])
+def test_power_off_undoes_soft_repair_and_frees_the_spare_row(kind, back):
+    state = state_of({}, {"time_ns": 5})
+    assert boot(state, kind, 100) == [0]
+    state.power_off(np.zeros(1, np.int64), np.asarray([300]))
+    assert state.places.removed_ns[0] == (FOREVER if back else 100)
+    assert state.places.era_from_ns[0] == (300 if back else 100)
+    assert boot(state, kind, 400) == ([1] if back else [])
+
+
+def down_by_ue(ppr: str) -> dict[str, dict[str, np.ndarray]]:
+    """Rows of nodes that panic at every uncorrected error and are never cordoned for it."""
+    repair = Repair(ppr=ppr, cordon=Cordon(ue=0), reboot_minutes=600.0)
+    return simulate(Policy(ecc=Ecc("secded"), kernel=Kernel(memory_failure_recovery=0), repair=repair), 400, 3.0)
+
+
+@pytest.mark.parametrize("ppr", ["soft", "hard"])
+def test_a_repaired_row_shows_no_error_after_the_reboot_and_panics_no_more(ppr):
+    tables, plain = down_by_ue(ppr), down_by_ue("off")
+    life, errors = tables["lifecycle"], tables["errors"]
+    fixed = rows(life, kind=LifecycleKind.POST_PACKAGE_REPAIR)
+    assert fixed["seq"].size > 20
+    panics = rows(life, kind=LifecycleKind.PANIC)
+    assert set(zip(*(fixed[c].tolist() for c in ("node_id", "time_ns", "end_ns")), strict=True)) <= set(
+        zip(*(panics[c].tolist() for c in ("node_id", "time_ns", "end_ns")), strict=True)
+    )
+    for fault, end in zip(fixed["fault_id"].tolist(), fixed["end_ns"].tolist(), strict=True):
+        assert (errors["last_time_ns"][errors["fault_id"] == fault] < end).all()
+    faults = tables["faults"]
+    assert (faults["n_rows"][np.isin(faults["fault_id"], fixed["fault_id"])] == 1).all()
+    assert not rows(plain["lifecycle"], kind=LifecycleKind.POST_PACKAGE_REPAIR)["seq"].size
+    assert panics["seq"].size < 0.9 * rows(plain["lifecycle"], kind=LifecycleKind.PANIC)["seq"].size
+
+
+def test_a_row_at_the_limit_of_corrected_errors_is_repaired_instead_of_its_dimm():
+    policy = Policy(repair=Repair(replace_ce=LIMIT, ppr="hard"))
+    tables, plain = simulate(policy), simulate(replace(policy, repair=Repair(replace_ce=LIMIT)))
+    life, faults = tables["lifecycle"], tables["faults"]
+    fixed = rows(life, kind=LifecycleKind.POST_PACKAGE_REPAIR)
+    swapped = rows(life, kind=LifecycleKind.DIMM_REPLACEMENT, reason=LifecycleReason.CE_LIMIT)
+    assert fixed["seq"].size > 20
+    one_row = faults["fault_id"][(faults["persistence"] >= 1) & (faults["n_rows"] == 1) & (faults["n_banks"] == 1)]
+    assert np.isin(fixed["fault_id"], one_row).all()
+    assert not np.isin(swapped["fault_id"], fixed["fault_id"]).any()
+    assert np.isin(fixed["reason"], LifecycleReason.CE_LIMIT).all()
+    assert set(named(fixed, "cause_seq").tolist()) <= set(named(rows(life, **CE_CORDON)).tolist())
+    assert set((fixed["end_ns"] - fixed["time_ns"]).tolist()) == {15 * 60 * 10**9}
+    assert swapped["seq"].size < 0.6 * rows(plain["lifecycle"], kind=LifecycleKind.DIMM_REPLACEMENT)["seq"].size
