@@ -44,6 +44,11 @@ class Group(Policy):
     server: Server = field(default_factory=Server)
     faults: Faults = field(default_factory=Faults)
 
+    def __post_init__(self) -> None:
+        """Check that the settings suit the server as well."""
+        super().__post_init__()
+        self.on(self.server)
+
     @property
     def hardware(self) -> Hardware:
         """What no arm may change."""
@@ -291,7 +296,7 @@ def _decode(kind: Any, document: Document, path: str) -> tuple[Any, list[str]]:
 def _explain(where: str, item: Any, named: set[str]) -> Iterator[str]:
     """Turn one error of the decoder into complaints, leaving out what the range check has said."""
     if item["type"] == "value_error":
-        text = str(item["ctx"]["error"])
+        text, where = str(item["ctx"]["error"]), where.rstrip(".")
         for part in text.split("; "):
             full = f"{where}.{part}" if where and not part.startswith(where) else part
             if full.split(" = ", 1)[0] not in named:

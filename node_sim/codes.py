@@ -67,12 +67,14 @@ class Observer(Code):
 
 
 class Severity(Code):
-    """Grade of a machine check."""
+    """Grade of a machine check; RECOVERABLE is a record of the firmware."""
 
     UCNA = 0, "UCNA"
     SRAO = 1, "SRAO"
     SRAR = 2, "SRAR"
     FATAL = 3, "FATAL"
+    DEFERRED = 4, "DEFERRED"
+    RECOVERABLE = 5, "RECOVERABLE"
 
 
 class CpuContext(Code):
@@ -270,6 +272,11 @@ class LifecycleReason(Code):
     DEVICE_POISON = 5, "poisoned data reached a device"
     UE_LIMIT = 6, "uncorrected errors reached the cordon limit"
     DIMM_HAD_UE = 7, "DIMM had uncorrected errors"
+    OVERFLOWED = 8, "Overflowed uncorrected"
+    NO_OVERFLOW_RECOVERY = 9, "Overflowed uncorrected error without MCA Overflow Recovery"
+    KERNEL_CONTEXT = 10, "Uncorrected unrecoverable error in kernel context"
+    FATAL_HARDWARE = 11, "Fatal hardware error"
+    NO_HANDLER = 12, "kernel BUG: MF_ACTION_REQUIRED without CONFIG_MEMORY_FAILURE"
 
 
 class KillCause(Code):
