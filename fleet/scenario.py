@@ -52,6 +52,7 @@ class Group(Policy):
         """Check that the servers can do what the settings ask of them, and that the code fits the part."""
         super().__post_init__()
         check_fit(self.server, self)
+        self.on(self.server)
         wrong = misfit(self.ecc.code, Dimm.of(self.server))
         if wrong:
             msg = f"ecc.code = {self.ecc.code} on server.part = {self.server.part}: {wrong}, choose one that fits"
@@ -307,7 +308,7 @@ def _decode(kind: Any, document: Document, path: str) -> tuple[Any, list[str]]:
 def _explain(where: str, item: Any, named: set[str]) -> Iterator[str]:
     """Turn one error of the decoder into complaints, leaving out what the range check has said."""
     if item["type"] == "value_error":
-        text = str(item["ctx"]["error"])
+        text, where = str(item["ctx"]["error"]), where.rstrip(".")
         for part in text.split("; "):
             full = f"{where.rstrip('.')}.{part}" if where and not part.startswith(where) else part
             if full.split(" = ", 1)[0] not in named:

@@ -298,8 +298,10 @@ def simulate_block(
         horizon_ns: Simulated time [ns], > 0.
 
     Raises:
+        ConfigError: An arm's settings do not suit the hardware.
         ModelError: Too many faults or events.
     """
+    policies = tuple(policy.on(hardware.server) for policy in policies)
     faults = simulate_faults(seed, node_id, hardware, horizon_ns)
     block = _Block(seed, hardware, policies, node_id, horizon_ns, faults, np.searchsorted(node_id, faults.node_id))
     by_shared = _classes([_shared_settings(policy) for policy in policies])

@@ -69,12 +69,14 @@ class Observer(Code):
 
 
 class Severity(Code):
-    """Grade of a machine check."""
+    """Grade of a machine check; RECOVERABLE is a record of the firmware."""
 
     UCNA = 0, "UCNA"
     SRAO = 1, "SRAO"
     SRAR = 2, "SRAR"
     FATAL = 3, "FATAL"
+    DEFERRED = 4, "DEFERRED"
+    RECOVERABLE = 5, "RECOVERABLE"
 
 
 class CpuContext(Code):
@@ -274,6 +276,11 @@ class LifecycleReason(Code):
     UE_LIMIT = 6, "uncorrected errors reached the cordon limit"
     DIMM_HAD_UE = 7, "DIMM had uncorrected errors"
     CE_LIMIT = 8, "corrected errors reached the replacement limit"
+    OVERFLOWED = 9, "Overflowed uncorrected"
+    NO_OVERFLOW_RECOVERY = 10, "Overflowed uncorrected error without MCA Overflow Recovery"
+    KERNEL_CONTEXT = 11, "Uncorrected unrecoverable error in kernel context"
+    FATAL_HARDWARE = 12, "Fatal hardware error"
+    NO_HANDLER = 13, "kernel BUG: MF_ACTION_REQUIRED without CONFIG_MEMORY_FAILURE"
 
 
 class KillCause(Code):

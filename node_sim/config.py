@@ -6,8 +6,8 @@ with its source. ``scenario show`` prints them; nothing else needs to know where
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 from node_sim.catalog import numbers
 from node_sim.catalog.fit import RATE_TABLES
@@ -16,8 +16,8 @@ from node_sim.catalog.sites import SITES, Site
 from node_sim.catalog.values import Assumed, Number, Published
 from node_sim.catalog.workloads import BLOCK_USES
 from node_sim.errors import ConfigError
-from node_sim.hwpoison.profiles import PROFILE_NAMES
-from node_sim.units import LINES_PER_PAGE
+from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
+from node_sim.units import BYTES_PER_GB, HOURS_PER_DAY, LINES_PER_PAGE, hours_to_ns
 
 FORBID: dict[str, Any] = {"extra": "forbid"}
 """Read by the scenario decoder: unknown keys are mistakes."""
@@ -103,6 +103,7 @@ class Checked:
 
 
 ADDRESS_MAPS = ("open_page", "closed_page", "contiguous")
+SCRUB_HOURS_MAX = 8766.0
 SLOTS_MAX = 256
 """DIMM slots that fit the name of a fault."""
 
@@ -137,6 +138,11 @@ class Server(Checked):
     def dimms(self) -> int:
         """DIMM slots of the server."""
         return self.sockets * self.channels * self.dimms_per_channel
+
+    @property
+    def memory_gb(self) -> float:
+        """Memory of the server, check bits left out [GB of 2**30 bytes, as memory is sold]."""
+        return self.dimms * self.ranks * self.dram.subchannels * self.dram.rank_bytes / BYTES_PER_GB
 
     @property
     def dram(self) -> Part:
@@ -269,7 +275,15 @@ class Detection(Checked):
     """How soon somebody reads a wrong word."""
 
     scrub_hours: float = setting(
-        numbers.SCRUB_HOURS, "Patrol scrub: time to read all memory once; 0 = off.", low=0.0, high=8766.0
+        numbers.SCRUB_HOURS, "Patrol scrub: time to read all memory once; 0 = off.", low=0.0, high=SCRUB_HOURS_MAX
+    )
+    scrub_gb_per_day: float = setting(
+        0.0,
+        "Patrol scrub: pace, instead of scrub_hours; the period follows from the node's memory; 0 = use scrub_hours. "
+        f"Intel's default is about {numbers.SCRUB_GB_PER_DAY.value:g} ({numbers.SCRUB_GB_PER_DAY.source}).",
+        "GB/day",
+        low=0.0,
+        high=1e6,
     )
     hot_share: float = setting(numbers.HOT_SHARE, "Share of used pages that are hot.", low=0.0, high=1.0)
     hot_interval_s: float = setting(
@@ -277,13 +291,70 @@ class Detection(Checked):
     )
     cold_interval_hours: float = setting(numbers.COLD_INTERVAL_HOURS, "The same for a cold page.", low=0.01, high=1e6)
 
+    def __post_init__(self) -> None:
+        """Check that the scrubber's period is given once."""
+        check_settings(self)
+        usual = numbers.SCRUB_HOURS.value
+        if self.scrub_gb_per_day and self.scrub_hours != usual:
+            msg = (
+                f"scrub_gb_per_day = {self.scrub_gb_per_day:g} with scrub_hours = {self.scrub_hours:g}, expected one "
+                f"of them (set scrub_gb_per_day to 0, or leave scrub_hours at {usual:g})"
+            )
+            raise ConfigError(msg)
+
+    def on(self, server: Server) -> Self:
+        """Settle the scrub period on a server: a pace becomes the hours that its memory takes.
+
+        Raises:
+            ConfigError: The pace is too slow for that much memory.
+        """
+        if not self.scrub_gb_per_day:
+            return self
+        days = server.memory_gb / self.scrub_gb_per_day
+        if days * HOURS_PER_DAY > SCRUB_HOURS_MAX:
+            msg = (
+                f"detection.scrub_gb_per_day = {self.scrub_gb_per_day:g} takes {days:,.0f} days for the server's "
+                f"{server.memory_gb:,.0f} GB, expected at most {SCRUB_HOURS_MAX / HOURS_PER_DAY:g} days (raise "
+                "it, or set it to 0 and give scrub_hours)"
+            )
+            raise ConfigError(msg)
+        return replace(self, scrub_hours=days * HOURS_PER_DAY, scrub_gb_per_day=0.0)
+
+    @property
+    def scrub_ns(self) -> int:
+        """Time of one round of the scrubber [ns], 0 if it is off; settle the detection on a server first."""
+        assert not self.scrub_gb_per_day, "a pace is no period before Policy.on(server)"
+        return hours_to_ns(self.scrub_hours)
+
 
 @dataclass(frozen=True)
 class Platform(Checked):
     """What the hardware can tell the kernel."""
 
-    mca_recovery: bool = setting(True, "Whether poison is reported as recoverable (MCG_SER_P).")
-    scrub_report: str = setting("ucna", "How the scrubber reports UE.", choices=("ucna", "srao"))
+    reporting: str = setting(
+        "intel",
+        "Who reports poison to the kernel, and as what: Intel's or AMD's machine checks, or records of a firmware that "
+        "handles errors first (GHES).",
+        choices=("intel", "amd", "firmware_first"),
+    )
+    mca_recovery: bool = setting(True, "Whether poison is reported as recoverable (MCG_SER_P; AMD: SUCCOR).")
+    scrub_report: str = setting("ucna", "Intel: how the scrubber reports UE.", choices=("ucna", "srao"))
+    overflow_recovery: bool = setting(True, "AMD: whether the CPU survives lost records (MCA overflow recovery).")
+    deferred_interrupt: bool = setting(
+        True,
+        "AMD: whether deferred errors come by their interrupt, which the kernel takes no action on before 6.19, or "
+        "are found by the poller.",
+    )
+    physical_address: bool = setting(
+        False,
+        "AMD: whether deferred errors name the page (PADDRV), or a normalized address that the kernel cannot use.",
+    )
+    firmware_latency_s: float = setting(
+        numbers.FIRMWARE_LATENCY_S,
+        "Firmware first: from the error to its record in the kernel; records that come meanwhile are lost.",
+        low=0.0,
+        high=3600.0,
+    )
     device_fatal_share: float = setting(
         numbers.DEVICE_FATAL_SHARE, "Share of device reads of poison that bring the node down.", low=0.0, high=1.0
     )
@@ -296,6 +367,16 @@ class Platform(Checked):
     work_latency_s: float = setting(
         numbers.WORK_LATENCY_S, "Mean delay of the memory_failure work.", low=0.0, high=3600.0
     )
+
+    @property
+    def report_delay_s(self) -> float:
+        """Time from an asynchronous error to its record in the kernel [s]."""
+        return self.firmware_latency_s if self.reporting == "firmware_first" else 0.0
+
+    @property
+    def record_busy_s(self) -> float:
+        """How long an asynchronous record is in the way of the next one of its channel [s]."""
+        return self.firmware_latency_s if self.reporting == "firmware_first" else self.bank_busy_s
 
 
 @dataclass(frozen=True)
@@ -424,6 +505,27 @@ class Policy(Checked):
     kernel: Kernel = field(default_factory=Kernel)
     page_offline: PageOffline = field(default_factory=PageOffline)
     repair: Repair = field(default_factory=Repair)
+
+    def __post_init__(self) -> None:
+        """Check that the kernel can deal with what the platform reports."""
+        check_settings(self)
+        rules = PROFILES[self.kernel.profile].amd_rules
+        if self.platform.reporting == "amd" and self.platform.mca_recovery and rules == "intel":
+            msg = (
+                f"kernel.profile = {self.kernel.profile!r}, expected 4.18 or later with platform.reporting = 'amd' "
+                "(it has no rules for AMD's recoverable errors, so a task would read its poison again for ever), "
+                "or platform.mca_recovery = false"
+            )
+            raise ConfigError(msg)
+
+    def on(self, server: Server) -> Self:
+        """Settle what depends on the server; the physics is asked about settled policies only.
+
+        Raises:
+            ConfigError: A setting does not suit the server.
+        """
+        detection = self.detection.on(server)
+        return self if detection is self.detection else replace(self, detection=detection)
 
 
 def check_fit(server: Server, policy: Policy) -> None:

@@ -7,7 +7,7 @@ accesses of its present user; full-line writes heal soft errors and do nothing t
 
 **Assumes.** The scrubber passes over a line it has already marked as poison without a new report.
 
-**Sources.** Patrol scrub period: ``thresholds_repair.csv``; the shares of readers are assumptions.
+**Sources.** Patrol scrub period and pace: ``thresholds_repair.csv``; the shares of readers are assumptions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from node_sim.draws import Purpose, Seed, unit53, words
 from node_sim.memory.pages import FOREVER, Frames, Memory, Tenancy
 from node_sim.memory.processes import NOBODY
 from node_sim.records import Floats, Index, Ints
-from node_sim.units import hours_to_ns
 
 
 class Mask(NamedTuple):
@@ -68,19 +67,18 @@ def masked_tenancy(memory: Memory, frames: Frames, time_ns: Ints, mask: Mask) ->
     return masked, np.where(free, filled_ns, FOREVER)
 
 
-def scrub_phase_ns(seed: Seed, node_id: Ints, scrub_hours: float) -> Ints:
+def scrub_phase_ns(seed: Seed, node_id: Ints, period_ns: int) -> Ints:
     """Draw where in its period the scrubber of each node is at time 0 [ns]."""
     w0, w1, _, _ = words(seed.key(Purpose.NODE), node_id)
-    return (unit53(w0, w1) * hours_to_ns(scrub_hours)).astype(np.int64)
+    return (unit53(w0, w1) * period_ns).astype(np.int64)
 
 
-def next_scrub_ns(phase_ns: Ints, pfn: Ints, pages: int, after_ns: Ints, scrub_hours: float) -> Ints:
+def next_scrub_ns(phase_ns: Ints, pfn: Ints, pages: int, after_ns: Ints, period_ns: int) -> Ints:
     """Return when the scrubber next passes each page after a time; never where it is off."""
-    period = hours_to_ns(scrub_hours)
-    if period == 0:
+    if period_ns == 0:
         return np.full(after_ns.shape, FOREVER, np.int64)
-    offset = (phase_ns + (pfn / pages * period).astype(np.int64)) % period
-    return after_ns + 1 + (offset - after_ns - 1) % period
+    offset = (phase_ns + (pfn / pages * period_ns).astype(np.int64)) % period_ns
+    return after_ns + 1 + (offset - after_ns - 1) % period_ns
 
 
 def next_sighting(

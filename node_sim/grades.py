@@ -1,14 +1,19 @@
 """The machine check of a read of poison in the fleet: who read it, how it is graded, what is done.
 
-**Models.** Patrol scrub as UCNA or SRAO, user reads as SRAR, kernel reads with and without a recovery entry, poison
-read by a device; hardware without recovery, a kernel without CONFIG_MEMORY_FAILURE; lost events.
+**Models.** Three ways of reporting. Intel: patrol scrub as UCNA or SRAO, user reads as SRAR, kernel reads with and
+without a recovery entry, poison read by a device; hardware without recovery, a kernel without CONFIG_MEMORY_FAILURE;
+lost events. AMD with scalable MCA: what the scrubber or a device finds is deferred, by interrupt or found by the
+poller; reads are graded by AMD's rules. Firmware first: what the scrubber or a device finds comes as a record of the
+firmware; reads still raise a machine check, as on Intel.
 
-**Leaves out.** AMD, firmware-first reporting, RIPV=0, broadcasts that do not reach every CPU.
+**Leaves out.** RIPV=0, broadcasts that do not reach every CPU, firmware first on AMD, the innocent page whose number
+equals a normalized address (5.10 and 6.1 take every address of a polled deferred error for a physical one).
 
-**Assumes.** An action-required record that meets an unread record in its bank carries OVER.
+**Assumes.** An action-required record that meets an unread record in its bank carries OVER, but not with firmware
+first, where all CPUs stand still until the firmware has cleared the bank. Without recovery every record says PCC.
 
-**Sources.** ``machine_check.py`` and ``severity.py``, which decide; here only the record is made that they are asked
-about.
+**Sources.** ``machine_check.py``, ``ghes.py`` and ``severity.py``, which decide; here only the record is made that
+they are asked about.
 """
 
 from __future__ import annotations
@@ -21,10 +26,29 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
-from node_sim.hwpoison.profiles import PROFILE_NAMES
-from node_sim.machine_check import Arrival, exception, poll
+from node_sim.config import Policy
+from node_sim.ghes import Cper, take_record
+from node_sim.machine_check import Arrival, amd_deferred, amd_exception, exception, poll
 from node_sim.records import Ints
-from node_sim.severity import ADDRV, AR, EIPV, EN, MCIP, MISCV, OVER, PCC, RIPV, UC, VAL, Bank, Context, S
+from node_sim.severity import (
+    ADDRV,
+    AR,
+    DEFERRED,
+    EIPV,
+    EN,
+    MCIP,
+    MISCV,
+    OVER,
+    PADDRV,
+    PCC,
+    POISON,
+    RIPV,
+    UC,
+    VAL,
+    Bank,
+    Context,
+    S,
+)
 
 READERS = (Observer.SCRUB, Observer.USER, Observer.KERNEL, Observer.DEVICE)
 """Observers whose read of poison can raise a machine check, in code order."""
@@ -57,76 +81,155 @@ def _context(reader: Observer, copies: bool) -> CpuContext:
     return CpuContext.USER if reader is Observer.USER else CpuContext.NONE
 
 
-def grade(  # noqa: PLR0913 - each is a dimension of the table
-    reader: Observer,
-    *,
-    copies: bool,
-    device_fatal: bool,
-    overflow: bool,
-    mca_recovery: bool,
-    memory_failure: bool,
-    scrub_srao: bool,
-    profile: str = "6.1",
-) -> Check:
+class Reporting(NamedTuple):
+    """What an arm's hardware can tell, and its kernel.
+
+    Attributes:
+        profile: Name of the kernel.
+        memory_failure: CONFIG_MEMORY_FAILURE.
+        way: "intel", "amd" or "firmware_first".
+        recovery: The hardware contains poison and reports it as recoverable (MCG_SER_P, SUCCOR).
+        scrub_srao: Intel: the scrubber reports SRAO instead of UCNA.
+        overflow_recovery: AMD: the CPU survives lost records.
+        deferred_interrupt: AMD: deferred errors come by their interrupt; otherwise the poller finds them.
+        physical_address: AMD: a deferred error's address is that of a page (PADDRV).
+    """
+
+    profile: str = "6.1"
+    memory_failure: bool = True
+    way: str = "intel"
+    recovery: bool = True
+    scrub_srao: bool = False
+    overflow_recovery: bool = True
+    deferred_interrupt: bool = True
+    physical_address: bool = False
+
+    @classmethod
+    def of(cls, policy: Policy) -> Reporting:
+        """Take the settings of an arm."""
+        kernel, platform = policy.kernel, policy.platform
+        return cls(
+            profile=kernel.profile,
+            memory_failure=kernel.memory_failure,
+            way=platform.reporting,
+            recovery=platform.mca_recovery,
+            scrub_srao=platform.scrub_report == "srao",
+            overflow_recovery=platform.overflow_recovery,
+            deferred_interrupt=platform.deferred_interrupt,
+            physical_address=platform.physical_address,
+        )
+
+
+def grade(reader: Observer, reporting: Reporting, *, copies: bool, device_fatal: bool, overflow: bool) -> Check:
     """Grade the machine check of one read of poison.
 
     Args:
         reader: Who read it.
+        reporting: What the hardware can tell, and the kernel.
         copies: The kernel read user memory at an instruction with a recovery entry.
         device_fatal: The device's read takes the node down.
         overflow: The bank held an unread record.
-        mca_recovery: The hardware reports recoverable errors (MCG_SER_P); else the record says PCC.
-        memory_failure: CONFIG_MEMORY_FAILURE.
-        scrub_srao: The scrubber reports SRAO instead of UCNA.
-        profile: Name of the kernel.
     """
     context = _context(reader, copies)
-    if mca_recovery and reader is Observer.DEVICE and device_fatal:
+    if reporting.recovery and reader is Observer.DEVICE and device_fatal:
         return Check(Severity.FATAL, context, CheckAction.PANIC, LifecycleReason.DEVICE_POISON)
-    consumed = reader in (Observer.USER, Observer.KERNEL)
-    srao = reader is Observer.SCRUB and scrub_srao
-    status = _READ | _CODES[reader] | (OVER if overflow else 0)
-    status |= PCC if not mca_recovery else S | AR if consumed else S if srao else 0
-    bank = Bank(status, mcgstatus=RIPV | MCIP | (EIPV if consumed else 0))
-    if not consumed and not srao and mca_recovery:
-        arrival = poll(bank, profile, memory_failure=memory_failure)
-        return Check(Severity.UCNA, context, _asynchronous(arrival), _NO_PANIC)
-    arrival = exception(bank, _CONTEXTS[context], profile, ser=mca_recovery, memory_failure=memory_failure)
+    if reader in (Observer.USER, Observer.KERNEL):
+        severity, arrival = Severity.SRAR, _consume(reporting, context, overflow=overflow)
+    elif reporting.way == "firmware_first":
+        return _take_record(reporting)
+    elif reporting.way == "amd":
+        severity, arrival = Severity.DEFERRED, _defer(reporting)
+    else:
+        srao = reader is Observer.SCRUB and reporting.scrub_srao
+        severity, arrival = (
+            Severity.SRAO if srao else Severity.UCNA,
+            _find(reporting, reader, srao=srao, overflow=overflow),
+        )
     if arrival.panic is not None:
         reason = _REASONS[arrival.notes.partition(": ")[2]]
         return Check(Severity.FATAL, context, CheckAction.PANIC, reason)
-    action = CheckAction.ACTION_REQUIRED if arrival.action_required else _asynchronous(arrival)
-    return Check(Severity.SRAO if srao else Severity.SRAR, context, action, _NO_PANIC)
+    action = CheckAction.ACTION_REQUIRED if arrival.action_required else _asynchronous(arrival.calls_handler)
+    return Check(severity, context, action, _NO_PANIC)
 
 
-def _asynchronous(arrival: Arrival) -> CheckAction:
-    return CheckAction.QUEUE if arrival.calls_handler else CheckAction.LOG
+def _asynchronous(calls_handler: bool) -> CheckAction:
+    return CheckAction.QUEUE if calls_handler else CheckAction.LOG
 
 
-_FLAGS = ("copies", "device_fatal", "overflow", "mca_recovery", "memory_failure", "scrub_srao")
-_SHAPE = (len(PROFILE_NAMES), len(READERS)) + (2,) * len(_FLAGS)
+def _consume(reporting: Reporting, context: CpuContext, *, overflow: bool) -> Arrival:
+    """Raise the exception of a CPU that reads poison."""
+    where, profile, configured = _CONTEXTS[context], reporting.profile, reporting.memory_failure
+    status, mcgstatus = _READ | _CODES[Observer.USER], RIPV | MCIP | EIPV
+    status |= OVER if overflow and reporting.way != "firmware_first" else 0
+    if reporting.way == "amd":
+        bank = Bank(status | (POISON if reporting.recovery else PCC), mcgstatus=mcgstatus)
+        recovery, over = reporting.recovery, reporting.overflow_recovery
+        return amd_exception(bank, where, profile, succor=recovery, overflow_recovery=over, memory_failure=configured)
+    bank = Bank(status | (S | AR if reporting.recovery else PCC), mcgstatus=mcgstatus)
+    return exception(bank, where, profile, ser=reporting.recovery, memory_failure=configured)
 
 
-class GradeTable:
-    """``grade()`` enumerated over its whole domain."""
+def _find(reporting: Reporting, reader: Observer, *, srao: bool, overflow: bool) -> Arrival:
+    """Report poison that nobody has consumed, on Intel."""
+    status = _READ | _CODES[reader] | (OVER if overflow else 0)
+    if reporting.recovery and not srao:
+        return poll(Bank(status), reporting.profile, memory_failure=reporting.memory_failure)
+    bank = Bank(status | (S if reporting.recovery else PCC))
+    configured = reporting.memory_failure
+    return exception(bank, Context.KERNEL, reporting.profile, ser=reporting.recovery, memory_failure=configured)
 
-    def __init__(self) -> None:
-        """Enumerate the scalar definition."""
-        rows = [
-            [int(part) for part in grade(reader, **dict(zip(_FLAGS, flags, strict=True)), profile=profile)]
-            for profile in PROFILE_NAMES
-            for reader in READERS
-            for flags in itertools.product((False, True), repeat=len(_FLAGS))
-        ]
-        self.columns: dict[str, Ints] = dict(zip(Check._fields, np.asarray(rows, np.int64).T, strict=True))
 
-    def look_up(self, profile: Ints, reader: Ints, **flags: npt.NDArray[np.bool_]) -> dict[str, Ints]:
-        """Return the grade of each of n reads; flags as in ``grade``, profile by its place, shape ``(n,)``."""
-        index = np.ravel_multi_index((profile, reader, *(flags[name].astype(np.int64) for name in _FLAGS)), _SHAPE)
-        return {name: column[index] for name, column in self.columns.items()}
+def _defer(reporting: Reporting) -> Arrival:
+    """Report poison that nobody has consumed, on AMD."""
+    profile, configured = reporting.profile, reporting.memory_failure
+    if not reporting.recovery:
+        bank = Bank(_READ | PCC)
+        return amd_exception(
+            bank, Context.KERNEL, profile, succor=False, overflow_recovery=True, memory_failure=configured
+        )
+    bank = Bank(VAL | EN | DEFERRED | ADDRV | (PADDRV if reporting.physical_address else 0))
+    arrival = amd_deferred(bank, profile, interrupt=reporting.deferred_interrupt, memory_failure=configured)
+    return arrival._replace(calls_handler=arrival.calls_handler and reporting.physical_address)
+
+
+def _take_record(reporting: Reporting) -> Check:
+    """Let the firmware report poison that nobody has consumed."""
+    cper = Cper.RECOVERABLE if reporting.recovery else Cper.FATAL
+    taken = take_record(cper, reporting.profile, memory_failure=reporting.memory_failure)
+    if taken.panic is not None:
+        return Check(Severity.FATAL, CpuContext.NONE, CheckAction.PANIC, _REASONS[taken.panic])
+    return Check(Severity.RECOVERABLE, CpuContext.NONE, _asynchronous(taken.calls_handler), _NO_PANIC)
+
+
+_SHAPE = (len(READERS), 2, 2, 2)
 
 
 @cache
-def grades() -> GradeTable:
-    """Return the table, enumerated once."""
-    return GradeTable()
+def grade_table(reporting: Reporting) -> Ints:
+    """Enumerate ``grade()``: the parts of a ``Check`` by reader, copies, device_fatal and overflow."""
+    rows = [
+        [int(part) for part in grade(reader, reporting, copies=copies, device_fatal=fatal, overflow=overflow)]
+        for reader in READERS
+        for copies, fatal, overflow in itertools.product((False, True), repeat=3)
+    ]
+    return np.asarray(rows, np.int64).reshape(*_SHAPE, len(Check._fields))
+
+
+Flags = npt.NDArray[np.bool_]
+
+
+def look_up(
+    tables: Ints, arm: Ints, reader: Ints, copies: Flags, device_fatal: Flags, overflow: Flags
+) -> dict[str, Ints]:
+    """Return the grades of n reads: the parts of a ``Check``, each of shape ``(n,)``.
+
+    Args:
+        tables: The arms' tables, stacked.
+        arm: Whose table, shape ``(n,)``.
+        reader: Who read, shape ``(n,)``.
+        copies: As in ``grade``, shape ``(n,)``.
+        device_fatal: As in ``grade``, shape ``(n,)``.
+        overflow: As in ``grade``, shape ``(n,)``.
+    """
+    cells = tables[arm, reader, copies.astype(np.int64), device_fatal.astype(np.int64), overflow.astype(np.int64)]
+    return dict(zip(Check._fields, cells.T, strict=True))

@@ -43,7 +43,8 @@ class World:
     Attributes:
         seed: Of the run.
         hardware: Of the nodes.
-        policy: Settings common to all arms of the call: code, error process, detection, workload.
+        policy: Settings common to all arms of the call: code, error process, detection (settled on the server),
+            workload.
         memory: Lookup tables of that workload.
         address_map: Of the nodes.
         horizon_ns: End of simulated time [ns].
@@ -107,8 +108,8 @@ class Store:
         return make_frames(self.world.seed, faults.node_id[pages.fault], pages.pfn, share)
 
     def _phase(self, pages: BadPages, faults: FaultTable) -> Ints:
-        hours = self.world.policy.detection.scrub_hours
-        return scrub_phase_ns(self.world.seed, faults.node_id[pages.fault], hours)
+        period_ns = self.world.policy.detection.scrub_ns
+        return scrub_phase_ns(self.world.seed, faults.node_id[pages.fault], period_ns)
 
     def install(self, node_id: Ints, slot: Ints, generation: Ints, time_ns: Ints) -> list[range]:
         """Return the store positions of the faults of DIMMs installed at given times, drawing those not met before.
@@ -382,8 +383,8 @@ class LaneState:
         bad, lane = pages.page[which], pages.lane[which]
         fault = store.pages.fault[bad]
         after = np.maximum(after_ns, store.faults.time_ns[fault])
-        hours = world.policy.detection.scrub_hours
-        scrub = next_scrub_ns(store.phase_ns[bad], store.pages.pfn[bad], world.address_map.pages, after, hours)
+        period_ns = world.policy.detection.scrub_ns
+        scrub = next_scrub_ns(store.phase_ns[bad], store.pages.pfn[bad], world.address_map.pages, after, period_ns)
         scrub = np.where(pages.seen[which], FOREVER, scrub)
         found = next_sighting(
             world.memory,

@@ -38,7 +38,7 @@ from node_sim.detection import masked_tenancy, next_owner_access
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.errors import ModelError
 from node_sim.events import EventLog
-from node_sim.grades import grades
+from node_sim.grades import look_up
 from node_sim.hwpoison.handler import STATE_CODES, Event, Outcomes, Signal, handler_table, signal_rows
 from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.lane_state import LaneState, Pending
@@ -81,7 +81,6 @@ class Lives:
         self.state = state
         self.log = log
         self.policies = policies
-        self.grades = grades()
         self.handler = handler_table(tuple(PROFILE_NAMES[place] for place in np.unique(policies.profile)))
         self.aftermath = Aftermath(state, policies, log)
         self.steps = 0
@@ -270,12 +269,13 @@ class Lives:
         state.places.suspect[state.pages.place[new.which]] = state.pages.error[new.which]
         bank = state.world.address_map.slot_channel(state.store.faults.box.slot[touches.fault])
         overflow = state.bank_busy_ns[touches.lane, bank] > touches.time_ns
+        consumed = (touches.observer == Observer.USER) | (touches.observer == Observer.KERNEL)
+        overflow &= ~(consumed & self.policies.firmware_first[state.arm_set[touches.lane]])
         tenancy, _ = masked_tenancy(
             state.world.memory, state.store.frames.take(touches.page), touches.time_ns, state.mask(touches.lane)
         )
         grade = self._grade(touches, tenancy.use, overflow)
-        lost = overflow & (touches.observer != Observer.USER) & (touches.observer != Observer.KERNEL)
-        lost &= grade["action"] != CheckAction.PANIC
+        lost = overflow & ~consumed & (grade["action"] != CheckAction.PANIC)
         end_ns = touches.time_ns.copy()
         down_ns = np.full(touches.which.size, NULL)
         reported = np.flatnonzero(~lost)
@@ -291,16 +291,9 @@ class Lives:
         """Grade the machine checks of touches."""
         arm = self.state.arm_set[touches.lane]
         policies = self.policies
-        return self.grades.look_up(
-            policies.profile[arm],
-            touches.observer,
-            copies=COPYABLE[use] & (touches.mark < policies.copy_share[arm]),
-            device_fatal=touches.mark < policies.device_fatal_share[arm],
-            overflow=overflow,
-            mca_recovery=policies.mca_recovery[arm],
-            memory_failure=policies.memory_failure[arm],
-            scrub_srao=policies.scrub_srao[arm],
-        )
+        copies = COPYABLE[use] & (touches.mark < policies.copy_share[arm])
+        device_fatal = touches.mark < policies.device_fatal_share[arm]
+        return look_up(policies.grades, arm, touches.observer, copies, device_fatal, overflow)
 
     def _report(
         self, touches: Touches, grade: dict[str, Ints], bank: Ints, overflow: Flags, tenancy: Tenancy
@@ -310,8 +303,11 @@ class Lives:
         arm = state.arm_set[touches.lane]
         action = grade["action"].copy()
         queued = np.flatnonzero(action == CheckAction.QUEUE)
-        latency = self._latency(touches, grade)
-        full = self._enqueue(touches.lane[queued], touches.time_ns[queued], latency[queued])
+        asynchronous = grade["context"] == CpuContext.NONE
+        delay = np.where(asynchronous, self.policies.delay_ns[arm], 0)
+        latency = delay + self._work_latency(touches, grade)
+        arrived = touches.time_ns + delay
+        full = self._enqueue(touches.lane[queued], arrived[queued], (touches.time_ns + latency)[queued])
         action[queued[full]] = CheckAction.QUEUE_FULL
         check = self.log.add(
             "machine_checks",
@@ -326,7 +322,6 @@ class Lives:
             pfn=state.store.pages.pfn[touches.page],
             action=action,
         )
-        asynchronous = grade["context"] == CpuContext.NONE
         state.bank_busy_ns[touches.lane, bank] = np.where(
             asynchronous, touches.time_ns + self.policies.busy_ns[arm], state.bank_busy_ns[touches.lane, bank]
         )
@@ -347,7 +342,7 @@ class Lives:
             down_ns[some] = self._handle(touches.take(some), event, take(tenancy, some), check[some], handled_at[some])
         return end_ns, down_ns
 
-    def _latency(self, touches: Touches, grade: dict[str, Ints]) -> Ints:
+    def _work_latency(self, touches: Touches, grade: dict[str, Ints]) -> Ints:
         """Draw the delay of the memory_failure work; none for what runs before the task goes on [ns]."""
         state = self.state
         low, high = split64(touches.time_ns)
@@ -356,13 +351,13 @@ class Lives:
         delay = (-np.log(unit32(draw)) * mean).astype(np.int64)
         return np.where(grade["context"] == CpuContext.NONE, delay, 0)
 
-    def _enqueue(self, lane: Ints, time_ns: Ints, latency_ns: Ints) -> Flags:
-        """Put pages into the queue of each lane; return which found it full."""
+    def _enqueue(self, lane: Ints, arrived_ns: Ints, done_ns: Ints) -> Flags:
+        """Put pages into the queue of each lane, each until it is handled; return which found it full."""
         state = self.state
         slot = state.queue_next[lane]
-        full = state.queue_ns[lane, slot] > time_ns
+        full = state.queue_ns[lane, slot] > arrived_ns
         fits = ~full
-        state.queue_ns[lane[fits], slot[fits]] = (time_ns + latency_ns)[fits]
+        state.queue_ns[lane[fits], slot[fits]] = done_ns[fits]
         state.queue_next[lane[fits]] = (slot[fits] + 1) % QUEUE_ENTRIES.value
         return full
 

@@ -1,15 +1,18 @@
 """Machine checks: what the kernel does with a graded bank.
 
 **Models.** The exception handler and the poller of seven kernels on Intel CPUs: rendezvous, panics, the deferred
-call of ``memory_failure()``, RIPV and EIPV, addresses that cannot be used, copies that recover.
+call of ``memory_failure()``, RIPV and EIPV, addresses that cannot be used, copies that recover. On AMD CPUs the
+exception, which is never a broadcast, and deferred errors by interrupt and by poll.
 
-**Leaves out.** Firmware-first reporting (GHES), corrected-error interrupts.
+**Leaves out.** Records of the firmware (``ghes.py``), corrected-error interrupts.
 
 **Assumes.** One bank holds a record.
 
 **Sources.** arch/x86/kernel/cpu/mcheck/mce.c (2.6.32, 3.10.105, 4.18), arch/x86/kernel/cpu/mce/core.c (5.10.7, 6.1,
 6.12, 7.1.5): ``do_machine_check()``, ``mce_reign()``, ``mce_usable_address()``, ``machine_check_poll()``,
-``uc_decode_notifier()``, ``kill_me_maybe()``; recorded on 6.1.192.
+``uc_decode_notifier()``, ``kill_me_maybe()``, ``memory_failure()`` without CONFIG_MEMORY_FAILURE; recorded on 6.1.192.
+mce/amd.c: ``amd_mce_usable_address()`` (6.6), ``__log_error()``, which leaves the severity 0 until the deferred-error
+interrupt polls instead (6.19).
 """
 
 from __future__ import annotations
@@ -22,11 +25,28 @@ from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import PLAIN, Pte, Received, Task
 from node_sim.hwpoison.profiles import PROFILES
-from node_sim.severity import ADDRV, EN, MISCV, PCC, RIPV, UC, VAL, Bank, Context, Level, S, intel_severity
+from node_sim.severity import (
+    ADDRV,
+    EN,
+    MISCV,
+    PADDRV,
+    PCC,
+    POISON,
+    RIPV,
+    UC,
+    VAL,
+    Bank,
+    Context,
+    Level,
+    S,
+    amd_severity,
+    intel_severity,
+)
 
 _PHYSICAL = 2
 _PAGE_SHIFT = 12
 _NEVER_PANIC = 3
+NO_HANDLER_BUG = "kernel BUG: MF_ACTION_REQUIRED without CONFIG_MEMORY_FAILURE"
 
 
 class Arrival(NamedTuple):
@@ -91,15 +111,16 @@ def exception(  # noqa: PLR0913 - each is a fact about the machine
     left_in_bank = graded.level in (Level.NO, Level.UCNA, Level.KEEP) or (ser and not bank.has(S))
     if left_in_bank:
         return Arrival(panic=switches.unknown_source_text, notes=note)
-    arrival = _recover(bank, context, profile, graded.level, note, memory_failure=memory_failure)
+    queued = graded.level is Level.AO and has_usable_address(bank) and memory_failure
+    arrival = _recover(bank, context, profile, graded.level, note, usable=has_usable_address(bank), queued=queued)
     return arrival._replace(plain_sigbus=False) if gentle and graded.level is not Level.AR else arrival
 
 
-def _recover(bank: Bank, context: Context, profile: str, level: Level, note: str, *, memory_failure: bool) -> Arrival:
+def _recover(
+    bank: Bank, context: Context, profile: str, level: Level, note: str, *, usable: bool, queued: bool
+) -> Arrival:
     switches = PROFILES[profile]
     user, restartable = context is Context.USER, bool(bank.mcgstatus & RIPV)
-    usable = has_usable_address(bank)
-    queued = level is Level.AO and usable and memory_failure
     if level is Level.AR and not user:
         return _copy(switches.copy_recovery, context, note)
     if not user and not restartable:
@@ -151,6 +172,61 @@ def poll(bank: Bank, profile: str, *, ser: bool = True, memory_failure: bool = T
     handled = graded.level is Level.AO and switches.polls_severity
     handled = handled or (graded.level in (Level.UCNA, Level.DEFERRED) and switches.handles_ucna)
     return Arrival(calls_handler=handled and has_usable_address(bank) and memory_failure, notes=note)
+
+
+def has_physical_address(bank: Bank, profile: str) -> bool:
+    """Whether a kernel takes the address of a record of an AMD CPU with scalable MCA for that of a page.
+
+    The memory controller reports addresses of its own ("normalized"), and marks a physical one with PADDRV at most.
+    """
+    known = {"valid": bank.has(ADDRV), "poison": bank.has(POISON), "paddrv": bank.has(POISON) or bank.has(PADDRV)}
+    return bank.has(ADDRV) and known[PROFILES[profile].amd_address]
+
+
+def amd_exception(
+    bank: Bank, context: Context, profile: str, *, succor: bool, overflow_recovery: bool, memory_failure: bool = True
+) -> Arrival:
+    """Handle a machine-check exception of an AMD CPU with scalable MCA; only the CPU concerned gets it.
+
+    Args:
+        bank: The bank that holds a record.
+        context: What the CPU was doing.
+        profile: Name of the kernel.
+        succor: The CPU can contain uncorrected errors.
+        overflow_recovery: It survives lost records.
+        memory_failure: CONFIG_MEMORY_FAILURE; the rules do not ask for it, and the work for a user's load is a BUG().
+    """
+    graded = amd_severity(bank, context, profile, overflow_recovery=overflow_recovery, succor=succor, smca=True)
+    note = f"{graded.level.name}: {graded.text}"
+    if graded.level is Level.PANIC:
+        return Arrival(panic="Fatal local machine check", notes=note)
+    if graded.level in (Level.NO, Level.DEFERRED, Level.KEEP):
+        return Arrival(notes=f"{note}; left to the poller")
+    usable = has_physical_address(bank, profile)
+    arrival = _recover(bank, context, profile, graded.level, note, usable=usable, queued=False)
+    if memory_failure or not arrival.calls_handler:
+        return arrival
+    if arrival.action_required:
+        return Arrival(panic=NO_HANDLER_BUG, notes=f"BUG: {NO_HANDLER_BUG}")
+    return arrival._replace(calls_handler=False)
+
+
+def amd_deferred(bank: Bank, profile: str, *, interrupt: bool, memory_failure: bool = True) -> Arrival:
+    """Handle a deferred error of an AMD CPU with scalable MCA.
+
+    Args:
+        bank: The record.
+        profile: Name of the kernel.
+        interrupt: It came by the deferred-error interrupt; otherwise the poller found it.
+        memory_failure: CONFIG_MEMORY_FAILURE.
+    """
+    switches = PROFILES[profile]
+    graded = amd_severity(bank, Context.KERNEL, profile, overflow_recovery=True, succor=True, smca=True)
+    note = f"{graded.level.name}: {graded.text}"
+    if interrupt and not switches.rates_deferred:
+        return Arrival(notes=f"{note}; logged without a severity")
+    handled = graded.level is Level.DEFERRED and switches.handles_ucna and has_physical_address(bank, profile)
+    return Arrival(calls_handler=handled and memory_failure, notes=note)
 
 
 # ---------------------------------------------------------------------------------------- acting on it

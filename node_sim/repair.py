@@ -30,6 +30,7 @@ from node_sim.catalog.parts import Part
 from node_sim.config import PPR_KINDS, Policy
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.names import GENERATION_SHIFT
+from node_sim.grades import Reporting, grade_table
 from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.records import Floats, Ints
 from node_sim.units import hours_to_ns, seconds_to_ns
@@ -45,9 +46,9 @@ class PolicyColumns(NamedTuple):
     fsync_ns: Ints
     latency_ns: Ints
     busy_ns: Ints
-    mca_recovery: npt.NDArray[np.bool_]
-    memory_failure: npt.NDArray[np.bool_]
-    scrub_srao: npt.NDArray[np.bool_]
+    delay_ns: Ints
+    firmware_first: npt.NDArray[np.bool_]
+    grades: Ints
     device_fatal_share: Floats
     copy_share: Floats
     reboot_ns: Ints
@@ -69,10 +70,10 @@ class PolicyColumns(NamedTuple):
                 policy.kernel.thp_split_p,
                 seconds_to_ns(policy.kernel.fsync_s),
                 seconds_to_ns(policy.platform.work_latency_s),
-                seconds_to_ns(policy.platform.bank_busy_s),
-                policy.platform.mca_recovery,
-                policy.kernel.memory_failure,
-                policy.platform.scrub_report == "srao",
+                seconds_to_ns(policy.platform.record_busy_s),
+                seconds_to_ns(policy.platform.report_delay_s),
+                policy.platform.reporting == "firmware_first",
+                grade_table(Reporting.of(policy)),
                 policy.platform.device_fatal_share,
                 policy.platform.copy_share,
                 seconds_to_ns(60.0 * policy.repair.reboot_minutes),

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
 
 VAL, OVER, UC, EN, MISCV, ADDRV, PCC, S, AR = (1 << bit for bit in (63, 62, 61, 60, 59, 58, 57, 56, 55))
-DEFERRED = 1 << 44
+PADDRV, DEFERRED, POISON = (1 << bit for bit in (54, 44, 43))
 RIPV, EIPV, MCIP = 1, 2, 4
 _MCACOD, _FAMILY = 0xEFFF, 0xEFF0
 _SCRUB, _L3_WRITEBACK, _DATA, _FETCH = 0x00C0, 0x017A, 0x0134, 0x0150
@@ -317,7 +317,7 @@ def intel_severity(  # noqa: PLR0913 - each is a fact about the machine
 
 def amd_severity(
     bank: Bank, context: Context, profile: str, *, overflow_recovery: bool, succor: bool, smca: bool
-) -> Level:
+) -> Graded:
     """Grade a bank by AMD's rules (Intel's table up to 3.10).
 
     Args:
@@ -327,26 +327,25 @@ def amd_severity(
         overflow_recovery: The CPU survives lost records.
         succor: It can contain uncorrected errors.
         smca: It has scalable MCA.
+
+    Source:
+        ``mce_severity_amd()``; the texts are those of 6.1 and later, earlier kernels print none.
     """
     where = seen_context(context, bank, profile)
     rules = PROFILES[profile].amd_rules
     if rules == "intel":
-        return intel_severity(bank, context, profile, ser=False).level
+        return intel_severity(bank, context, profile, ser=False)
     if bank.has(PCC):
-        return Level.PANIC
-    if rules == "2022":
-        return _amd_2022(bank, where, overflow_recovery=overflow_recovery, succor=succor)
+        return Graded(Level.PANIC, "context corrupt", "Processor context corrupt")
+    if bank.has(DEFERRED) and (rules == "2022" or not bank.has(UC)):
+        return Graded(Level.DEFERRED, "deferred", "Deferred error")
     if not bank.has(UC):
-        return Level.DEFERRED if bank.has(DEFERRED) else Level.KEEP
-    fatal = where in _KERNEL_CODE or (not overflow_recovery and bank.has(OVER))
-    fatal = fatal or (smca and not succor)  # TCC is fatal in kernel code only, where everything is
-    return Level.PANIC if fatal else Level.AR
-
-
-def _amd_2022(bank: Bank, where: Context, *, overflow_recovery: bool, succor: bool) -> Level:
-    if bank.has(DEFERRED):
-        return Level.DEFERRED
-    if not bank.has(UC):
-        return Level.KEEP
-    fatal = (bank.has(OVER) and not overflow_recovery) or not succor or where in _KERNEL_CODE
-    return Level.PANIC if fatal else Level.AR
+        return Graded(Level.KEEP, "corrected", "Corrected error")
+    if bank.has(OVER) and not overflow_recovery:
+        text = "Overflowed uncorrected error without MCA Overflow Recovery"
+        return Graded(Level.PANIC, "overflowed", text)
+    if not succor and (smca or rules == "2022"):
+        return Graded(Level.PANIC, "no recovery", "Uncorrected error without MCA Recovery")
+    if where in _KERNEL_CODE:  # TCC of 4.18 is fatal in kernel code only, where everything is
+        return Graded(Level.PANIC, "kernel", "Uncorrected unrecoverable error in kernel context")
+    return Graded(Level.AR, "action required", "Action required")

@@ -31,7 +31,6 @@ from node_sim.dram.faults import FaultTable, expand_counts, pairs_within
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.records import Floats, Ints, take
-from node_sim.units import hours_to_ns
 
 FRAMES_PER_FAULT_MAX = 32
 
@@ -117,7 +116,7 @@ def _judge_pairs(
 ) -> None:
     """Mark later faults that meet an earlier one in a code word; the first such pair counts."""
     earlier, later = pairs
-    code, scrub_ns = policy.ecc.code, hours_to_ns(policy.detection.scrub_hours)
+    code, scrub_ns = policy.ecc.code, policy.detection.scrub_ns
     if not earlier.size or code == "none":
         return
     alone = ~judgement.uncorrected[earlier] & ~judgement.uncorrected[later]

@@ -5,12 +5,15 @@ from __future__ import annotations
 NS_PER_S = 1_000_000_000
 S_PER_HOUR = 3600
 S_PER_DAY = 86_400
+HOURS_PER_DAY = 24
 HOURS_PER_YEAR = 8766.0
 """Julian year of 365.25 days."""
 NS_PER_HOUR = S_PER_HOUR * NS_PER_S
 NS_PER_DAY = S_PER_DAY * NS_PER_S
 NS_PER_YEAR = int(HOURS_PER_YEAR * NS_PER_HOUR)
 DEVICE_HOURS_PER_FIT = 1e9
+BYTES_PER_GB = 1 << 30
+"""Memory is sold in powers of two."""
 PAGE_BYTES = 4096
 LINE_BYTES = 64
 LINES_PER_PAGE = PAGE_BYTES // LINE_BYTES

@@ -132,6 +132,9 @@ SPARING_WIDTH: Final = Published(4, "DQ", "Dell YX4X whitepaper: ADDDC needs x4 
 
 # --- detection --------------------------------------------------------------------------------------------------
 SCRUB_HOURS: Final = Published(24.0, "h", "AMD PG456: whole memory in 24 h by default", "read")
+SCRUB_GB_PER_DAY: Final = Published(
+    64.0, "GB/day", "Supermicro/Intel text: one line per 16k cycles, about 64 GB per day", "read"
+)
 HOT_SHARE: Final = Assumed(
     0.3, 0.05, 0.8, "no public patrol/demand split of UEs; this share of pages is read often", headline=True
 )
@@ -162,6 +165,14 @@ COPY_SHARE: Final = Assumed(
     headline=True,
 )
 BANK_BUSY_S: Final = Assumed(0.01, 0.0001, 1.0, "from an asynchronous record to the poller's read (CMCI)", "s")
+FIRMWARE_LATENCY_S: Final = Assumed(
+    1.0,
+    0.05,
+    60.0,
+    "the firmware stops all CPUs, reads the bank, finds the DIMM, writes its own log and a record, which the kernel "
+    "gets by interrupt or, at worst, by polling once a minute; no public figure for uncorrected errors was found",
+    "s",
+)
 WORK_LATENCY_S: Final = Assumed(0.1, 0.001, 1.0, "irq work to work queue, typically below 1 s", "s")
 QUEUE_ENTRIES: Final = Published(16, "1", "MEMORY_FAILURE_FIFO, mm/memory-failure.c 3.4-7.1", "read")
 

@@ -45,6 +45,11 @@ class Part:
         return self.columns * self.width * self.data_devices // 8 // 64
 
     @property
+    def rank_bytes(self) -> int:
+        """Data a rank holds [byte]."""
+        return self.banks * self.rows * self.row_lines * 64
+
+    @property
     def beats(self) -> int:
         """Beats in which a rank transfers one 64-byte line."""
         return 8 * 64 // (self.width * self.data_devices)

@@ -222,7 +222,7 @@ def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, ho
     used = 1.0 - policy.workload.use.free
     w0, w1, w2, w3 = words(seed.key(Purpose.SEEN), faults.node_id[soft], faults.tag[soft])
     never = np.iinfo(np.int64).max // 4
-    scrub_ns = hours_to_ns(detection.scrub_hours)
+    scrub_ns = detection.scrub_ns
     scrub_delay = (unit32(w0) * scrub_ns).astype(np.int64) if scrub_ns else np.full(soft.size, never)
     place = unit32(w1)
     mean_ns = np.where(

@@ -8,8 +8,8 @@ series is a value of a switch that no column uses (6.12.0: ``already_line="log a
 
 **Assumes.** CONFIG_TRANSPARENT_HUGEPAGE and CONFIG_HUGETLBFS where the version has them.
 
-**Sources.** mm/memory-failure.c, mm/madvise.c, mm/hwpoison-inject.c, arch/x86/kernel/cpu/mce/core.c at 2.6.32,
-3.10.105, 4.18, 5.10.7, 6.1.192, 6.12.100 and 7.1.5.
+**Sources.** mm/memory-failure.c, mm/madvise.c, mm/hwpoison-inject.c, arch/x86/kernel/cpu/mce/core.c and amd.c,
+drivers/acpi/apei/ghes.c at 2.6.32, 3.10.105, 4.18, 5.10.7, 6.1.192, 6.12.100 and 7.1.5.
 """
 
 from __future__ import annotations
@@ -104,6 +104,10 @@ class Profile:
         knows_seam: SEAM non-root mode is told from kernel code.
         kernel_uncorrected: An uncorrected error in kernel code is fatal by the knob "tolerant", "always", or by a row.
         amd_rules: "intel"'s table, or AMD's own of "2016" or "2022".
+        rates_deferred: AMD's deferred-error interrupt grades its records (6.19); without a grade nothing is handled.
+        amd_address: What makes an AMD record name a physical page: ADDRV ("valid"), "poison" only, or also "paddrv".
+        ghes: Memory records of the firmware: "none" are read, "recoverable" ones reach the handler, or a corrected
+            one past its threshold goes to "soft offline" as well.
         checks_address: A user load without usable address is not handed to the handler.
         unmaps_direct: A poisoned page is removed from the kernel's direct map.
     """
@@ -183,6 +187,9 @@ class Profile:
     knows_seam: bool
     kernel_uncorrected: str
     amd_rules: str
+    rates_deferred: bool
+    amd_address: str
+    ghes: str
     checks_address: bool
     unmaps_direct: bool
 
@@ -275,6 +282,9 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "knows_seam": (_N, _N, _N, _N, _N, _Y, _Y),
     "kernel_uncorrected": ("tolerant", "tolerant", "tolerant", "tolerant", "always", "row", "row"),
     "amd_rules": ("intel", "intel", "2016", "2016", "2022", "2022", "2022"),
+    "rates_deferred": (_N, _N, _N, _N, _N, _N, _Y),
+    "amd_address": ("valid", "valid", "valid", "valid", "valid", "poison", "paddrv"),
+    "ghes": ("none", "recoverable", *["soft offline"] * 5),
     "checks_address": (_N, _N, _N, _N, _N, _Y, _Y),
     "unmaps_direct": (_N, _N, _Y, _Y, _Y, _Y, _Y),
 }

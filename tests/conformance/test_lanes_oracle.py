@@ -24,6 +24,7 @@ from node_sim.codes import (
     LifecycleReason,
     Observer,
     OfflineResult,
+    Severity,
     SignalCode,
     Timing,
 )
@@ -49,7 +50,7 @@ SHARED_WORLDS, SHARED_NODES, ARMS = 25, 4, 4
 """100 x 6 + 25 x 4 x 4 = 1,000 pairs of a node and a policy."""
 WORLDS = SINGLE_WORLDS + SHARED_WORLDS
 CHUNK = 5
-FLOODED, CROWDED, SPARED = 0, 5, 8
+FLOODED, CROWDED, CLASHING, SPARED = 0, 5, 7, 8
 """Last digits of worlds made for rare meetings."""
 LONG_WORLDS = 400
 
@@ -102,8 +103,10 @@ def draw_errors(rng: random.Random) -> config.ErrorProcess:
 
 
 def draw_detection(rng: random.Random, often: float) -> config.Detection:
+    paced = rng.random() < 0.2
     return config.Detection(
-        scrub_hours=rng.choice((0.0, 6.0, 24.0, 100.0)),
+        scrub_hours=24.0 if paced else rng.choice((0.0, 6.0, 24.0, 100.0)),
+        scrub_gb_per_day=rng.choice((20.0, 64.0, 1000.0)) if paced else 0.0,
         hot_share=rng.choice((0.0, 0.3, 0.8, 1.0)),
         hot_interval_s=log_uniform(rng, 5_000.0, 200_000.0) / often,
         cold_interval_hours=log_uniform(rng, 24.0, 1000.0) / often,
@@ -112,8 +115,13 @@ def draw_detection(rng: random.Random, often: float) -> config.Detection:
 
 def draw_platform(rng: random.Random) -> config.Platform:
     return config.Platform(
+        reporting=rng.choice(("intel", "amd", "firmware_first")),
         mca_recovery=rng.random() < 0.9,
         scrub_report=rng.choice(("ucna", "srao")),
+        overflow_recovery=rng.random() < 0.5,
+        deferred_interrupt=rng.random() < 0.5,
+        physical_address=rng.random() < 0.8,
+        firmware_latency_s=rng.choice((0.0, 1.0, 3600.0)),
         device_fatal_share=rng.choice((0.0, 0.2, 1.0)),
         copy_share=rng.choice((0.0, 0.5, 0.9, 1.0)),
         bank_busy_s=rng.choice((0.0, 0.01, 3600.0)),
@@ -151,14 +159,21 @@ def mitigate(policy: config.Policy) -> config.Policy:
     return replace(policy, ecc=more, repair=repair)
 
 
+def suit(platform: config.Platform, kernel: config.Kernel) -> config.Platform:
+    """Take recovery from an AMD platform whose kernel has no rules for it."""
+    unknown = platform.reporting == "amd" and kernel.profile in ("2.6.32", "3.10")
+    return replace(platform, mca_recovery=False) if unknown else platform
+
+
 def draw_policy(rng: random.Random, cordon: tuple[int, ...]) -> config.Policy:
+    platform, kernel = draw_platform(rng), draw_kernel(rng)
     policy = config.Policy(
         errors=draw_errors(rng),
         ecc=config.Ecc(code=rng.choice(("none", "secded", "secded", "chipkill"))),
         detection=draw_detection(rng, often=1.0 if min(cordon) else 0.05),
-        platform=draw_platform(rng),
+        platform=suit(platform, kernel),
         workload=draw_workload(rng),
-        kernel=draw_kernel(rng),
+        kernel=kernel,
         page_offline=config.PageOffline(ce_threshold=rng.choice((0, 1, 2, 5))),
         repair=draw_repair(rng, cordon),
     )
@@ -167,13 +182,19 @@ def draw_policy(rng: random.Random, cordon: tuple[int, ...]) -> config.Policy:
 
 def flood(rng: random.Random, policy: config.Policy) -> config.Policy:
     """Let the scrubber find many pages while none has been handled yet, and owners and boots change meanwhile."""
+    flooded = replace(policy.platform, mca_recovery=True, bank_busy_s=0.0, work_latency_s=3600.0, copy_share=0.5)
+    flooded = replace(flooded, firmware_latency_s=0.0, deferred_interrupt=False, physical_address=True)
     return replace(
         policy,
         ecc=config.Ecc(code="secded"),
         detection=replace(
-            policy.detection, scrub_hours=rng.choice((0.5, 24.0)), hot_share=0.5, hot_interval_s=20_000.0
+            policy.detection,
+            scrub_hours=rng.choice((0.5, 24.0)),
+            scrub_gb_per_day=0.0,
+            hot_share=0.5,
+            hot_interval_s=20_000.0,
         ),
-        platform=replace(policy.platform, mca_recovery=True, bank_busy_s=0.0, work_latency_s=3600.0, copy_share=0.5),
+        platform=suit(flooded, policy.kernel),
         workload=replace(policy.workload, tenancy_days=0.3),
         kernel=replace(policy.kernel, memory_failure=True, memory_failure_recovery=1, memory_failure_early_kill=0),
         repair=replace(policy.repair, reboot_minutes=0.01, cordon=config.Cordon(ue=rng.choice((30, 60)))),
@@ -201,6 +222,25 @@ def spare(rng: random.Random, policy: config.Policy) -> config.Policy:
     return replace(policy, ecc=ecc, repair=replace(policy.repair, cordon=config.Cordon(ue=5)))
 
 
+def clash(rng: random.Random, policy: config.Policy) -> config.Policy:
+    """Let reads come soon after what the scrubber found; or let a firmware report what it could not contain."""
+    fatal = rng.random() < 0.3
+    platform = replace(
+        policy.platform,
+        reporting="firmware_first" if fatal else "intel",
+        mca_recovery=not fatal,
+        bank_busy_s=3600.0,
+        work_latency_s=3600.0,
+    )
+    return replace(
+        policy,
+        ecc=config.Ecc(code="secded"),
+        detection=config.Detection(scrub_hours=6.0, hot_share=1.0, hot_interval_s=10_000.0),
+        platform=platform,
+        repair=replace(policy.repair, cordon=config.Cordon(ue=3)),
+    )
+
+
 def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> config.Policy:
     """Change some sections of a policy, often few, so that arms agree in what they share."""
     other = draw_policy(rng, cordon)
@@ -208,7 +248,9 @@ def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> 
     if rng.random() < 0.3:
         names = ("errors", "ecc", "detection", "workload")
     changed = set(rng.sample(names, rng.randint(0, 3)))
-    return replace(policy, **{name: getattr(other, name) for name in changed})
+    sections = {name: getattr(other, name) for name in changed}
+    kernel = sections.get("kernel", policy.kernel)
+    return replace(policy, **sections | {"platform": suit(sections.get("platform", policy.platform), kernel)})
 
 
 def draw_server(rng: random.Random) -> config.Server:
@@ -277,6 +319,8 @@ def draw_world(number: int) -> World:
         server = replace(hardware.server, **small, part="ddr4_8gb_x4", lockstep=False)
         faults = replace(hardware.faults, fit_factor=300.0, extents="whole")
         hardware, policies = config.Hardware(server, faults), [spare(rng, policies[0])]
+    if number % 10 == CLASHING and not shared:
+        policies = [clash(rng, policies[0])]
     while shared and len(policies) < ARMS:
         policies.append(vary(rng, rng.choice(policies), cordon))
     policies = [fit_code(policy, hardware.server) for policy in policies]
@@ -468,16 +512,15 @@ def test_sample_exercises_every_branch() -> None:
 
 
 LEAST = 5
+REASONS = [reason for reason in LifecycleReason if reason is not LifecycleReason.OVERFLOWED]
+"""Those a run can have: kernels without rules for AMD are refused where they would overflow."""
 BRANCHES: dict[str, dict[str, Any]] = {
     "errors": {"kind": ErrorKind, "observer": [code for code in Observer if code is not Observer.WRITE]},
-    "machine_checks": {"action": CheckAction, "overflow": (0, 1)},
+    "machine_checks": {"action": CheckAction, "overflow": (0, 1), "severity": Severity},
     "memory_failures": {"lost_bytes": (0, 4096)},
     "signals": {"code": SignalCode, "timing": Timing, "fate": Fate},
     "page_offlines": {"result": OfflineResult},
-    "lifecycle": {
-        "kind": LifecycleKind,
-        "reason": (LifecycleReason.UE_LIMIT, LifecycleReason.DIMM_HAD_UE, LifecycleReason.CE_LIMIT),
-    },
+    "lifecycle": {"kind": LifecycleKind, "reason": REASONS},
 }
 """Columns whose every value must occur in the sample."""
 

@@ -43,7 +43,7 @@ from node_sim.dram.corrected import error_time_ns, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Purpose, Seed, Tag
-from node_sim.grades import Check, grade
+from node_sim.grades import Check, Reporting, grade
 from node_sim.hwpoison.handler import Event, Outcome, Signal, memory_failure
 from node_sim.memory.processes import NOBODY
 from node_sim.uncorrected import Judgement, bad_pages, dimms_of, judge_alone, judge_together
@@ -241,11 +241,14 @@ class Life:
         self.address_map = AddressMap(hardware.server)
         self.uses = PageUses(seed, node, policy)
         self.processes = self.uses.memory.processes
-        self.scrub_ns = hours_to_ns(policy.detection.scrub_hours)
+        self.scrub_ns = self.scrub_period()
+        self.settled = policy.on(hardware.server)
         self.refill_ns = seconds_to_ns(60.0 * policy.workload.refill_minutes)
         high, low, _, _ = philox(purpose_key(seed, Purpose.NODE), node)
         self.scrub_phase = int(unit53(high, low) * self.scrub_ns)
-        self.bank_busy_ns = seconds_to_ns(policy.platform.bank_busy_s)
+        self.firmware_first = policy.platform.reporting == "firmware_first"
+        self.firmware_ns = seconds_to_ns(policy.platform.firmware_latency_s) if self.firmware_first else 0
+        self.bank_busy_ns = self.firmware_ns if self.firmware_first else seconds_to_ns(policy.platform.bank_busy_s)
         self.work_latency_ns = seconds_to_ns(policy.platform.work_latency_s)
         self.fsync_ns = seconds_to_ns(policy.kernel.fsync_s)
 
@@ -265,6 +268,14 @@ class Life:
 
     # --- physics ------------------------------------------------------------------------------------------------
 
+    def scrub_period(self) -> int:
+        """Return the time of one round of the scrubber: given, or all memory at its pace."""
+        detection = self.policy.detection
+        if detection.scrub_gb_per_day:
+            days = self.address_map.pages * PAGE_BYTES / 2**30 / detection.scrub_gb_per_day
+            return round(days * 86_400 * NS_PER_S)
+        return hours_to_ns(detection.scrub_hours)
+
     def install(self, batch: FaultTable, installed_ns: int) -> None:
         """Put DIMMs with these faults in place."""
         batch = batch.take(batch.time_ns >= installed_ns)
@@ -273,7 +284,7 @@ class Life:
         windows = self.windows_of(batch, verdict.corrected)
         mapped_out = map_out(batch, windows, verdict, ecc) if ecc.sparing != "none" else {}
         spared = np.asarray([mapped_out.get(i, NEVER) for i in range(batch.tag.size)], np.int64)
-        verdict = judge_together(verdict, batch, dimms_of(batch), self.server, self.policy, spared)
+        verdict = judge_together(verdict, batch, dimms_of(batch), self.server, self.settled, spared)
         added = [
             Fault(
                 name=int(batch.fault_id[i]),
@@ -301,7 +312,7 @@ class Life:
 
     def windows_of(self, batch: FaultTable, corrected: np.ndarray) -> dict[int, list[Window]]:
         """Draw the windows of faults with the time of every error, by position in the batch."""
-        windows = simulate_windows(self.seed, batch, corrected, self.policy, self.horizon)
+        windows = simulate_windows(self.seed, batch, corrected, self.settled, self.horizon)
         found: dict[int, list[Window]] = {}
         which = np.repeat(np.arange(windows.errors.size), windows.errors)
         ordinal = np.concatenate([np.arange(1, n + 1) for n in windows.errors] or [np.empty(0, np.int64)])
@@ -570,22 +581,21 @@ class Life:
         page, time, platform = touch.page, touch.time_ns, self.policy.platform
         use = self.masked_use(page.pfn, time)
         bank = int(self.address_map.slot_channel(np.asarray([page.fault.slot]))[0])
-        overflow = self.busy_until.get(bank, 0) > time
+        found = touch.observer in (Observer.SCRUB, Observer.DEVICE)
+        overflow = self.busy_until.get(bank, 0) > time and (found or not self.firmware_first)
         check = grade(
             Observer(touch.observer),
+            self.reporting(),
             copies=use.use in KERNEL_CAN_COPY and touch.mark < platform.copy_share,
             device_fatal=touch.mark < platform.device_fatal_share,
             overflow=overflow,
-            mca_recovery=platform.mca_recovery,
-            memory_failure=self.policy.kernel.memory_failure,
-            scrub_srao=platform.scrub_report == "srao",
-            profile=self.policy.kernel.profile,
         )
-        if overflow and touch.observer in (Observer.SCRUB, Observer.DEVICE) and check.action != CheckAction.PANIC:
+        if overflow and found and check.action != CheckAction.PANIC:
             return time
         asynchronous = check.context is CpuContext.NONE
-        latency = self.work_latency(page, time) if asynchronous else 0
-        if check.action is CheckAction.QUEUE and not self.enqueue(time, latency):
+        delay = self.firmware_ns if asynchronous else 0
+        latency = delay + self.work_latency(page, time) if asynchronous else 0
+        if check.action is CheckAction.QUEUE and not self.enqueue(time + delay, time + latency):
             check = check._replace(action=CheckAction.QUEUE_FULL)
         values: Values = {
             "severity": check.severity,
@@ -610,11 +620,25 @@ class Life:
         """Draw the delay of the memory_failure work of a touch."""
         return exponential(philox(self.uses.page_key(page.pfn), *split(time), Tag.LATENCY)[0], self.work_latency_ns)
 
-    def enqueue(self, time: int, latency: int) -> bool:
+    def reporting(self) -> Reporting:
+        """Say what the hardware can tell, and to which kernel."""
+        kernel, platform = self.policy.kernel, self.policy.platform
+        return Reporting(
+            kernel.profile,
+            kernel.memory_failure,
+            platform.reporting,
+            platform.mca_recovery,
+            platform.scrub_report == "srao",
+            platform.overflow_recovery,
+            platform.deferred_interrupt,
+            platform.physical_address,
+        )
+
+    def enqueue(self, time: int, done: int) -> bool:
         """Put work on the queue unless it is full."""
         if self.queue[self.queue_position] > time:
             return False
-        self.queue[self.queue_position] = time + latency
+        self.queue[self.queue_position] = done
         self.queue_position = (self.queue_position + 1) % QUEUE_ENTRIES
         return True
 

@@ -240,6 +240,11 @@ def test_the_scrub_period_is_the_default_of_the_controller():
     assert hours == [numbers.SCRUB_HOURS.value]
 
 
+def test_the_scrub_pace_is_that_of_the_published_text():
+    (pace,) = table_value("thresholds_repair", "figure", "figure", "1 line per 16k cycles", r"about (\d+) GB per day")
+    assert numbers.SCRUB_GB_PER_DAY.value == pace
+
+
 def test_the_cordon_limit_is_the_critical_count_of_mcelog_plus_one_repeat():
     (uncorrected,) = table_value("thresholds_repair", "mechanism", "figure", "mcelog.conf dimm", r"UC (\d+) in 24 h")
     assert numbers.CORDON_UE.low == uncorrected
@@ -324,6 +329,7 @@ SECOND_READ = {
     "CE_CAP_PER_DAY",
     "CE_SCRUB_SHARE",
     "SCRUB_HOURS",
+    "SCRUB_GB_PER_DAY",
     "QUEUE_ENTRIES",
     "CHANNELS",
     "DIMMS_PER_CHANNEL",

@@ -1,4 +1,4 @@
-"""Grades of machine checks against a second reading of the severity table and of the handler's actions."""
+"""Grades of machine checks against a second reading of the severity tables and of the handler's actions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,29 @@ import numpy as np
 import pytest
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
-from node_sim.grades import READERS, Check, GradeTable, grade
+from node_sim.config import Kernel, Platform, Policy
+from node_sim.grades import READERS, Check, Reporting, grade, grade_table, look_up
 from node_sim.hwpoison.profiles import PROFILE_NAMES
 
-FLAGS = ("copies", "device_fatal", "overflow", "mca_recovery", "memory_failure", "scrub_srao")
-DOMAIN = [
-    (reader, dict(zip(FLAGS, flags, strict=True)))
-    for reader in READERS
-    for flags in itertools.product((False, True), repeat=len(FLAGS))
-]
+READ_FLAGS = ("copies", "device_fatal", "overflow")
+ARM_FLAGS = ("recovery", "memory_failure", "scrub_srao")
+FLAGS = (*READ_FLAGS, *ARM_FLAGS)
+
+
+def switched(names):
+    """All settings of some switches."""
+    return [dict(zip(names, flags, strict=True)) for flags in itertools.product((False, True), repeat=len(names))]
+
+
+DOMAIN = [(reader, flags) for reader in READERS for flags in switched(FLAGS)]
+
+
+def asked(reader, flags, **reporting) -> Check:
+    """Ask for the grade of a read; flags of the arm may be among those of the read."""
+    of_arm = {name: flag for name, flag in flags.items() if name not in READ_FLAGS}
+    return grade(reader, Reporting(**of_arm, **reporting), **{name: flags[name] for name in READ_FLAGS})
+
+
 REASON_TEXTS = {
     "pcc": "Processor context corrupt",
     "device": "poisoned data reached a device",
@@ -35,7 +49,7 @@ def rules(reader: Observer, flags: dict[str, bool]) -> list[tuple[str, bool, tup
     srao = reader is Observer.SCRUB and on.scrub_srao
     ucna = reader in ASYNCHRONOUS and not srao
     return [
-        ("no recovery: the bank says PCC", not on.mca_recovery, ("FATAL", "PANIC", "pcc")),
+        ("no recovery: the bank says PCC", not on.recovery, ("FATAL", "PANIC", "pcc")),
         ("device kills the node", reader is Observer.DEVICE and on.device_fatal, ("FATAL", "PANIC", "device")),
         ("UCNA without handler", ucna and not on.memory_failure, ("UCNA", "LOG", None)),
         ("UCNA", ucna, ("UCNA", "QUEUE", None)),
@@ -55,7 +69,10 @@ def second_reading(reader: Observer, flags: dict[str, bool]) -> tuple[str, str, 
 
 
 def graded(reader: Observer, flags: dict[str, bool]) -> tuple[str, str, str | None]:
-    check = grade(reader, **flags)
+    return in_words(asked(reader, flags))
+
+
+def in_words(check: Check) -> tuple[str, str, str | None]:
     return check.severity.name, check.action.name, check.reason.text if check.action is CheckAction.PANIC else None
 
 
@@ -84,22 +101,22 @@ def test_every_rule_of_the_second_reading_decides_some_combination():
     ],
 )
 def test_the_context_is_that_of_the_reader(reader, copies, context):
-    found = {grade(r, **flags).context for r, flags in DOMAIN if r is reader and flags["copies"] is copies}
+    found = {asked(r, flags).context for r, flags in DOMAIN if r is reader and flags["copies"] is copies}
     assert found == {context}
 
 
 def test_a_panic_is_always_fatal_and_nothing_else_is():
     for reader, flags in DOMAIN:
-        check = grade(reader, **flags)
+        check = asked(reader, flags)
         assert (check.action is CheckAction.PANIC) == (check.severity is Severity.FATAL)
 
 
 @pytest.mark.parametrize("reader", [Observer.USER, Observer.KERNEL])
 def test_consumption_with_lost_events_panics_in_any_context(reader):
     found = {
-        (grade(r, **flags).action, grade(r, **flags).reason)
+        (asked(r, flags).action, asked(r, flags).reason)
         for r, flags in DOMAIN
-        if r is reader and flags["overflow"] and flags["mca_recovery"]
+        if r is reader and flags["overflow"] and flags["recovery"]
     }
     assert found == {(CheckAction.PANIC, LifecycleReason.LOST_EVENTS)}
 
@@ -107,25 +124,160 @@ def test_consumption_with_lost_events_panics_in_any_context(reader):
 def test_lost_events_do_not_change_the_grade_of_asynchronous_errors():
     for reader, flags in DOMAIN:
         if reader in (Observer.SCRUB, Observer.DEVICE):
-            assert grade(reader, **flags) == grade(reader, **{**flags, "overflow": not flags["overflow"]})
+            assert asked(reader, flags) == asked(reader, {**flags, "overflow": not flags["overflow"]})
 
 
 def test_without_memory_failure_nothing_reaches_the_handler():
-    actions = {grade(reader, **flags).action for reader, flags in DOMAIN if not flags["memory_failure"]}
+    actions = {asked(reader, flags).action for reader, flags in DOMAIN if not flags["memory_failure"]}
     assert actions == {CheckAction.LOG, CheckAction.PANIC}
 
 
-@pytest.mark.parametrize("profile", PROFILE_NAMES)
-def test_the_table_equals_the_scalar_definition_on_its_whole_domain(profile):
-    table = GradeTable()
-    order = np.random.default_rng(2).permutation(len(DOMAIN))
-    reader = np.asarray([int(DOMAIN[i][0]) for i in order])
-    flags = {name: np.asarray([DOMAIN[i][1][name] for i in order]) for name in FLAGS}
-    found = table.look_up(np.full(len(DOMAIN), PROFILE_NAMES.index(profile)), reader, **flags)
-    expected = [[int(part) for part in grade(DOMAIN[i][0], **DOMAIN[i][1], profile=profile)] for i in order]
-    print(f"grade table: {len(DOMAIN)} inputs for each of {len(PROFILE_NAMES)} kernels")
+REPORTINGS = [
+    Reporting(profile, way=way, **flags)
+    for profile in PROFILE_NAMES
+    for way, names in (
+        ("intel", ARM_FLAGS),
+        ("amd", ("recovery", "memory_failure", "overflow_recovery", "deferred_interrupt", "physical_address")),
+        ("firmware_first", ("recovery", "memory_failure")),
+    )
+    for flags in switched(names)
+]
+READS = [(reader, flags) for reader in READERS for flags in switched(READ_FLAGS)]
+
+
+def test_the_table_equals_the_scalar_definition_on_its_whole_domain():
+    cases = [(arm, *read) for arm in range(len(REPORTINGS)) for read in READS]
+    order = np.random.default_rng(2).permutation(len(cases))
+    arm, reader = (np.asarray([int(cases[i][part]) for i in order]) for part in (0, 1))
+    flags = {name: np.asarray([cases[i][2][name] for i in order]) for name in READ_FLAGS}
+    found = look_up(np.stack([grade_table(reporting) for reporting in REPORTINGS]), arm, reader, **flags)
+    expected = [[int(part) for part in grade(cases[i][1], REPORTINGS[cases[i][0]], **cases[i][2])] for i in order]
+    print(f"grade tables: {len(READS)} inputs for each of {len(REPORTINGS)} arms")
     assert np.stack([found[name] for name in Check._fields], axis=1).tolist() == expected
 
 
 def test_readers_are_the_first_observers_in_code_order():
     assert [int(reader) for reader in READERS] == list(range(len(READERS)))
+
+
+def test_an_arm_reports_as_it_is_set():
+    assert Reporting.of(Policy()) == Reporting()
+    platform = Platform(
+        reporting="amd",
+        mca_recovery=False,
+        scrub_report="srao",
+        overflow_recovery=False,
+        deferred_interrupt=False,
+        physical_address=True,
+    )
+    policy = Policy(platform=platform, kernel=Kernel(profile="6.12", memory_failure=False))
+    assert Reporting.of(policy) == Reporting("6.12", False, "amd", False, True, False, False, True)
+
+
+# ---- AMD ---------------------------------------------------------------------------------------------------------
+
+OLD, OWN_RULES_2016, COPIES = ("2.6.32", "3.10"), ("4.18", "5.10"), ("5.10", "6.1", "6.12", "7.1")
+REASON_TEXTS |= {
+    "row 18": "Overflowed uncorrected",
+    "over": "Overflowed uncorrected error without MCA Overflow Recovery",
+    "context": "Uncorrected unrecoverable error in kernel context",
+    "bug": "kernel BUG: MF_ACTION_REQUIRED without CONFIG_MEMORY_FAILURE",
+    "ghes": "Fatal hardware error",
+}
+
+
+def amd_rules(reader: Observer, of: Reporting, flags: dict[str, bool]) -> list[tuple[str, bool, tuple]]:
+    """The AMD rules by kernel, and what reaches ``memory_failure()``; the first that holds decides."""
+    on, kernel = SimpleNamespace(**flags), of.profile
+    found = reader in ASYNCHRONOUS
+    copied = reader is Observer.KERNEL and on.copies and kernel in COPIES
+    called = of.memory_failure
+    return [
+        ("no recovery: the bank says PCC", not of.recovery, ("FATAL", "PANIC", "pcc")),
+        ("device kills the node", reader is Observer.DEVICE and on.device_fatal, ("FATAL", "PANIC", "device")),
+        ("the notifier takes AO only, or there is none", found and kernel not in COPIES, ("DEFERRED", "LOG", None)),
+        ("no handler", found and not called, ("DEFERRED", "LOG", None)),
+        ("a normalized address", found and not of.physical_address, ("DEFERRED", "LOG", None)),
+        ("6.6-6.x: only POISON makes an address usable", found and kernel == "6.12", ("DEFERRED", "LOG", None)),
+        (
+            "to 6.18: records of the interrupt have no severity",
+            found and of.deferred_interrupt and kernel != "7.1",
+            ("DEFERRED", "LOG", None),
+        ),
+        ("UCNA/DEFERRED with usable address", found, ("DEFERRED", "QUEUE", None)),
+        ("Intel's row 18: overflowed", kernel in OLD and on.overflow, ("FATAL", "PANIC", "row 18")),
+        ("Intel's row 19: the instruction is repeated", kernel in OLD, ("SRAR", "LOG", None)),
+        ("OVER without recovery", on.overflow and not of.overflow_recovery, ("FATAL", "PANIC", "over")),
+        ("kernel context", reader is Observer.KERNEL and not copied, ("FATAL", "PANIC", "context")),
+        ("copy, 6.1+", copied and kernel != "5.10" and called, ("SRAR", "QUEUE", None)),
+        ("copy, 6.1+, no handler", copied and kernel != "5.10", ("SRAR", "LOG", None)),
+        ("BUG_ON(MF_ACTION_REQUIRED)", not called, ("FATAL", "PANIC", "bug")),
+        ("AR", True, ("SRAR", "ACTION_REQUIRED", None)),
+    ]
+
+
+AMD = [(reporting, reader, flags) for reporting in REPORTINGS if reporting.way == "amd" for reader, flags in READS]
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_every_read_on_amd_is_graded_as_in_the_second_reading(profile):
+    for reporting, reader, flags in AMD:
+        if reporting.profile == profile:
+            severity, action, reason = next(says for _, holds, says in amd_rules(reader, reporting, flags) if holds)
+            expected = severity, action, REASON_TEXTS.get(reason)
+            assert in_words(grade(reader, reporting, **flags)) == expected, (reporting, reader, flags)
+
+
+def test_every_amd_rule_decides_some_read():
+    deciding = {next(name for name, holds, _ in amd_rules(r, of, f) if holds) for of, r, f in AMD}
+    assert deciding == {name for name, _, _ in amd_rules(Observer.USER, Reporting(way="amd"), AMD[0][2])}
+
+
+def test_a_deferred_error_reaches_the_handler_in_these_kernels_only():
+    """Section 10.4: from 5.7 on; by interrupt from 6.19 on; 6.6 asks for POISON, later kernels know PADDRV."""
+    reaching = {
+        (reporting.profile, "interrupt" if reporting.deferred_interrupt else "poll")
+        for reporting, reader, flags in AMD
+        if grade(reader, reporting, **flags).action is CheckAction.QUEUE and reader in ASYNCHRONOUS
+    }
+    assert reaching == {("5.10", "poll"), ("6.1", "poll"), ("7.1", "poll"), ("7.1", "interrupt")}
+
+
+# ---- firmware first ----------------------------------------------------------------------------------------------
+
+FIRMWARE = [
+    (reporting, reader, flags)
+    for reporting in REPORTINGS
+    if reporting.way == "firmware_first"
+    for reader, flags in READS
+]
+
+
+def firmware_rules(reader: Observer, of: Reporting, flags: dict[str, bool]) -> list[tuple[bool, tuple]]:
+    """Section 11.1, memory section with an address, asynchronous."""
+    return [
+        (not of.recovery, ("FATAL", "PANIC", "Fatal hardware error")),
+        (reader is Observer.DEVICE and flags["device_fatal"], ("FATAL", "PANIC", REASON_TEXTS["device"])),
+        (of.profile == "2.6.32" or not of.memory_failure, ("RECOVERABLE", "LOG", None)),
+        (True, ("RECOVERABLE", "QUEUE", None)),
+    ]
+
+
+def test_what_nobody_has_consumed_comes_as_a_record_of_the_firmware():
+    for reporting, reader, flags in FIRMWARE:
+        if reader in ASYNCHRONOUS:
+            expected = next(says for holds, says in firmware_rules(reader, reporting, flags) if holds)
+            assert in_words(grade(reader, reporting, **flags)) == expected, (reporting, reader, flags)
+
+
+def test_with_firmware_first_consumed_poison_still_raises_the_machine_check_of_intel_without_lost_events():
+    for reporting, reader, flags in FIRMWARE:
+        if reader not in ASYNCHRONOUS:
+            intel = grade(reader, reporting._replace(way="intel"), **{**flags, "overflow": False})
+            assert grade(reader, reporting, **flags) == intel
+
+
+def test_every_way_of_reporting_grades_a_fatal_read_of_a_device_the_same():
+    flags = {"copies": False, "device_fatal": True, "overflow": False}
+    found = {grade(Observer.DEVICE, reporting, **flags) for reporting in REPORTINGS if reporting.recovery}
+    assert {(check.action, check.reason) for check in found} == {(CheckAction.PANIC, LifecycleReason.DEVICE_POISON)}
