@@ -219,7 +219,7 @@ def spare(rng: random.Random, policy: config.Policy) -> config.Policy:
     ecc = config.Ecc(
         code="chipkill", sparing=rng.choice(("adddc_bank", "adddc_rank")), sparing_ce=rng.choice((1, 2, 5))
     )
-    return replace(policy, ecc=ecc, repair=replace(policy.repair, cordon=config.Cordon(ue=5)))
+    return replace(policy, ecc=ecc, repair=replace(policy.repair, replace_ce=0, cordon=config.Cordon(ue=5)))
 
 
 def clash(rng: random.Random, policy: config.Policy) -> config.Policy:

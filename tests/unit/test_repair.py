@@ -185,6 +185,14 @@ def test_the_spare_row_goes_to_the_oldest_fault_of_its_group(kind):
     assert boot(state, kind, 200) == []
 
 
+def test_a_used_spare_row_repairs_no_other_fault_of_its_group():
+    state = state_of({}, {"time_ns": 5}, {"time_ns": 6, "bank": 4})
+    state.places.suspect[1:] = -1
+    assert state.spare_is_free(np.arange(3)).tolist() == [True, True, True]
+    assert boot(state, PPR_HARD, 100) == [0]
+    assert state.spare_is_free(np.arange(3)).tolist() == [False, False, True]
+
+
 def test_a_fault_without_errors_takes_no_spare_row():
     state = state_of({}, {"time_ns": 5})
     state.places.suspect[0] = -1
