@@ -50,7 +50,7 @@ SHARED_WORLDS, SHARED_NODES, ARMS = 25, 4, 4
 """100 x 6 + 25 x 4 x 4 = 1,000 pairs of a node and a policy."""
 WORLDS = SINGLE_WORLDS + SHARED_WORLDS
 CHUNK = 5
-FLOODED, CROWDED, CLASHING, SPARED = 0, 5, 7, 8
+FLOODED, RETURNING, CROWDED, CLASHING, SPARED = 0, 3, 5, 7, 8
 """Last digits of worlds made for rare meetings."""
 LONG_WORLDS = 400
 
@@ -224,11 +224,12 @@ def spare(rng: random.Random, policy: config.Policy) -> config.Policy:
 
 def clash(rng: random.Random, policy: config.Policy) -> config.Policy:
     """Let reads come soon after what the scrubber found; or let a firmware report what it could not contain."""
-    fatal = rng.random() < 0.3
+    reporting = rng.choice(("firmware_first", "intel", "amd"))
     platform = replace(
         policy.platform,
-        reporting="firmware_first" if fatal else "intel",
-        mca_recovery=not fatal,
+        reporting=reporting,
+        mca_recovery=reporting != "firmware_first",
+        overflow_recovery=False,
         bank_busy_s=3600.0,
         work_latency_s=3600.0,
     )
@@ -237,8 +238,15 @@ def clash(rng: random.Random, policy: config.Policy) -> config.Policy:
         ecc=config.Ecc(code="secded"),
         detection=config.Detection(scrub_hours=6.0, hot_share=1.0, hot_interval_s=10_000.0),
         platform=platform,
+        kernel=replace(policy.kernel, profile=rng.choice(("4.18", "6.1", "7.1"))),
         repair=replace(policy.repair, cordon=config.Cordon(ue=3)),
     )
+
+
+def give_back(policy: config.Policy) -> config.Policy:
+    """Let rows be repaired softly at the limit of corrected errors, and other DIMMs take the power soon after."""
+    repair = replace(policy.repair, replace_ce=4, ppr="soft", replace_hours=1.0)
+    return replace(policy, ecc=config.Ecc(), page_offline=config.PageOffline(), repair=repair)
 
 
 def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> config.Policy:
@@ -319,7 +327,12 @@ def draw_world(number: int) -> World:
         server = replace(hardware.server, **small, part="ddr4_8gb_x4", lockstep=False)
         faults = replace(hardware.faults, fit_factor=300.0, extents="whole")
         hardware, policies = config.Hardware(server, faults), [spare(rng, policies[0])]
+    if number % 10 == RETURNING and not shared:
+        policies = [give_back(policies[0])]
     if number % 10 == CLASHING and not shared:
+        one_bank = {"sockets": 1, "channels": 1, "dimms_per_channel": 2, "ranks": 2, "address_map": "open_page"}
+        server = replace(hardware.server, **one_bank, part="ddr4_8gb_x4", lockstep=False)
+        hardware = replace(hardware, server=server, faults=replace(hardware.faults, fit_factor=1500.0))
         policies = [clash(rng, policies[0])]
     while shared and len(policies) < ARMS:
         policies.append(vary(rng, rng.choice(policies), cordon))
@@ -477,7 +490,7 @@ def mitigated(world: World) -> Counter[Any]:
             simulate_physics(
                 LaneWorld(seed, world.hardware, one, Memory.of(one), address_map, world.horizon_ns), faults
             )
-            for one in (policy, plain)
+            for one in (policy.on(world.hardware.server), plain.on(world.hardware.server))
         )
         saved = int((before.judgement.uncorrected & ~changed.judgement.uncorrected).sum())
         met["mirrored" if policy.ecc.mirroring else policy.ecc.sparing] += saved

@@ -115,7 +115,7 @@ class Fault:
     def takes_one_row(self) -> bool:
         """Whether a spare row can replace all of it."""
         n_ranks = int(self.batch.box.n_ranks[self.index])
-        return self.values["persistence"] == 1 and n_ranks == self.values["n_banks"] == self.values["n_rows"] == 1
+        return self.values["persistence"] != 0 and n_ranks == self.values["n_banks"] == self.values["n_rows"] == 1
 
     def spare(self, banks_per_group: int) -> tuple[int | None, ...]:
         """Name the spare row it would use."""
