@@ -107,8 +107,8 @@ def takes_one_row(faults: FaultTable) -> npt.NDArray[np.bool_]:
 def spare_name(faults: FaultTable, part: Part) -> Ints:
     """Name the bank group whose spare row each fault needs: slot, generation, rank, device, group; below 2**31."""
     group = faults.box.bank // (part.banks // part.bank_groups)
-    name: Ints = (faults.tag >> GENERATION_SHIFT << 3) | faults.box.rank
-    return (((name << 8) | faults.cells.device) << 4) | group
+    name: Ints = (faults.tag >> GENERATION_SHIFT << 4) | faults.box.rank
+    return (((name << 6) | faults.cells.device) << 4) | group
 
 
 class RepairTimes(NamedTuple):
