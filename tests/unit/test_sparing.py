@@ -15,6 +15,8 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.dram.sparing import NEVER_NS, drop_spared, spared_ns
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
+from node_sim.lane_state import World, simulate_physics
+from node_sim.memory.pages import Memory
 from node_sim.uncorrected import bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.units import NS_PER_YEAR
 from tests.fleets import busy_document
@@ -106,6 +108,20 @@ def test_a_fault_that_does_not_fit_starts_no_sparing(sparing, expected):
 def test_windows_that_begin_after_the_sparing_are_left_out():
     windows = windows_of((0, 40), (0, 50), (0, 60), (1, 60))
     assert drop_spared(windows, np.asarray([50, NEVER_NS])).low_ns.tolist() == [40, 60]
+
+
+def test_faults_that_are_mapped_out_show_no_errors_in_windows_that_begin_later():
+    faults = simulate_faults(SEED, NODES, HARDWARE, NS_PER_YEAR)
+    found = {}
+    for sparing in ("none", BANK):
+        policy = Policy(ecc=Ecc(sparing=sparing, sparing_ce=3))
+        world = World(SEED, HARDWARE, policy, Memory.of(policy), AddressMap(HARDWARE.server), NS_PER_YEAR)
+        found[sparing] = simulate_physics(world, faults).windows
+    alone = judge_alone(faults, Ecc())
+    gone = spared_ns(faults, found["none"], alone.corrected & ~alone.uncorrected, dimms_of(faults), policy.ecc)
+    late = found["none"].low_ns >= gone[found["none"].fault]
+    assert late.sum() > 100
+    assert found[BANK].low_ns.tolist() == found["none"].low_ns[~late].tolist()
 
 
 @pytest.mark.parametrize("code", ["none", "secded"])
