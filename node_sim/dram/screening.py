@@ -99,7 +99,7 @@ class CountLaw:
     def hard_of(self, total: Ints, u: Floats) -> Ints:
         """Draw how many of some faults are hard, by one uniform for each DIMM."""
         found = np.zeros_like(total)
-        for n in np.unique(total).tolist():
+        for n in np.flatnonzero(np.bincount(total)).tolist():
             mine = np.flatnonzero(total == n)
             chance = np.cumsum(self.soft[n::-1] * self.hard[: n + 1])
             found[mine] = np.searchsorted(chance, u[mine] * chance[-1], side="right")

@@ -41,6 +41,7 @@ def test_lifetimes_per_second(ecc, rules, goal):
         rows=16384,
         columns=2048,
         width="4",
+        frailty_variance=0.0,
         scrub_hours=None,
     )
     simulate_lifetimes(Seed.of(1), asked, 100_000)
