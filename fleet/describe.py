@@ -11,9 +11,9 @@ from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.sites import SITES
 from node_sim.catalog.values import Published
 from node_sim.catalog.workloads import WORKLOAD_ASSUMPTION
-from node_sim.config import Setting
 from node_sim.dram.cosmic import flux_relative
 from node_sim.errors import ConfigError
+from node_sim.settings import Setting
 
 Entry = dict[str, Any]
 

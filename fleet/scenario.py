@@ -17,20 +17,17 @@ from node_sim.catalog import numbers
 from node_sim.catalog.field import STUDIES
 from node_sim.catalog.workloads import WORKLOADS
 from node_sim.config import (
-    FORBID,
     SHARE_TOLERANCE,
-    Checked,
     Faults,
     Hardware,
     Policy,
     Server,
-    Setting,
     check_fit,
-    setting,
 )
 from node_sim.dram.ecc import misfit
 from node_sim.dram.geometry import Dimm
 from node_sim.errors import ConfigError
+from node_sim.settings import FORBID, Checked, Setting, setting
 from node_sim.units import NS_PER_YEAR
 
 Document = dict[str, Any]
@@ -50,9 +47,17 @@ class Group(Policy):
 
     def __post_init__(self) -> None:
         """Check that the servers can do what the settings ask of them, and that the code fits the part."""
-        super().__post_init__()
-        check_fit(self.server, self)
+        problems = []
+        for check in (super().__post_init__, self._check_code, lambda: check_fit(self.server, self)):
+            try:
+                check()
+            except ConfigError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("; ".join(problems))
         self.on(self.server)
+
+    def _check_code(self) -> None:
         wrong = misfit(self.ecc.code, Dimm.of(self.server))
         if wrong:
             msg = f"ecc.code = {self.ecc.code} on server.part = {self.server.part}: {wrong}, choose one that fits"
@@ -310,7 +315,7 @@ def _explain(where: str, item: Any, named: set[str]) -> Iterator[str]:
     if item["type"] == "value_error":
         text, where = str(item["ctx"]["error"]), where.rstrip(".")
         for part in text.split("; "):
-            full = f"{where.rstrip('.')}.{part}" if where and not part.startswith(where) else part
+            full = f"{where}.{part}" if where and not part.startswith(where) else part
             if full.split(" = ", 1)[0] not in named:
                 yield full
     elif item["type"] == "unexpected_keyword_argument":

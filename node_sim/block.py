@@ -28,7 +28,7 @@ from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.events import EventLog, Lanes, fault_columns, number_rows
-from node_sim.lane_state import LaneState, Physics, Store, World, simulate_physics
+from node_sim.lane_state import LaneState
 from node_sim.lanes import Lives
 from node_sim.memory.pages import Memory
 from node_sim.offlining import (
@@ -40,6 +40,7 @@ from node_sim.offlining import (
     offline_columns,
     spans_of,
 )
+from node_sim.physics import Physics, Store, World, simulate_physics
 from node_sim.records import Ints, join, take
 from node_sim.repair import PolicyColumns
 

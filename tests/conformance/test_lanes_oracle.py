@@ -35,9 +35,9 @@ from node_sim.dram.geometry import AddressMap, Dimm
 from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.hwpoison.profiles import PROFILE_NAMES
-from node_sim.lane_state import World as LaneWorld
-from node_sim.lane_state import simulate_physics
 from node_sim.memory.pages import Memory, make_frames
+from node_sim.physics import World as LaneWorld
+from node_sim.physics import simulate_physics
 from node_sim.units import DEVICE_HOURS_PER_FIT, HOURS_PER_YEAR, NS_PER_YEAR
 from tests.oracle import event_heap
 from tests.oracle.page_uses import PageUses

@@ -418,3 +418,13 @@ def test_dram_shows_a_lifetime():
     done = CliRunner().invoke(main, ["dram", "--dump", "1", "--fit-factor", "100"])
     assert done.exit_code == 0
     assert re.search(r"mode=\w+ persistence=(hard|soft) chip=\d+ .*first=", done.stdout)
+
+
+def test_settings_that_do_not_suit_the_server_are_reported_at_once(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        '[group.a]\nserver = { part = "ddr5_16gb_x8", channels = 1 }\n'
+        'ecc = { code = "chipkill", mirroring = true, sparing = "adddc_bank" }\n'
+    )
+    lines = refused(call("scenario", "check", path)).splitlines()
+    assert [re.search(r"group\.a\.ecc\.(\w+)", line)[1] for line in lines] == ["code", "sparing", "mirroring"]

@@ -14,8 +14,9 @@ from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, Offl
 from node_sim.config import Cordon, Ecc, Faults, Hardware, Kernel, PageOffline, Policy, Repair
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.lane_state import LaneState, Store, World, simulate_physics
+from node_sim.lane_state import LaneState
 from node_sim.memory.pages import FOREVER, Memory
+from node_sim.physics import Store, World, simulate_physics
 from node_sim.repair import PPR_HARD, PPR_SOFT, spare_name, takes_one_row
 from node_sim.units import NS_PER_DAY, NS_PER_YEAR
 from tests.handmade import faults_of

@@ -15,8 +15,8 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.dram.sparing import NEVER_NS, drop_spared, spared_ns
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
-from node_sim.lane_state import World, simulate_physics
 from node_sim.memory.pages import Memory
+from node_sim.physics import World, simulate_physics
 from node_sim.uncorrected import bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.units import NS_PER_YEAR
 from tests.fleets import busy_document

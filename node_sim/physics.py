@@ -1,0 +1,141 @@
+"""What follows from faults without any arm's action, and a store of it that all lanes of a call share.
+
+**Models.** Verdicts on single faults, their corrected errors, what is mapped out, verdicts on faults that meet, and the
+pages with uncorrectable words, in this order.
+
+**Leaves out.** What an arm does about them; it is in ``lanes.py``.
+
+**Assumes.** Faults of a DIMM generation are judged and listed the moment any lane installs it.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from node_sim.config import Hardware, Policy
+from node_sim.detection import scrub_phase_ns
+from node_sim.dram.corrected import Windows, simulate_windows
+from node_sim.dram.faults import FaultTable, simulate_generation
+from node_sim.dram.geometry import AddressMap
+from node_sim.dram.sparing import drop_spared, spared_ns
+from node_sim.draws import Seed
+from node_sim.memory.pages import Frames, Memory, make_frames
+from node_sim.offlining import WindowIndex
+from node_sim.records import Ints, join
+from node_sim.uncorrected import BadPages, Judgement, bad_pages, dimms_of, judge_alone, judge_together
+
+
+@dataclass(frozen=True)
+class World:
+    """What all lanes of one call share.
+
+    Attributes:
+        seed: Of the run.
+        hardware: Of the nodes.
+        policy: Settings common to all arms of the call: code, error process, detection (settled on the server),
+            workload.
+        memory: Lookup tables of that workload.
+        address_map: Of the nodes.
+        horizon_ns: End of simulated time [ns].
+    """
+
+    seed: Seed
+    hardware: Hardware
+    policy: Policy
+    memory: Memory
+    address_map: AddressMap
+    horizon_ns: int
+
+
+class Physics(NamedTuple):
+    """Faults with everything that follows from them without any arm's action."""
+
+    faults: FaultTable
+    judgement: Judgement
+    windows: Windows
+    pages: BadPages
+
+
+def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None) -> Physics:
+    """Judge faults and draw their corrected errors and bad pages.
+
+    Args:
+        world: What the lanes share.
+        faults: All faults of some DIMMs.
+        dimm: Which DIMM each fault is in; told apart by node, slot and generation if not given.
+    """
+    dimm = dimms_of(faults) if dimm is None else dimm
+    policy, ecc = world.policy, world.policy.ecc
+    judgement = judge_alone(faults, ecc)
+    windows = simulate_windows(world.seed, faults, judgement.corrected, policy, world.horizon_ns)
+    since_ns = spared_ns(faults, windows, judgement.corrected & ~judgement.uncorrected, dimm, ecc)
+    if ecc.sparing != "none":
+        windows = drop_spared(windows, since_ns)
+    judgement = judge_together(judgement, faults, dimm, world.hardware.server, policy, since_ns)
+    pages = bad_pages(world.seed, faults, judgement, world.address_map, mirroring=ecc.mirroring)
+    return Physics(faults, judgement, windows, pages)
+
+
+class Store:
+    """Faults any lane has met so far, with their windows and bad pages; it only grows."""
+
+    def __init__(self, world: World, physics: Physics) -> None:
+        """Start with the faults of generation 0."""
+        self.world = world
+        self.faults = physics.faults
+        self.windows = physics.windows
+        self.pages = physics.pages
+        self.stays = physics.judgement.stays
+        self.alone = physics.judgement.alone
+        self.index = WindowIndex(self.windows, self.faults.time_ns.size)
+        self.frames = self._frames(physics.pages, physics.faults)
+        self.phase_ns = self._phase(physics.pages, physics.faults)
+        self.generations: dict[tuple[int, ...], range] = {}
+
+    def _frames(self, pages: BadPages, faults: FaultTable) -> Frames:
+        share = self.world.policy.workload.use.kernel
+        return make_frames(self.world.seed, faults.node_id[pages.fault], pages.pfn, share)
+
+    def _phase(self, pages: BadPages, faults: FaultTable) -> Ints:
+        period_ns = self.world.policy.detection.scrub_ns
+        return scrub_phase_ns(self.world.seed, faults.node_id[pages.fault], period_ns)
+
+    def install(self, node_id: Ints, slot: Ints, generation: Ints, time_ns: Ints) -> list[range]:
+        """Return the store positions of the faults of DIMMs installed at given times, drawing those not met before.
+
+        Faults that start before the installation are left out: they meet no other fault.
+        """
+        names = list(zip(node_id.tolist(), slot.tolist(), generation.tolist(), time_ns.tolist(), strict=True))
+        fresh = sorted({name for name in names if name not in self.generations})
+        if fresh:
+            asked = np.asarray(fresh, np.int64)
+            world = self.world
+            node, slots, generations, installed = asked.T
+            faults, owner = simulate_generation(
+                world.seed, node, slots, generations, installed, world.hardware, world.horizon_ns
+            )
+            first = self.faults.time_ns.size
+            sizes = np.bincount(owner, minlength=len(fresh))
+            for name, end, size in zip(fresh, (first + np.cumsum(sizes)).tolist(), sizes.tolist(), strict=True):
+                self.generations[name] = range(end - size, end)
+            if faults.time_ns.size:
+                self._append(simulate_physics(world, faults, owner))
+        return [self.generations[name] for name in names]
+
+    def _append(self, more: Physics) -> None:
+        first = self.faults.time_ns.size
+        pages = more.pages._replace(fault=more.pages.fault + first)
+        self.frames = join([self.frames, self._frames(more.pages, more.faults)])
+        self.phase_ns = np.concatenate((self.phase_ns, self._phase(more.pages, more.faults)))
+        self.faults = join([self.faults, more.faults])
+        windows = more.windows._replace(fault=more.windows.fault + first)
+        self.windows = join([self.windows, windows])
+        self.pages = join([self.pages, pages])
+        self.stays = np.concatenate((self.stays, more.judgement.stays))
+        self.alone = np.concatenate((self.alone, more.judgement.alone))
+        self.index = WindowIndex(self.windows, self.faults.time_ns.size)

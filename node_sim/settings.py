@@ -1,0 +1,91 @@
+"""Settings as fields of frozen dataclasses: default, unit, sentence, range and origin, checked on construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from node_sim.catalog.values import Assumed, Number, Published
+from node_sim.errors import ConfigError
+
+FORBID: dict[str, Any] = {"extra": "forbid"}
+"""Read by the scenario decoder: unknown keys are mistakes."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known about one field of a configuration.
+
+    Attributes:
+        sentence: What the field means.
+        unit: Unit, or ``-``.
+        low: Smallest allowed value.
+        high: Largest allowed value.
+        choices: Allowed names, empty if any.
+        number: The catalogue number the default is, if it is one.
+        role: What a number is that is neither published nor assumed: a definition, a policy or a sysctl.
+    """
+
+    sentence: str
+    unit: str = "-"
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    number: Number | None = None
+    role: str = "definition"
+
+    def complaint(self, value: object) -> str | None:
+        """Say what is wrong with a value, or nothing."""
+        if self.choices and value not in self.choices:
+            return f"{value!r}, expected one of {', '.join(self.choices)}"
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            low_ok = self.low is None or value >= self.low
+            if not (low_ok and (self.high is None or value <= self.high)):
+                return f"{value!r}, expected {self.expectation()}"
+        return None
+
+    def expectation(self) -> str:
+        """Describe the allowed range."""
+        if self.high is None:
+            return f"a number >= {self.low:g}"
+        return f"a number from {self.low:g} to {self.high:g}"
+
+
+def setting(
+    default: Any,
+    sentence: str,
+    unit: str = "-",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    role: str = "definition",
+) -> Any:
+    """Declare a field whose default is a plain value or a catalogue number."""
+    number = default if isinstance(default, Published | Assumed) else None
+    value = default.value if isinstance(default, Published | Assumed) else default
+    if number is not None and unit == "-":
+        unit = number.unit
+    return field(default=value, metadata={"setting": Setting(sentence, unit, low, high, choices, number, role)})
+
+
+def check_settings(config: Any) -> None:
+    """Raise one ConfigError that lists every field of a dataclass that is out of its range."""
+    problems = []
+    for item in fields(config):
+        known = item.metadata.get("setting")
+        complaint = known.complaint(getattr(config, item.name)) if known else None
+        if complaint:
+            problems.append(f"{item.name} = {complaint}")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Base of all configuration records."""
+
+    __pydantic_config__ = FORBID
+
+    def __post_init__(self) -> None:
+        """Check the ranges of all fields."""
+        check_settings(self)
