@@ -28,6 +28,8 @@ TESTS = (
     "tests/unit/test_machine_check_flow.py",
     "tests/conformance/test_recorded_kernel.py",
     "tests/unit/test_severity.py",
+    "tests/unit/test_firmware_and_amd_records.py",
+    "tests/unit/test_grades.py",
 )
 
 

@@ -103,3 +103,11 @@ def test_an_exception_for_a_deferred_or_corrected_error_is_left_to_the_poller(pr
 def test_a_corrected_error_never_reaches_the_handler(profile):
     for interrupt in (False, True):
         assert not amd_deferred(Bank(VAL | EN | ADDRV | PADDRV), profile, interrupt=interrupt).calls_handler
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_deferred_error_whose_page_is_known_is_acted_on_by_the_poller_and_lately_by_interrupt(profile):
+    record = Bank(VAL | EN | ADDRV | PADDRV | POISON | DEFERRED)
+    polled, interrupt = (amd_deferred(record, profile, interrupt=how).calls_handler for how in (False, True))
+    assert polled is (profile in ("5.10", "6.1", "6.12", "7.1"))
+    assert interrupt is (profile == "7.1")
