@@ -65,6 +65,7 @@ def arm_document(run: Run, arm: int) -> dict[str, Any]:
         "io_errors": count("io_errors"),
         "pages_offlined": count("pages_offlined"),
         "pages_not_offlined": count("pages_not_offlined"),
+        "ecs_reports": count("ecs_reports"),
         "cordons": count("cordons"),
         "dimm_replacements": count("dimm_replacements"),
         "ue_survived": count("ue_survived"),

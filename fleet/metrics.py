@@ -49,6 +49,11 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...], dict[tuple[str, ...], str]]] = {
         ("result",),
         {("offlined",): "pages_offlined", ("failed",): "pages_not_offlined"},
     ),
+    "hwpoison_fleet_ecs_reports": (
+        "Passes of error check and scrub whose count reaches the threshold.",
+        (),
+        {(): "ecs_reports"},
+    ),
     "hwpoison_fleet_dimm_replacements": ("DIMMs replaced.", (), {(): "dimm_replacements"}),
     "hwpoison_fleet_cordons": ("Nodes cordoned.", (), {(): "cordons"}),
     "hwpoison_fleet_node_years": ("Node-years simulated, without time down.", (), {(): "node_years"}),

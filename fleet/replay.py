@@ -66,6 +66,10 @@ def _error(row: Row) -> str:
     return f"{row['kind']} on pfn {row['first_pfn']:#x}, seen by {row['observer']}"
 
 
+def _report(row: Row) -> str:
+    return f"error check and scrub counts {row['count']:,} {row['unit']} from {format_time(row['begin_ns']).strip()} on"
+
+
 def _check(row: Row) -> str:
     over = ", OVER" if row["overflow"] else ""
     context = "" if row["cpu_context"] == "none" else f" in {row['cpu_context']} context"
@@ -101,6 +105,7 @@ def _lifecycle(row: Row) -> str:
 _DESCRIBE: dict[str, tuple[str, Callable[[Row], str]]] = {
     "faults": ("fault", _fault),
     "errors": ("error", _error),
+    "ecs_reports": ("ECS", _report),
     "machine_checks": ("machine check", _check),
     "memory_failures": ("handler", _handled),
     "signals": ("signal", _signal),

@@ -39,6 +39,7 @@ METRICS = (
     "ue_survived",
     "pages_offlined",
     "pages_not_offlined",
+    "ecs_reports",
     "cordons",
     "dimm_replacements",
     "memory_lost_byte_years",
@@ -142,8 +143,9 @@ class NodeCounts:
             self.add("ue", node[kind == ErrorKind.UE])
             self.add("sdc", node[kind == ErrorKind.SDC])
             self._add_survived(tables)
-        if "machine_checks" in tables:
-            self.add("machine_checks", _ints(tables["machine_checks"], "node_id"))
+        for name in ("ecs_reports", "machine_checks", "io_errors"):
+            if name in tables:
+                self.add(name, _ints(tables[name], "node_id"))
         if "memory_failures" in tables:
             table = tables["memory_failures"]
             result, node = _codes(table, "result"), _ints(table, "node_id")
@@ -152,8 +154,6 @@ class NodeCounts:
             self._add_lost(node, _ints(table, "time_ns"), _ints(table, "lost_bytes"), down_node, down_ns)
         if "signals" in tables:
             self._add_signals(tables["signals"])
-        if "io_errors" in tables:
-            self.add("io_errors", _ints(tables["io_errors"], "node_id"))
         if "page_offlines" in tables:
             table = tables["page_offlines"]
             done, node = _codes(table, "result") == OfflineResult.OFFLINED, _ints(table, "node_id")

@@ -1,7 +1,8 @@
 """What follows from errors for the whole node: panic and reboot, cordon, row repair, DIMM replacement.
 
-**Models.** A panic takes the node down until it has booted. Enough uncorrected or corrected errors cordon it; then it
-is drained and the DIMMs that are due are replaced. A boot repairs rows where the arm does so.
+**Models.** A panic takes the node down until it has booted. Enough uncorrected or corrected errors, or a report of
+error check and scrub, cordon it; then it is drained and the DIMMs that are due are replaced. A boot repairs rows
+where the arm does so.
 
 **Leaves out.** See ``repair.py``, which holds the rules and times.
 
@@ -41,6 +42,13 @@ class Touches(NamedTuple):
     def take(self, index: Index) -> Touches:
         """Select some."""
         return take(self, index)
+
+
+class AtLimit(NamedTuple):
+    """Limits reached in lanes: which (``LifecycleReason``), and by which fault in place, -1 if by none alone."""
+
+    place: Ints
+    reason: Ints
 
 
 class Aftermath:
@@ -90,8 +98,8 @@ class Aftermath:
         self._spare_rows(touches.lane, time_ns, end_ns)
         return end_ns
 
-    def _spare_rows(self, lane: Ints, start_ns: Ints, end_ns: Ints, at_limit: Ints | None = None) -> None:
-        """Repair suspected rows at the boot that ends an interval down; ``at_limit``: places with too many CE."""
+    def _spare_rows(self, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
+        """Repair suspected rows at the boot that ends an interval down."""
         state = self.state
         kind = self.policies.ppr[state.arm_set[lane]]
         if not (kind != PPR_OFF).any():
@@ -107,11 +115,7 @@ class Aftermath:
             start[mine],
             end[mine],
             LifecycleKind.POST_PACKAGE_REPAIR,
-            np.where(
-                np.isin(place, [] if at_limit is None else at_limit),
-                int(LifecycleReason.CE_LIMIT),
-                int(LifecycleReason.DIMM_HAD_UE),
-            ),
+            state.places.why[place],
             state.store.faults.box.slot[fault],
             0,
         )
@@ -128,13 +132,13 @@ class Aftermath:
             return
         mine = touches.take(limit)
         cause = state.pages.error[mine.which]
-        nothing = np.full(limit.size, NULL)
-        self._repair(mine.lane, mine.fault, cause, start_ns[limit], LifecycleReason.UE_LIMIT, nothing)
+        limits = AtLimit(np.full(limit.size, NULL), np.full(limit.size, int(LifecycleReason.UE_LIMIT)))
+        self._repair(mine.lane, mine.fault, cause, start_ns[limit], limits)
 
-    def replace(self, lane: Ints, place: Ints, start_ns: Ints) -> None:
-        """Cordon, drain and repair nodes with a fault in place that has had enough corrected errors."""
-        fault = self.state.places.fault[place]
-        self._repair(lane, fault, -1 - fault, start_ns, LifecycleReason.CE_LIMIT, place)
+    def replace(self, lane: Ints, limits: AtLimit, start_ns: Ints) -> None:
+        """Cordon, drain and repair nodes with a fault in place that has reached a limit."""
+        fault = self.state.places.fault[limits.place]
+        self._repair(lane, fault, -1 - fault, start_ns, limits)
 
     def _is_due(self, lane: Ints, place: Ints) -> Flags:
         """Return which DIMMs of lanes have to be replaced: with UEs, or at a limit in a place no spare row repairs."""
@@ -146,9 +150,7 @@ class Aftermath:
         due[some, state.store.faults.box.slot[state.places.fault[mine]]] |= ~spared
         return due
 
-    def _repair(
-        self, lane: Ints, fault: Ints, cause: Ints, start_ns: Ints, reason: LifecycleReason, at_limit: Ints
-    ) -> None:
+    def _repair(self, lane: Ints, fault: Ints, cause: Ints, start_ns: Ints, limits: AtLimit) -> None:
         """Cordon and drain nodes and repair what is due.
 
         Args:
@@ -156,57 +158,59 @@ class Aftermath:
             fault: Fault that reached a limit.
             cause: Row that did.
             start_ns: When.
-            reason: Which limit.
-            at_limit: Place with too many corrected errors, -1 if it was not these.
+            limits: Which limit.
         """
         state, horizon_ns = self.state, self.state.world.horizon_ns
-        arm, due = state.arm_set[lane], self._is_due(lane, at_limit)
+        arm, due = state.arm_set[lane], self._is_due(lane, limits.place)
         last_ns = np.where(due.any(axis=1), self.policies.replace_ns[arm], self.policies.reboot_ns[arm])
         times = repair_times(start_ns, self.policies.drain_ns[arm], last_ns)
-        reasons, nothing = np.full(lane.size, int(reason)), np.full(lane.size, NULL)
+        nothing = np.full(lane.size, NULL)
         cordon = self._lifecycle(
-            lane, fault, cause, start_ns, times.drained_ns, LifecycleKind.CORDON, reasons, nothing, 0
+            lane, fault, cause, start_ns, times.drained_ns, LifecycleKind.CORDON, limits.reason, nothing, 0
         )
         done = times.drained_ns < horizon_ns
         which, slot = np.nonzero(due & done[:, None])
-        by_ce = at_limit >= 0
-        for_limit = by_ce[which] & (slot == state.store.faults.box.slot[fault[which]])
+        of_place = limits.place >= 0
+        for_limit = of_place[which] & (slot == state.store.faults.box.slot[fault[which]])
         self._lifecycle(
             lane[which],
             fault[which],
-            np.where(by_ce, cordon, cause)[which],
+            np.where(of_place, cordon, cause)[which],
             times.drained_ns[which],
             times.end_ns[which],
             LifecycleKind.DIMM_REPLACEMENT,
-            np.where(for_limit, int(LifecycleReason.CE_LIMIT), int(LifecycleReason.DIMM_HAD_UE)),
+            np.where(for_limit, limits.reason[which], int(LifecycleReason.DIMM_HAD_UE)),
             slot,
             0,
         )
-        state.places.suspect[at_limit[by_ce]] = cordon[by_ce]
+        state.places.accuse(limits.place[of_place], cordon[of_place], limits.reason[of_place])
         state.go_down(lane, start_ns, times.end_ns)
         state.power_off(lane[which], times.end_ns[which])
         state.remove_dimms(lane[which], slot, times.end_ns[which])
-        self._spare_rows(lane[done], times.drained_ns[done], times.end_ns[done], at_limit[done])
+        self._spare_rows(lane[done], times.drained_ns[done], times.end_ns[done])
         state.ue_count[lane] = 0
         state.had_ue[lane] = False
 
 
 def link_cordons(log: EventLog) -> None:
-    """Name the row of corrected errors that reached the limit as the cause of each cordon, once these rows are logged.
+    """Name the row that reached the limit of a fault as the cause of each cordon, once these rows are logged.
 
-    It is the row of the same lane and fault whose last error came a nanosecond before the cordon.
+    It is the row of the same lane and fault whose last error, or whose report, came a nanosecond before the cordon.
     """
-    for chunk in log.chunks["lifecycle"]:
-        mine = (chunk["kind"] == LifecycleKind.CORDON) & (chunk["reason"] == LifecycleReason.CE_LIMIT)
-        if mine.any():
-            break
-    else:
-        return
-    errors = log.table("errors")
-    corrected = np.flatnonzero(errors["kind"] == ErrorKind.CE)
-    keys = zip(*(errors[name][corrected].tolist() for name in ("lane", "fault", "last_time_ns")), strict=True)
-    row_of = dict(zip(keys, errors["name"][corrected].tolist(), strict=True))
-    for chunk in log.chunks["lifecycle"]:
-        mine = (chunk["kind"] == LifecycleKind.CORDON) & (chunk["reason"] == LifecycleReason.CE_LIMIT)
-        keys = zip(*(chunk[name][mine].tolist() for name in ("lane", "fault", "time_ns")), strict=True)
-        chunk["cause"][mine] = [row_of[lane, fault, time_ns - 1] for lane, fault, time_ns in keys]
+    for reason, table, time in (
+        (LifecycleReason.CE_LIMIT, "errors", "last_time_ns"),
+        (LifecycleReason.ECS_LIMIT, "ecs_reports", "time_ns"),
+    ):
+        cordons = [
+            (chunk, (chunk["kind"] == LifecycleKind.CORDON) & (chunk["reason"] == reason))
+            for chunk in log.chunks["lifecycle"]
+        ]
+        if not any(mine.any() for _, mine in cordons):
+            continue
+        rows = log.table(table)
+        counted = rows["kind"] == ErrorKind.CE if table == "errors" else slice(None)
+        keys = zip(*(rows[name][counted].tolist() for name in ("lane", "fault", time)), strict=True)
+        row_of = dict(zip(keys, rows["name"][counted].tolist(), strict=True))
+        for chunk, mine in cordons:
+            keys = zip(*(chunk[name][mine].tolist() for name in ("lane", "fault", "time_ns")), strict=True)
+            chunk["cause"][mine] = [row_of[lane, fault, time_ns - 1] for lane, fault, time_ns in keys]

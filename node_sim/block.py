@@ -2,7 +2,7 @@
 
 **Models.** Nodes on which no policy decision arises in any arm are *common* and computed once. Nodes with
 corrected errors past some arm's threshold have one lane per distinct threshold. Nodes with uncorrected errors, or
-with so many corrected ones that some arm replaces the DIMM, have one lane per distinct policy.
+with a fault for which some arm replaces the DIMM, have one lane per distinct policy.
 
 **Leaves out.** Anything shared between nodes.
 
@@ -28,7 +28,7 @@ from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.events import EventLog, Lanes, fault_columns, number_rows
-from node_sim.lane_state import LaneState
+from node_sim.lane_state import LaneState, Limits
 from node_sim.lanes import Lives
 from node_sim.memory.pages import Memory
 from node_sim.offlining import (
@@ -43,6 +43,7 @@ from node_sim.offlining import (
 from node_sim.physics import Physics, Store, World, simulate_physics
 from node_sim.records import Ints, join, take
 from node_sim.repair import PolicyColumns
+from node_sim.reports import log_reports
 
 COMMON: tuple[int, ...] = ()
 """Arms of the rows that are the same in every arm."""
@@ -202,6 +203,7 @@ class _Block:
         )
         log = EventLog()
         _corrected_rows(log, eras, WindowIndex(physics.windows, self.faults.time_ns.size), self.faults, world)
+        log_reports(log, eras, physics.passes, self.faults, world.policy.ecc)
         first_seq = np.bincount(lane, minlength=n)
         lanes = Lanes(np.tile(picked, copies), np.repeat(np.arange(copies), n), np.tile(first_seq, copies))
         return number_rows(log, lanes, self.faults, self.fault_seq()), n
@@ -226,7 +228,7 @@ def _run_lives(
         store,
         np.tile(block.node_id[nodes], copies),
         arm_set,
-        (policies.ce_threshold[arm_set], policies.replace_ce[arm_set]),
+        Limits(policies.ce_threshold[arm_set], policies.replace_ce[arm_set], policies.replace_ecs[arm_set]),
         (lanes, np.tile(np.arange(mine.size), copies)),
     )
     log = EventLog()
@@ -240,6 +242,7 @@ def _take_physics(physics: Physics, faults: Ints) -> Physics:
     new[faults] = np.arange(faults.size)
     window = np.flatnonzero(new[physics.windows.fault] >= 0)
     page = np.flatnonzero(new[physics.pages.fault] >= 0)
+    passes = physics.passes.take(np.flatnonzero(new[physics.passes.fault] >= 0))
     windows = physics.windows.take(window)
     pages = take(physics.pages, page)
     return Physics(
@@ -247,6 +250,7 @@ def _take_physics(physics: Physics, faults: Ints) -> Physics:
         take(physics.judgement, faults),
         windows._replace(fault=new[windows.fault]),
         pages._replace(fault=new[pages.fault]),
+        passes._replace(fault=new[passes.fault]),
     )
 
 
@@ -268,9 +272,11 @@ def _union_of_faults(runs: list[_Run], block: _Block) -> tuple[FaultTable, Ints,
 
 
 def _finish_run(run: _Run, union: tuple[FaultTable, Ints, Ints]) -> list[Part]:
-    """Add the corrected errors of finished lanes and number all rows."""
+    """Add the corrected errors and reports of finished lanes and number all rows."""
     state, store = run.state, run.state.store
-    _corrected_rows(run.log, state.all_eras(), store.index, store.faults, state.world)
+    eras = state.all_eras()
+    _corrected_rows(run.log, eras, store.index, store.faults, state.world)
+    log_reports(run.log, eras, store.passes, store.faults, state.world.policy.ecc)
     link_cordons(run.log)
     table, seq, per_node = union
     order = np.argsort(table.fault_id)
@@ -347,18 +353,20 @@ def _triage(
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Mark nodes that can go down, and those on which some arm decides about corrected errors of pages.
 
-    A node can go down if it has uncorrected errors, or a window of corrected ones that reaches some arm's limit.
+    A node can go down if it has uncorrected errors, or if a fault of it reaches some arm's limit.
     """
     uncorrected = np.zeros(block.node_id.size, np.bool_)
     decided = block.mark_nodes(np.ones(block.node_of_fault.size, np.bool_)) if several else uncorrected.copy()
     distinct = {
-        (id(physics_of[arm]), p.page_offline.ce_threshold, p.repair.replace_ce): arm
+        (id(physics_of[arm]), p.page_offline.ce_threshold, p.repair.replace_ce, p.repair.replace_ecs): arm
         for arm, p in enumerate(block.policies)
     }
-    for (_, threshold, limit), arm in distinct.items():
+    for (_, threshold, limit, by_report), arm in distinct.items():
         physics = physics_of[arm]
         if limit:
             uncorrected[block.node_of_fault[physics.windows.fault[physics.windows.errors >= limit]]] = True
+        if by_report:
+            uncorrected[block.node_of_fault[physics.passes.fault]] = True
         uncorrected |= block.mark_nodes(physics.judgement.uncorrected)
         if threshold:
             windows = physics.windows

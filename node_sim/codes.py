@@ -26,6 +26,11 @@ class Code(enum.IntEnum):
         """Return the texts of all codes in code order."""
         return tuple(member.text for member in cls)
 
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Return the code with a text."""
+        return next(member for member in cls if member.text == text)
+
 
 class Mode(Code):
     """Part of a DRAM device or rank that a fault takes in."""
@@ -66,6 +71,13 @@ class Observer(Code):
     DEVICE = 3, "device"
     WRITE = 4, "write"
     DEMAND = 5, "demand"
+
+
+class EcsUnit(Code):
+    """What DDR5's error check and scrub counts (``mode`` of the kernel's ECS control, in its order)."""
+
+    ROWS = 0, "rows"
+    CODEWORDS = 1, "codewords"
 
 
 class Severity(Code):
@@ -281,6 +293,7 @@ class LifecycleReason(Code):
     KERNEL_CONTEXT = 11, "Uncorrected unrecoverable error in kernel context"
     FATAL_HARDWARE = 12, "Fatal hardware error"
     NO_HANDLER = 13, "kernel BUG: MF_ACTION_REQUIRED without CONFIG_MEMORY_FAILURE"
+    ECS_LIMIT = 14, "error check and scrub reached its threshold"
 
 
 class KillCause(Code):

@@ -83,6 +83,13 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("first_time_ns", "int64", "ns", "Time of the first error."),
         Column("last_time_ns", "int64", "ns", "Time of the last error."),
     ),
+    "ecs_reports": (
+        *_HEAD,
+        _CAUSE,
+        _code("unit", codes.EcsUnit, "What the device counts: rows with wrong code words, or code words."),
+        Column("count", "uint32", "1", "How many the fault makes wrong in this pass, at least the threshold."),
+        Column("begin_ns", "int64", "ns", "Begin of the pass."),
+    ),
     "machine_checks": (
         *_HEAD,
         _CAUSE,

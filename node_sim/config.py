@@ -14,6 +14,7 @@ from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.parts import PARTS, Part
 from node_sim.catalog.sites import SITES, Site
 from node_sim.catalog.workloads import BLOCK_USES
+from node_sim.codes import EcsUnit
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
 from node_sim.settings import Checked, check_settings, setting
@@ -178,13 +179,29 @@ class Ecc(Checked):
     mirroring: bool = setting(
         False, "Every line has a copy on another channel; costs half of the memory, which is not subtracted here."
     )
+    ecs: str = setting(
+        "off",
+        "Error check and scrub of DDR5: whether devices count rows with wrong code words, or code words.",
+        choices=("off", *EcsUnit.vocabulary()),
+    )
+    ecs_threshold: int = setting(
+        numbers.ECS_THRESHOLD, "Smaller counts are not reported.", choices=numbers.ECS_THRESHOLDS.value
+    )
+    ecs_hours: float = setting(numbers.ECS_HOURS, "Time in which a device reads itself once.", low=1.0, high=720.0)
 
     def __post_init__(self) -> None:
-        """Check that the code can do without a device."""
+        """Check that the code can do without a device, and that devices have a code of their own."""
         check_settings(self)
-        if self.sparing != "none" and self.code != "chipkill":
-            msg = f"sparing = {self.sparing!r}, expected 'none' with code = {self.code!r} (or set code = 'chipkill')"
-            raise ConfigError(msg)
+        problems = [
+            f"{name} = {value!r}, expected {off!r} with code = {self.code!r} (or set code = {code!r})"
+            for name, value, off, code in (
+                ("sparing", self.sparing, "none", "chipkill"),
+                ("ecs", self.ecs, "off", "ddr5"),
+            )
+            if value != off and self.code != code
+        ]
+        if problems:
+            raise ConfigError("; ".join(problems))
 
 
 @dataclass(frozen=True)
@@ -402,6 +419,7 @@ class Repair(Checked):
         low=0,
         role="policy",
     )
+    replace_ecs: bool = setting(False, "Whether a DIMM is replaced at the first report of its error check and scrub.")
     ppr: str = setting(
         "off",
         "Post-package repair at boot of one-row faults that had a UE or reached replace_ce; soft is lost at power-off.",
@@ -424,8 +442,14 @@ class Policy(Checked):
     repair: Repair = field(default_factory=Repair)
 
     def __post_init__(self) -> None:
-        """Check that the kernel can deal with what the platform reports."""
+        """Check that the kernel can deal with what the platform reports, and that there are reports to act on."""
         check_settings(self)
+        if self.repair.replace_ecs and self.ecc.ecs == "off":
+            msg = (
+                "repair.replace_ecs = True, expected False with ecc.ecs = 'off' "
+                f"(or set ecc.ecs to {' or '.join(EcsUnit.vocabulary())})"
+            )
+            raise ConfigError(msg)
         rules = PROFILES[self.kernel.profile].amd_rules
         if self.platform.reporting == "amd" and self.platform.mca_recovery and rules == "intel":
             msg = (

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.catalog.numbers import QUEUE_ENTRIES, SPARE_ROWS
+from node_sim.codes import LifecycleReason
 from node_sim.detection import Mask, next_scrub_ns, next_sighting
 from node_sim.dram.faults import expand_counts
 from node_sim.memory.pages import FOREVER
@@ -26,6 +27,7 @@ from node_sim.offlining import Eras, find_offlines, limit_times, spans_of
 from node_sim.physics import Store, World
 from node_sim.records import Index, Ints, join, take
 from node_sim.repair import PPR_OFF, PPR_SOFT, spare_name, takes_one_row
+from node_sim.reports import first_reports
 
 NEVER_KILLED = -2
 Flags = npt.NDArray[np.bool_]
@@ -42,6 +44,8 @@ class InPlace:
     era_from_ns: Ints
     suspect: Ints
     """Row that makes the fault a case for post-package repair, -1 if there is none."""
+    why: Ints
+    """Reason that row gives."""
     ppr: Ints
     """Repair that hides the fault."""
 
@@ -50,7 +54,11 @@ class InPlace:
         """List faults of DIMMs installed at given times."""
         n = lane.size
         forever, off = np.full(n, FOREVER), np.full(n, PPR_OFF)
-        return cls(lane, fault, installed_ns, forever, installed_ns.copy(), np.full(n, -1), off)
+        return cls(lane, fault, installed_ns, forever, installed_ns.copy(), np.full(n, -1), np.full(n, -1), off)
+
+    def accuse(self, place: Ints, row: Ints, reason: Ints | int) -> None:
+        """Make faults in place cases for post-package repair."""
+        self.suspect[place], self.why[place] = row, reason
 
     def append(self, lane: Ints, fault: Ints, installed_ns: Ints) -> Ints:
         """Add faults of a DIMM installed at a time; return their positions."""
@@ -117,6 +125,20 @@ def no_pending() -> Pending:
     return Pending(empty, empty, np.empty(0, np.bool_), empty, empty, empty, empty, empty)
 
 
+class Limits(NamedTuple):
+    """What lets something be taken out of use, arrays of shape ``(n_lanes,)``.
+
+    Attributes:
+        ce_threshold: Corrected errors that take a page offline; 0 = never.
+        replace_ce: Corrected errors that let a DIMM be replaced; 0 = never.
+        replace_ecs: Whether a report of error check and scrub does.
+    """
+
+    ce_threshold: Ints
+    replace_ce: Ints
+    replace_ecs: Flags
+
+
 @dataclass
 class LaneState:
     """All state of the lanes of one call; arrays of shape ``(n_lanes, …)``."""
@@ -125,8 +147,7 @@ class LaneState:
     store: Store
     node_id: Ints
     arm_set: Ints
-    ce_threshold: Ints
-    replace_ce: Ints
+    limits: Limits
     generation: Ints
     ue_count: Ints
     had_ue: Flags
@@ -139,6 +160,7 @@ class LaneState:
     queue_next: Ints
     limit_ns: Ints
     limit_place: Ints
+    limit_reason: Ints
     places: InPlace
     pages: LanePages
     pending: Pending = field(default_factory=no_pending)
@@ -152,7 +174,7 @@ class LaneState:
         store: Store,
         node_id: Ints,
         arm_set: Ints,
-        limits: tuple[Ints, Ints],
+        limits: Limits,
         place: tuple[Ints, Ints],
     ) -> LaneState:
         """Put the faults of generation 0 in place at time 0.
@@ -162,7 +184,7 @@ class LaneState:
             store: Their faults.
             node_id: Node of each lane.
             arm_set: Arm set of each lane.
-            limits: Corrected errors that take a page offline, and that let a DIMM be replaced, of each lane.
+            limits: Of each lane.
             place: Lane and fault of each fault in place.
         """
         n, server = node_id.size, world.hardware.server
@@ -172,8 +194,7 @@ class LaneState:
             store=store,
             node_id=node_id,
             arm_set=arm_set,
-            ce_threshold=limits[0],
-            replace_ce=limits[1],
+            limits=limits,
             generation=np.zeros((n, server.dimms), np.int64),
             ue_count=np.zeros(n, np.int64),
             had_ue=np.zeros((n, server.dimms), np.bool_),
@@ -186,6 +207,7 @@ class LaneState:
             queue_next=np.zeros(n, np.int64),
             limit_ns=np.full(n, FOREVER),
             limit_place=np.full(n, -1),
+            limit_reason=np.full(n, -1),
             places=InPlace.of(lane, fault, np.zeros(lane.size, np.int64)),
             pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(3))),
         )
@@ -214,7 +236,7 @@ class LaneState:
         pages.limit_ns[which] = self.world.horizon_ns
         lane = pages.lane[which]
         place = pages.place[which]
-        mine = which[(self.ce_threshold[lane] > 0) & store.alone[places.fault[place]]]
+        mine = which[(self.limits.ce_threshold[lane] > 0) & store.alone[places.fault[place]]]
         if not mine.size:
             return
         of_place, back = np.unique(pages.place[mine], return_inverse=True)
@@ -232,31 +254,51 @@ class LaneState:
             pages.limit_ns[mine[hit]] = np.minimum(pages.limit_ns[mine[hit]], time_ns[position[hit]])
 
     def watch(self, lane: Ints) -> None:
-        """Find out when, and by which fault, lanes reach the limit of corrected errors in their present boot."""
-        lane = lane[self.replace_ce[lane] > 0]
+        """Find out when, by which fault and in what, lanes reach a limit of faults in their present boot."""
+        lane = lane[(self.limits.replace_ce[lane] > 0) | self.limits.replace_ecs[lane]]
         if not lane.size:
             return
-        places, store = self.places, self.store
+        places = self.places
         self.limit_ns[lane], self.limit_place[lane] = FOREVER, -1
         watched = np.zeros(self.node_id.size, np.bool_)
         watched[lane] = True
         place = np.flatnonzero(watched[places.lane] & (places.removed_ns == FOREVER))
         eras = self._eras(place)
-        share = (self.world.seed, self.world.policy.workload.use.kernel)
-        limit = self.replace_ce[eras.lane]
-        time_ns = limit_times(eras, store.index, store.faults, self.world.address_map, share, limit)
+        by_ce, by_ecs = self._ce_limits(eras), self._ecs_limits(eras)
+        time_ns = np.minimum(by_ce, by_ecs)
         order = np.lexsort((place, time_ns, eras.lane))
         order = order[time_ns[order] < FOREVER]
         first, at = np.unique(eras.lane[order], return_index=True)
-        self.limit_place[first] = place[order[at]]
-        self.limit_ns[first] = time_ns[order[at]] + 1
+        which = order[at]
+        self.limit_place[first] = place[which]
+        self.limit_ns[first] = time_ns[which] + 1
+        corrected = by_ce[which] <= by_ecs[which]
+        self.limit_reason[first] = np.where(corrected, int(LifecycleReason.CE_LIMIT), int(LifecycleReason.ECS_LIMIT))
+
+    def _ce_limits(self, eras: Eras) -> Ints:
+        """Return when eras reach the limit of corrected errors [ns]."""
+        store, found = self.store, np.full(eras.lane.size, FOREVER)
+        limit = self.limits.replace_ce[eras.lane]
+        some = np.flatnonzero(limit > 0)
+        share = (self.world.seed, self.world.policy.workload.use.kernel)
+        found[some] = limit_times(
+            eras.take(some), store.index, store.faults, self.world.address_map, share, limit[some]
+        )
+        return found
+
+    def _ecs_limits(self, eras: Eras) -> Ints:
+        """Return when eras have the first report that lets a DIMM be replaced [ns]."""
+        found = np.full(eras.lane.size, FOREVER)
+        some = np.flatnonzero(self.limits.replace_ecs[eras.lane])
+        found[some] = first_reports(eras.take(some), self.store.passes)
+        return found
 
     def _eras(self, place: Ints) -> Eras:
         """Return the present eras of faults in place, as if nothing happened until the horizon."""
         places = self.places
         lane = places.lane[place]
         to_ns = np.full(place.size, self.world.horizon_ns)
-        return Eras(lane, places.fault[place], places.era_from_ns[place], to_ns, self.ce_threshold[lane])
+        return Eras(lane, places.fault[place], places.era_from_ns[place], to_ns, self.limits.ce_threshold[lane])
 
     def look_ahead(self, which: Ints, after_ns: Ints) -> None:
         """Find the next touch of bad pages later than a time."""
@@ -336,7 +378,7 @@ class LaneState:
         some = begin < end_ns
         place, begin, end = place[some], begin[some], end_ns[some]
         lane = places.lane[place]
-        self.closed_eras.append(Eras(lane, places.fault[place], begin, end, self.ce_threshold[lane]))
+        self.closed_eras.append(Eras(lane, places.fault[place], begin, end, self.limits.ce_threshold[lane]))
 
     def remove_dimms(self, lane: Ints, slot: Ints, time_ns: Ints) -> None:
         """Replace DIMMs (pairs of lane and slot) of lanes that are down; the new ones' faults are put in place."""

@@ -1,8 +1,8 @@
 """Lives of nodes under arms: uncorrected errors, machine checks, the handler, kills, panics and repairs.
 
-**Models.** A lane is one node under one set of arms. One step takes the earliest event of every lane: the touch
-of a bad page, a late kill, an I/O error, or the corrected error that reaches a limit; the lookup tables of the machine
-check and the handler decide; follow-ups are scheduled.
+**Models.** A lane is one node under one set of arms. One step takes the earliest event of every lane: the touch of a
+bad page, a late kill, an I/O error, or the corrected error or report that reaches a limit; the lookup tables of the
+machine check and the handler decide; follow-ups are scheduled.
 
 **Leaves out.** Events of one node within the delay of the memory_failure work see each other's outcome at once.
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.aftermath import NULL, Aftermath, Touches
+from node_sim.aftermath import NULL, Aftermath, AtLimit, Touches
 from node_sim.catalog.numbers import QUEUE_ENTRIES
 from node_sim.codes import (
     CheckAction,
@@ -194,14 +194,14 @@ class Lives:
         state.pending = waits.take(~(waits.late & (died[waits.lane] == waits.owner)))
         state.stirred_ns[lane] = now_ns[dies]
 
-    # ---- too many corrected errors ------------------------------------------------------------------------------
+    # ---- limits of faults ----------------------------------------------------------------------------------------
 
     def _limit_step(self, due: Ints, busy: Flags) -> None:
-        """Cordon the lanes whose corrected errors reach the limit now, unless something else happened to them."""
+        """Cordon the lanes one of whose faults reaches a limit now, unless something else happened to them."""
         state = self.state
         ready = np.flatnonzero((state.limit_ns == due) & (due < state.world.horizon_ns) & ~busy)
         if ready.size:
-            self.aftermath.replace(ready, state.limit_place[ready], due[ready])
+            self.aftermath.replace(ready, AtLimit(state.limit_place[ready], state.limit_reason[ready]), due[ready])
 
     # ---- touches of bad pages -----------------------------------------------------------------------------------
 
@@ -266,7 +266,8 @@ class Lives:
         self._log_first_sight(new, ErrorKind.UE)
         state.ue_count[new.lane] += 1
         state.had_ue[new.lane, state.store.faults.box.slot[new.fault]] = True
-        state.places.suspect[state.pages.place[new.which]] = state.pages.error[new.which]
+        error = state.pages.error[new.which]
+        state.places.accuse(state.pages.place[new.which], error, int(LifecycleReason.DIMM_HAD_UE))
         bank = state.world.address_map.slot_channel(state.store.faults.box.slot[touches.fault])
         overflow = state.bank_busy_ns[touches.lane, bank] > touches.time_ns
         consumed = (touches.observer == Observer.USER) | (touches.observer == Observer.KERNEL)

@@ -1,7 +1,7 @@
 """What follows from faults without any arm's action, and a store of it that all lanes of a call share.
 
-**Models.** Verdicts on single faults, their corrected errors, what is mapped out, verdicts on faults that meet, and the
-pages with uncorrectable words, in this order.
+**Models.** Verdicts on single faults, their corrected errors, what is mapped out, verdicts on faults that meet, the
+pages with uncorrectable words, and what devices count themselves, in this order.
 
 **Leaves out.** What an arm does about them; it is in ``lanes.py``.
 
@@ -20,6 +20,7 @@ import numpy as np
 from node_sim.config import Hardware, Policy
 from node_sim.detection import scrub_phase_ns
 from node_sim.dram.corrected import Windows, simulate_windows
+from node_sim.dram.ecs import Passes, simulate_passes
 from node_sim.dram.faults import FaultTable, simulate_generation
 from node_sim.dram.geometry import AddressMap
 from node_sim.dram.sparing import drop_spared, spared_ns
@@ -59,6 +60,7 @@ class Physics(NamedTuple):
     judgement: Judgement
     windows: Windows
     pages: BadPages
+    passes: Passes
 
 
 def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None) -> Physics:
@@ -78,11 +80,12 @@ def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None)
         windows = drop_spared(windows, since_ns)
     judgement = judge_together(judgement, faults, dimm, world.hardware.server, policy, since_ns)
     pages = bad_pages(world.seed, faults, judgement, world.address_map, mirroring=ecc.mirroring)
-    return Physics(faults, judgement, windows, pages)
+    passes = simulate_passes(world.seed, faults, world.hardware.server, policy, world.horizon_ns)
+    return Physics(faults, judgement, windows, pages, passes)
 
 
 class Store:
-    """Faults any lane has met so far, with their windows and bad pages; it only grows."""
+    """Faults any lane has met so far, with their windows, bad pages and passes; it only grows."""
 
     def __init__(self, world: World, physics: Physics) -> None:
         """Start with the faults of generation 0."""
@@ -90,6 +93,7 @@ class Store:
         self.faults = physics.faults
         self.windows = physics.windows
         self.pages = physics.pages
+        self.passes = physics.passes
         self.stays = physics.judgement.stays
         self.alone = physics.judgement.alone
         self.index = WindowIndex(self.windows, self.faults.time_ns.size)
@@ -136,6 +140,7 @@ class Store:
         windows = more.windows._replace(fault=more.windows.fault + first)
         self.windows = join([self.windows, windows])
         self.pages = join([self.pages, pages])
+        self.passes = join([self.passes, more.passes._replace(fault=more.passes.fault + first)])
         self.stays = np.concatenate((self.stays, more.judgement.stays))
         self.alone = np.concatenate((self.alone, more.judgement.alone))
         self.index = WindowIndex(self.windows, self.faults.time_ns.size)

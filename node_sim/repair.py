@@ -1,11 +1,12 @@
 """What follows a panic or too many errors: reboot, cordon, post-package repair, DIMM replacement.
 
-**Models.** A panic reboots the node. After ``repair.cordon.ue`` uncorrected errors (per page and boot) since
-the last repair, or ``repair.replace_ce`` logged corrected errors in one window, the node is drained and every DIMM
-that is due is replaced: those that had uncorrected errors since the last repair, and the one at the limit. With
-``repair.ppr``, a boot gives the spare row of its bank group to a hard fault that takes one row of a device and had an
-uncorrected error or reached the limit of corrected ones; in that last case the DIMM stays, and a reboot ends the
-repair. Hard repair uses the spare up; soft repair is undone when the node is powered off to replace a DIMM.
+**Models.** A panic reboots the node. After ``repair.cordon.ue`` uncorrected errors (per page and boot) since the last
+repair, or ``repair.replace_ce`` logged corrected errors in one window, or with ``repair.replace_ecs`` a report of
+error check and scrub, the node is drained and every DIMM that is due is replaced: those that had uncorrected errors
+since the last repair, and the one at the limit. With ``repair.ppr``, a boot gives the spare row of its bank group to
+a hard fault that takes one row of a device and had an uncorrected error or reached the limit of corrected ones; in
+that last case the DIMM stays, and a reboot ends the repair. Hard repair uses the spare up; soft repair is undone when
+the node is powered off to replace a DIMM.
 
 **Leaves out.** What becomes of a later fault that met the repaired one in a code word. Limits of sockets; a daemon
 that forgets part of a count.
@@ -57,6 +58,7 @@ class PolicyColumns(NamedTuple):
     replace_ns: Ints
     ce_threshold: Ints
     replace_ce: Ints
+    replace_ecs: npt.NDArray[np.bool_]
     ppr: Ints
 
     @classmethod
@@ -82,6 +84,7 @@ class PolicyColumns(NamedTuple):
                 hours_to_ns(policy.repair.replace_hours),
                 policy.page_offline.ce_threshold,
                 policy.repair.replace_ce,
+                policy.repair.replace_ecs,
                 PPR_KINDS.index(policy.repair.ppr),
             )
             for policy in policies

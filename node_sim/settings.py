@@ -21,7 +21,7 @@ class Setting:
         unit: Unit, or ``-``.
         low: Smallest allowed value.
         high: Largest allowed value.
-        choices: Allowed names, empty if any.
+        choices: Allowed values, empty if any.
         number: The catalogue number the default is, if it is one.
         role: What a number is that is neither published nor assumed: a definition, a policy or a sysctl.
     """
@@ -30,14 +30,14 @@ class Setting:
     unit: str = "-"
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
     number: Number | None = None
     role: str = "definition"
 
     def complaint(self, value: object) -> str | None:
         """Say what is wrong with a value, or nothing."""
         if self.choices and value not in self.choices:
-            return f"{value!r}, expected one of {', '.join(self.choices)}"
+            return f"{value!r}, expected one of {', '.join(map(str, self.choices))}"
         if isinstance(value, int | float) and not isinstance(value, bool):
             low_ok = self.low is None or value >= self.low
             if not (low_ok and (self.high is None or value <= self.high)):
@@ -57,7 +57,7 @@ def setting(
     unit: str = "-",
     low: float | None = None,
     high: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str | int, ...] = (),
     role: str = "definition",
 ) -> Any:
     """Declare a field whose default is a plain value or a catalogue number."""

@@ -20,9 +20,27 @@ def busy_document(nodes: int = 600, fit_factor: float = 20.0) -> dict:
     return document
 
 
+def counting_document(nodes: int = 600, fit_factor: float = 20.0) -> dict:
+    """``busy_document`` with a DDR5 group whose devices count the wrong words they read themselves."""
+    document = busy_document(nodes, fit_factor)
+    document["group"]["chipkill"]["share"] = 0.6
+    document["group"]["ddr5"] = {
+        "share": 0.15,
+        "server": {"part": "ddr5_16gb_x4"},
+        "ecc": {"code": "ddr5", "ecs": "codewords"},
+        "faults": {"extents": "whole", "fit_factor": fit_factor},
+    }
+    return document
+
+
 def busy_fleet(nodes: int = 600, fit_factor: float = 20.0) -> Fleet:
     """Decode ``busy_document``."""
     return decode("test", busy_document(nodes, fit_factor))
+
+
+def counting_fleet(nodes: int = 600, fit_factor: float = 20.0) -> Fleet:
+    """Decode ``counting_document``."""
+    return decode("test", counting_document(nodes, fit_factor))
 
 
 def run_fleet(fleet: Fleet, root: Path, seed: int = 1, shard_nodes: int | None = None, **choice: object) -> dict:

@@ -15,18 +15,22 @@ DEFAULTS = {
     "rank": 0,
     "bank": 0,
     "row": 0,
+    "line": 0,
     "n_ranks": 1,
     "n_banks": 1,
     "n_rows": 1,
+    "n_lines": 1,
     "dimm": 0,
     "generation": 0,
     "hard": 1,
     "n_dq": 1,
+    "mode": int(Mode.ROW),
+    "beat": -1,
 }
 
 
 def faults_of(*rows: dict[str, int]) -> FaultTable:
-    """Hard faults of one line, all of them in one place unless said otherwise."""
+    """Hard row faults of one line, all of them in one place unless said otherwise."""
     part = {name: np.asarray([(DEFAULTS | row)[name] for row in rows], np.int64) for name in DEFAULTS}
     n = len(rows)
     zero, one = np.zeros(n, np.int64), np.ones(n, np.int64)
@@ -34,20 +38,20 @@ def faults_of(*rows: dict[str, int]) -> FaultTable:
         node_id=part["node_id"],
         tag=(part["dimm"] << 24) | (part["generation"] << 16) | np.arange(n),
         time_ns=part["time_ns"],
-        mode=zero + int(Mode.ROW),
+        mode=part["mode"],
         hard=part["hard"] == 1,
-        cells=Cells(part["device"], part["n_dq"], (1 << part["n_dq"]) - 1, zero - 1),
+        cells=Cells(part["device"], part["n_dq"], (1 << part["n_dq"]) - 1, part["beat"]),
         habit=Habit(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)),
         box=Footprint(
             part["dimm"],
             part["rank"],
             part["bank"],
             part["row"],
-            zero,
+            part["line"],
             part["n_ranks"],
             part["n_banks"],
             part["n_rows"],
-            one,
+            part["n_lines"],
         ),
         n_pages=one,
         first_pfn=zero,

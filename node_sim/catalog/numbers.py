@@ -129,6 +129,11 @@ SPARING_CE: Final = Assumed(
 )
 SPARING_RANKS_MIN: Final = Published(2, "rank", "Dell YX4X whitepaper: ADDDC needs two ranks or more", "read")
 SPARING_WIDTH: Final = Published(4, "DQ", "Dell YX4X whitepaper: ADDDC needs x4 devices", "read")
+ECS_THRESHOLD: Final = Published(
+    256, "per Gbit", "CXL 3.1 table 8-210: DDR5 ECS threshold, default of 256, 1024 and 4096", "read-secondary"
+)
+ECS_THRESHOLDS: Final = Published((256, 1024, 4096), "per Gbit", "Linux 6.15 ABI/testing/sysfs-edac-ecs", "read")
+ECS_HOURS: Final = Published(24.0, "h", "JEDEC DDR5: the whole device in 24 h", "recalled-unverified")
 
 # --- detection --------------------------------------------------------------------------------------------------
 SCRUB_HOURS: Final = Published(24.0, "h", "AMD PG456: whole memory in 24 h by default", "read")

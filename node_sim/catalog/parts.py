@@ -50,6 +50,11 @@ class Part:
         return self.banks * self.rows * self.row_lines * 64
 
     @property
+    def gbit(self) -> int:
+        """Size of a device [Gbit]."""
+        return self.banks * self.rows * self.columns * self.width >> 30
+
+    @property
     def beats(self) -> int:
         """Beats in which a rank transfers one 64-byte line."""
         return 8 * 64 // (self.width * self.data_devices)

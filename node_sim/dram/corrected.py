@@ -92,14 +92,14 @@ def errors_before(windows: Windows, time_ns: Ints) -> Ints:
     return low
 
 
-class _Bursts(NamedTuple):
+class Bursts(NamedTuple):
     """Bursts of hard faults: index into the fault table, begin and end [ns]."""
 
     fault: Ints
     begin_ns: Ints
     end_ns: Ints
 
-    def take(self, index: Index) -> _Bursts:
+    def take(self, index: Index) -> Bursts:
         """Select some bursts."""
         return take(self, index)
 
@@ -114,7 +114,7 @@ def _pace(faults: FaultTable, hard: Ints, process: ErrorProcess) -> tuple[Ints, 
     return np.clip(interval / often * NS_PER_DAY, _SHORTEST_INTERVAL_NS, _LONGEST_INTERVAL_NS).astype(np.int64), length
 
 
-def _draw_bursts(seed: Seed, faults: FaultTable, hard: Ints, process: ErrorProcess, horizon_ns: int) -> _Bursts:
+def draw_bursts(seed: Seed, faults: FaultTable, hard: Ints, process: ErrorProcess, horizon_ns: int) -> Bursts:
     """Draw the bursts of hard faults: one at the start of each, the others a Poisson process from then on."""
     interval_ns, length_ns = _pace(faults, hard, process)
     start_ns = faults.time_ns[hard]
@@ -139,10 +139,10 @@ def _draw_bursts(seed: Seed, faults: FaultTable, hard: Ints, process: ErrorProce
     at, mine = np.concatenate(begin), np.concatenate(who)
     end_ns = at + 1 + (np.concatenate(length) * length_ns[mine]).astype(np.int64)
     alive = (at >= start_ns[mine]) & (at < horizon_ns)
-    return _Bursts(hard[mine], at, np.minimum(end_ns, horizon_ns)).take(alive)
+    return Bursts(hard[mine], at, np.minimum(end_ns, horizon_ns)).take(alive)
 
 
-class _Active(NamedTuple):
+class Active(NamedTuple):
     """Windows with bursts in them, ordered by (fault, window): from the first to the last burst [ns], and how long."""
 
     fault: Ints
@@ -152,7 +152,7 @@ class _Active(NamedTuple):
     active_ns: Ints
 
 
-def _active_windows(bursts: _Bursts, window_ns: int, horizon_ns: int) -> _Active:
+def active_windows(bursts: Bursts, window_ns: int, horizon_ns: int) -> Active:
     """Cut bursts at the ends of windows and merge those of the same fault and window."""
     first = bursts.begin_ns // window_ns
     burst, step = expand_counts((bursts.end_ns - 1) // window_ns - first + 1)
@@ -164,11 +164,11 @@ def _active_windows(bursts: _Bursts, window_ns: int, horizon_ns: int) -> _Active
     order = np.argsort(name, kind="stable")
     start = np.flatnonzero(np.diff(name[order], prepend=-1))
     if not start.size:
-        return _Active(fault, window, low, high, high - low)
+        return Active(fault, window, low, high, high - low)
     low_ns = np.minimum.reduceat(low[order], start)
     high_ns = np.maximum.reduceat(high[order], start)
     length = np.minimum(np.add.reduceat((high - low)[order], start), high_ns - low_ns)
-    return _Active(*np.divmod(name[order[start]], n_windows), low_ns, high_ns, length)
+    return Active(*np.divmod(name[order[start]], n_windows), low_ns, high_ns, length)
 
 
 def logged(errors: Floats, active_ns: Ints, window_ns: int, process: ErrorProcess) -> Ints:
@@ -197,7 +197,7 @@ def logged(errors: Floats, active_ns: Ints, window_ns: int, process: ErrorProces
 def _hard_windows(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, horizon_ns: int) -> Windows:
     process = policy.errors
     window_ns = hours_to_ns(process.window_hours)
-    active = _active_windows(_draw_bursts(seed, faults, hard, process, horizon_ns), window_ns, horizon_ns)
+    active = active_windows(draw_bursts(seed, faults, hard, process, horizon_ns), window_ns, horizon_ns)
     fault, window = active.fault, active.window
     w0, w1, w2, w3 = words(seed.key(Purpose.WINDOW), faults.node_id[fault], faults.tag[fault], window)
     log_count = process.sigma_fault * faults.habit.level[fault] + process.sigma_window * special.ndtri(unit32(w2))

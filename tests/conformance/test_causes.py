@@ -9,7 +9,7 @@ from fleet.scenario import decode
 from fleet.tally import INDEX
 from node_sim.codes import LifecycleReason
 from node_sim.columns import TABLES
-from tests.fleets import BASELINE, busy_document, run_fleet
+from tests.fleets import BASELINE, counting_document, run_fleet
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +22,14 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def repairing(tmp_path_factory):
-    document = busy_document(400, fit_factor=10.0)
+    document = counting_document(600, fit_factor=10.0)
     chips = ["chipkill", "altitude"]
     document["arm"] = {
         "replace_10_per_24h": {"set": {"repair.replace_ce": 10}},
         "soft": {"set": {"repair.ppr": "soft", "repair.replace_ce": 24, "page_offline.ce_threshold": 2}},
         "hard": {"set": {"repair.ppr": "hard", "kernel.memory_failure_recovery": 0}},
         "spared": {"set": {"ecc.sparing": "adddc_rank", "ecc.sparing_ce": 2}, "groups": chips},
+        "counted": {"set": {"repair.replace_ecs": True}, "groups": ["ddr5"]},
         "mirrored": {"set": {"ecc.mirroring": True, "repair.replace_ce": 100}},
     }
     root = tmp_path_factory.mktemp("repairs") / "run"
@@ -45,7 +46,7 @@ def test_seq_counts_the_rows_of_a_node_without_gaps(run, arm):
     check_numbers(run, arm)
 
 
-REPAIR_ARMS = ["replace_10_per_24h", "soft", "hard", "spared", "mirrored"]
+REPAIR_ARMS = ["replace_10_per_24h", "soft", "hard", "spared", "counted", "mirrored"]
 
 
 @pytest.mark.parametrize("arm", REPAIR_ARMS)
@@ -69,6 +70,8 @@ def test_repairs_and_replacements_occur(repairing):
         ("soft", "post_package_repair", had_ue),
         ("hard", "post_package_repair", had_ue),
         ("mirrored", "dimm_replacement", limit),
+        ("counted", "cordon", LifecycleReason.ECS_LIMIT.text),
+        ("counted", "dimm_replacement", LifecycleReason.ECS_LIMIT.text),
     } <= found
 
 
@@ -106,7 +109,15 @@ def check_causes(run, arm):
     for table in tables.values():
         cause.update(zip(keys(table).tolist(), keys(table, "cause_seq").tolist(), strict=True))
     walked = 0
-    for name in ("signals", "io_errors", "lifecycle", "memory_failures", "machine_checks", "page_offlines"):
+    for name in (
+        "signals",
+        "io_errors",
+        "lifecycle",
+        "memory_failures",
+        "machine_checks",
+        "page_offlines",
+        "ecs_reports",
+    ):
         table = tables[name]
         for key, fault_id in zip(keys(table).tolist(), table.column("fault_id").to_pylist(), strict=True):
             at = key

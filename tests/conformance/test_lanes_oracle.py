@@ -18,6 +18,7 @@ from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.workloads import WORKLOADS
 from node_sim.codes import (
     CheckAction,
+    EcsUnit,
     ErrorKind,
     Fate,
     LifecycleKind,
@@ -50,7 +51,7 @@ SHARED_WORLDS, SHARED_NODES, ARMS = 25, 4, 4
 """100 x 6 + 25 x 4 x 4 = 1,000 pairs of a node and a policy."""
 WORLDS = SINGLE_WORLDS + SHARED_WORLDS
 CHUNK = 5
-FLOODED, RETURNING, CROWDED, CLASHING, SPARED = 0, 3, 5, 7, 8
+FLOODED, RETURNING, CROWDED, CLASHING, SPARED, COUNTED = 0, 3, 5, 7, 8, 9
 """Last digits of worlds made for rare meetings."""
 LONG_WORLDS = 400
 
@@ -243,6 +244,16 @@ def clash(rng: random.Random, policy: config.Policy) -> config.Policy:
     )
 
 
+def count(rng: random.Random, policy: config.Policy) -> config.Policy:
+    """Let devices count what they read themselves, and some arms act on it."""
+    counted = rng.choice(("rows", "codewords"))
+    ecc = config.Ecc(code="ddr5", ecs=counted, ecs_hours=rng.choice((1.0, 24.0, 200.0)))
+    limit = rng.choice((0, 0, 12))
+    cordon = config.Cordon(ue=3, drain_hours=1.0)
+    repair = replace(policy.repair, replace_ecs=rng.random() < 0.7, replace_ce=limit, cordon=cordon)
+    return replace(policy, ecc=ecc, repair=repair)
+
+
 def give_back(policy: config.Policy) -> config.Policy:
     """Let rows be repaired softly at the limit of corrected errors, and other DIMMs take the power soon after."""
     repair = replace(policy.repair, replace_ce=4, ppr="soft", replace_hours=1.0)
@@ -327,6 +338,9 @@ def draw_world(number: int) -> World:
         server = replace(hardware.server, **small, part="ddr4_8gb_x4", lockstep=False)
         faults = replace(hardware.faults, fit_factor=300.0, extents="whole")
         hardware, policies = config.Hardware(server, faults), [spare(rng, policies[0])]
+    if number % 10 == COUNTED:
+        server = replace(hardware.server, part="ddr5_16gb_x4", lockstep=False)
+        hardware = config.Hardware(server, replace(hardware.faults, extents=rng.choice(("partial", "whole"))))
     if number % 10 == RETURNING and not shared:
         policies = [give_back(policies[0])]
     if number % 10 == CLASHING and not shared:
@@ -337,6 +351,8 @@ def draw_world(number: int) -> World:
     while shared and len(policies) < ARMS:
         policies.append(vary(rng, rng.choice(policies), cordon))
     policies = [fit_code(policy, hardware.server) for policy in policies]
+    if number % 10 == COUNTED:
+        policies = [count(rng, policy) for policy in policies]
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
     return World(number, rng.getrandbits(64), tuple(nodes), hardware, tuple(policies), horizon_ns)
 
@@ -529,6 +545,7 @@ REASONS = [reason for reason in LifecycleReason if reason is not LifecycleReason
 """Those a run can have: kernels without rules for AMD are refused where they would overflow."""
 BRANCHES: dict[str, dict[str, Any]] = {
     "errors": {"kind": ErrorKind, "observer": [code for code in Observer if code is not Observer.WRITE]},
+    "ecs_reports": {"unit": EcsUnit},
     "machine_checks": {"action": CheckAction, "overflow": (0, 1), "severity": Severity},
     "memory_failures": {"lost_bytes": (0, 4096)},
     "signals": {"code": SignalCode, "timing": Timing, "fate": Fate},

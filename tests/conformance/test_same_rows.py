@@ -6,13 +6,13 @@ import pytest
 from analysis import open_run
 from fleet.schema import empty_table
 from node_sim.columns import TABLES
-from tests.fleets import busy_fleet, run_fleet
+from tests.fleets import counting_fleet, run_fleet
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     root = tmp_path_factory.mktemp("reference") / "run"
-    return run_fleet(busy_fleet(), root, shard_nodes=600), root
+    return run_fleet(counting_fleet(), root, shard_nodes=600), root
 
 
 @pytest.mark.parametrize(
@@ -27,17 +27,17 @@ def reference(tmp_path_factory):
     ids=lambda how: " ".join(f"{key}={value}" for key, value in how.items()),
 )
 def test_digests_do_not_depend_on_engine_workers_or_shards(reference, tmp_path, how):
-    assert run_fleet(busy_fleet(), tmp_path / "run", **how)["digests"] == reference[0]["digests"]
+    assert run_fleet(counting_fleet(), tmp_path / "run", **how)["digests"] == reference[0]["digests"]
 
 
 def test_tallies_do_not_depend_on_shards(reference, tmp_path):
-    other = run_fleet(busy_fleet(), tmp_path / "run", shard_nodes=131)
+    other = run_fleet(counting_fleet(), tmp_path / "run", shard_nodes=131)
     for name in ("nodes", "rows", "total"):
         np.testing.assert_allclose(other["tally"][name], reference[0]["tally"][name], rtol=1e-12)
 
 
 def test_one_node_per_actor_gives_the_same_rows(tmp_path):
-    fleet = busy_fleet(nodes=16, fit_factor=200.0)
+    fleet = counting_fleet(nodes=16, fit_factor=200.0)
     alone = run_fleet(fleet, tmp_path / "actors", name="ray", workers=None, nodes_per_actor=1)
     together = run_fleet(fleet, tmp_path / "local")
     assert alone["digests"] == together["digests"]
@@ -52,7 +52,7 @@ def test_every_table_and_arm_has_rows_in_the_reference(reference):
 
 
 def test_another_seed_gives_other_rows(reference, tmp_path):
-    other = run_fleet(busy_fleet(), tmp_path / "run", seed=2)
+    other = run_fleet(counting_fleet(), tmp_path / "run", seed=2)
     same = [
         (arm, name)
         for arm, tables in reference[0]["digests"].items()

@@ -1,4 +1,4 @@
-"""Did the numbers change without intent? Counts of three small fleets, stored beside this file.
+"""Did the numbers change without intent? Counts of four small fleets, stored beside this file.
 
 Counts, not digests: a time may differ by a nanosecond between processors, whose vector units round logarithms
 differently. To store new ones after an intended change: ``python -m tests.golden.test_counts``, and say ``[MODEL]``
@@ -14,7 +14,7 @@ import pytest
 from fleet.run import EngineChoice, start_run
 from fleet.scenario import decode
 from fleet.tally import METRICS, Tally
-from tests.fleets import BASELINE, busy_document
+from tests.fleets import BASELINE, busy_document, counting_document
 
 STORED = Path(__file__).with_name("counts.json")
 EXACT = [name for name in METRICS if name not in ("node_years", "memory_lost_byte_years")]
@@ -28,7 +28,12 @@ def documents():
         group["detection"] = {"scrub_hours": 0.0}
     plain = copy.deepcopy(BASELINE)
     plain["nodes"] = 3000
-    return {"baseline": plain, "busy": busy_document(300), "closed page, no scrub": closed}
+    return {
+        "baseline": plain,
+        "busy": busy_document(300),
+        "closed page, no scrub": closed,
+        "counting": counting_document(300),
+    }
 
 
 def count(document, root):

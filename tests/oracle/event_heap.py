@@ -22,6 +22,7 @@ import numpy as np
 from node_sim.codes import (
     CheckAction,
     CpuContext,
+    EcsUnit,
     ErrorKind,
     Fate,
     IoCall,
@@ -40,6 +41,7 @@ from node_sim.codes import (
 from node_sim.columns import TABLE_NAMES, TABLE_RANK
 from node_sim.config import Ecc, Hardware, Policy
 from node_sim.dram.corrected import error_time_ns, simulate_windows
+from node_sim.dram.ecs import simulate_passes
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Purpose, Seed, Tag
@@ -80,6 +82,15 @@ Values = dict[str, int | None]
 
 
 @dataclass(eq=False)
+class Pass:
+    """A pass of error check and scrub in which a device counts enough wrong words of a fault."""
+
+    begin_ns: int
+    end_ns: int
+    count: int
+
+
+@dataclass(eq=False)
 class Window:
     """Corrected errors of a fault in one window, in order of time."""
 
@@ -105,6 +116,7 @@ class Fault:
     batch: FaultTable
     index: int
     windows: list[Window] = field(default_factory=list)
+    passes: list[Pass] = field(default_factory=list)
     era_start_ns: int = 0
     eras: list[tuple[int, int]] = field(default_factory=list)
     removed_ns: int | None = None
@@ -263,7 +275,7 @@ class Life:
         self.killed_ns: dict[int, int] = {}
         self.boot_end = 0
         self.ue_count, self.had_ue = 0, set[int]()
-        self.caused_by_ce: list[Row] = []
+        self.caused_by_limit: list[Row] = []
         self.known_eras: dict[tuple[Fault, int], Errors] = {}
 
     # --- physics ------------------------------------------------------------------------------------------------
@@ -304,6 +316,9 @@ class Life:
         ]
         for i, mine in windows.items():
             added[i].windows = [window for window in mine if window.low_ns < mapped_out.get(i, NEVER)]
+        passes = simulate_passes(self.seed, batch, self.server, self.settled, self.horizon)
+        for i, *times_and_count in zip(*(part.tolist() for part in passes), strict=True):
+            added[i].passes.append(Pass(*times_and_count))
         bad = bad_pages(self.seed, batch, verdict, self.address_map, mirroring=False)
         for owner, number, pfn, silent in zip(*(part.tolist() for part in bad), strict=True):
             if silent or not ecc.mirroring:
@@ -388,20 +403,37 @@ class Life:
         }
         return Row("page_offlines", time, fault, cause, values)
 
+    def reports(self, fault: Fault, begin: int, end: int) -> list[Row]:
+        """List what the error check and scrub of a fault's device reports in an era."""
+        unit = EcsUnit.CODEWORDS if self.policy.ecc.ecs == "codewords" else EcsUnit.ROWS
+        return [
+            Row("ecs_reports", p.end_ns, fault, fault, {"unit": unit, "count": p.count, "begin_ns": p.begin_ns})
+            for p in fault.passes
+            if begin <= p.begin_ns and p.end_ns < end
+        ]
+
     def watch(self) -> None:
-        """Put the moment at which some fault has had too many corrected errors on the heap."""
-        if not self.policy.repair.replace_ce:
-            return
+        """Put the moment at which some fault reaches a limit on the heap."""
+        found = self.too_many_errors() if self.policy.repair.replace_ce else []
+        if self.policy.repair.replace_ecs:
+            for position, fault in enumerate(self.faults):
+                if fault.removed_ns is None:
+                    reports = self.reports(fault, fault.era_start_ns, self.horizon)
+                    found += [(report.time_ns, position, LifecycleReason.ECS_LIMIT) for report in reports]
+        if found:
+            time, position, reason = min(found)
+            heapq.heappush(self.heap, (time + 1, REPLACE, position, 0, (self.faults[position], reason)))
+
+    def too_many_errors(self) -> list[tuple[int, int, LifecycleReason]]:
+        """Say when faults have had too many corrected errors."""
         found = []
         for position, fault in enumerate(self.faults):
             begin, limit = fault.era_start_ns, self.policy.repair.replace_ce
             if fault.removed_ns is None and any(w.low_ns >= begin and len(w.times) >= limit for w in fault.windows):
                 time = self.era_to_come(fault).too_many
                 if time is not None:
-                    found.append((time, position))
-        if found:
-            time, position = min(found)
-            heapq.heappush(self.heap, (time + 1, REPLACE, position, 0, self.faults[position]))
+                    found.append((time, position, LifecycleReason.CE_LIMIT))
+        return found
 
     def offline_ns(self, page: BadPage) -> int:
         """Return when a bad page is soft-offlined in the current era; the horizon if it is not."""
@@ -494,22 +526,23 @@ class Life:
             elif kind == TOUCH and search == what.page.search and not what.page.dead:
                 self.touch(what)
             elif kind == REPLACE:
-                self.replace(what, time)
+                self.replace(*what, time)
         for fault in self.faults:
             if fault.removed_ns is None:
                 fault.eras.append((fault.era_start_ns, self.horizon))
             for begin, end in fault.eras:
                 self.rows.extend(self.walk(fault, begin, end).rows)
-        for cordon in self.caused_by_ce:
-            (cordon.cause,) = (
-                row
-                for row in self.rows
-                if row.table == "errors"
-                and row.fault is cordon.fault
-                and row.values["kind"] == ErrorKind.CE
-                and row.values["last_time_ns"] == cordon.time_ns - 1
-            )
+                self.rows.extend(self.reports(fault, begin, end))
+        for cordon in self.caused_by_limit:
+            (cordon.cause,) = (row for row in self.rows if row.fault is cordon.fault and self.reached(row, cordon))
         return self
+
+    def reached(self, row: Row, cordon: Row) -> bool:
+        """Whether a row is the one that let a fault reach the limit a cordon names."""
+        if cordon.values["reason"] == LifecycleReason.ECS_LIMIT:
+            return row.table == "ecs_reports" and row.time_ns == cordon.time_ns - 1
+        is_ce = row.table == "errors" and row.values["kind"] == ErrorKind.CE
+        return is_ce and row.values["last_time_ns"] == cordon.time_ns - 1
 
     def write(self, table: str, time: int, page: BadPage, cause: Fault | Row, values: Values) -> Row:
         """Add a row."""
@@ -726,16 +759,16 @@ class Life:
             self.write("lifecycle", ready, page, cause, values)
             self.swap(page.fault, cause, ready, dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE))
 
-    def replace(self, fault: Fault, time: int) -> None:
-        """Take the node out of service as a fault has had too many corrected errors."""
+    def replace(self, fault: Fault, reason: LifecycleReason, time: int) -> None:
+        """Take the node out of service as a fault has reached a limit."""
         drained = time + hours_to_ns(self.policy.repair.cordon.drain_hours)
-        values = down(LifecycleKind.CORDON, LifecycleReason.CE_LIMIT, drained, None, 0)
+        values = down(LifecycleKind.CORDON, reason, drained, None, 0)
         row = Row("lifecycle", time, fault, fault, values)
         self.rows.append(row)
-        self.caused_by_ce.append(row)
+        self.caused_by_limit.append(row)
         due = dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE)
         if fault.slot in due or not self.can_repair_row(fault):
-            due[fault.slot] = LifecycleReason.CE_LIMIT
+            due[fault.slot] = reason
         fault.suspect = row
         self.swap(fault, row, time, due)
 
@@ -751,8 +784,9 @@ class Life:
         for fault in sorted(self.faults, key=lambda fault: (fault.time_ns, fault.tag)):
             if fault.removed_ns is not None or fault.suspect is None or not self.can_repair_row(fault):
                 continue
-            by_ce = fault.suspect.table == "lifecycle"
-            reason = LifecycleReason.CE_LIMIT if by_ce else LifecycleReason.DIMM_HAD_UE
+            reason = LifecycleReason.DIMM_HAD_UE
+            if fault.suspect.table == "lifecycle":
+                reason = LifecycleReason(fault.suspect.values["reason"])
             values = down(LifecycleKind.POST_PACKAGE_REPAIR, reason, end, fault.slot, 0)
             self.rows.append(Row("lifecycle", start, fault, fault.suspect, values))
             fault.suspect, fault.repaired, fault.removed_ns = None, self.policy.repair.ppr, end

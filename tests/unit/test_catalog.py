@@ -256,6 +256,14 @@ def test_sparing_needs_what_the_whitepaper_says():
     assert (numbers.SPARING_WIDTH.value, numbers.SPARING_RANKS_MIN.value) == (width, ranks)
 
 
+def test_error_check_and_scrub_has_the_thresholds_of_cxl_and_the_period_of_the_table():
+    # CXL 3.1 table 8-210 codes the threshold in three bits: 011b, the default, is 256, and each step is 4 times more.
+    codes = (0b011, 0b100, 0b101)
+    assert numbers.ECS_THRESHOLDS.value == tuple(4 ** (code + 1) for code in codes)
+    assert numbers.ECS_THRESHOLD.value == 4 ** (codes[0] + 1)
+    assert table_value("thresholds_repair", "mechanism", "figure", "ECS period", r"(\d+)") == [numbers.ECS_HOURS.value]
+
+
 def test_a_bank_group_has_the_spare_rows_of_the_whitepaper():
     (rows,) = table_value("thresholds_repair", "mechanism", "figure", "PPR DDR4", r">=(\d+) spare row per bank group")
     assert numbers.SPARE_ROWS.value == rows
@@ -336,6 +344,9 @@ SECOND_READ = {
     "SPARING_WIDTH",
     "SPARING_RANKS_MIN",
     "SPARE_ROWS",
+    "ECS_THRESHOLD",
+    "ECS_THRESHOLDS",
+    "ECS_HOURS",
     "REPLACE_CE_INTEL",
     "REPLACE_CE_ORACLE",
     "REPLACE_CE_MCELOG",

@@ -10,12 +10,32 @@ import pytest
 from fleet.scenario import decode
 from node_sim.block import simulate_block
 from node_sim.catalog.parts import PARTS
-from node_sim.codes import CheckAction, Observer, Severity
-from node_sim.config import Detection, Ecc, Faults, Hardware, Kernel, Platform, Policy, Server
+from node_sim.codes import CheckAction, ErrorKind, Observer, Severity
+from node_sim.config import (
+    Cordon,
+    Detection,
+    Ecc,
+    Faults,
+    Hardware,
+    Kernel,
+    Platform,
+    Policy,
+    Repair,
+    Server,
+    Use,
+    Workload,
+)
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
+from node_sim.events import EventLog
+from node_sim.lane_state import LaneState, Limits
+from node_sim.lanes import Lives
+from node_sim.memory.pages import Memory
+from node_sim.physics import Store, World, simulate_physics
+from node_sim.repair import PolicyColumns
 from node_sim.units import NS_PER_DAY, NS_PER_S, NS_PER_YEAR, PAGE_BYTES
+from tests.handmade import faults_of
 
 SEED = Seed.of(3)
 HARDWARE = Hardware(faults=Faults(fit_factor=20.0))
@@ -122,3 +142,29 @@ def test_records_of_the_firmware_come_late():
     assert late.min() >= 5 * NS_PER_S
     # The work itself takes 0.1 s on average, exponentially; six standard errors.
     assert abs(late.mean() / NS_PER_S - 5.1) < 6 * 0.1 / late.size**0.5
+
+
+def test_pages_of_many_channels_wait_for_the_firmware_and_not_in_the_queue_of_the_kernel():
+    # 32 channels, a bad page on each, all found by the scrubber within one delay of the firmware.
+    hardware = Hardware(Server(channels=16, sockets=2, dimms_per_channel=1, address_map="closed_page"))
+    free = Use(free=1.0, kernel=0.0, anonymous=0.0, thp=0.0, file=0.0, tmpfs=0.0)
+    policy = Policy(
+        ecc=Ecc("secded"),
+        detection=Detection(scrub_hours=0.5),
+        platform=Platform(reporting="firmware_first", firmware_latency_s=3600.0),
+        workload=Workload(use=free),
+        repair=Repair(cordon=Cordon(ue=0)),
+    )
+    world = World(SEED, hardware, policy, Memory.of(policy), AddressMap(hardware.server), NS_PER_DAY)
+    faults = faults_of(*({"dimm": slot, "n_dq": 4} for slot in range(32)))
+    pages = world.address_map.page(faults.box, np.zeros(32, np.int64))
+    store = Store(world, simulate_physics(world, faults._replace(first_pfn=pages)))
+    lane, limits = np.zeros(32, np.int64), Limits(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, bool))
+    state = LaneState.start(world, store, np.zeros(1, np.int64), np.zeros(1, np.int64), limits, (lane, np.arange(32)))
+    log = EventLog()
+    Lives(state, PolicyColumns.of([policy]), log).run()
+    seen = log.column("errors", "kind") == ErrorKind.UE
+    assert seen.sum() > 20  # some are silent
+    action = log.column("machine_checks", "action")
+    assert action.size == seen.sum()
+    assert set(action.tolist()) == {CheckAction.QUEUE}

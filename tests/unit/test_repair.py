@@ -14,7 +14,7 @@ from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, Offl
 from node_sim.config import Cordon, Ecc, Faults, Hardware, Kernel, PageOffline, Policy, Repair
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.lane_state import LaneState
+from node_sim.lane_state import LaneState, Limits
 from node_sim.memory.pages import FOREVER, Memory
 from node_sim.physics import Store, World, simulate_physics
 from node_sim.repair import PPR_HARD, PPR_SOFT, spare_name, takes_one_row
@@ -162,9 +162,10 @@ def state_of(*rows_: dict[str, int]) -> LaneState:
     address_map = AddressMap(hardware.server)
     world = World(SEED, hardware, policy, Memory.of(policy), address_map, NS_PER_YEAR)
     faults = faults_of(*rows_)
-    one, zero, n = np.ones(1, np.int64), np.zeros(1, np.int64), faults.tag.size
+    zero, n = np.zeros(1, np.int64), faults.tag.size
     place = (np.zeros(n, np.int64), np.arange(n))
-    state = LaneState.start(world, Store(world, simulate_physics(world, faults)), zero, zero, (zero, 0 * one), place)
+    limits = Limits(zero, zero, zero > 0)
+    state = LaneState.start(world, Store(world, simulate_physics(world, faults)), zero, zero, limits, place)
     state.places.suspect[:] = 5
     return state
 

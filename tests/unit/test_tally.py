@@ -8,13 +8,13 @@ from analysis.compare import tally_against
 from fleet.tally import INDEX, METRICS
 from node_sim.columns import TABLES
 from node_sim.units import NS_PER_YEAR
-from tests.fleets import busy_fleet, run_fleet
+from tests.fleets import counting_fleet, run_fleet
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("tally") / "run"
-    run_fleet(busy_fleet(400), root, shard_nodes=130)
+    run_fleet(counting_fleet(400), root, shard_nodes=130)
     return open_run(root)
 
 
@@ -66,8 +66,9 @@ def slow_counts(run, arm):
     harmed = set()
     for row in tables["errors"]:
         add(row, row["kind"].lower(), row["ce_count"] if row["kind"] == "CE" else 1)
-    for row in tables["machine_checks"]:
-        add(row, "machine_checks")
+    for name in ("ecs_reports", "machine_checks"):
+        for row in tables[name]:
+            add(row, name)
     for row in tables["memory_failures"]:
         if row["result"] is not None:
             add(row, f"mf_{row['result'].lower()}")
@@ -108,6 +109,7 @@ def test_sums_and_products_equal_the_slow_count(run):
             np.testing.assert_allclose(run.tally.square[position, group], mine.T @ mine, rtol=1e-9)
             np.testing.assert_allclose(run.tally.cross[position, group], mine.T @ other, rtol=1e-9)
         assert x[:, INDEX["ue"]].sum() > 50
+        assert x[:, INDEX["ecs_reports"]].sum() > 50
 
 
 def test_another_baseline_is_counted_again_from_the_rows(run):

@@ -1,0 +1,60 @@
+"""Reports of error check and scrub as an arm sees them: only passes within one era count.
+
+**Models.** Firmware reads the counters at the end of every pass that begins and ends between two boots while the DIMM
+is in place.
+
+**Leaves out.** Firmware that reads less often, or that reports a DIMM once only.
+
+**Assumes.** Pages taken offline and poisoned pages are read like all others.
+
+**Sources.** ``dram/ecs.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from node_sim.codes import EcsUnit
+from node_sim.config import Ecc
+from node_sim.dram.ecs import Passes
+from node_sim.dram.faults import FaultTable, expand_counts
+from node_sim.events import EventLog
+from node_sim.memory.pages import FOREVER
+from node_sim.offlining import Eras
+from node_sim.records import Ints
+
+
+def reports_of(eras: Eras, passes: Passes) -> tuple[Ints, Ints]:
+    """Join eras with the passes of their faults that lie within them; return indices of both, ordered by era, time."""
+    start = np.searchsorted(passes.fault, eras.fault)
+    era, step = expand_counts(np.searchsorted(passes.fault, eras.fault, side="right") - start)
+    which = start[era] + step
+    within = (passes.begin_ns[which] >= eras.from_ns[era]) & (passes.end_ns[which] < eras.to_ns[era])
+    return era[within], which[within]
+
+
+def first_reports(eras: Eras, passes: Passes) -> Ints:
+    """Return when each era has its first report, ``FOREVER`` if it has none [ns], shape ``(n_eras,)``."""
+    era, which = reports_of(eras, passes)
+    found = np.full(eras.lane.size, FOREVER)
+    np.minimum.at(found, era, passes.end_ns[which])
+    return found
+
+
+def log_reports(log: EventLog, eras: Eras, passes: Passes, faults: FaultTable, ecc: Ecc) -> None:
+    """Log the reports of eras; those of one time and lane by the names of their faults."""
+    era, which = reports_of(eras, passes)
+    if not era.size:
+        return
+    order = np.lexsort((faults.tag[passes.fault[which]], passes.end_ns[which], eras.lane[era]))
+    mine, lane = passes.take(which[order]), eras.lane[era[order]]
+    log.add(
+        "ecs_reports",
+        lane=lane,
+        time_ns=mine.end_ns,
+        fault=mine.fault,
+        cause=-1 - mine.fault,
+        unit=np.full(lane.size, int(EcsUnit.of(ecc.ecs))),
+        count=mine.wrong,
+        begin_ns=mine.begin_ns,
+    )
