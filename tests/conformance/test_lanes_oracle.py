@@ -248,9 +248,9 @@ def count(rng: random.Random, policy: config.Policy) -> config.Policy:
     """Let devices count what they read themselves, and some arms act on it."""
     counted = rng.choice(("rows", "codewords"))
     ecc = config.Ecc(code="ddr5", ecs=counted, ecs_hours=rng.choice((1.0, 24.0, 200.0)))
-    limit = rng.choice((0, 0, 12))
+    limit = rng.choice((0, 12))
     cordon = config.Cordon(ue=3, drain_hours=1.0)
-    repair = replace(policy.repair, replace_ecs=rng.random() < 0.7, replace_ce=limit, cordon=cordon)
+    repair = replace(policy.repair, replace_ecs=rng.random() < 0.5, replace_ce=limit, cordon=cordon)
     return replace(policy, ecc=ecc, repair=repair)
 
 
@@ -295,13 +295,18 @@ def fit_code(policy: config.Policy, server: config.Server) -> config.Policy:
     return replace(policy, ecc=config.Ecc(code="ssc_dsd" if server.lockstep else "ddr5"))
 
 
+def fit_of(faults_per_node: float, server: config.Server, horizon_ns: int) -> float:
+    """Rate of one DIMM that gives so many faults of a node [FIT]."""
+    dimm_hours = server.dimms * HOURS_PER_YEAR * horizon_ns / NS_PER_YEAR
+    return faults_per_node / dimm_hours * DEVICE_HOURS_PER_FIT
+
+
 def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -> config.Hardware:
     server = draw_server(rng)
-    dimm_hours = server.dimms * HOURS_PER_YEAR * horizon_ns / NS_PER_YEAR
     faults = config.Faults(
         rates=rng.choice(sorted(RATE_TABLES)),
-        command_address_fit=rng.choice((0.0, 0.0, 0.1)) * faults_per_node / dimm_hours * DEVICE_HOURS_PER_FIT,
-        lane_fit=rng.choice((0.0, 0.1)) * faults_per_node / dimm_hours * DEVICE_HOURS_PER_FIT,
+        command_address_fit=rng.choice((0.0, 0.0, 0.1)) * fit_of(faults_per_node, server, horizon_ns),
+        lane_fit=rng.choice((0.0, 0.1)) * fit_of(faults_per_node, server, horizon_ns),
         site=rng.choice(("new_york", "denver")),
         frailty_variance=rng.choice((0.0, 0.5)),
         intermittent_share=rng.random(),
@@ -340,7 +345,9 @@ def draw_world(number: int) -> World:
         hardware, policies = config.Hardware(server, faults), [spare(rng, policies[0])]
     if number % 10 == COUNTED:
         server = replace(hardware.server, part="ddr5_16gb_x4", lockstep=False)
-        hardware = config.Hardware(server, replace(hardware.faults, extents=rng.choice(("partial", "whole"))))
+        by_command = 0.3 * fit_of(faults_per_node, server, horizon_ns)
+        change = {"extents": rng.choice(("partial", "whole")), "command_address_fit": by_command}
+        hardware = config.Hardware(server, replace(hardware.faults, **change))
     if number % 10 == RETURNING and not shared:
         policies = [give_back(policies[0])]
     if number % 10 == CLASHING and not shared:

@@ -11,7 +11,7 @@ import pytest
 from node_sim.block import simulate_block
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import EcsUnit, LifecycleKind, LifecycleReason, Mode
-from node_sim.config import Ecc, ErrorProcess, Faults, Hardware, Policy, Repair, Server
+from node_sim.config import Cordon, Ecc, ErrorProcess, Faults, Hardware, Policy, Repair, Server
 from node_sim.dram.corrected import draw_bursts
 from node_sim.dram.ecs import mean_counts, simulate_passes
 from node_sim.dram.geometry import Dimm
@@ -67,7 +67,9 @@ def test_a_word_of_an_x8_device_is_one_line():
     assert mean_counts(faults_of({"n_lines": 6}), dimm, EcsUnit.CODEWORDS)[0] == pytest.approx(6 * (1 - 2.0**-16))
 
 
-@pytest.mark.parametrize("fault", [{"hard": 0}, *({"mode": int(mode)} for mode in (Mode.LANE, Mode.COMMAND_ADDRESS))])
+@pytest.mark.parametrize(
+    "fault", [{"hard": 0}, *({"mode": int(mode)} for mode in (Mode.LANE, Mode.COMMAND_ADDRESS, Mode.MULTI_RANK))]
+)
 def test_soft_faults_and_wires_are_not_counted(fault):
     assert mean_counts(faults_of({"n_lines": 128, "n_rows": 9999} | fault), DIMM, EcsUnit.ROWS)[0] == 0.0
 
@@ -130,9 +132,10 @@ def test_nothing_is_counted_unless_it_is_asked_for():
 
 
 @cache
-def simulate(policy: Policy, nodes: int = 400) -> dict[str, dict[str, np.ndarray]]:
+def simulate(policy: Policy, nodes: int = 400, command_address_fit: float = 31.0) -> dict[str, dict[str, np.ndarray]]:
     """All rows of one arm by table."""
-    hardware = Hardware(SERVER, Faults(fit_factor=20.0, extents="whole"))
+    faults = Faults(fit_factor=20.0, extents="whole", command_address_fit=command_address_fit)
+    hardware = Hardware(SERVER, faults)
     block = simulate_block(SEED, np.arange(nodes), hardware, (policy,), NS_PER_YEAR)
     tables = {"faults": block.faults}
     for name in {name for part in block.parts for name in part.tables}:
@@ -189,14 +192,18 @@ def test_a_report_replaces_the_dimm_whose_faults_are_then_gone():
 
 
 def test_a_pass_cut_by_a_boot_is_not_reported():
-    tables = simulate(replace(COUNTING, repair=Repair(replace_ecs=True)))
+    # Uncorrected errors of command/address faults take nodes down for two days; faults of other DIMMs go on.
+    tables = simulate(replace(COUNTING, repair=Repair(cordon=Cordon(ue=1))), 400, 10_000.0)
     reports, life = tables["ecs_reports"], tables["lifecycle"]
-    for node in np.unique(life["node_id"]):
+    day = 24 * NS_PER_HOUR
+    boots_in_a_series = 0
+    for node, low, high in zip(*(life[c].tolist() for c in ("node_id", "time_ns", "end_ns")), strict=True):
         mine = reports["node_id"] == node
-        for low, high in zip(
-            life["time_ns"][life["node_id"] == node], life["end_ns"][life["node_id"] == node], strict=True
-        ):
-            assert not ((reports["begin_ns"][mine] < high) & (reports["time_ns"][mine] > low)).any()
+        begin, end, fault = reports["begin_ns"][mine], reports["time_ns"][mine], reports["fault_id"][mine]
+        assert not ((begin < high) & (end > low)).any()
+        before, after = (fault[begin == (at // day + step) * day] for at, step in ((low, -1), (high, 1)))
+        boots_in_a_series += np.isin(before, after).any()
+    assert boots_in_a_series > 20
 
 
 # ---------------------------------------------------------------------------------------- settings
