@@ -9,10 +9,10 @@ so it is a corrected error, also where commands or addresses were wrong; silent 
 node is cordoned long before it has met so many of them. Faults of a line and its copy; the half of the memory that
 mirroring costs.
 
-**Assumes.** A soft fault meets a later one only within one round of the scrubber; rounds begin at multiples of the
-scrub period. Of two faults the code corrects alone the later is the one that makes words uncorrectable. A command that
-is repeated after wrong parity sometimes succeeds: a command/address fault then shows corrected errors, and uncorrected
-ones all the same.
+**Assumes.** A soft fault meets a later one only within one round of the scrubber, for rounds begin at multiples of
+the scrub period; reads do not heal it, so without a scrubber it stays. Of two faults the code corrects alone the
+later is the one that makes words uncorrectable. A command that is repeated after wrong parity sometimes succeeds: a
+command/address fault then shows corrected errors, and uncorrected ones all the same.
 
 **Sources.** ``dram/ecc.py``.
 """
@@ -36,9 +36,12 @@ FRAMES_PER_FAULT_MAX = 32
 
 
 def is_present(since_ns: Ints, hard: npt.NDArray[np.bool_], now_ns: Ints, scrub_ns: int) -> npt.NDArray[np.bool_]:
-    """Return whether faults are still there at a later time: soft ones until the next round of the scrubber begins."""
+    """Return whether faults are still there at a later time: soft ones until the next round of the scrubber begins.
+
+    Without a scrubber (0) they stay for ever.
+    """
     if not scrub_ns:
-        return hard.copy()
+        return np.ones_like(hard)
     present: npt.NDArray[np.bool_] = hard | (since_ns // scrub_ns == now_ns // scrub_ns)
     return present
 

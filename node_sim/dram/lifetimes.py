@@ -194,8 +194,6 @@ def _several(faults: Faults) -> Faults:
 
 
 def _stays(question: Question, faults: Faults, earlier: Ints, later: Ints) -> Flags:
-    if not question.scrub_ns:
-        return np.ones(earlier.shape, np.bool_)
     return is_present(faults.time_ns[earlier], faults.hard[earlier], faults.time_ns[later], question.scrub_ns)
 
 

@@ -61,11 +61,16 @@ def uncorrected(faults: FaultTable, policy: Policy) -> np.ndarray:
     ],
 )
 def test_faults_of_one_line_accumulate_at_the_closed_form_rate(code, hard, together):
-    policy = Policy(ecc=Ecc(code=code), detection=Detection(scrub_hours=float(SCRUB_H)))
+    check_rate(code, hard, float(SCRUB_H), together)
+
+
+@pytest.mark.parametrize("code", SAME_WORD)
+@pytest.mark.parametrize("hard", [(True, True), (True, False), (False, False)])
+def test_with_the_scrubber_off_soft_faults_stay(code, hard):
+    check_rate(code, hard, 0.0, 1.0)
+
+
+def check_rate(code: str, hard: tuple[bool, bool], scrub_hours: float, together: float) -> None:
+    policy = Policy(ecc=Ecc(code=code), detection=Detection(scrub_hours=scrub_hours))
     count, p = int(uncorrected(pairs_of_bits(hard), policy).sum()), SAME_WORD[code] * together
     assert 2 * stats.norm.sf(abs(count - PAIRS * p) / math.sqrt(PAIRS * p * (1 - p))) > ALPHA
-
-
-def test_with_the_scrubber_off_soft_faults_meet_nobody():
-    policy = Policy(ecc=Ecc(code="secded"), detection=Detection(scrub_hours=0.0))
-    assert not uncorrected(pairs_of_bits((False, False)), policy).any()

@@ -92,6 +92,17 @@ def test_three_and_four_wrong_bits_lie_where_hsiao_codes_can_lie():
     assert four == pytest.approx(published(SECDED, "4 random bits")[2], abs=2e-4)
 
 
+def test_no_code_gives_both_tabulated_shares_of_three_and_four_wrong_bits():
+    # Four columns with sum 0 are four triples whose sum is the fourth column, and all columns are odd. So three wrong
+    # bits go unnoticed 4 C(72, 4) / C(72, 3) = 69 times as often as four: the table's 0.565 belongs to 0.0082, its
+    # 0.0083 to 0.573. A search among matrices with even rows found 0.5628 to 0.5634 only.
+    three, four = (unnoticed(block_codes.hsiao_72_64(), weight) for weight in (3, 4))
+    assert three == pytest.approx(69 * four, rel=1e-12)
+    assert 4 * math.comb(72, 4) / math.comb(72, 3) == 69
+    tabulated = [published(SECDED, f"{n} random bits")[2] for n in (3, 4)]
+    assert (tabulated[0] + 5e-4) / 69 < tabulated[1] - 5e-5
+
+
 def test_a_whole_x8_chip_under_secded_has_the_tabulated_outcome():
     rng, lines = np.random.default_rng(8), 300_000
     code = block_codes.hsiao_72_64()
