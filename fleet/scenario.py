@@ -202,7 +202,7 @@ def _words() -> frozenset[str]:
         kind = nested.pop()
         for item in dataclasses.fields(kind):
             known = item.metadata.get("setting")
-            words |= {item.name} if known is not None and known.choices else set()
+            words |= {item.name} if known is not None and isinstance(item.default, str) and known.choices else set()
             default = item.default_factory() if item.default_factory is not dataclasses.MISSING else None
             nested += [type(default)] if dataclasses.is_dataclass(default) else []
     return frozenset(words)

@@ -338,7 +338,7 @@ def test_a_code_that_does_not_fit_the_part_is_refused_once_for_each_group():
 @pytest.mark.parametrize(
     "settings",
     [
-        ("server.part=ddr5_16gb_x4", "ecc.code=ddr5"),
+        ("server.part=ddr5_16gb_x4", "ecc.code=ddr5", "ecc.ecs=rows", "ecc.ecs_threshold=1024"),
         ("server.part=ddr3_4gb_x8", "ecc.code=secded"),
         ("server.part=ddr2_1gb_x4", "ecc.code=ssc_dsd", "server.lockstep=true"),
     ],
