@@ -25,11 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import Mode
-from node_sim.config import Ecc, Policy, Server
+from node_sim.config import Ecc, Policy
 from node_sim.dram.ecc import judge_pairs, verdict_table
 from node_sim.dram.faults import FaultTable, expand_counts, pairs_within
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
 from node_sim.draws import Purpose, Seed, unit32, words
+from node_sim.hardware import Server
 from node_sim.records import Floats, Ints, take
 
 FRAMES_PER_FAULT_MAX = 32

@@ -22,7 +22,6 @@ from scipy import special
 
 from node_sim.catalog.fit import PINS_PER_FAULT
 from node_sim.codes import Mode
-from node_sim.config import Hardware
 from node_sim.dram.ageing import start_age_ns, stays_with_age
 from node_sim.dram.extents import draw_box
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint
@@ -31,6 +30,7 @@ from node_sim.dram.rates import FaultRates, fault_rates
 from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Purpose, Seed, below, unit32, unit53, words
 from node_sim.errors import ModelError
+from node_sim.hardware import Hardware
 from node_sim.records import Floats, Index, Ints, take
 
 Flags = npt.NDArray[np.bool_]

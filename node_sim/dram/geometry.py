@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.config import Server
+from node_sim.hardware import Server
 from node_sim.records import Index, Ints, take
 from node_sim.units import LINES_PER_PAGE
 

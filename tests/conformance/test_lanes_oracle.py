@@ -35,6 +35,7 @@ from node_sim.dram.faults import simulate_faults
 from node_sim.dram.geometry import AddressMap, Dimm
 from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
+from node_sim.hardware import ADDRESS_MAPS, Faults, Hardware, Server
 from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.physics import World as LaneWorld
@@ -63,7 +64,7 @@ class World:
     number: int
     seed: int
     nodes: tuple[int, ...]
-    hardware: config.Hardware
+    hardware: Hardware
     policies: tuple[config.Policy, ...]
     horizon_ns: int
 
@@ -272,12 +273,12 @@ def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> 
     return replace(policy, **sections | {"platform": suit(sections.get("platform", policy.platform), kernel)})
 
 
-def draw_server(rng: random.Random) -> config.Server:
-    address_map = rng.choice(config.ADDRESS_MAPS)
+def draw_server(rng: random.Random) -> Server:
+    address_map = rng.choice(ADDRESS_MAPS)
     ranks = rng.randint(1, 2)
     part = rng.choice(("ddr4_8gb_x4", "ddr4_16gb_x4", "ddr2_1gb_x4", "ddr3_4gb_x4", "ddr5_16gb_x4"))
     lockstep = ranks == 2 and "ddr5" not in part and rng.random() < 0.2
-    return config.Server(
+    return Server(
         sockets=rng.randint(1, 2),
         channels=rng.choice((8, 16) if address_map == "closed_page" else (1, 2, 6)),
         dimms_per_channel=rng.randint(1, 2),
@@ -288,22 +289,22 @@ def draw_server(rng: random.Random) -> config.Server:
     )
 
 
-def fit_code(policy: config.Policy, server: config.Server) -> config.Policy:
+def fit_code(policy: config.Policy, server: Server) -> config.Policy:
     """Replace a code that does not fit the server's ranks."""
     if misfit(policy.ecc.code, Dimm.of(server)) is None:
         return policy
     return replace(policy, ecc=config.Ecc(code="ssc_dsd" if server.lockstep else "ddr5"))
 
 
-def fit_of(faults_per_node: float, server: config.Server, horizon_ns: int) -> float:
+def fit_of(faults_per_node: float, server: Server, horizon_ns: int) -> float:
     """Rate of one DIMM that gives so many faults of a node [FIT]."""
     dimm_hours = server.dimms * HOURS_PER_YEAR * horizon_ns / NS_PER_YEAR
     return faults_per_node / dimm_hours * DEVICE_HOURS_PER_FIT
 
 
-def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -> config.Hardware:
+def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -> Hardware:
     server = draw_server(rng)
-    faults = config.Faults(
+    faults = Faults(
         rates=rng.choice(sorted(RATE_TABLES)),
         command_address_fit=rng.choice((0.0, 0.0, 0.1)) * fit_of(faults_per_node, server, horizon_ns),
         lane_fit=rng.choice((0.0, 0.1)) * fit_of(faults_per_node, server, horizon_ns),
@@ -314,11 +315,9 @@ def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -
         wearout_factor=rng.choice((0.0, 1.0)),
         oldest_years=rng.choice((0.0, 2.0)),
     )
-    per_node = expected_per_dimm(
-        config.Hardware(server, replace(faults, command_address_fit=0.0, lane_fit=0.0)), horizon_ns
-    )
+    per_node = expected_per_dimm(Hardware(server, replace(faults, command_address_fit=0.0, lane_fit=0.0)), horizon_ns)
     factor = min(faults_per_node / (per_node * server.dimms), 2000.0)
-    return config.Hardware(server, replace(faults, fit_factor=factor))
+    return Hardware(server, replace(faults, fit_factor=factor))
 
 
 @lru_cache(maxsize=1)
@@ -342,12 +341,12 @@ def draw_world(number: int) -> World:
         small = {"sockets": 1, "channels": 6, "dimms_per_channel": 1, "ranks": 2, "address_map": "open_page"}
         server = replace(hardware.server, **small, part="ddr4_8gb_x4", lockstep=False)
         faults = replace(hardware.faults, fit_factor=300.0, extents="whole")
-        hardware, policies = config.Hardware(server, faults), [spare(rng, policies[0])]
+        hardware, policies = Hardware(server, faults), [spare(rng, policies[0])]
     if number % 10 == COUNTED:
         server = replace(hardware.server, part="ddr5_16gb_x4", lockstep=False)
         by_command = 0.3 * fit_of(faults_per_node, server, horizon_ns)
         change = {"extents": rng.choice(("partial", "whole")), "command_address_fit": by_command}
-        hardware = config.Hardware(server, replace(hardware.faults, **change))
+        hardware = Hardware(server, replace(hardware.faults, **change))
     if number % 10 == RETURNING and not shared:
         policies = [give_back(policies[0])]
     if number % 10 == CLASHING and not shared:

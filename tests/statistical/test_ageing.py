@@ -11,11 +11,11 @@ import pytest
 from scipy import stats
 
 from node_sim.codes import Mode
-from node_sim.config import Faults, Hardware
 from node_sim.dram.ageing import hazard, peak_hazard, start_age_ns, stays_with_age
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.rates import fault_rates
 from node_sim.draws import Seed
+from node_sim.hardware import Faults, Hardware
 from tests.oracle.catalog.tables import read_table
 
 ALPHA = 1e-6

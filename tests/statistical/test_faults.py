@@ -15,12 +15,12 @@ import pytest
 from scipy import stats
 
 from node_sim.codes import Mode
-from node_sim.config import Faults, Hardware, Server
 from node_sim.dram.ageing import start_age_ns
 from node_sim.dram.faults import FaultTable, draw_faults, simulate_faults, simulate_generation
 from node_sim.dram.rates import fault_rates
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
+from node_sim.hardware import Faults, Hardware, Server
 from node_sim.records import join
 from tests.oracle.catalog.tables import read_table, rows_by
 

@@ -13,12 +13,12 @@ import pytest
 from scipy import stats
 
 from node_sim.codes import Mode
-from node_sim.config import Faults, Hardware
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.rates import FaultRates, fault_rates
 from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Seed
 from node_sim.errors import ModelError
+from node_sim.hardware import Faults, Hardware
 from node_sim.records import join
 from tests.oracle.catalog.tables import read_table
 

@@ -11,9 +11,10 @@ import pytest
 from node_sim.block import simulate_block
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, OfflineResult, Persistence
-from node_sim.config import Cordon, Ecc, Faults, Hardware, Kernel, PageOffline, Policy, Repair
+from node_sim.config import Cordon, Ecc, Kernel, PageOffline, Policy, Repair
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
+from node_sim.hardware import Faults, Hardware
 from node_sim.lane_state import LaneState, Limits
 from node_sim.memory.pages import FOREVER, Memory
 from node_sim.physics import Store, World, simulate_physics

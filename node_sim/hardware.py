@@ -1,0 +1,124 @@
+"""Frozen dataclasses of what no arm may change: the memory of a server, and how often it fails.
+
+Every field carries its unit, a sentence, its allowed range and, where the default is a catalogue number, that number
+with its source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from node_sim.catalog import numbers
+from node_sim.catalog.fit import RATE_TABLES
+from node_sim.catalog.parts import PARTS, Part
+from node_sim.catalog.sites import SITES, Site
+from node_sim.errors import ConfigError
+from node_sim.settings import Checked, check_settings, setting
+from node_sim.units import BYTES_PER_GB, LINES_PER_PAGE
+
+ADDRESS_MAPS = ("open_page", "closed_page", "contiguous")
+SLOTS_MAX = 256
+"""DIMM slots that fit the name of a fault."""
+
+
+@dataclass(frozen=True)
+class Server(Checked):
+    """Memory population and address map of a server."""
+
+    sockets: int = setting(numbers.SOCKETS, "CPU sockets.", low=1, high=8)
+    channels: int = setting(numbers.CHANNELS, "Memory channels per socket.", low=1, high=16)
+    dimms_per_channel: int = setting(numbers.DIMMS_PER_CHANNEL, "DIMMs per channel.", low=1, high=3)
+    ranks: int = setting(numbers.RANKS, "Ranks per DIMM.", low=1, high=8)
+    part: str = setting("ddr4_16gb_x4", "DRAM part.", choices=tuple(PARTS))
+    address_map: str = setting("open_page", "Interleaving of addresses.", choices=ADDRESS_MAPS)
+    lockstep: bool = setting(False, "Whether pairs of ranks give a line together, as SSC-DSD needs.")
+
+    def __post_init__(self) -> None:
+        """Check that slots can be named and that rows of the address map do not share pages."""
+        check_settings(self)
+        problems = []
+        if self.dimms > SLOTS_MAX:
+            problems.append(f"sockets x channels x dimms_per_channel = {self.dimms}, expected at most {SLOTS_MAX}")
+        if self.lockstep and self.ranks % 2:
+            problems.append(f"ranks = {self.ranks}, expected an even number where lockstep = true")
+        least = -(-LINES_PER_PAGE * (2 if self.lockstep else 1) // (self.dram.banks * self.dram.subchannels))
+        if self.address_map == "closed_page" and self.channels * self.ranks < least:
+            problems.append(f"channels x ranks = {self.channels * self.ranks}, expected >= {least} for closed_page")
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    @property
+    def dimms(self) -> int:
+        """DIMM slots of the server."""
+        return self.sockets * self.channels * self.dimms_per_channel
+
+    @property
+    def memory_gb(self) -> float:
+        """Memory of the server, check bits left out [GB of 2**30 bytes, as memory is sold]."""
+        return self.dimms * self.ranks * self.dram.subchannels * self.dram.rank_bytes / BYTES_PER_GB
+
+    @property
+    def dram(self) -> Part:
+        """The DRAM part."""
+        return PARTS[self.part]
+
+    @property
+    def devices_per_dimm(self) -> int:
+        """DRAM devices of a DIMM."""
+        return self.ranks * self.dram.subchannels * self.dram.devices
+
+
+@dataclass(frozen=True)
+class Faults(Checked):
+    """How often DIMMs fail, and where they stand. The same in every arm."""
+
+    rates: str = setting("ddr4_avg", "Table of fault rates by mode.", choices=tuple(RATE_TABLES))
+    fit_factor: float = setting(1.0, "Multiplies every rate of the table.", "1", low=0.0, high=1e6)
+    command_address_fit: float = setting(
+        numbers.COMMAND_ADDRESS_FIT, "Rate of command/address faults, per DIMM.", low=0.0, high=1e9
+    )
+    lane_fit: float = setting(numbers.LANE_FIT, "Rate of faults of one data lane, per DIMM.", low=0.0, high=1e9)
+    frailty_variance: float = setting(
+        numbers.FRAILTY_VARIANCE, "Variance of the factor by which hard rates of DIMMs differ.", low=0.0, high=100.0
+    )
+    intermittent_share: float = setting(
+        numbers.INTERMITTENT_SHARE, "Share of hard faults that rest for most of the time.", low=0.0, high=1.0
+    )
+    speed_ratio: float = setting(1.0, "Transfer rate over that of the table's parts.", "1", low=0.1, high=10.0)
+    infant_factor: float = setting(
+        numbers.INFANT_FACTOR, "Extra rate of hard faults of a new DIMM, relative.", low=0.0, high=100.0
+    )
+    infant_months: float = setting(numbers.INFANT_MONTHS, "Time in which it falls to 1/e.", low=0.01, high=1200.0)
+    wearout_factor: float = setting(
+        numbers.WEAROUT_FACTOR, "Extra rate of hard faults of an old DIMM, relative.", low=0.0, high=100.0
+    )
+    oldest_years: float = setting(
+        numbers.OLDEST_YEARS, "DIMMs are 0 to this old at the start, by node.", low=0.0, high=30.0
+    )
+    alpha_share: float = setting(
+        numbers.ALPHA_SHARE, "Share of soft faults from alpha particles, which no site changes.", low=0.0, high=1.0
+    )
+    thermal_share: float = setting(
+        numbers.THERMAL_SHARE, "Share of the upsets by neutrons that thermal ones make in the open.", low=0.0, high=1.0
+    )
+    thermal_factor: float = setting(
+        numbers.THERMAL_FACTOR, "Thermal flux near the server over that in the open.", low=0.0, high=100.0
+    )
+    sun: str = setting("mean", "Solar activity.", choices=("quiet", "active", "mean"))
+    extents: str = setting(
+        "partial", "How much of its row, column or bank a fault takes.", choices=("partial", "whole")
+    )
+    site: str = setting("new_york", "Place: altitude and cutoff rigidity.", choices=tuple(SITES))
+
+    @property
+    def place(self) -> Site:
+        """The site."""
+        return SITES[self.site]
+
+
+@dataclass(frozen=True)
+class Hardware(Checked):
+    """What no arm may change."""
+
+    server: Server = field(default_factory=Server)
+    faults: Faults = field(default_factory=Faults)
