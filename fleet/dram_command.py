@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from importlib import import_module
 from typing import Any
@@ -10,18 +11,32 @@ from typing import Any
 import click
 
 _HOURS = 24.0
+_LIFETIMES_MAX = 1 << 33
+
+
+class _Range(click.FloatRange):
+    """Numbers of a range; nan, which no comparison excludes, is not one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 @click.command("dram")
 @click.option("--ecc", metavar="NAME", default="secded", show_default=True, help="none|secded|chipkill|ssc_dsd|ddr5.")
 @click.option("--rules", metavar="NAME", default="codes", show_default=True, help="codes|faultsim; see above.")
-@click.option("--lifetimes", type=click.IntRange(1, 1 << 33), default=1_000_000, show_default=True, help="DIMMs.")
-@click.option("--years", type=click.FloatRange(0.001, 100.0), default=7.0, show_default=True, help="Of 8,760 hours.")
+@click.option(
+    "--lifetimes", type=click.IntRange(1, _LIFETIMES_MAX), default=1_000_000, show_default=True, help="DIMMs."
+)
+@click.option("--years", type=_Range(0.001, 100.0), default=7.0, show_default=True, help="Of 8,760 hours.")
 @click.option("--fit-table", metavar="NAME", default="ddr2_jaguar", show_default=True, help="Rates by mode.")
-@click.option("--fit-factor", type=click.FloatRange(0.0, 1e6), default=1.0, show_default=True, help="Multiplies them.")
+@click.option("--fit-factor", type=_Range(0.0, 1e6), default=1.0, show_default=True, help="Multiplies them.")
 @click.option(
     "--frailty-variance",
-    type=click.FloatRange(0.0, 100.0),
+    type=_Range(0.0, 100.0),
     default=0.0,
     show_default=True,
     help="Variance of the factor by which hard rates of DIMMs differ; 0 = all alike.",
@@ -36,18 +51,21 @@ _HOURS = 24.0
 )
 @click.option(
     "--scrub-hours",
-    type=click.FloatRange(0.0, 1e6),
+    type=_Range(0.0, 1e6),
     help=f"Soft faults stay until the next scrub; 0 = for ever.  [default: {_HOURS:g}; faultsim: 0]",
 )
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=1, show_default=True, help="Of all draws.")
-@click.option("--dump", metavar="K", type=click.IntRange(0), help="Show the faults of lifetime K instead.")
+@click.option(
+    "--dump", metavar="K", type=click.IntRange(0, _LIFETIMES_MAX - 1), help="Show the faults of lifetime K instead."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def dram_command(dump: int | None, as_json: bool, lifetimes: int, seed: int, **options: Any) -> None:
     """Tell how reliable one DIMM design is, without a kernel.
 
     Rules "codes": faults take part of their row, column or bank and some pins, and real codes judge the lines. Rules
-    "faultsim": the rules of FaultSim, for comparison on equal terms: faults take all of it, devices are counted, soft
-    faults stay for ever.
+    "faultsim": the rules of FaultSim, for comparison on equal terms: faults take all of it, soft faults stay for ever, and
+    devices are counted: two whose faults meet are uncorrectable, a fault that has met two more, be it at different times,
+    is silent.
     """
     design = import_module("node_sim.dram.design")
     model = import_module("node_sim.dram.lifetimes")

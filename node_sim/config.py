@@ -158,7 +158,7 @@ class Detection(Checked):
     def scrub_ns(self) -> int:
         """Time of one round of the scrubber [ns], 0 if it is off; settle the detection on a server first."""
         assert not self.scrub_gb_per_day, "a pace is no period before Policy.on(server)"
-        return hours_to_ns(self.scrub_hours)
+        return max(1, hours_to_ns(self.scrub_hours)) if self.scrub_hours else 0
 
 
 @dataclass(frozen=True)

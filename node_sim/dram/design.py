@@ -54,5 +54,5 @@ def ask(  # noqa: PLR0913 - each is an option of the command
         horizon_ns=round(years * YEAR_NS),
         code=ecc,
         rules=rules,
-        scrub_ns=round(scrub * NS_PER_HOUR),
+        scrub_ns=max(1, round(scrub * NS_PER_HOUR)) if scrub else 0,
     )

@@ -327,9 +327,10 @@ def _count(seed: Seed, question: Question, faults: Faults, n_years: int) -> tupl
     return np.bincount(faults.mode, minlength=modes), np.asarray(by_year), np.asarray(by_mode)
 
 
-def _chunk_nodes(mean_faults: float) -> int:
+def _chunk_nodes(question: Question) -> int:
     """Return how many nodes to take at a time: memory goes with the pairs of faults of a lifetime."""
-    return max(1, int(CHUNK_NODES / max(1.0, mean_faults**2)))
+    pairs = question.mean_faults**2 * (1.0 + question.rates.frailty_variance)
+    return max(1, int(CHUNK_NODES / max(1.0, pairs)))
 
 
 def _chunks(lifetimes: int, chunk_nodes: int) -> Iterator[Ints]:
@@ -342,7 +343,7 @@ def simulate_lifetimes(
     seed: Seed, question: Question, lifetimes: int, chunk_nodes: int | None = None
 ) -> LifetimeCounts:
     """Simulate and count; the result does not depend on ``chunk_nodes``."""
-    chunk_nodes = chunk_nodes or _chunk_nodes(question.mean_faults)
+    chunk_nodes = chunk_nodes or _chunk_nodes(question)
     n_years = -(-question.horizon_ns // YEAR_NS)
     total: list[Ints] = [np.zeros(len(Mode), np.int64), np.zeros((3, n_years), np.int64)]
     total.append(np.zeros((3, len(Mode)), np.int64))

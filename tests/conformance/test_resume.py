@@ -14,7 +14,14 @@ from node_sim.errors import DataError
 from tests.fleets import busy_fleet, run_fleet
 
 NODES, SHARD = 3000, 150
-COMMAND = (sys.executable, "-c", "from fleet.cli import main; main()")
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from fleet.cli import main
+main()
+"""
+"""Tests that run in the background may have been started with SIGINT ignored, and so would the program."""
+COMMAND = (sys.executable, "-c", PROGRAM)
 
 
 def start(root):

@@ -428,3 +428,35 @@ def test_settings_that_do_not_suit_the_server_are_reported_at_once(tmp_path):
     )
     lines = refused(call("scenario", "check", path)).splitlines()
     assert [re.search(r"group\.a\.ecc\.(\w+)", line)[1] for line in lines] == ["code", "sparing", "mirroring"]
+
+
+@pytest.mark.parametrize("option", ["--years", "--fit-factor", "--frailty-variance", "--scrub-hours"])
+def test_dram_takes_no_number_that_is_none(option):
+    done = CliRunner().invoke(main, ["dram", option, "nan"])
+    assert done.exit_code == 2
+    assert f"'{option}': nan is not a number" in done.output
+
+
+def test_dram_shows_lifetimes_it_can_simulate_only():
+    assert CliRunner().invoke(main, ["dram", "--dump", str(2**33 - 1)]).exit_code == 0
+    assert CliRunner().invoke(main, ["dram", "--dump", str(2**33)]).exit_code == 2
+
+
+def test_a_very_short_round_of_the_scrubber_is_not_none():
+    words = [
+        "dram",
+        "--rules",
+        "faultsim",
+        "--ecc",
+        "chipkill",
+        "--fit-factor",
+        "20",
+        "--lifetimes",
+        "100000",
+        "--json",
+    ]
+    shortest, short, never = (
+        json.loads(CliRunner().invoke(main, [*words, "--scrub-hours", hours]).output)["p_ue"]["value"]
+        for hours in ("1e-13", "1e-3", "0")
+    )
+    assert shortest == short < never
