@@ -62,10 +62,11 @@ class _Range(click.FloatRange):
 def dram_command(dump: int | None, as_json: bool, lifetimes: int, seed: int, **options: Any) -> None:
     """Tell how reliable one DIMM design is, without a kernel.
 
-    Rules "codes": faults take part of their row, column or bank and some pins, and real codes judge the lines. Rules
-    "faultsim": the rules of FaultSim, for comparison on equal terms: faults take all of it, soft faults stay for ever, and
-    devices are counted: two whose faults meet are uncorrectable, a fault that has met two more, be it at different times,
-    is silent.
+    Rules "codes": faults take part of their row, column or bank and some pins, and real codes judge the lines.
+
+    Rules "faultsim": the rules of FaultSim, for comparison on equal terms. Faults take all of it, soft faults stay for
+    ever, and devices are counted: two whose faults meet are uncorrectable; a fault that has met two more, be it at
+    different times, is silent.
     """
     design = import_module("node_sim.dram.design")
     model = import_module("node_sim.dram.lifetimes")
