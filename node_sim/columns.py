@@ -69,7 +69,12 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("n_rows", "uint32", "1", "Rows of each bank in the footprint."),
         Column("n_lines", "uint16", "1", "64-byte lines of each row in the footprint."),
         Column("n_dq", "uint8", "1", "Data pins (DQ) of the device that carry wrong bits."),
-        Column("n_pages", "uint32", "1", "4 KiB pages the footprint touches."),
+        Column(
+            "n_pages",
+            "uint64",
+            "1",
+            "4 KiB pages the footprint touches; one with lines of several of its banks or ranks counts for each.",
+        ),
         Column("first_pfn", "uint64", "4 KiB", "First physical page number of the footprint."),
     ),
     "errors": (
@@ -78,7 +83,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         _code("kind", codes.ErrorKind, "CE: a count in a window; UE, SDC: first sight of a page per boot."),
         _code("observer", codes.Observer, "Who read the wrong words; 'demand' is any CPU or device access."),
         Column("ce_count", "uint32", "1", "Logged corrected errors in the window; null for UE and SDC.", None, True),
-        Column("n_pages", "uint32", "1", "Distinct pages that showed the errors."),
+        Column("n_pages", "uint64", "1", "Distinct pages that showed the errors."),
         Column("first_pfn", "uint64", "4 KiB", "Physical page number of the first error."),
         Column("first_time_ns", "int64", "ns", "Time of the first error."),
         Column("last_time_ns", "int64", "ns", "Time of the last error."),

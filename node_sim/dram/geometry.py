@@ -219,8 +219,11 @@ class AddressMap:
         return pages
 
     def page_count(self, box: Footprint) -> Ints:
-        """Return how many pages each box touches (a page counts once for each of its banks and ranks)."""
-        count: Ints = box.n_ranks * self._pages_by_bank(box).sum(axis=1)
+        """Return how many pages each box touches.
+
+        A page with lines of several banks or ranks of the box counts for each of them, up to all pages of the node.
+        """
+        count: Ints = np.minimum(box.n_ranks * self._pages_by_bank(box).sum(axis=1), self.pages)
         return count
 
     def page(self, box: Footprint, ordinal: Ints) -> Ints:

@@ -14,7 +14,7 @@ from node_sim.dram.extents import draw_box
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, Place, intersect
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
-from node_sim.hardware import Server
+from node_sim.hardware import ADDRESS_MAPS, Server
 from tests.oracle.catalog.tables import read_table
 
 SIX_CHANNELS = Server(sockets=2, channels=6, ranks=2, part="ddr4_16gb_x4", address_map="open_page")
@@ -354,3 +354,12 @@ def test_boxes_that_wrap_around_intersect_in_some_of_their_common_lines(monkeypa
         assert (found or set()) <= common
         partly += bool(common) and found != common
     assert partly > 0
+
+
+@pytest.mark.parametrize("address_map", ADDRESS_MAPS)
+def test_no_footprint_has_more_pages_than_the_node(address_map):
+    server = Server(part="ddr5_32gb_x4", channels=16, ranks=8, address_map=address_map)
+    dimm, zero, one = Dimm.of(server), np.zeros(1, np.int64), np.ones(1, np.int64)
+    everything = (one * n for n in (dimm.ranks_together, dimm.banks, dimm.rows, dimm.lines))
+    found = AddressMap(server).page_count(Footprint(zero, zero, zero, zero, zero, *everything))[0]
+    assert AddressMap(server).pages // (server.dimms * dimm.subchannels) <= found <= AddressMap(server).pages
