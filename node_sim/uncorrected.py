@@ -19,6 +19,8 @@ command/address fault then shows corrected errors, and uncorrected ones all the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +36,7 @@ from node_sim.hardware import Server
 from node_sim.records import Floats, Ints, take
 
 FRAMES_PER_FAULT_MAX = 32
+PAIRS_AT_ONCE = 1 << 20
 
 
 def is_present(since_ns: Ints, hard: npt.NDArray[np.bool_], now_ns: Ints, scrub_ns: int) -> npt.NDArray[np.bool_]:
@@ -67,11 +70,15 @@ class Judgement(NamedTuple):
     stays: npt.NDArray[np.bool_]
 
 
-def _pairs(faults: FaultTable, dimm: Ints) -> tuple[Ints, Ints]:
-    """List all pairs (earlier, later) of faults of the same DIMM."""
+def _pairs(faults: FaultTable, dimm: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Yield all pairs (earlier, later) of faults of the same DIMM, those of some DIMMs at a time."""
     order = np.lexsort((faults.tag, faults.time_ns, dimm))
-    earlier, later = pairs_within(dimm[order])
-    return order[earlier], order[later]
+    owner = dimm[order]
+    _, start, size = np.unique(owner, return_index=True, return_counts=True)
+    batch = np.cumsum(size * (size - 1) // 2) // PAIRS_AT_ONCE
+    for low, high in pairwise([*start[np.diff(batch, prepend=-1) > 0].tolist(), owner.size]):
+        earlier, later = pairs_within(owner[low:high])
+        yield order[low:high][earlier], order[low:high][later]
 
 
 def dimms_of(faults: FaultTable) -> Ints:
@@ -104,7 +111,8 @@ def judge_together(
         policy: The arm's settings.
         spared_ns: From when on each fault's cells are mapped out [ns], shape ``(n_faults,)``.
     """
-    _judge_pairs(judgement, faults, _pairs(faults, dimm), server, policy, spared_ns)
+    for pairs in _pairs(faults, dimm):
+        _judge_pairs(judgement, faults, pairs, server, policy, spared_ns)
     if policy.ecc.mirroring:
         return judgement._replace(uncorrected=judgement.uncorrected & (judgement.p_sdc > 0))
     return judgement

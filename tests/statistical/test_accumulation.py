@@ -75,3 +75,13 @@ def check_rate(code: str, hard: tuple[bool, bool], scrub_hours: float, together:
     policy = Policy(ecc=Ecc(code=code), detection=Detection(scrub_hours=scrub_hours))
     count, p = int(uncorrected(pairs_of_bits(hard), policy).sum()), SAME_WORD[code] * together
     assert 2 * stats.norm.sf(abs(count - PAIRS * p) / math.sqrt(PAIRS * p * (1 - p))) > ALPHA
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_the_verdict_does_not_depend_on_how_many_pairs_are_judged_at_a_time(at_once, monkeypatch):
+    policy, faults = Policy(ecc=Ecc(code="secded")), pairs_of_bits((True, False)).take(slice(0, 4000))
+    crowded = faults._replace(node_id=faults.node_id // 5)
+    whole = uncorrected(crowded, policy)
+    monkeypatch.setattr("node_sim.uncorrected.PAIRS_AT_ONCE", at_once)
+    assert whole.any()
+    assert (uncorrected(crowded, policy) == whole).all()
