@@ -19,6 +19,10 @@ from node_sim.settings import Checked, check_settings, setting
 from node_sim.units import HOURS_PER_DAY, hours_to_ns
 
 SCRUB_HOURS_MAX = 8766.0
+COUNT_MAX = 10_000_000
+"""Limits of counts: as many as the log may hold."""
+PROCESSES_MAX = 65_535
+"""Processes that fit their column."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Ecc(Checked):
         choices=("none", "adddc_bank", "adddc_rank"),
     )
     sparing_ce: int = setting(
-        numbers.SPARING_CE, "Corrected errors of a fault in one window that start the sparing.", low=1
+        numbers.SPARING_CE, "Corrected errors of a fault in one window that start the sparing.", low=1, high=COUNT_MAX
     )
     mirroring: bool = setting(
         False, "Every line has a copy on another channel; costs half of the memory, which is not subtracted here."
@@ -262,6 +266,8 @@ class Workload(Checked):
         for name, total in (("use", sum(self.use.shares())), ("process share", sum(p.share for p in self.process))):
             if abs(total - 1.0) > SHARE_TOLERANCE:
                 problems.append(f"{name}: shares add up to {total:g}, expected 1")
+        if self.processes > PROCESSES_MAX:
+            problems.append(f"process: counts add up to {self.processes}, expected at most {PROCESSES_MAX}")
         if problems:
             raise ConfigError("; ".join(problems))
 
@@ -288,7 +294,11 @@ class PageOffline(Checked):
     """Soft offlining of pages by a daemon that counts corrected errors."""
 
     ce_threshold: int = setting(
-        0, "Corrected errors of a page in one window that take it offline; 0 = off.", low=0, role="policy"
+        0,
+        "Corrected errors of a page in one window that take it offline; 0 = off.",
+        low=0,
+        high=COUNT_MAX,
+        role="policy",
     )
 
 
@@ -296,7 +306,7 @@ class PageOffline(Checked):
 class Cordon(Checked):
     """When a node is taken out of service."""
 
-    ue: int = setting(numbers.CORDON_UE, "UEs (page and boot) since the last repair; 0 = never.", low=0)
+    ue: int = setting(numbers.CORDON_UE, "UEs (page and boot) since the last repair; 0 = never.", low=0, high=COUNT_MAX)
     drain_hours: float = setting(numbers.DRAIN_HOURS, "Time to drain.", low=0.0, high=8766.0)
 
 
@@ -317,6 +327,7 @@ class Repair(Checked):
         f"and 24 h: Intel {numbers.REPLACE_CE_INTEL.value}, Oracle {numbers.REPLACE_CE_ORACLE.value}, "
         f"mcelog {numbers.REPLACE_CE_MCELOG.value}.",
         low=0,
+        high=COUNT_MAX,
         role="policy",
     )
     replace_ecs: bool = setting(False, "Whether a DIMM is replaced at the first report of its error check and scrub.")

@@ -22,6 +22,8 @@ from node_sim.catalog.numbers import QUEUE_ENTRIES, SPARE_ROWS
 from node_sim.codes import LifecycleReason
 from node_sim.detection import Mask, next_scrub_ns, next_sighting
 from node_sim.dram.faults import expand_counts
+from node_sim.dram.names import GENERATIONS_MAX
+from node_sim.errors import ModelError
 from node_sim.memory.pages import FOREVER
 from node_sim.offlining import Eras, find_offlines, limit_times, spans_of
 from node_sim.physics import Store, World
@@ -389,6 +391,14 @@ class LaneState:
         gone = np.flatnonzero((at >= 0) & (places.removed_ns == FOREVER))
         places.removed_ns[gone] = at[gone]
         self.generation[lane, slot] += 1
+        worn = np.flatnonzero(self.generation[lane, slot] > GENERATIONS_MAX)
+        if worn.size:
+            node = int(self.node_id[lane[worn[0]]])
+            msg = (
+                f"node {node}: a DIMM is replaced for more than {GENERATIONS_MAX} times, expected fewer; "
+                "raise the limits of repair or lower fit_factor or years"
+            )
+            raise ModelError(msg)
         new = store.install(self.node_id[lane], slot, self.generation[lane, slot], time_ns)
         count = np.asarray([len(part) for part in new], np.int64)
         if count.sum():

@@ -10,9 +10,10 @@ node is cordoned long before it has met so many of them. Faults of a line and it
 mirroring costs.
 
 **Assumes.** A soft fault meets a later one only within one round of the scrubber, for rounds begin at multiples of
-the scrub period; reads do not heal it, so without a scrubber it stays. Of two faults the code corrects alone the
-later is the one that makes words uncorrectable. A command that is repeated after wrong parity sometimes succeeds: a
-command/address fault then shows corrected errors, and uncorrected ones all the same.
+the scrub period; reads do not heal it, so without a scrubber it stays. Reads of uncorrectable words do not wait for a
+burst of the fault. Of two faults the code corrects alone the later is the one that makes words uncorrectable. A
+command that is repeated after wrong parity sometimes succeeds: a command/address fault then shows corrected errors,
+and uncorrected ones all the same.
 
 **Sources.** ``dram/ecc.py``.
 """

@@ -221,7 +221,7 @@ def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, ho
     detection = policy.detection
     used = 1.0 - policy.workload.use.free
     w0, w1, w2, w3 = words(seed.key(Purpose.SEEN), faults.node_id[soft], faults.tag[soft])
-    never = np.iinfo(np.int64).max // 4
+    never = _LONGEST_INTERVAL_NS
     scrub_ns = detection.scrub_ns
     scrub_delay = (unit32(w0) * scrub_ns).astype(np.int64) if scrub_ns else np.full(soft.size, never)
     place = unit32(w1)
@@ -231,7 +231,7 @@ def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, ho
         hours_to_ns(detection.cold_interval_hours),
     )
     access_delay = np.where(place < used, np.minimum(-np.log(unit32(w2)) * mean_ns, never), never).astype(np.int64)
-    by_scrub = scrub_delay <= access_delay
+    by_scrub = (scrub_delay <= access_delay) & (scrub_delay < never)
     seen_ns = faults.time_ns[soft] + np.minimum(scrub_delay, access_delay)
     kept = np.flatnonzero((seen_ns < horizon_ns) & (by_scrub | (unit32(w3) >= SOFT_WRITE_SHARE.value)))
     fault, seen_ns, by_scrub = soft[kept], seen_ns[kept], by_scrub[kept]

@@ -3,7 +3,8 @@
 **Models.** A pass reads every code word of the on-die code once, so it also sees the single wrong bits which that
 code hides from everybody else. While a burst of a hard fault lasts, each of its bits is wrong with probability 1/2 at
 a read. If the wrong words, or the rows with such words, are at least the threshold times the Gbit of the device,
-firmware finds their number at the end of the pass.
+firmware finds their number at the end of the pass. Hidden columns of the published partial extents stay below the
+smallest threshold; whole ones do not.
 
 **Leaves out.** Soft faults: a pass writes single bits of theirs back. Faults of a device together. The row with most
 wrong words, which the device names as well.

@@ -12,9 +12,11 @@ from scipy import stats
 from node_sim.codes import Mode
 from node_sim.config import Detection, ErrorProcess, Policy, Use, Workload
 from node_sim.dram.corrected import Windows, error_time_ns, errors_before, simulate_windows
-from node_sim.dram.faults import Cells, FaultTable, Habit
+from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed
+from node_sim.hardware import Faults, Hardware
+from node_sim.units import NS_PER_YEAR
 
 ALPHA = 1e-6
 SEED = Seed.of(20260402)
@@ -514,3 +516,14 @@ def test_a_fault_that_is_not_corrected_has_no_windows():
     corrected = np.arange(100) % 3 == 0
     windows = simulate_windows(SEED, faults, corrected, Policy(), 100 * DAY_NS)
     assert set(windows.fault.tolist()) == set(np.flatnonzero(corrected).tolist())
+
+
+def test_without_a_scrubber_unused_pages_show_nothing_in_a_century():
+    century = 100 * NS_PER_YEAR
+    hardware = Hardware(faults=Faults(fit_factor=5.0))
+    policy = Policy(detection=Detection(scrub_hours=0.0), workload=Workload(use=NOTHING_USED))
+    faults = simulate_faults(Seed.of(3), np.arange(20), hardware, century)
+    soft_only = faults.take(~faults.hard)
+    assert soft_only.time_ns.size > 500
+    shown = simulate_windows(Seed.of(3), soft_only, np.ones(soft_only.time_ns.size, np.bool_), policy, century)
+    assert shown.fault.size == 0

@@ -14,6 +14,7 @@ from node_sim.codes import EcsUnit, LifecycleKind, LifecycleReason, Mode
 from node_sim.config import Cordon, Ecc, ErrorProcess, Policy, Repair
 from node_sim.dram.corrected import draw_bursts
 from node_sim.dram.ecs import mean_counts, simulate_passes
+from node_sim.dram.faults import simulate_faults
 from node_sim.dram.geometry import Dimm
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
@@ -225,3 +226,11 @@ def test_a_pass_cut_by_a_boot_is_not_reported():
 def test_settings_that_make_no_sense_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_hidden_columns_of_partial_extent_stay_below_the_smallest_threshold():
+    hardware = Hardware(SERVER, Faults(fit_factor=20.0))
+    faults = simulate_faults(SEED, np.arange(400), hardware, NS_PER_YEAR)
+    hidden = (faults.mode == Mode.COLUMN) & (faults.cells.n_dq == 1) & faults.hard
+    assert hidden.sum() > 50
+    assert mean_counts(faults.take(hidden), DIMM, EcsUnit.CODEWORDS).max() < ENOUGH

@@ -1,10 +1,17 @@
-"""Values of the command line: words stay words, numbers become numbers."""
+"""Values of settings: words stay words, numbers become numbers, and counts fit what holds them."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from fleet.scenario import parse_value
+from node_sim.block import simulate_block
+from node_sim.config import Cordon, ErrorProcess, PageOffline, Policy, Process, Repair, Workload
+from node_sim.draws import Seed
+from node_sim.errors import ConfigError, ModelError
+from node_sim.hardware import Faults, Hardware, Server
+from node_sim.units import NS_PER_YEAR
 
 
 @pytest.mark.parametrize(
@@ -21,3 +28,21 @@ from fleet.scenario import parse_value
 def test_a_value_is_a_word_where_its_setting_is_one(key, text, value):
     found = parse_value(key, text)
     assert (found, type(found)) == (value, type(value))
+
+
+def test_processes_and_limits_fit_their_columns():
+    many = tuple(Process(count=4096, share=0.05) for _ in range(20))
+    with pytest.raises(ConfigError, match="process: counts add up to 81920, expected at most 65535"):
+        Workload(process=many)
+    for make in (PageOffline, lambda n: Cordon(ue=n), lambda n: Repair(replace_ce=n)):
+        make(10_000_000)
+        with pytest.raises(ConfigError, match="expected a number from 0 to 1e"):
+            make(10**16)
+
+
+def test_a_slot_that_wears_out_too_many_dimms_is_an_error():
+    errors = ErrorProcess(burst_interval_days=3650.0, burst_days=0.01, burst_spread=0.0)
+    policy = Policy(errors=errors, repair=Repair(replace_ce=1, replace_hours=0.0, cordon=Cordon(ue=0, drain_hours=0.0)))
+    hardware = Hardware(Server(sockets=1, channels=1, ranks=1), Faults(fit_factor=2000.0, frailty_variance=0.0))
+    with pytest.raises(ModelError, match="node 0: a DIMM is replaced for more than 255 times"):
+        simulate_block(Seed.of(1), np.arange(1), hardware, (policy,), 20 * NS_PER_YEAR)
