@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from node_sim.catalog.field import ERROR_PROCESS_CALIBRATION, Figure, Study
+from node_sim.records import Ints
 from node_sim.units import NS_PER_HOUR, NS_PER_YEAR
 
-Ints = npt.NDArray[np.int64]
 COLUMNS: Final = ("fault_id", "kind", "ce_count", "first_time_ns")
 MONTH_NS: Final = NS_PER_YEAR // 12
 MONTHS_PER_YEAR: Final = 12

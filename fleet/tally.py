@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from node_sim.codes import ErrorKind, Fate, LifecycleKind, OfflineResult, Result, SignalName, Timing
-from node_sim.records import Floats, Ints
+from node_sim.records import Flags, Floats, Ints
 from node_sim.units import NS_PER_YEAR, PAGE_BYTES
 
 METRICS = (
@@ -262,10 +262,10 @@ def next_after(node: Ints, time_ns: Ints, other_node: Ints, other_ns: Ints, defa
     return np.where(known, other_ns[at], default_ns)
 
 
-def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> npt.NDArray[np.bool_]:
+def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> Flags:
     """Return which rows of ``faults`` hit a DIMM that was in place in an arm, given that arm's ``lifecycle``."""
     generation = _ints(faults, "generation")
-    first_dimm: npt.NDArray[np.bool_] = generation == 0
+    first_dimm: Flags = generation == 0
     if lifecycle is None:
         return first_dimm
     swapped = _codes(lifecycle, "kind") == LifecycleKind.DIMM_REPLACEMENT
@@ -280,7 +280,7 @@ def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> npt.NDArray
     in_dimm = swaps - np.concatenate(([0], swaps))[first]
     installed = np.empty(all_dimm.size, np.int64)
     installed[merged] = in_dimm
-    in_place: npt.NDArray[np.bool_] = generation == installed[swap_dimm.size :]
+    in_place: Flags = generation == installed[swap_dimm.size :]
     return in_place
 
 

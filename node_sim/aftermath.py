@@ -21,11 +21,8 @@ import numpy.typing as npt
 from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason
 from node_sim.events import EventLog
 from node_sim.lane_state import LaneState
-from node_sim.records import Index, Ints, take
+from node_sim.records import NULL, Flags, Index, Ints, take
 from node_sim.repair import PPR_OFF, PolicyColumns, reaches_limit, repair_times
-
-NULL = -1
-Flags = npt.NDArray[np.bool_]
 
 
 class Touches(NamedTuple):

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.aftermath import link_cordons
 from node_sim.codes import ErrorKind, OfflineTrigger
@@ -42,7 +41,7 @@ from node_sim.offlining import (
     spans_of,
 )
 from node_sim.physics import Physics, Store, World, simulate_physics
-from node_sim.records import Ints, join, take
+from node_sim.records import Flags, Ints, join, take
 from node_sim.repair import PolicyColumns
 from node_sim.reports import log_reports
 
@@ -174,7 +173,7 @@ class _Block:
         address_map = AddressMap(self.hardware.server)
         return World(self.seed, self.hardware, shared, Memory.of(shared), address_map, self.horizon_ns)
 
-    def mark_nodes(self, faults: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def mark_nodes(self, faults: Flags) -> Flags:
         """Nodes that have at least one of the marked faults."""
         found = np.zeros(self.node_id.size, np.bool_)
         found[self.node_of_fault[faults]] = True
@@ -186,7 +185,7 @@ class _Block:
         return np.arange(self.node_of_fault.size) - start
 
     def corrected_part(
-        self, physics: Physics, world: World, nodes: npt.NDArray[np.bool_], thresholds: list[int]
+        self, physics: Physics, world: World, nodes: Flags, thresholds: list[int]
     ) -> tuple[dict[str, Columns], int]:
         """Rows of nodes that have corrected errors only: one lane per node and threshold."""
         picked = np.flatnonzero(nodes)
@@ -349,9 +348,7 @@ def _stack(rows: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
 
 
-def _triage(
-    block: _Block, physics_of: dict[int, Physics], *, several: bool
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _triage(block: _Block, physics_of: dict[int, Physics], *, several: bool) -> tuple[Flags, Flags]:
     """Mark nodes that can go down, and those on which some arm decides about corrected errors of pages.
 
     A node can go down if it has uncorrected errors, or if a fault of it reaches some arm's limit.
@@ -380,8 +377,8 @@ def _corrected_parts(
     block: _Block,
     physics_of: dict[int, Physics],
     world_of: dict[int, World],
-    uncorrected: npt.NDArray[np.bool_],
-    decided: npt.NDArray[np.bool_],
+    uncorrected: Flags,
+    decided: Flags,
 ) -> list[Part]:
     """Rows of the nodes without uncorrected errors: common ones, and those decided by a threshold."""
     common, n = block.corrected_part(physics_of[0], world_of[0], ~uncorrected & ~decided, [0])

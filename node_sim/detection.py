@@ -15,13 +15,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.codes import Observer, PageUse
 from node_sim.draws import Purpose, Seed, unit53, words
-from node_sim.memory.pages import FOREVER, Frames, Memory, Tenancy
+from node_sim.memory.pages import Frames, Memory, Tenancy
 from node_sim.memory.processes import NOBODY
-from node_sim.records import Floats, Index, Ints
+from node_sim.records import Flags, Floats, Index, Ints
+from node_sim.units import FOREVER
 
 
 class Mask(NamedTuple):
@@ -87,7 +87,7 @@ def next_sighting(
     scrub_ns: Ints,
     after_ns: Ints,
     limit_ns: Ints,
-    hard: npt.NDArray[np.bool_],
+    hard: Flags,
     mask: Mask,
 ) -> Sighting:
     """Find the next touch of each frame that matters.

@@ -23,13 +23,12 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
 from node_sim.config import Policy
 from node_sim.ghes import Cper, take_record
 from node_sim.machine_check import Arrival, amd_deferred, amd_exception, exception, poll
-from node_sim.records import Ints
+from node_sim.records import Flags, Ints
 from node_sim.severity import (
     ADDRV,
     AR,
@@ -213,9 +212,6 @@ def grade_table(reporting: Reporting) -> Ints:
         for copies, fatal, overflow in itertools.product((False, True), repeat=3)
     ]
     return np.asarray(rows, np.int64).reshape(*_SHAPE, len(Check._fields))
-
-
-Flags = npt.NDArray[np.bool_]
 
 
 def look_up(

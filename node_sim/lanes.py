@@ -15,9 +15,8 @@ and the cordon.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from node_sim.aftermath import NULL, Aftermath, AtLimit, Touches
+from node_sim.aftermath import Aftermath, AtLimit, Touches
 from node_sim.catalog.numbers import QUEUE_ENTRIES
 from node_sim.codes import (
     CheckAction,
@@ -42,15 +41,14 @@ from node_sim.grades import look_up
 from node_sim.hwpoison.handler import STATE_CODES, Event, Outcomes, Signal, handler_table, signal_rows
 from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.lane_state import LaneState, Pending
-from node_sim.memory.pages import FOREVER, Tenancy
+from node_sim.memory.pages import Tenancy
 from node_sim.memory.processes import NOBODY
-from node_sim.records import Ints, join, take
+from node_sim.records import NULL, Flags, Ints, join, take
 from node_sim.repair import PPR_SOFT, PolicyColumns
-from node_sim.units import PAGE_BYTES
+from node_sim.units import FOREVER, PAGE_BYTES
 
 STEPS_MAX = 10_000
 EIO = -5
-Flags = npt.NDArray[np.bool_]
 
 COPYABLE = np.asarray(
     [

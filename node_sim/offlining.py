@@ -19,15 +19,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.codes import Observer, OfflineResult
 from node_sim.dram.corrected import Windows, error_time_ns, errors_before
-from node_sim.dram.faults import FaultTable, expand_counts
+from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.memory.pages import FOREVER, make_frames
-from node_sim.records import Index, Ints, take
+from node_sim.memory.pages import make_frames
+from node_sim.records import Flags, Index, Ints, expand_counts, take
+from node_sim.units import FOREVER
 
 EIO = -5
 _WIDE = 1 << 24
@@ -74,7 +74,7 @@ class Offlines(NamedTuple):
     error: Ints
     time_ns: Ints
     pfn: Ints
-    offlined: npt.NDArray[np.bool_]
+    offlined: Flags
 
 
 class WindowIndex:

@@ -25,7 +25,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.catalog.parts import Part
 from node_sim.config import PPR_KINDS, Policy
@@ -33,7 +32,7 @@ from node_sim.dram.faults import FaultTable
 from node_sim.dram.names import GENERATION_SHIFT
 from node_sim.grades import Reporting, grade_table
 from node_sim.hwpoison.profiles import PROFILE_NAMES
-from node_sim.records import Floats, Ints
+from node_sim.records import Flags, Floats, Ints
 from node_sim.units import hours_to_ns, seconds_to_ns
 
 
@@ -48,7 +47,7 @@ class PolicyColumns(NamedTuple):
     latency_ns: Ints
     busy_ns: Ints
     delay_ns: Ints
-    firmware_first: npt.NDArray[np.bool_]
+    firmware_first: Flags
     grades: Ints
     device_fatal_share: Floats
     copy_share: Floats
@@ -58,7 +57,7 @@ class PolicyColumns(NamedTuple):
     replace_ns: Ints
     ce_threshold: Ints
     replace_ce: Ints
-    replace_ecs: npt.NDArray[np.bool_]
+    replace_ecs: Flags
     ppr: Ints
 
     @classmethod
@@ -92,7 +91,7 @@ class PolicyColumns(NamedTuple):
         return cls(*(np.asarray(column) for column in zip(*rows, strict=True)))
 
 
-def reaches_limit(ue: Ints, limit: Ints) -> npt.NDArray[np.bool_]:
+def reaches_limit(ue: Ints, limit: Ints) -> Flags:
     """Return which nodes have had enough uncorrected errors to be cordoned; limit 0 means never."""
     return (limit > 0) & (ue >= limit)
 
@@ -100,10 +99,10 @@ def reaches_limit(ue: Ints, limit: Ints) -> npt.NDArray[np.bool_]:
 PPR_OFF, PPR_SOFT, PPR_HARD = range(len(PPR_KINDS))
 
 
-def takes_one_row(faults: FaultTable) -> npt.NDArray[np.bool_]:
+def takes_one_row(faults: FaultTable) -> Flags:
     """Return which faults a spare row can replace."""
     box = faults.box
-    one: npt.NDArray[np.bool_] = faults.hard & (box.n_ranks == 1) & (box.n_banks == 1) & (box.n_rows == 1)
+    one: Flags = faults.hard & (box.n_ranks == 1) & (box.n_banks == 1) & (box.n_rows == 1)
     return one
 
 

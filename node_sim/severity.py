@@ -86,7 +86,7 @@ class Row(NamedTuple):
         memory_failure: It needs CONFIG_MEMORY_FAILURE.
         patrol: It needs a bank with the patrol scrub signature.
         since: First profile.
-        until: Last profile.
+        until: Last profile; None while the newest kernel has it.
     """
 
     key: str
@@ -102,10 +102,10 @@ class Row(NamedTuple):
     memory_failure: bool = False
     patrol: bool = False
     since: str = "2.6.32"
-    until: str = "7.1"
+    until: str | None = None
 
 
-def _in(row: Row, since: str = "2.6.32", until: str = "7.1", **other: Any) -> Row:
+def _in(row: Row, since: str = "2.6.32", until: str | None = None, **other: Any) -> Row:
     return row._replace(since=since, until=until, **other)
 
 
@@ -262,10 +262,14 @@ def seen_context(context: Context, bank: Bank, profile: str) -> Context:
 
 
 def _rows(profile: str) -> tuple[Row, ...]:
+    """Return the rules of one kernel, in their order."""
     column = PROFILE_NAMES.index(profile)
-    return tuple(
-        row for row in INTEL_ROWS if PROFILE_NAMES.index(row.since) <= column <= PROFILE_NAMES.index(row.until)
-    )
+
+    def applies(row: Row) -> bool:
+        last = column if row.until is None else PROFILE_NAMES.index(row.until)
+        return PROFILE_NAMES.index(row.since) <= column <= last
+
+    return tuple(row for row in INTEL_ROWS if applies(row))
 
 
 _ROWS: Final = {profile: _rows(profile) for profile in PROFILE_NAMES}

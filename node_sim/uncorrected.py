@@ -25,29 +25,28 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.codes import Mode
 from node_sim.config import Ecc, Policy
 from node_sim.dram.ecc import judge_pairs, verdict_table
-from node_sim.dram.faults import FaultTable, expand_counts, pairs_within
+from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.hardware import Server
-from node_sim.records import Floats, Ints, take
+from node_sim.records import Flags, Floats, Ints, expand_counts, pairs_within, take
 
 FRAMES_PER_FAULT_MAX = 32
 PAIRS_AT_ONCE = 1 << 20
 
 
-def is_present(since_ns: Ints, hard: npt.NDArray[np.bool_], now_ns: Ints, scrub_ns: int) -> npt.NDArray[np.bool_]:
+def is_present(since_ns: Ints, hard: Flags, now_ns: Ints, scrub_ns: int) -> Flags:
     """Return whether faults are still there at a later time: soft ones until the next round of the scrubber begins.
 
     Without a scrubber (0) they stay for ever.
     """
     if not scrub_ns:
         return np.ones_like(hard)
-    present: npt.NDArray[np.bool_] = hard | (since_ns // scrub_ns == now_ns // scrub_ns)
+    present: Flags = hard | (since_ns // scrub_ns == now_ns // scrub_ns)
     return present
 
 
@@ -63,12 +62,12 @@ class Judgement(NamedTuple):
         stays: Writing does not heal it.
     """
 
-    corrected: npt.NDArray[np.bool_]
-    uncorrected: npt.NDArray[np.bool_]
+    corrected: Flags
+    uncorrected: Flags
     p_sdc: Floats
     box: Footprint
-    alone: npt.NDArray[np.bool_]
-    stays: npt.NDArray[np.bool_]
+    alone: Flags
+    stays: Flags
 
 
 def _pairs(faults: FaultTable, dimm: Ints) -> Iterator[tuple[Ints, Ints]]:
@@ -159,7 +158,7 @@ class BadPages(NamedTuple):
     fault: Ints
     page: Ints
     pfn: Ints
-    silent: npt.NDArray[np.bool_]
+    silent: Flags
 
 
 def bad_pages(

@@ -14,12 +14,11 @@ Sridharan et al., SC 2013; no ageing: Levy et al., SC 2018 (``ce_process.csv``).
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.catalog.numbers import WEAROUT_MONTHS
 from node_sim.draws import Purpose, Seed, unit32, unit53, words
 from node_sim.hardware import Faults
-from node_sim.records import Floats, Ints
+from node_sim.records import Flags, Floats, Ints
 from node_sim.units import NS_PER_YEAR
 
 NS_PER_MONTH = NS_PER_YEAR // 12
@@ -47,9 +46,7 @@ def start_age_ns(seed: Seed, node_id: Ints, faults: Faults) -> Ints:
     return (unit53(w2, w3) * (faults.oldest_years * NS_PER_YEAR)).astype(np.int64)
 
 
-def stays_with_age(
-    seed: Seed, node_id: Ints, tag: Ints, hard: npt.NDArray[np.bool_], age_ns: Ints, faults: Faults
-) -> npt.NDArray[np.bool_]:
+def stays_with_age(seed: Seed, node_id: Ints, tag: Ints, hard: Flags, age_ns: Ints, faults: Faults) -> Flags:
     """Draw which faults are kept, given the age of their DIMM when they start.
 
     Args:
@@ -67,5 +64,5 @@ def stays_with_age(
     if peak == 1.0:
         return np.ones_like(hard)
     mark, _, _, _ = words(seed.key(Purpose.FAULT), node_id, tag, 5)
-    kept: npt.NDArray[np.bool_] = ~hard | (unit32(mark) * peak < hazard(faults, age_ns))
+    kept: Flags = ~hard | (unit32(mark) * peak < hazard(faults, age_ns))
     return kept

@@ -21,11 +21,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-from node_sim.records import Floats, Ints
-
-Flags = npt.NDArray[np.bool_]
+from node_sim.records import Flags, Floats, Ints
 
 _GF256, _GF16 = 0x11D, 0x13
 _BYTE, _NIBBLE = 8, 4

@@ -22,14 +22,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from node_sim.catalog.numbers import CMCI_STORMS, SOFT_WRITE_SHARE
 from node_sim.config import ErrorProcess, Policy
-from node_sim.dram.faults import FaultTable, expand_counts
+from node_sim.dram.faults import FaultTable
 from node_sim.draws import Purpose, Seed, poisson_one, unit32, unit53, words
-from node_sim.records import Floats, Index, Ints, join, take
+from node_sim.records import Flags, Floats, Index, Ints, expand_counts, join, take
 from node_sim.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, hours_to_ns, seconds_to_ns
 
 _QUARTER_HOUR_NS = NS_PER_HOUR // 4
@@ -60,7 +59,7 @@ class Windows(NamedTuple):
     errors: Ints
     n_pages: Ints
     u: Floats
-    scrub: npt.NDArray[np.bool_]
+    scrub: Flags
 
     def take(self, index: Index) -> Windows:
         """Select some windows."""
@@ -251,9 +250,7 @@ def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, ho
     return found.take(np.flatnonzero(count > 0))
 
 
-def simulate_windows(
-    seed: Seed, faults: FaultTable, corrected: npt.NDArray[np.bool_], policy: Policy, horizon_ns: int
-) -> Windows:
+def simulate_windows(seed: Seed, faults: FaultTable, corrected: Flags, policy: Policy, horizon_ns: int) -> Windows:
     """Draw the corrected errors of all faults that produce any, were nothing ever down or taken out.
 
     Args:

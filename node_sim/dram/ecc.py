@@ -22,16 +22,13 @@ from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.codes import Mode
 from node_sim.dram import block_codes
 from node_sim.dram.block_codes import BlockCode
 from node_sim.dram.faults import ONE_BEAT, Cells
 from node_sim.dram.geometry import Dimm
-from node_sim.records import Floats
-
-Flags = npt.NDArray[np.bool_]
+from node_sim.records import Flags, Floats
 
 MAX_DQ: Final = 4
 _PINS: Final = 4

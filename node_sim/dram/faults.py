@@ -31,9 +31,8 @@ from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Purpose, Seed, below, unit32, unit53, words
 from node_sim.errors import ModelError
 from node_sim.hardware import Hardware
-from node_sim.records import Floats, Index, Ints, take
+from node_sim.records import Flags, Floats, Index, Ints, expand_counts, take
 
-Flags = npt.NDArray[np.bool_]
 FAULTS_PER_CALL_MAX = 20_000_000
 
 
@@ -104,25 +103,6 @@ class FaultTable(NamedTuple):
     def take(self, index: Index) -> FaultTable:
         """Select some faults."""
         return take(self, index)
-
-
-def expand_counts(count: Ints) -> tuple[Ints, Ints]:
-    """Turn counts into (index of the owner, ordinal within the owner) of every item."""
-    owner = np.repeat(np.arange(count.size), count)
-    first = np.cumsum(count) - count
-    return owner, np.arange(owner.size) - first[owner]
-
-
-def pairs_within(owner: Ints) -> tuple[Ints, Ints]:
-    """List all pairs (earlier, later) of places in a list whose owners are equal; equal owners stand together."""
-    earlier, later = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for step in range(1, owner.size):
-        same = np.flatnonzero(owner[step:] == owner[:-step])
-        if not same.size:
-            break
-        earlier.append(same)
-        later.append(same + step)
-    return np.concatenate(earlier), np.concatenate(later)
 
 
 class Arrivals(NamedTuple):

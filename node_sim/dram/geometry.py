@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.hardware import Server
-from node_sim.records import Index, Ints, take
+from node_sim.records import Flags, Index, Ints, take
 from node_sim.units import LINES_PER_PAGE
 
 
@@ -244,14 +243,14 @@ class AddressMap:
         return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
 
 
-def meet(a: Footprint, b: Footprint, dimm: Dimm) -> npt.NDArray[np.bool_]:
+def meet(a: Footprint, b: Footprint, dimm: Dimm) -> Flags:
     """Return which boxes of the same DIMM have a line in common, pairwise."""
 
-    def runs(first: Ints, n_first: Ints, second: Ints, n_second: Ints, size: int) -> npt.NDArray[np.bool_]:
-        common: npt.NDArray[np.bool_] = ((second - first) % size < n_first) | ((first - second) % size < n_second)
+    def runs(first: Ints, n_first: Ints, second: Ints, n_second: Ints, size: int) -> Flags:
+        common: Flags = ((second - first) % size < n_first) | ((first - second) % size < n_second)
         return common
 
-    found: npt.NDArray[np.bool_] = (
+    found: Flags = (
         (a.slot == b.slot)
         & (a.row < b.row + b.n_rows)
         & (b.row < a.row + a.n_rows)
@@ -263,7 +262,7 @@ def meet(a: Footprint, b: Footprint, dimm: Dimm) -> npt.NDArray[np.bool_]:
     return found
 
 
-def intersect(a: Footprint, b: Footprint, dimm: Dimm) -> tuple[Footprint, npt.NDArray[np.bool_]]:
+def intersect(a: Footprint, b: Footprint, dimm: Dimm) -> tuple[Footprint, Flags]:
     """Intersect boxes of the same DIMM pairwise.
 
     Returns:

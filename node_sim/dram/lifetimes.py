@@ -26,14 +26,14 @@ from node_sim.codes import Mode
 from node_sim.dram.counts import LifetimeCounts
 from node_sim.dram.ecc import judge_pairs, misfit, verdict_table
 from node_sim.dram.extents import draw_box
-from node_sim.dram.faults import Cells, draw_arrivals, draw_cells, expand_counts, pairs_within
+from node_sim.dram.faults import Cells, draw_arrivals, draw_cells
 from node_sim.dram.geometry import Dimm, Footprint, meet
 from node_sim.dram.names import fault_tag
 from node_sim.dram.rates import FaultRates
 from node_sim.dram.screening import LANES, CountLaw, screen_nodes
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.errors import ModelError
-from node_sim.records import Index, Ints, join, take
+from node_sim.records import Flags, Index, Ints, expand_counts, join, pairs_within, take
 from node_sim.uncorrected import is_present
 from node_sim.units import NS_PER_HOUR, NS_PER_YEAR
 
@@ -51,8 +51,6 @@ _QUERY_BITS: Final = 4
 """FaultSim asks for each of the four lowest cell addresses under SECDED."""
 _SYMBOL_BITS: Final = 8
 """… and merges the eight lowest into a symbol under chipkill."""
-
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.numbers import SPEED_EXPONENT
@@ -26,7 +25,7 @@ from node_sim.codes import Mode
 from node_sim.dram.ageing import peak_hazard
 from node_sim.dram.cosmic import flux_relative
 from node_sim.hardware import Faults, Hardware
-from node_sim.records import Floats, Ints
+from node_sim.records import Flags, Floats, Ints
 from node_sim.units import NS_PER_YEAR, fit_to_per_year
 
 
@@ -42,7 +41,7 @@ class FaultRates:
     """
 
     mode: Ints
-    hard: npt.NDArray[np.bool_]
+    hard: Flags
     per_year: Floats
     frailty_variance: float = 0.0
 

@@ -17,18 +17,16 @@ errors in windows that begin later; the window in which the sparing starts is co
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.config import Ecc
 from node_sim.dram.corrected import Windows, error_time_ns
 from node_sim.dram.faults import FaultTable
-from node_sim.records import Ints
+from node_sim.records import Flags, Ints
+from node_sim.units import FOREVER
 
-NEVER_NS = np.iinfo(np.int64).max // 2
 
-
-def spared_ns(faults: FaultTable, windows: Windows, alone: npt.NDArray[np.bool_], dimm: Ints, ecc: Ecc) -> Ints:
-    """Return from when on the cells of each fault are mapped out, ``NEVER_NS`` if never [ns], shape ``(n_faults,)``.
+def spared_ns(faults: FaultTable, windows: Windows, alone: Flags, dimm: Ints, ecc: Ecc) -> Ints:
+    """Return from when on the cells of each fault are mapped out, ``FOREVER`` if never [ns], shape ``(n_faults,)``.
 
     Args:
         faults: All faults of some DIMMs.
@@ -37,7 +35,7 @@ def spared_ns(faults: FaultTable, windows: Windows, alone: npt.NDArray[np.bool_]
         dimm: Number of the DIMM each fault is in, shape ``(n_faults,)``.
         ecc: Settings.
     """
-    since = np.full(faults.time_ns.size, NEVER_NS)
+    since = np.full(faults.time_ns.size, FOREVER)
     if ecc.sparing == "none":
         return since
     box = faults.box

@@ -30,7 +30,7 @@ from node_sim.hwpoison.memory_failure import memory_failure as handle
 from node_sim.hwpoison.pages import PAGES, build_page
 from node_sim.hwpoison.process import PLAIN, Task
 from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
-from node_sim.records import Ints
+from node_sim.records import Flags, Ints
 
 NO_LINE = -1
 """Stored in place of page type and result where no action line is printed."""
@@ -279,7 +279,7 @@ class HandlerTable:
         kill_policy: npt.NDArray[np.integer],
         early_kill: npt.NDArray[np.integer],
         recovery: npt.NDArray[np.integer],
-        already: npt.NDArray[np.bool_],
+        already: Flags,
     ) -> Outcomes:
         """Return the outcome of each of n errors.
 
@@ -327,7 +327,7 @@ class SignalRows(NamedTuple):
     lsb: Ints
 
 
-def signal_rows(outcome: Outcomes, owned: npt.NDArray[np.bool_]) -> SignalRows:
+def signal_rows(outcome: Outcomes, owned: Flags) -> SignalRows:
     """Return the signals of handled pages.
 
     Args:

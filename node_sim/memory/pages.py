@@ -20,20 +20,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.catalog.workloads import ACCESS_SHARES, BLOCK_USES, PAGE_REFINEMENT
 from node_sim.codes import Observer, PageUse
 from node_sim.config import Policy
 from node_sim.draws import Key, Purpose, Seed, Tag, child_key, last_point, next_point, split64, unit32, words
 from node_sim.memory.processes import NOBODY, ProcessTable
-from node_sim.records import Floats, Index, Ints, take
+from node_sim.records import Flags, Floats, Index, Ints, take
 from node_sim.units import LINES_PER_PAGE, NS_PER_DAY, PAGES_PER_HUGE_PAGE, hours_to_ns, seconds_to_ns
 
 ACCESS_OBSERVERS = (Observer.USER, Observer.KERNEL, Observer.DEVICE, Observer.WRITE)
 """Order of the columns of ``ACCESS_SHARES``."""
 KERNEL_BLOCK = BLOCK_USES.index("kernel")
-FOREVER = np.iinfo(np.int64).max // 2
 
 
 class Frames(NamedTuple):
@@ -42,7 +40,7 @@ class Frames(NamedTuple):
     pfn: Ints
     block_key: Key
     page_key: Key
-    kernel: npt.NDArray[np.bool_]
+    kernel: Flags
 
     def take(self, index: Index) -> Frames:
         """Select some frames."""
@@ -63,7 +61,7 @@ class Tenancy(NamedTuple):
     start_ns: Ints
     use: Ints
     owner: Ints
-    hot: npt.NDArray[np.bool_]
+    hot: Flags
     splits: Floats
 
 
@@ -105,7 +103,7 @@ class Memory:
     use_cdf: Floats
     refinement_cdf: Floats
     access_cdf: Floats
-    accessed: npt.NDArray[np.bool_]
+    accessed: Flags
 
     @classmethod
     def of(cls, policy: Policy) -> Memory:
@@ -159,7 +157,7 @@ class Memory:
         self,
         frames: Frames,
         use: Ints,
-        hot: npt.NDArray[np.bool_],
+        hot: Flags,
         after_ns: Ints,
         limit_ns: Ints,
         *,

@@ -25,6 +25,7 @@ ANALYSIS_MAY_IMPORT_FROM_BELOW = (
     "node_sim.units",
     "node_sim.columns",
     "node_sim.errors",
+    "node_sim.records",
     "node_sim.catalog",
     "node_sim.dram.counts",
     "fleet.schema",

@@ -78,7 +78,7 @@ def kill_mutants() -> Iterator[Mutant]:
 
 def severity_mutants() -> Iterator[Mutant]:
     for row in severity.INTEL_ROWS:
-        span = f"{row.since} to {row.until}"
+        span = f"{row.since} to {row.until or PROFILE_NAMES[-1]}"
         yield Mutant("severity row", f"{row.key}, {span}, deleted", lambda row=row: _without_severity(row))
 
 

@@ -16,10 +16,10 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.hardware import Faults, Hardware
 from node_sim.lane_state import LaneState, Limits
-from node_sim.memory.pages import FOREVER, Memory
+from node_sim.memory.pages import Memory
 from node_sim.physics import Store, World, simulate_physics
 from node_sim.repair import PPR_HARD, PPR_SOFT, spare_name, takes_one_row
-from node_sim.units import NS_PER_DAY, NS_PER_YEAR
+from node_sim.units import FOREVER, NS_PER_DAY, NS_PER_YEAR
 from tests.handmade import faults_of
 
 SEED = Seed.of(11)

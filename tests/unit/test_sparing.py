@@ -12,14 +12,14 @@ from node_sim.config import Ecc, Policy
 from node_sim.dram.corrected import Windows
 from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.geometry import AddressMap
-from node_sim.dram.sparing import NEVER_NS, drop_spared, spared_ns
+from node_sim.dram.sparing import drop_spared, spared_ns
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
 from node_sim.hardware import Faults, Hardware, Server
 from node_sim.memory.pages import Memory
 from node_sim.physics import World, simulate_physics
 from node_sim.uncorrected import bad_pages, dimms_of, judge_alone, judge_together
-from node_sim.units import NS_PER_YEAR
+from node_sim.units import FOREVER, NS_PER_YEAR
 from tests.fleets import busy_document
 from tests.handmade import faults_of
 
@@ -70,18 +70,18 @@ def test_two_faults_outside_the_region_meet_as_before():
     assert failing(BANK, faults, windows_of((0, 50))) == [2]
 
 
-@pytest.mark.parametrize(("ce", "expected"), [(ERRORS, 50), (ERRORS + 1, NEVER_NS)])
+@pytest.mark.parametrize(("ce", "expected"), [(ERRORS, 50), (ERRORS + 1, FOREVER)])
 def test_sparing_starts_at_the_threshold_of_one_window(ce, expected):
     assert since(BANK, faults_of({}), windows_of((0, 50), (0, 60)), ce) == [expected]
 
 
 def test_a_dimm_has_one_region_for_the_first_fault_that_gets_there():
     faults = faults_of({}, {"device": 3}, {"device": 3, "dimm": 1})
-    assert since(BANK, faults, windows_of((0, 80), (1, 50), (2, 90))) == [NEVER_NS, 50, 90]
+    assert since(BANK, faults, windows_of((0, 80), (1, 50), (2, 90))) == [FOREVER, 50, 90]
 
 
 def test_a_soft_fault_starts_no_sparing():
-    assert since(BANK, faults_of({"hard": 0}), windows_of((0, 50))) == [NEVER_NS]
+    assert since(BANK, faults_of({"hard": 0}), windows_of((0, 50))) == [FOREVER]
 
 
 @pytest.mark.parametrize(
@@ -98,17 +98,17 @@ def test_a_soft_fault_starts_no_sparing():
 def test_a_region_holds_the_faults_of_its_device_that_lie_inside(fault, bank, rank):
     for sparing, inside in ((BANK, bank), (RANK, rank)):
         found = since(sparing, faults_of({}, fault), windows_of((0, 50)))
-        assert found == [50, 50 if inside else NEVER_NS]
+        assert found == [50, 50 if inside else FOREVER]
 
 
-@pytest.mark.parametrize(("sparing", "expected"), [(BANK, NEVER_NS), (RANK, 50)])
+@pytest.mark.parametrize(("sparing", "expected"), [(BANK, FOREVER), (RANK, 50)])
 def test_a_fault_that_does_not_fit_starts_no_sparing(sparing, expected):
     assert since(sparing, faults_of({"n_banks": 2}), windows_of((0, 50))) == [expected]
 
 
 def test_windows_that_begin_after_the_sparing_are_left_out():
     windows = windows_of((0, 40), (0, 50), (0, 60), (1, 60))
-    assert drop_spared(windows, np.asarray([50, NEVER_NS])).low_ns.tolist() == [40, 60]
+    assert drop_spared(windows, np.asarray([50, FOREVER])).low_ns.tolist() == [40, 60]
 
 
 def test_faults_that_are_mapped_out_show_no_errors_in_windows_that_begin_later():
@@ -182,7 +182,7 @@ def test_a_mirror_leaves_the_same_pages_silently_wrong(code):
     found = {}
     for mirroring in (False, True):
         ecc = Ecc(code, mirroring=mirroring)
-        never = np.full(faults.time_ns.size, NEVER_NS)
+        never = np.full(faults.time_ns.size, FOREVER)
         policy = Policy(ecc=ecc)
         judged = judge_together(judge_alone(faults, ecc), faults, dimms_of(faults), Server(), policy, never)
         found[mirroring] = bad_pages(SEED, faults, judged, address_map, mirroring=mirroring)
@@ -197,7 +197,7 @@ def test_with_a_mirror_command_address_faults_are_corrected_errors():
         ecc = Ecc(mirroring=mirroring, command_retry=False)
         faults = faults_of({})._replace(mode=np.asarray([int(Mode.COMMAND_ADDRESS)]))
         judged = judge_alone(faults, ecc)
-        never = np.asarray([NEVER_NS])
+        never = np.asarray([FOREVER])
         judged = judge_together(judged, faults, dimms_of(faults), Server(), Policy(ecc=ecc), never)
         found[mirroring] = (bool(judged.corrected[0]), bool(judged.uncorrected[0]))
     assert found == {False: (False, True), True: (True, False)}
