@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from node_sim.catalog.kernels import Profile, find_profile
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF
 from node_sim.hwpoison.process import Disposition
-from node_sim.hwpoison.profiles import Profile, find_profile
 from node_sim.recorded.replay import COMPARED, predict
 from node_sim.recorded.scene import Row, UnknownScene
 

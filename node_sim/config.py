@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from node_sim.catalog import numbers
+from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 from node_sim.catalog.workloads import BLOCK_USES
 from node_sim.codes import EcsUnit
 from node_sim.errors import ConfigError
 from node_sim.hardware import Server
-from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
 from node_sim.settings import Checked, check_settings, setting
 from node_sim.units import HOURS_PER_DAY, hours_to_ns
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
-from node_sim.hwpoison.profiles import PROFILES
+from node_sim.catalog.kernels import PROFILES
 
 PANIC_TEXT: Final = "Fatal hardware error"
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.aftermath import Aftermath, AtLimit, Touches
+from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.catalog.numbers import QUEUE_ENTRIES
 from node_sim.codes import (
     CheckAction,
@@ -39,7 +40,6 @@ from node_sim.errors import ModelError
 from node_sim.events import EventLog
 from node_sim.grades import look_up
 from node_sim.hwpoison.handler import STATE_CODES, Event, Outcomes, Signal, handler_table, signal_rows
-from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.lane_state import LaneState, Pending
 from node_sim.memory.pages import Tenancy
 from node_sim.memory.processes import NOBODY

@@ -17,7 +17,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
+from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 
 VAL, OVER, UC, EN, MISCV, ADDRV, PCC, S, AR = (1 << bit for bit in (63, 62, 61, 60, 59, 58, 57, 56, 55))
 PADDRV, DEFERRED, POISON = (1 << bit for bit in (54, 44, 43))

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 from node_sim.codes import KillPolicy, PageType, PageUse, Result, SignalCode, SignalName, Timing
 from node_sim.hwpoison import machine as kernel
 from node_sim.hwpoison.access import fault
@@ -29,7 +30,6 @@ from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.memory_failure import memory_failure as handle
 from node_sim.hwpoison.pages import PAGES, build_page
 from node_sim.hwpoison.process import PLAIN, Task
-from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
 from node_sim.records import Flags, Ints
 
 NO_LINE = -1

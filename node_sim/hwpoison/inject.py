@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from node_sim.catalog.kernels import PROFILE_NAMES, find_profile
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
 from node_sim.hwpoison import access, sources
@@ -25,7 +26,6 @@ from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.pages import PAGES, build_page, check_state
 from node_sim.hwpoison.process import Disposition, Received, Task
-from node_sim.hwpoison.profiles import PROFILE_NAMES, find_profile
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.states import ERROR_STATES
 from node_sim.hwpoison.unpoison import unpoison

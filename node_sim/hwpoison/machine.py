@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from node_sim.catalog.kernels import Profile
 from node_sim.codes import Result
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import Task
-from node_sim.hwpoison.profiles import Profile
 
 EPERM, ENOENT, EIO, ENXIO, ENOMEM, EFAULT, EBUSY, EINVAL = -1, -2, -5, -6, -12, -14, -16, -22
 EOPNOTSUPP, EHWPOISON = -95, -133

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping as Table
 from typing import Any, Final, NamedTuple
 
+from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.file import Backing, File
 from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind, Page
 from node_sim.hwpoison.process import Mapping, Pte, Task
-from node_sim.hwpoison.profiles import PROFILE_NAMES
 
 PFN: Final = 0x1234
 SUBPAGE: Final = PFN % (1 << ORDER_2M)

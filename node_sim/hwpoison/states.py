@@ -14,8 +14,8 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
+from node_sim.catalog.kernels import Profile
 from node_sim.hwpoison.page import Kind, Page
-from node_sim.hwpoison.profiles import Profile
 
 
 class Flag(enum.IntFlag):

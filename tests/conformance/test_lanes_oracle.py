@@ -15,6 +15,7 @@ import pytest
 from node_sim import config
 from node_sim.block import COMMON, BlockRows, simulate_block
 from node_sim.catalog.fit import RATE_TABLES
+from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.catalog.workloads import WORKLOADS
 from node_sim.codes import (
     CheckAction,
@@ -36,7 +37,6 @@ from node_sim.dram.geometry import AddressMap, Dimm
 from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.hardware import ADDRESS_MAPS, Faults, Hardware, Server
-from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.physics import World as LaneWorld
 from node_sim.physics import simulate_physics

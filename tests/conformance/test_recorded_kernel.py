@@ -17,9 +17,9 @@ from click.testing import CliRunner
 
 from fleet.cli import main
 from fleet.conform import INPUTS, conform, read_rows, write_predictions
+from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF, stable_flags
-from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES
 from node_sim.recorded.replay import predict
 from node_sim.recorded.scene import UnknownScene, build_scene
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from node_sim import severity
+from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES, SWITCHES
 from node_sim.hwpoison import kill, states
-from node_sim.hwpoison.profiles import PROFILE_NAMES, PROFILES, SWITCHES
 
 
 class Mutant(NamedTuple):

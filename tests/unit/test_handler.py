@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import KillPolicy, PageUse, Result, SignalCode, SignalName
 from node_sim.hwpoison.handler import (
     NO_LINE,
@@ -22,7 +23,6 @@ from node_sim.hwpoison.handler import (
     state_of_use,
 )
 from node_sim.hwpoison.kill import is_early
-from node_sim.hwpoison.profiles import PROFILE_NAMES
 from node_sim.hwpoison.states import ERROR_STATES, Flag, find_state
 from tests.oracle.catalog.tables import read_table, rows_by
 

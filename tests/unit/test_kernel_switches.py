@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.hwpoison.inject import inject
-from node_sim.hwpoison.profiles import PROFILE_NAMES
 
 
 def across(expected, found):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from node_sim.catalog.kernels import CHOICES, PROFILE_NAMES, PROFILES, SWITCHES, find_profile
 from node_sim.errors import ConfigError
-from node_sim.hwpoison.profiles import CHOICES, PROFILE_NAMES, PROFILES, SWITCHES, find_profile
 from tests.oracle.switches import PROFILES as TYPED_PROFILES
 from tests.oracle.switches import SWITCHES as TYPED
 from tests.oracle.switches import words
