@@ -13,7 +13,7 @@ from node_sim.catalog.values import Published
 from node_sim.catalog.workloads import WORKLOAD_ASSUMPTION
 from node_sim.dram.cosmic import flux_relative
 from node_sim.errors import ConfigError
-from node_sim.settings import Setting
+from node_sim.server.settings import Setting
 
 Entry = dict[str, Any]
 

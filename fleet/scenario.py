@@ -16,12 +16,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 from node_sim.catalog import numbers
 from node_sim.catalog.field import STUDIES
 from node_sim.catalog.workloads import WORKLOADS
-from node_sim.config import SHARE_TOLERANCE, Policy, check_fit
 from node_sim.dram.ecc import misfit
 from node_sim.dram.geometry import Dimm
 from node_sim.errors import ConfigError
-from node_sim.hardware import Faults, Hardware, Server
-from node_sim.settings import FORBID, Checked, Setting, setting
+from node_sim.server.hardware import Faults, Hardware, Server
+from node_sim.server.policy import SHARE_TOLERANCE, Policy, check_fit
+from node_sim.server.settings import FORBID, Checked, Setting, setting
 from node_sim.units import NS_PER_YEAR
 
 Document = dict[str, Any]

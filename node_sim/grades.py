@@ -25,10 +25,10 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
-from node_sim.config import Policy
 from node_sim.ghes import Cper, take_record
 from node_sim.machine_check import Arrival, amd_deferred, amd_exception, exception, poll
 from node_sim.records import Flags, Ints
+from node_sim.server.policy import Policy
 from node_sim.severity import (
     ADDRV,
     AR,

@@ -17,8 +17,8 @@ import numpy as np
 
 from node_sim.catalog.numbers import WEAROUT_MONTHS
 from node_sim.draws import Purpose, Seed, unit32, unit53, words
-from node_sim.hardware import Faults
 from node_sim.records import Flags, Floats, Ints
+from node_sim.server.hardware import Faults
 from node_sim.units import NS_PER_YEAR
 
 NS_PER_MONTH = NS_PER_YEAR // 12

@@ -25,10 +25,10 @@ import numpy as np
 from scipy import special
 
 from node_sim.catalog.numbers import CMCI_STORMS, SOFT_WRITE_SHARE
-from node_sim.config import ErrorProcess, Policy
 from node_sim.dram.faults import FaultTable
 from node_sim.draws import Purpose, Seed, poisson_one, unit32, unit53, words
 from node_sim.records import Flags, Floats, Index, Ints, expand_counts, join, take
+from node_sim.server.policy import ErrorProcess, Policy
 from node_sim.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, hours_to_ns, seconds_to_ns
 
 _QUARTER_HOUR_NS = NS_PER_HOUR // 4

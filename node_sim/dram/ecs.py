@@ -23,13 +23,13 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.codes import EcsUnit, Mode
-from node_sim.config import Policy
 from node_sim.dram.corrected import active_windows, draw_bursts
 from node_sim.dram.faults import ONE_BEAT, FaultTable
 from node_sim.dram.geometry import Dimm
 from node_sim.draws import Seed
-from node_sim.hardware import Server
 from node_sim.records import Floats, Index, Ints, take
+from node_sim.server.hardware import Server
+from node_sim.server.policy import Policy
 from node_sim.units import hours_to_ns
 
 ON_DIE_WORD_BITS = 128

@@ -30,8 +30,8 @@ from node_sim.dram.rates import FaultRates, fault_rates
 from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Purpose, Seed, below, unit32, unit53, words
 from node_sim.errors import ModelError
-from node_sim.hardware import Hardware
 from node_sim.records import Flags, Floats, Index, Ints, expand_counts, take
+from node_sim.server.hardware import Hardware
 
 FAULTS_PER_CALL_MAX = 20_000_000
 

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.hardware import Server
 from node_sim.records import Flags, Index, Ints, take
+from node_sim.server.hardware import Server
 from node_sim.units import LINES_PER_PAGE
 
 

@@ -24,8 +24,8 @@ from node_sim.catalog.numbers import SPEED_EXPONENT
 from node_sim.codes import Mode
 from node_sim.dram.ageing import peak_hazard
 from node_sim.dram.cosmic import flux_relative
-from node_sim.hardware import Faults, Hardware
 from node_sim.records import Flags, Floats, Ints
+from node_sim.server.hardware import Faults, Hardware
 from node_sim.units import NS_PER_YEAR, fit_to_per_year
 
 

@@ -23,10 +23,10 @@ import numpy as np
 
 from node_sim.catalog.workloads import ACCESS_SHARES, BLOCK_USES, PAGE_REFINEMENT
 from node_sim.codes import Observer, PageUse
-from node_sim.config import Policy
 from node_sim.draws import Key, Purpose, Seed, Tag, child_key, last_point, next_point, split64, unit32, words
 from node_sim.memory.processes import NOBODY, ProcessTable
 from node_sim.records import Flags, Floats, Index, Ints, take
+from node_sim.server.policy import Policy
 from node_sim.units import LINES_PER_PAGE, NS_PER_DAY, PAGES_PER_HUGE_PAGE, hours_to_ns, seconds_to_ns
 
 ACCESS_OBSERVERS = (Observer.USER, Observer.KERNEL, Observer.DEVICE, Observer.WRITE)

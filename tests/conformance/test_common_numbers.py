@@ -13,9 +13,9 @@ import pytest
 from fleet.scenario import Group
 from node_sim.block import simulate_block
 from node_sim.columns import TABLES
-from node_sim.config import Cordon, Ecc, Kernel, PageOffline, Policy, Repair
 from node_sim.draws import Seed
-from node_sim.hardware import Faults, Hardware
+from node_sim.server.hardware import Faults, Hardware
+from node_sim.server.policy import Cordon, Ecc, Kernel, PageOffline, Policy, Repair
 from node_sim.units import NS_PER_DAY, NS_PER_YEAR
 from tests.fleets import busy_document, run_fleet
 

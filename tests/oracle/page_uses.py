@@ -15,10 +15,10 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from node_sim.codes import PageUse
-from node_sim.config import Policy
 from node_sim.draws import Purpose, Seed, Tag
 from node_sim.memory.pages import ACCESS_OBSERVERS, KERNEL_BLOCK, Memory
 from node_sim.memory.processes import NOBODY
+from node_sim.server.policy import Policy
 from tests.oracle.named_draws import Key, Point, below, last_point, next_point, philox, split, unit32
 
 BEFORE_THE_SCENARIO = -1

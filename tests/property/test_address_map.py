@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from node_sim.catalog.parts import PARTS
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, Place
-from node_sim.hardware import ADDRESS_MAPS, Server
+from node_sim.server.hardware import ADDRESS_MAPS, Server
 
 
 def is_legal(fields: dict) -> bool:

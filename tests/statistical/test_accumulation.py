@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from node_sim.codes import Mode
-from node_sim.config import Detection, Ecc, Policy
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
-from node_sim.hardware import Server
+from node_sim.server.hardware import Server
+from node_sim.server.policy import Detection, Ecc, Policy
 from node_sim.uncorrected import dimms_of, judge_alone, judge_together
 
 ALPHA = 1e-6

@@ -15,7 +15,7 @@ from node_sim.dram.ageing import hazard, peak_hazard, start_age_ns, stays_with_a
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.rates import fault_rates
 from node_sim.draws import Seed
-from node_sim.hardware import Faults, Hardware
+from node_sim.server.hardware import Faults, Hardware
 from tests.oracle.catalog.tables import read_table
 
 ALPHA = 1e-6

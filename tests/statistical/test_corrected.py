@@ -10,12 +10,12 @@ import pytest
 from scipy import stats
 
 from node_sim.codes import Mode
-from node_sim.config import Detection, ErrorProcess, Policy, Use, Workload
 from node_sim.dram.corrected import Windows, error_time_ns, errors_before, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed
-from node_sim.hardware import Faults, Hardware
+from node_sim.server.hardware import Faults, Hardware
+from node_sim.server.policy import Detection, ErrorProcess, Policy, Use, Workload
 from node_sim.units import NS_PER_YEAR
 
 ALPHA = 1e-6

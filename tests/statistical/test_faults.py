@@ -20,8 +20,8 @@ from node_sim.dram.faults import FaultTable, draw_faults, simulate_faults, simul
 from node_sim.dram.rates import fault_rates
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
-from node_sim.hardware import Faults, Hardware, Server
 from node_sim.records import join
+from node_sim.server.hardware import Faults, Hardware, Server
 from tests.oracle.catalog.tables import read_table, rows_by
 
 ALPHA = 1e-6

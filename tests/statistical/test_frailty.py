@@ -18,8 +18,8 @@ from node_sim.dram.rates import FaultRates, fault_rates
 from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Seed
 from node_sim.errors import ModelError
-from node_sim.hardware import Faults, Hardware
 from node_sim.records import join
+from node_sim.server.hardware import Faults, Hardware
 from tests.oracle.catalog.tables import read_table
 
 ALPHA = 1e-6

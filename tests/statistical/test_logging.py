@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from node_sim.codes import Mode
-from node_sim.config import Detection, ErrorProcess, Policy, Use, Workload
 from node_sim.dram.corrected import Windows, logged, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed
+from node_sim.server.policy import Detection, ErrorProcess, Policy, Use, Workload
 
 SEED = Seed.of(20260403)
 S_NS = 10**9

@@ -8,7 +8,7 @@ import pytest
 from node_sim.codes import Mode
 from node_sim.dram.cosmic import flux_relative
 from node_sim.dram.rates import fault_rates, soft_scale
-from node_sim.hardware import Faults, Hardware
+from node_sim.server.hardware import Faults, Hardware
 from tests.oracle.catalog.tables import read_table, rows_by
 
 ROWS = {row["site"]: row for row in read_table("cosmic_sites")}

@@ -14,7 +14,7 @@ from node_sim.dram.extents import draw_box
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, Place, intersect
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
-from node_sim.hardware import ADDRESS_MAPS, Server
+from node_sim.server.hardware import ADDRESS_MAPS, Server
 from tests.oracle.catalog.tables import read_table
 
 SIX_CHANNELS = Server(sockets=2, channels=6, ranks=2, part="ddr4_16gb_x4", address_map="open_page")

@@ -10,8 +10,8 @@ import pytest
 
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
-from node_sim.config import Kernel, Platform, Policy
 from node_sim.grades import READERS, Check, Reporting, grade, grade_table, look_up
+from node_sim.server.policy import Kernel, Platform, Policy
 
 READ_FLAGS = ("copies", "device_fatal", "overflow")
 ARM_FLAGS = ("recovery", "memory_failure", "scrub_srao")

@@ -14,8 +14,8 @@ from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 from node_sim.catalog.workloads import BLOCK_USES
 from node_sim.codes import EcsUnit
 from node_sim.errors import ConfigError
-from node_sim.hardware import Server
-from node_sim.settings import Checked, check_settings, setting
+from node_sim.server.hardware import Server
+from node_sim.server.settings import Checked, check_settings, setting
 from node_sim.units import HOURS_PER_DAY, hours_to_ns
 
 SCRUB_HOURS_MAX = 8766.0
