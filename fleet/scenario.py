@@ -16,8 +16,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from node_sim.catalog import numbers
 from node_sim.catalog.field import STUDIES
 from node_sim.catalog.workloads import WORKLOADS
-from node_sim.dram.ecc import misfit
 from node_sim.dram.geometry import Dimm
+from node_sim.ecc.verdicts import misfit
 from node_sim.errors import ConfigError
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import SHARE_TOLERANCE, Policy, check_fit

@@ -181,7 +181,7 @@ def test_a_module_imports_only_what_its_layer_may(module):
         ("fleet/cli.py", "if True:\n    import analysis"),
         ("analysis/rates.py", "from node_sim import block"),
         ("analysis/rates.py", "import node_sim"),
-        ("analysis/rates.py", "from node_sim.dram.ecc import classify"),
+        ("analysis/rates.py", "from node_sim.ecc.verdicts import classify"),
         ("analysis/rates.py", "from fleet.run import start"),
         ("analysis/rates.py", "from fleet import scenario"),
         ("analysis/rates.py", "import importlib\nimportlib.import_module('fleet.run')"),

@@ -30,11 +30,11 @@ from node_sim.codes import (
     Timing,
 )
 from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES
-from node_sim.dram.ecc import misfit
 from node_sim.dram.faults import simulate_faults
 from node_sim.dram.geometry import AddressMap, Dimm
 from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
+from node_sim.ecc.verdicts import misfit
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.physics import World as LaneWorld
 from node_sim.physics import simulate_physics

@@ -44,12 +44,12 @@ from node_sim.dram.ecs import simulate_passes
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Purpose, Seed, Tag
+from node_sim.ecc.judgement import Judgement, bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.grades import Check, Reporting, grade
 from node_sim.hwpoison.handler import Event, Outcome, Signal, memory_failure
 from node_sim.memory.processes import NOBODY
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Ecc, Policy
-from node_sim.uncorrected import Judgement, bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle.named_draws import philox, split, unit32, unit53
 from tests.oracle.page_uses import Access, PageUses, Use, purpose_key

@@ -11,9 +11,9 @@ from scipy import stats
 from node_sim.codes import Mode
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
+from node_sim.ecc.judgement import dimms_of, judge_alone, judge_together
 from node_sim.server.hardware import Server
 from node_sim.server.policy import Detection, Ecc, Policy
-from node_sim.uncorrected import dimms_of, judge_alone, judge_together
 
 ALPHA = 1e-6
 PAIRS = 400_000
@@ -82,6 +82,6 @@ def test_the_verdict_does_not_depend_on_how_many_pairs_are_judged_at_a_time(at_o
     policy, faults = Policy(ecc=Ecc(code="secded")), pairs_of_bits((True, False)).take(slice(0, 4000))
     crowded = faults._replace(node_id=faults.node_id // 5)
     whole = uncorrected(crowded, policy)
-    monkeypatch.setattr("node_sim.uncorrected.PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr("node_sim.ecc.judgement.PAIRS_AT_ONCE", at_once)
     assert whole.any()
     assert (uncorrected(crowded, policy) == whole).all()

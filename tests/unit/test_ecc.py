@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 from node_sim.codes import Mode
-from node_sim.dram import block_codes
-from node_sim.dram.block_codes import BlockCode
-from node_sim.dram.ecc import (
+from node_sim.dram.faults import Cells
+from node_sim.ecc import block_codes
+from node_sim.ecc.block_codes import BlockCode
+from node_sim.ecc.verdicts import (
     DESIGNS,
     MAX_DQ,
     classify,
@@ -21,7 +22,6 @@ from node_sim.dram.ecc import (
     pair_table,
     verdict_table,
 )
-from node_sim.dram.faults import Cells
 from tests.oracle.catalog.block_codes import hsiao_columns, rs_two_symbol_outcomes
 from tests.oracle.catalog.tables import read_table, rows_by
 

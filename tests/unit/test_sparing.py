@@ -13,12 +13,12 @@ from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.geometry import AddressMap
 from node_sim.dram.sparing import drop_spared, spared_ns
 from node_sim.draws import Seed
+from node_sim.ecc.judgement import bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.errors import ConfigError
 from node_sim.memory.pages import Memory
 from node_sim.physics import World, simulate_physics
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Ecc, Policy
-from node_sim.uncorrected import bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.units import FOREVER, NS_PER_YEAR
 from tests.fleets import busy_document
 from tests.handmade import faults_of

@@ -24,10 +24,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from node_sim.codes import Mode
-from node_sim.dram import block_codes
-from node_sim.dram.block_codes import BlockCode
 from node_sim.dram.faults import ONE_BEAT, Cells
 from node_sim.dram.geometry import Dimm
+from node_sim.ecc import block_codes
+from node_sim.ecc.block_codes import BlockCode
 from node_sim.records import Flags, Floats
 
 MAX_DQ: Final = 4

@@ -27,10 +27,10 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.codes import Mode
-from node_sim.dram.ecc import judge_pairs, verdict_table
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
 from node_sim.draws import Purpose, Seed, unit32, words
+from node_sim.ecc.verdicts import judge_pairs, verdict_table
 from node_sim.records import Flags, Floats, Ints, expand_counts, pairs_within, take
 from node_sim.server.hardware import Server
 from node_sim.server.policy import Ecc, Policy
