@@ -39,8 +39,8 @@ from node_sim.codes import (
     Timing,
 )
 from node_sim.columns import TABLE_NAMES, TABLE_RANK
-from node_sim.dram.corrected import error_time_ns, simulate_windows
-from node_sim.dram.ecs import simulate_passes
+from node_sim.corrected.passes import simulate_passes
+from node_sim.corrected.windows import error_time_ns, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Purpose, Seed, Tag

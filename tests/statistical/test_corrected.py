@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from node_sim.codes import Mode
-from node_sim.dram.corrected import Windows, error_time_ns, errors_before, simulate_windows
+from node_sim.corrected.windows import Windows, error_time_ns, errors_before, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed

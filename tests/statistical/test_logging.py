@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from node_sim.codes import Mode
-from node_sim.dram.corrected import Windows, logged, simulate_windows
+from node_sim.corrected.windows import Windows, logged, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed

@@ -8,10 +8,10 @@ import pytest
 from fleet.scenario import Group, decode
 from node_sim.block import simulate_block
 from node_sim.codes import ErrorKind, Mode
-from node_sim.dram.corrected import Windows
+from node_sim.corrected.sparing import drop_spared, spared_ns
+from node_sim.corrected.windows import Windows
 from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.geometry import AddressMap
-from node_sim.dram.sparing import drop_spared, spared_ns
 from node_sim.draws import Seed
 from node_sim.ecc.judgement import bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.errors import ConfigError

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from node_sim.dram.corrected import Windows, error_time_ns
+from node_sim.corrected.windows import Windows, error_time_ns
 from node_sim.dram.faults import FaultTable
 from node_sim.records import Flags, Ints
 from node_sim.server.policy import Ecc

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.codes import Observer, OfflineResult
-from node_sim.dram.corrected import Windows, error_time_ns, errors_before
+from node_sim.corrected.windows import Windows, error_time_ns, errors_before
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
