@@ -34,7 +34,6 @@ from node_sim.codes import (
     SignalName,
     Timing,
 )
-from node_sim.detection import masked_tenancy, next_owner_access
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.errors import ModelError
 from node_sim.events import EventLog
@@ -43,6 +42,7 @@ from node_sim.hwpoison.handler import STATE_CODES, Event, Outcomes, Signal, hand
 from node_sim.lane_state import LaneState, Pending
 from node_sim.memory.pages import Tenancy
 from node_sim.memory.processes import NOBODY
+from node_sim.memory.sightings import masked_tenancy, next_owner_access
 from node_sim.records import NULL, Flags, Ints, join, take
 from node_sim.repair import PPR_SOFT, PolicyColumns
 from node_sim.units import FOREVER, PAGE_BYTES

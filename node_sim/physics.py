@@ -21,12 +21,12 @@ from node_sim.corrected.offlining import WindowIndex
 from node_sim.corrected.passes import Passes, simulate_passes
 from node_sim.corrected.sparing import drop_spared, spared_ns
 from node_sim.corrected.windows import Windows, simulate_windows
-from node_sim.detection import scrub_phase_ns
 from node_sim.dram.faults import FaultTable, simulate_generation
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.ecc.judgement import BadPages, Judgement, bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.memory.pages import Frames, Memory, make_frames
+from node_sim.memory.sightings import scrub_phase_ns
 from node_sim.records import Ints, join
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
