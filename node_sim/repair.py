@@ -30,7 +30,7 @@ from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.catalog.parts import Part
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.names import GENERATION_SHIFT
-from node_sim.grades import Reporting, grade_table
+from node_sim.machine_check.grades import Reporting, grade_table
 from node_sim.records import Flags, Floats, Ints
 from node_sim.server.policy import PPR_KINDS, Policy
 from node_sim.units import hours_to_ns, seconds_to_ns

@@ -29,8 +29,8 @@ from node_sim.hwpoison.process import Disposition, Received, Task
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.states import ERROR_STATES
 from node_sim.hwpoison.unpoison import unpoison
-from node_sim.machine_check import Arrival, act_on, exception, poll
-from node_sim.severity import ADDRV, AR, EIPV, EN, MCIP, MISCV, OVER, PCC, RIPV, UC, VAL, Bank, Context, S
+from node_sim.machine_check.exception import Arrival, act_on, exception, poll
+from node_sim.machine_check.severity import ADDRV, AR, EIPV, EN, MCIP, MISCV, OVER, PCC, RIPV, UC, VAL, Bank, Context, S
 
 _READ, _MCG = VAL | UC | EN | MISCV | ADDRV, RIPV | EIPV | MCIP
 _SRAR = _READ | S | AR | 0x0134

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from node_sim.hwpoison.machine import Machine
 from node_sim.hwpoison.page import Page
-from node_sim.machine_check import act_on, exception, poll
+from node_sim.machine_check.exception import act_on, exception, poll
+from node_sim.machine_check.severity import EIPV, MCIP, PCC, RIPV, UC, Bank, Context
 from node_sim.recorded.scene import Row, UnknownScene
-from node_sim.severity import EIPV, MCIP, PCC, RIPV, UC, Bank, Context
 
 _BY_HARDWARE = {"mce": "do_machine_check", "mce-msr": "machine_check_poll"}
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from node_sim import severity
 from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES, SWITCHES
 from node_sim.hwpoison import kill, states
+from node_sim.machine_check.exception import severity
 
 
 class Mutant(NamedTuple):

@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from node_sim.ghes import Cper, Taken, take_record
-from node_sim.machine_check import Arrival, amd_deferred, amd_exception, has_physical_address
-from node_sim.severity import Bank, Context
+from node_sim.machine_check.exception import Arrival, amd_deferred, amd_exception, has_physical_address
+from node_sim.machine_check.firmware import Cper, Taken, take_record
+from node_sim.machine_check.severity import Bank, Context
 
 PROFILES = ("2.6.32", "3.10", "4.18", "5.10", "6.1", "6.12", "7.1")
 VAL, UC, EN, ADDRV, PADDRV, DEFERRED, POISON = (1 << bit for bit in (63, 61, 60, 58, 54, 44, 43))

@@ -10,7 +10,7 @@ import pytest
 
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
-from node_sim.grades import READERS, Check, Reporting, grade, grade_table, look_up
+from node_sim.machine_check.grades import READERS, Check, Reporting, grade, grade_table, look_up
 from node_sim.server.policy import Kernel, Platform, Policy
 
 READ_FLAGS = ("copies", "device_fatal", "overflow")

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from node_sim.machine_check import Arrival, exception, poll
-from node_sim.severity import Bank, Context
+from node_sim.machine_check.exception import Arrival, exception, poll
+from node_sim.machine_check.severity import Bank, Context
 
 PROFILES = ("2.6.32", "3.10", "4.18", "5.10", "6.1", "6.12", "7.1")
 KNOB = ("2.6.32", "3.10", "4.18", "5.10")

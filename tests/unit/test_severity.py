@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from node_sim.severity import INTEL_ROWS, Bank, Context, Level, amd_severity, intel_severity
+from node_sim.machine_check.severity import INTEL_ROWS, Bank, Context, Level, amd_severity, intel_severity
 from tests.oracle import severity as oracle
 
 VAL, OVER, UC, EN = 1 << 63, 1 << 62, 1 << 61, 1 << 60

@@ -25,7 +25,7 @@ from node_sim.hwpoison.access import fault
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import PLAIN, Pte, Received, Task
-from node_sim.severity import (
+from node_sim.machine_check.severity import (
     ADDRV,
     EN,
     MISCV,

@@ -25,11 +25,9 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
-from node_sim.ghes import Cper, take_record
-from node_sim.machine_check import Arrival, amd_deferred, amd_exception, exception, poll
-from node_sim.records import Flags, Ints
-from node_sim.server.policy import Policy
-from node_sim.severity import (
+from node_sim.machine_check.exception import Arrival, amd_deferred, amd_exception, exception, poll
+from node_sim.machine_check.firmware import Cper, take_record
+from node_sim.machine_check.severity import (
     ADDRV,
     AR,
     DEFERRED,
@@ -48,6 +46,8 @@ from node_sim.severity import (
     Context,
     S,
 )
+from node_sim.records import Flags, Ints
+from node_sim.server.policy import Policy
 
 READERS = (Observer.SCRUB, Observer.USER, Observer.KERNEL, Observer.DEVICE)
 """Observers whose read of poison can raise a machine check, in code order."""
