@@ -37,7 +37,7 @@ from node_sim.codes import (
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.errors import ModelError
 from node_sim.events import EventLog
-from node_sim.hwpoison.handler import STATE_CODES, Event, Outcomes, Signal, handler_table, signal_rows
+from node_sim.hwpoison.outcome_table import STATE_CODES, Event, Outcomes, Signal, handler_table, signal_rows
 from node_sim.lane_state import LaneState, Pending
 from node_sim.machine_check.grades import look_up
 from node_sim.memory.pages import Tenancy

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from node_sim.hwpoison.file import ZEROS, Backing, Descriptor, File
-from node_sim.hwpoison.machine import Machine
+from node_sim.hwpoison.kernel import Machine
 from node_sim.hwpoison.page import Kind, Page
 from node_sim.hwpoison.process import Mapping, Pte, Received, Task
 

@@ -13,9 +13,9 @@
 from __future__ import annotations
 
 from node_sim.codes import Result
-from node_sim.hwpoison.handlers import dissolve
-from node_sim.hwpoison.machine import Machine, report
+from node_sim.hwpoison.kernel import Machine, report
 from node_sim.hwpoison.page import ORDER_1G, Page
+from node_sim.hwpoison.page_actions import dissolve
 
 
 def handle_hugetlb(machine: Machine, page: Page) -> int | None:

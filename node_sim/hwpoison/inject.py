@@ -18,16 +18,15 @@ from typing import Any, Final, NamedTuple
 from node_sim.catalog.kernels import PROFILE_NAMES, find_profile
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
-from node_sim.hwpoison import access, sources
-from node_sim.hwpoison import machine as kernel
+from node_sim.hwpoison import access, kernel, sources
+from node_sim.hwpoison.error_states import ERROR_STATES
 from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.filters import DISK, flag_bits, parse_filter, stable_flags
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
-from node_sim.hwpoison.pages import PAGES, build_page, check_state
+from node_sim.hwpoison.page_states import PAGES, build_page, check_state
 from node_sim.hwpoison.process import Disposition, Received, Task
 from node_sim.hwpoison.soft_offline import soft_offline
-from node_sim.hwpoison.states import ERROR_STATES
 from node_sim.hwpoison.unpoison import unpoison
 from node_sim.machine_check.exception import Arrival, act_on, exception, poll
 from node_sim.machine_check.severity import ADDRV, AR, EIPV, EN, MCIP, MISCV, OVER, PCC, RIPV, UC, VAL, Bank, Context, S

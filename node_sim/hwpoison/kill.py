@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from node_sim.codes import KillPolicy
 from node_sim.hwpoison.file import Backing
-from node_sim.hwpoison.machine import Event, Machine
+from node_sim.hwpoison.kernel import Event, Machine
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import Mapping, Pte, Received, Task
 from node_sim.units import PAGE_BYTES

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from node_sim.codes import Result
 from node_sim.hwpoison.file import WRITES_BACK, Backing
-from node_sim.hwpoison.handlers import act
 from node_sim.hwpoison.hugetlb import handle_hugetlb
+from node_sim.hwpoison.kernel import EBUSY, EFAULT, EHWPOISON, EIO, ENXIO, Event, Machine, Panic, report
 from node_sim.hwpoison.kill import Told, collect, signal
-from node_sim.hwpoison.machine import EBUSY, EFAULT, EHWPOISON, EIO, ENXIO, Event, Machine, Panic, report
 from node_sim.hwpoison.page import KERNEL_OWNED, Kind, Page
+from node_sim.hwpoison.page_actions import act
 from node_sim.hwpoison.process import Pte
 from node_sim.units import PAGE_BYTES
 

@@ -13,7 +13,7 @@ vm.enable_soft_offline, the filter.
 from __future__ import annotations
 
 from node_sim.hwpoison.file import WRITES_BACK, Backing
-from node_sim.hwpoison.machine import EBUSY, EINVAL, EIO, ENOMEM, ENXIO, EOPNOTSUPP, Machine
+from node_sim.hwpoison.kernel import EBUSY, EINVAL, EIO, ENOMEM, ENXIO, EOPNOTSUPP, Machine
 from node_sim.hwpoison.page import KERNEL_OWNED, ORDER_1G, Kind, Page
 from node_sim.hwpoison.process import Pte
 from node_sim.units import PAGE_BYTES

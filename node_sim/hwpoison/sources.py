@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from node_sim.hwpoison.access import ADDRESS, fault
 from node_sim.hwpoison.file import ZEROS, Backing
-from node_sim.hwpoison.machine import EFAULT, ENXIO, EOPNOTSUPP, EPERM, Event, Machine
+from node_sim.hwpoison.kernel import EFAULT, ENXIO, EOPNOTSUPP, EPERM, Event, Machine
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Kind, Page
 from node_sim.hwpoison.process import Pte, Task

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from node_sim.hwpoison.file import Backing
-from node_sim.hwpoison.machine import EINVAL, EIO, ENXIO, EOPNOTSUPP, Machine
+from node_sim.hwpoison.kernel import EINVAL, EIO, ENXIO, EOPNOTSUPP, Machine
 from node_sim.hwpoison.page import Kind, Page
 
 _KERNELS_OWN = (Kind.RESERVED, Kind.SLAB, Kind.COMPOUND, Kind.ZERO)

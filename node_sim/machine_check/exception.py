@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from node_sim.catalog.kernels import PROFILES
-from node_sim.hwpoison import machine as kernel
+from node_sim.hwpoison import kernel
 from node_sim.hwpoison.access import fault
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from node_sim.hwpoison.machine import Machine
+from node_sim.hwpoison.kernel import Machine
 from node_sim.hwpoison.page import Page
 from node_sim.machine_check.exception import act_on, exception, poll
 from node_sim.machine_check.severity import EIPV, MCIP, PCC, RIPV, UC, Bank, Context

@@ -18,7 +18,7 @@ from typing import Final
 from node_sim.catalog.kernels import Profile
 from node_sim.hwpoison import access, sources
 from node_sim.hwpoison.file import Backing
-from node_sim.hwpoison.machine import ERRNO_NAMES, Machine, Panic
+from node_sim.hwpoison.kernel import ERRNO_NAMES, Machine, Panic
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import PLAIN, Mapping, Pte, Received, Task
 from node_sim.hwpoison.soft_offline import soft_offline

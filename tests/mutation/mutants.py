@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES, SWITCHES
-from node_sim.hwpoison import kill, states
+from node_sim.hwpoison import error_states as states
+from node_sim.hwpoison import kill
 from node_sim.machine_check.exception import severity
 
 

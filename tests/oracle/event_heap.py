@@ -45,7 +45,7 @@ from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generatio
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Purpose, Seed, Tag
 from node_sim.ecc.judgement import Judgement, bad_pages, dimms_of, judge_alone, judge_together
-from node_sim.hwpoison.handler import Event, Outcome, Signal, memory_failure
+from node_sim.hwpoison.outcome_table import Event, Outcome, Signal, memory_failure
 from node_sim.machine_check.grades import Check, Reporting, grade
 from node_sim.memory.processes import NOBODY
 from node_sim.server.hardware import Hardware

@@ -9,7 +9,9 @@ import pytest
 
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import KillPolicy, PageUse, Result, SignalCode, SignalName
-from node_sim.hwpoison.handler import (
+from node_sim.hwpoison.error_states import ERROR_STATES, Flag, find_state
+from node_sim.hwpoison.kill import is_early
+from node_sim.hwpoison.outcome_table import (
     NO_LINE,
     STATE_CODES,
     STATES,
@@ -22,8 +24,6 @@ from node_sim.hwpoison.handler import (
     signal_rows,
     state_of_use,
 )
-from node_sim.hwpoison.kill import is_early
-from node_sim.hwpoison.states import ERROR_STATES, Flag, find_state
 from tests.oracle.catalog.tables import read_table, rows_by
 
 EBUSY, EHWPOISON = -16, -133

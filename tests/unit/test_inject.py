@@ -9,8 +9,8 @@ import pytest
 from node_sim.catalog.kernels import PROFILE_NAMES, SWITCHES
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.inject import ACCESSES, EVENTS, Setting, inject, list_lines, rule_lines
-from node_sim.hwpoison.machine import RULES
-from node_sim.hwpoison.pages import PAGES
+from node_sim.hwpoison.kernel import RULES
+from node_sim.hwpoison.page_states import PAGES
 
 
 def known(kernel):

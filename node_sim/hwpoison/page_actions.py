@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import Final
 
 from node_sim.codes import Result
+from node_sim.hwpoison.error_states import find_state, state_flags
 from node_sim.hwpoison.file import Backing
-from node_sim.hwpoison.machine import EBUSY, Event, Machine, report
+from node_sim.hwpoison.kernel import EBUSY, Event, Machine, report
 from node_sim.hwpoison.page import ORDER_1G, Kind, Page
 from node_sim.hwpoison.process import Pte
-from node_sim.hwpoison.states import find_state, state_flags
 from node_sim.units import PAGE_BYTES
 
 Handler = Callable[[Machine, Page], tuple[Result, int]]

@@ -24,11 +24,11 @@ import numpy.typing as npt
 
 from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 from node_sim.codes import KillPolicy, PageType, PageUse, Result, SignalCode, SignalName, Timing
-from node_sim.hwpoison import machine as kernel
+from node_sim.hwpoison import kernel
 from node_sim.hwpoison.access import fault
 from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.memory_failure import memory_failure as handle
-from node_sim.hwpoison.pages import PAGES, build_page
+from node_sim.hwpoison.page_states import PAGES, build_page
 from node_sim.hwpoison.process import PLAIN, Task
 from node_sim.records import Flags, Ints
 
