@@ -14,8 +14,8 @@ from node_sim.catalog.kernels import Profile, find_profile
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF
 from node_sim.hwpoison.process import Disposition
-from node_sim.recorded.replay import COMPARED, predict
-from node_sim.recorded.scene import Row, UnknownScene
+from node_sim.one_page.player import COMPARED, predict
+from node_sim.one_page.scene import Row, UnknownScene
 
 INPUTS: Final = (
     "id",

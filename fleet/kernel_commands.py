@@ -73,7 +73,7 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
 
     It prints each step with the rule that decided it, the kernel log, signals, and what processes see later.
     """
-    inject = import_module("node_sim.hwpoison.inject")
+    inject = import_module("node_sim.one_page.inject")
     if show_list or show_rules:
         click.echo("\n".join(inject.list_lines() if show_list else inject.rule_lines()))
         return

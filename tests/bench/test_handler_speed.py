@@ -9,8 +9,8 @@ from fleet.schema import to_arrow
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import Fate, KillPolicy, PageUse
 from node_sim.columns import TABLES
-from node_sim.hwpoison.inject import inject
 from node_sim.hwpoison.outcome_table import STATE_CODES, STATES, Event, handler_table, signal_rows
+from node_sim.one_page.inject import inject
 
 pytestmark = pytest.mark.bench
 

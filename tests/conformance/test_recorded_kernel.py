@@ -20,8 +20,8 @@ from fleet.conform import INPUTS, conform, read_rows, write_predictions
 from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF, stable_flags
-from node_sim.recorded.replay import predict
-from node_sim.recorded.scene import UnknownScene, build_scene
+from node_sim.one_page.player import predict
+from node_sim.one_page.scene import UnknownScene, build_scene
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests/oracle/recorded"

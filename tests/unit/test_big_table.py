@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from node_sim.hwpoison.inject import inject
+from node_sim.one_page.inject import inject
 from tests.oracle.big_table import (
     LOST,
     PFN,

@@ -8,9 +8,9 @@ import pytest
 
 from node_sim.catalog.kernels import PROFILE_NAMES, SWITCHES
 from node_sim.errors import ConfigError
-from node_sim.hwpoison.inject import ACCESSES, EVENTS, Setting, inject, list_lines, rule_lines
 from node_sim.hwpoison.kernel import RULES
 from node_sim.hwpoison.page_states import PAGES
+from node_sim.one_page.inject import ACCESSES, EVENTS, Setting, inject, list_lines, rule_lines
 
 
 def known(kernel):

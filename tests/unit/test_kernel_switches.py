@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node_sim.catalog.kernels import PROFILE_NAMES
-from node_sim.hwpoison.inject import inject
+from node_sim.one_page.inject import inject
 
 
 def across(expected, found):

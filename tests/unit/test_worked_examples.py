@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-from node_sim.hwpoison.inject import inject
+from node_sim.one_page.inject import inject
 from tests.oracle.big_table import PROFILES, action_line, prefix
 
 EIO, EBUSY, EHWPOISON = -5, -16, -133

@@ -15,7 +15,7 @@ from node_sim.hwpoison.kernel import Machine
 from node_sim.hwpoison.page import Page
 from node_sim.machine_check.exception import act_on, exception, poll
 from node_sim.machine_check.severity import EIPV, MCIP, PCC, RIPV, UC, Bank, Context
-from node_sim.recorded.scene import Row, UnknownScene
+from node_sim.one_page.scene import Row, UnknownScene
 
 _BY_HARDWARE = {"mce": "do_machine_check", "mce-msr": "machine_check_poll"}
 

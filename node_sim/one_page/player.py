@@ -23,9 +23,9 @@ from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import PLAIN, Mapping, Pte, Received, Task
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.unpoison import unpoison
-from node_sim.recorded.calls import later_calls
-from node_sim.recorded.checks import deliver
-from node_sim.recorded.scene import Row, Scene, UnknownScene, build_scene
+from node_sim.one_page.calls import later_calls
+from node_sim.one_page.checks import deliver
+from node_sim.one_page.scene import Row, Scene, UnknownScene, build_scene
 
 _PAGE_SHIFT = 12
 _DIED = "no-return(process died)"

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from node_sim.hwpoison import access
 from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.process import Pte
-from node_sim.recorded.scene import Scene
+from node_sim.one_page.scene import Scene
 
 Answers = Iterator[tuple[str, str]]
 

@@ -1,0 +1,1 @@
+"""One bad page, step by step: injections, and scenarios recorded on real kernels."""
