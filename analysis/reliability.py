@@ -9,7 +9,7 @@ from scipy import special
 
 from analysis.rates import LEVEL, Estimate
 from node_sim.codes import Mode
-from node_sim.dram.counts import LifetimeCounts
+from node_sim.one_dimm.counts import LifetimeCounts
 
 _OUTCOMES = ("p_any", "p_ue", "p_sdc")
 

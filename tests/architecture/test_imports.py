@@ -27,7 +27,7 @@ ANALYSIS_MAY_IMPORT_FROM_BELOW = (
     "node_sim.errors",
     "node_sim.records",
     "node_sim.catalog",
-    "node_sim.dram.counts",
+    "node_sim.one_dimm.counts",
     "fleet.schema",
     "fleet.manifest",
     "fleet.digest",

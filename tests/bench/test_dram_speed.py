@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from node_sim.dram.design import ask
-from node_sim.dram.lifetimes import simulate_lifetimes
 from node_sim.draws import Seed
+from node_sim.one_dimm.lifetimes import simulate_lifetimes
+from node_sim.one_dimm.options import ask
 
 LIFETIMES = 20_000_000
 

@@ -10,12 +10,12 @@ import pytest
 from scipy import stats
 
 from node_sim.codes import Mode
-from node_sim.dram.counts import LifetimeCounts
-from node_sim.dram.design import ask
-from node_sim.dram.lifetimes import Question, describe_lifetime, draw_lifetimes, judge, simulate_lifetimes
 from node_sim.draws import Seed
 from node_sim.ecc.verdicts import DESIGNS
 from node_sim.errors import ConfigError, ModelError
+from node_sim.one_dimm.counts import LifetimeCounts
+from node_sim.one_dimm.lifetimes import Question, describe_lifetime, draw_lifetimes, judge, simulate_lifetimes
+from node_sim.one_dimm.options import ask
 from node_sim.units import NS_PER_HOUR
 
 ALPHA = 1e-6

@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import Mode
-from node_sim.dram.counts import LifetimeCounts
 from node_sim.dram.extents import draw_box
 from node_sim.dram.faults import Cells, draw_arrivals, draw_cells
 from node_sim.dram.geometry import Dimm, Footprint, meet
@@ -34,6 +33,7 @@ from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.ecc.judgement import is_present
 from node_sim.ecc.verdicts import judge_pairs, misfit, verdict_table
 from node_sim.errors import ModelError
+from node_sim.one_dimm.counts import LifetimeCounts
 from node_sim.records import Flags, Index, Ints, expand_counts, join, pairs_within, take
 from node_sim.units import NS_PER_HOUR, NS_PER_YEAR
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.numbers import SCRUB_HOURS
 from node_sim.dram.geometry import Dimm
-from node_sim.dram.lifetimes import RULES, YEAR_NS, Question
 from node_sim.dram.rates import table_rates
 from node_sim.ecc.verdicts import DESIGNS
 from node_sim.errors import ConfigError
+from node_sim.one_dimm.lifetimes import RULES, YEAR_NS, Question
 from node_sim.units import NS_PER_HOUR
 
 _COLUMNS_PER_LINE = 8
