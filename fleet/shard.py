@@ -11,9 +11,9 @@ import pyarrow as pa
 from fleet.plan import Shard
 from fleet.scenario import Fleet, GroupPlan
 from fleet.schema import to_arrow
-from node_sim.block import COMMON, simulate_block
 from node_sim.columns import TABLE_NAMES
 from node_sim.draws import Seed
+from node_sim.lives.block import COMMON, simulate_block
 
 
 class ShardTable(NamedTuple):

@@ -18,7 +18,7 @@ from node_sim.codes import EcsUnit
 from node_sim.corrected.offlining import Eras
 from node_sim.corrected.passes import Passes
 from node_sim.dram.faults import FaultTable
-from node_sim.events import EventLog
+from node_sim.lives.rows import EventLog
 from node_sim.records import Ints, expand_counts
 from node_sim.server.policy import Ecc
 from node_sim.units import FOREVER

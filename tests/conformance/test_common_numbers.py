@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fleet.scenario import Group
-from node_sim.block import simulate_block
 from node_sim.columns import TABLES
 from node_sim.draws import Seed
+from node_sim.lives.block import simulate_block
 from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.policy import Cordon, Ecc, Kernel, PageOffline, Policy, Repair
 from node_sim.units import NS_PER_DAY, NS_PER_YEAR

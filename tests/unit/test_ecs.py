@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 import pytest
 
-from node_sim.block import simulate_block
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import EcsUnit, LifecycleKind, LifecycleReason, Mode
 from node_sim.corrected.passes import mean_counts, simulate_passes
@@ -17,6 +16,7 @@ from node_sim.dram.faults import simulate_faults
 from node_sim.dram.geometry import Dimm
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
+from node_sim.lives.block import simulate_block
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Cordon, Ecc, ErrorProcess, Policy, Repair
 from node_sim.units import NS_PER_HOUR, NS_PER_YEAR

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from fleet.scenario import decode
-from node_sim.block import simulate_block
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import CheckAction, ErrorKind, Observer, Severity
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
-from node_sim.events import EventLog
-from node_sim.lane_state import LaneState, Limits
-from node_sim.lanes import Lives
+from node_sim.lives.block import simulate_block
+from node_sim.lives.physics import Store, World, simulate_physics
+from node_sim.lives.policies import PolicyColumns
+from node_sim.lives.rows import EventLog
+from node_sim.lives.state import LaneState, Limits
+from node_sim.lives.steps import Lives
 from node_sim.memory.pages import Memory
-from node_sim.physics import Store, World, simulate_physics
-from node_sim.repair import PolicyColumns
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Cordon, Detection, Ecc, Kernel, Platform, Policy, Repair, Use, Workload
 from node_sim.units import NS_PER_DAY, NS_PER_S, NS_PER_YEAR, PAGE_BYTES

@@ -8,15 +8,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from node_sim.block import simulate_block
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, OfflineResult, Persistence
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.lane_state import LaneState, Limits
+from node_sim.lives.block import simulate_block
+from node_sim.lives.physics import Store, World, simulate_physics
+from node_sim.lives.policies import PPR_HARD, PPR_SOFT, spare_name, takes_one_row
+from node_sim.lives.state import LaneState, Limits
 from node_sim.memory.pages import Memory
-from node_sim.physics import Store, World, simulate_physics
-from node_sim.repair import PPR_HARD, PPR_SOFT, spare_name, takes_one_row
 from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.policy import Cordon, Ecc, Kernel, PageOffline, Policy, Repair
 from node_sim.units import FOREVER, NS_PER_DAY, NS_PER_YEAR

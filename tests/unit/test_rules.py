@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from node_sim.block import simulate_block
 from node_sim.codes import CheckAction, CpuContext, LifecycleKind, LifecycleReason, Mode, Observer, Severity
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
+from node_sim.lives.block import simulate_block
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.policy import Cordon, Detection, Ecc, Kernel, Platform, Policy, Process, Repair, Use, Workload

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from fleet.scenario import Group, decode
-from node_sim.block import simulate_block
 from node_sim.codes import ErrorKind, Mode
 from node_sim.corrected.sparing import drop_spared, spared_ns
 from node_sim.corrected.windows import Windows
@@ -15,8 +14,9 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.ecc.judgement import bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.errors import ConfigError
+from node_sim.lives.block import simulate_block
+from node_sim.lives.physics import World, simulate_physics
 from node_sim.memory.pages import Memory
-from node_sim.physics import World, simulate_physics
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Ecc, Policy
 from node_sim.units import FOREVER, NS_PER_YEAR

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason
-from node_sim.events import EventLog
-from node_sim.lane_state import LaneState
+from node_sim.lives.policies import PPR_OFF, PolicyColumns, reaches_limit, repair_times
+from node_sim.lives.rows import EventLog
+from node_sim.lives.state import LaneState
 from node_sim.records import NULL, Flags, Index, Ints, take
-from node_sim.repair import PPR_OFF, PolicyColumns, reaches_limit, repair_times
 
 
 class Touches(NamedTuple):

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.aftermath import link_cordons
 from node_sim.codes import ErrorKind, OfflineTrigger
 from node_sim.columns import Columns
 from node_sim.corrected.offlining import (
@@ -35,13 +34,14 @@ from node_sim.corrected.windows import error_time_ns
 from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.events import EventLog, Lanes, fault_columns, number_rows
-from node_sim.lane_state import LaneState, Limits
-from node_sim.lanes import Lives
+from node_sim.lives.physics import Physics, Store, World, simulate_physics
+from node_sim.lives.policies import PolicyColumns
+from node_sim.lives.repair import link_cordons
+from node_sim.lives.rows import EventLog, Lanes, fault_columns, number_rows
+from node_sim.lives.state import LaneState, Limits
+from node_sim.lives.steps import Lives
 from node_sim.memory.pages import Memory
-from node_sim.physics import Physics, Store, World, simulate_physics
 from node_sim.records import Flags, Ints, join, take
-from node_sim.repair import PolicyColumns
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
 

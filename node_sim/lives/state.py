@@ -24,10 +24,10 @@ from node_sim.corrected.offlining import Eras, find_offlines, limit_times, spans
 from node_sim.corrected.reports import first_reports
 from node_sim.dram.names import GENERATIONS_MAX
 from node_sim.errors import ModelError
+from node_sim.lives.physics import Store, World
+from node_sim.lives.policies import PPR_OFF, PPR_SOFT, spare_name, takes_one_row
 from node_sim.memory.sightings import Mask, next_scrub_ns, next_sighting
-from node_sim.physics import Store, World
 from node_sim.records import Flags, Index, Ints, expand_counts, join, take
-from node_sim.repair import PPR_OFF, PPR_SOFT, spare_name, takes_one_row
 from node_sim.units import FOREVER
 
 NEVER_KILLED = -2

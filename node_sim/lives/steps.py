@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from node_sim.aftermath import Aftermath, AtLimit, Touches
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.catalog.numbers import QUEUE_ENTRIES
 from node_sim.codes import (
@@ -36,15 +35,16 @@ from node_sim.codes import (
 )
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.errors import ModelError
-from node_sim.events import EventLog
 from node_sim.hwpoison.outcome_table import STATE_CODES, Event, Outcomes, Signal, handler_table, signal_rows
-from node_sim.lane_state import LaneState, Pending
+from node_sim.lives.policies import PPR_SOFT, PolicyColumns
+from node_sim.lives.repair import Aftermath, AtLimit, Touches
+from node_sim.lives.rows import EventLog
+from node_sim.lives.state import LaneState, Pending
 from node_sim.machine_check.grades import look_up
 from node_sim.memory.pages import Tenancy
 from node_sim.memory.processes import NOBODY
 from node_sim.memory.sightings import masked_tenancy, next_owner_access
 from node_sim.records import NULL, Flags, Ints, join, take
-from node_sim.repair import PPR_SOFT, PolicyColumns
 from node_sim.units import FOREVER, PAGE_BYTES
 
 STEPS_MAX = 10_000

@@ -1,0 +1,1 @@
+"""Lives of many nodes under all arms, from faults to event tables."""
