@@ -20,8 +20,9 @@ from node_sim.dram.geometry import Dimm
 from node_sim.ecc.verdicts import misfit
 from node_sim.errors import ConfigError
 from node_sim.server.hardware import Faults, Hardware, Server
-from node_sim.server.policy import SHARE_TOLERANCE, Policy, check_fit
+from node_sim.server.policy import Policy, check_fit
 from node_sim.server.settings import FORBID, Checked, Setting, setting
+from node_sim.server.workload import SHARE_TOLERANCE
 from node_sim.units import NS_PER_YEAR
 
 Document = dict[str, Any]

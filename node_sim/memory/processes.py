@@ -20,7 +20,7 @@ import numpy as np
 from node_sim.codes import KillPolicy, OnSigbus, ProcessClass
 from node_sim.draws import Words, below, unit32
 from node_sim.records import Floats, Ints
-from node_sim.server.policy import Workload
+from node_sim.server.workload import Workload
 
 NOBODY = -1
 

@@ -11,18 +11,16 @@ from typing import Self
 
 from node_sim.catalog import numbers
 from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
-from node_sim.catalog.workloads import BLOCK_USES
 from node_sim.codes import EcsUnit
 from node_sim.errors import ConfigError
 from node_sim.server.hardware import Server
 from node_sim.server.settings import Checked, check_settings, setting
+from node_sim.server.workload import Workload
 from node_sim.units import HOURS_PER_DAY, hours_to_ns
 
 SCRUB_HOURS_MAX = 8766.0
 COUNT_MAX = 10_000_000
 """Limits of counts: as many as the log may hold."""
-PROCESSES_MAX = 65_535
-"""Processes that fit their column."""
 
 
 @dataclass(frozen=True)
@@ -215,66 +213,6 @@ class Platform(Checked):
     def record_busy_s(self) -> float:
         """How long an asynchronous record is in the way of the next one of its channel [s]."""
         return self.firmware_latency_s if self.reporting == "firmware_first" else self.bank_busy_s
-
-
-@dataclass(frozen=True)
-class Process(Checked):
-    """Processes of one kind on a node."""
-
-    kind: str = setting("web", "Kind.", choices=("database", "cache", "web", "batch", "vm_guest", "system"))
-    count: int = setting(1, "Processes of this kind per node.", "1", low=1, high=4096)
-    share: float = setting(1.0, "Share of the owned 2 MiB blocks.", "1", low=0.0, high=1.0)
-    kill_policy: str = setting("unset", "prctl(PR_MCE_KILL).", choices=("unset", "early", "late"))
-    on_sigbus: str = setting("die", "What it does on SIGBUS.", choices=("die", "recover", "forward"))
-
-
-@dataclass(frozen=True)
-class Use(Checked):
-    """Shares of the 2 MiB blocks of a node by use; they add up to 1."""
-
-    free: float = setting(0.12, "Free.", "1", low=0.0, high=1.0)
-    kernel: float = setting(numbers.KERNEL_SHARE, "Kernel: slab, page tables, reserved.", low=0.0, high=1.0)
-    anonymous: float = setting(0.30, "Anonymous 4 KiB pages.", "1", low=0.0, high=1.0)
-    thp: float = setting(0.17, "Transparent huge pages.", "1", low=0.0, high=1.0)
-    hugetlb: float = setting(0.0, "2 MiB hugetlb pages.", "1", low=0.0, high=1.0)
-    file: float = setting(0.30, "Page cache of files.", "1", low=0.0, high=1.0)
-    tmpfs: float = setting(0.03, "tmpfs, memfd and SysV shared memory.", "1", low=0.0, high=1.0)
-
-    def shares(self) -> tuple[float, ...]:
-        """Return the shares in the order of ``BLOCK_USES``."""
-        return tuple(getattr(self, name) for name in BLOCK_USES)
-
-
-SHARE_TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class Workload(Checked):
-    """What the memory of a node is used for, and by whom."""
-
-    tenancy_days: float = setting(numbers.TENANCY_DAYS, "Mean time one use keeps a block.", low=0.001, high=36500.0)
-    refill_minutes: float = setting(
-        numbers.REFILL_MINUTES, "Time that memory stays free after a kill or a boot.", low=0.0, high=525960.0
-    )
-    use: Use = field(default_factory=Use)
-    process: tuple[Process, ...] = (Process(),)
-
-    def __post_init__(self) -> None:
-        """Check that shares add up."""
-        check_settings(self)
-        problems = []
-        for name, total in (("use", sum(self.use.shares())), ("process share", sum(p.share for p in self.process))):
-            if abs(total - 1.0) > SHARE_TOLERANCE:
-                problems.append(f"{name}: shares add up to {total:g}, expected 1")
-        if self.processes > PROCESSES_MAX:
-            problems.append(f"process: counts add up to {self.processes}, expected at most {PROCESSES_MAX}")
-        if problems:
-            raise ConfigError("; ".join(problems))
-
-    @property
-    def processes(self) -> int:
-        """Processes per node."""
-        return sum(process.count for process in self.process)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed
 from node_sim.server.hardware import Faults, Hardware
-from node_sim.server.policy import Detection, ErrorProcess, Policy, Use, Workload
+from node_sim.server.policy import Detection, ErrorProcess, Policy
+from node_sim.server.workload import Use, Workload
 from node_sim.units import NS_PER_YEAR
 
 ALPHA = 1e-6

@@ -13,7 +13,8 @@ from node_sim.corrected.windows import Windows, logged, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed
-from node_sim.server.policy import Detection, ErrorProcess, Policy, Use, Workload
+from node_sim.server.policy import Detection, ErrorProcess, Policy
+from node_sim.server.workload import Use, Workload
 
 SEED = Seed.of(20260403)
 S_NS = 10**9

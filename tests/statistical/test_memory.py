@@ -16,7 +16,8 @@ from node_sim.codes import PageUse, ProcessClass
 from node_sim.draws import Seed
 from node_sim.memory.pages import Frames, Memory, Tenancy, make_frames
 from node_sim.memory.processes import NOBODY
-from node_sim.server.policy import Detection, Policy, Process, Use, Workload
+from node_sim.server.policy import Detection, Policy
+from node_sim.server.workload import Process, Use, Workload
 
 ALPHA = 1e-6
 SEED = Seed.of(20260403)

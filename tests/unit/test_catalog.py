@@ -14,7 +14,8 @@ from node_sim.catalog.parts import PARTS
 from node_sim.catalog.sites import SITES
 from node_sim.catalog.values import Assumed, Published
 from node_sim.codes import Mode, PageUse, ProcessClass
-from node_sim.server.policy import Policy, Process, Use, Workload
+from node_sim.server.policy import Policy
+from node_sim.server.workload import Process, Use, Workload
 from tests.oracle.catalog.tables import read_table, rows_by
 
 DATASETS = {

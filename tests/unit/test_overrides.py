@@ -10,7 +10,8 @@ from node_sim.draws import Seed
 from node_sim.errors import ConfigError, ModelError
 from node_sim.lives.block import simulate_block
 from node_sim.server.hardware import Faults, Hardware, Server
-from node_sim.server.policy import Cordon, ErrorProcess, PageOffline, Policy, Process, Repair, Workload
+from node_sim.server.policy import Cordon, ErrorProcess, PageOffline, Policy, Repair
+from node_sim.server.workload import Process, Workload
 from node_sim.units import NS_PER_YEAR
 
 

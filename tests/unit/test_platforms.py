@@ -21,7 +21,8 @@ from node_sim.lives.state import LaneState, Limits
 from node_sim.lives.steps import Lives
 from node_sim.memory.pages import Memory
 from node_sim.server.hardware import Faults, Hardware, Server
-from node_sim.server.policy import Cordon, Detection, Ecc, Kernel, Platform, Policy, Repair, Use, Workload
+from node_sim.server.policy import Cordon, Detection, Ecc, Kernel, Platform, Policy, Repair
+from node_sim.server.workload import Use, Workload
 from node_sim.units import NS_PER_DAY, NS_PER_S, NS_PER_YEAR, PAGE_BYTES
 from tests.handmade import faults_of
 

@@ -11,7 +11,8 @@ from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.server.hardware import Faults, Hardware
-from node_sim.server.policy import Cordon, Detection, Ecc, Kernel, Platform, Policy, Process, Repair, Use, Workload
+from node_sim.server.policy import Cordon, Detection, Ecc, Kernel, Platform, Policy, Repair
+from node_sim.server.workload import Process, Use, Workload
 from node_sim.units import NS_PER_YEAR, PAGES_PER_HUGE_PAGE
 
 SEED = Seed.of(11)
