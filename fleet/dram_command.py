@@ -68,7 +68,7 @@ def dram_command(dump: int | None, as_json: bool, lifetimes: int, seed: int, **o
     ever, and devices are counted: two whose faults meet are uncorrectable; a fault that has met two more, be it at
     different times, is silent.
     """
-    design = import_module("node_sim.one_dimm.options")
+    design = import_module("node_sim.one_dimm.question")
     model = import_module("node_sim.one_dimm.lifetimes")
     question = design.ask(**options)
     stream = import_module("node_sim.draws").Seed.of(seed)

@@ -85,7 +85,9 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
         early_kill=options["early_kill"],
         recovery=not options["no_recovery"],
         enable_soft_offline=not options["no_soft_offline"],
-        setting=inject.Setting(not options["no_memory_failure"], not options["no_mca_recovery"], options["tolerant"]),
+        facts=inject.MachineFacts(
+            not options["no_memory_failure"], not options["no_mca_recovery"], options["tolerant"]
+        ),
         filters=options["filters"],
         then=tuple(filter(None, options["then"].split(","))),
         switches=options["switches"],

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.codes import EcsUnit
-from node_sim.corrected.offlining import Eras
+from node_sim.corrected.eras import Eras
 from node_sim.corrected.passes import Passes
 from node_sim.dram.faults import FaultTable
 from node_sim.lives.rows import EventLog

@@ -83,7 +83,7 @@ class Panic(Exception):  # noqa: N818 - the kernel's word
     """The kernel stopped; the text follows "Kernel panic - not syncing: "."""
 
 
-class Event(NamedTuple):
+class MfCall(NamedTuple):
     """How ``memory_failure()`` is called.
 
     Attributes:

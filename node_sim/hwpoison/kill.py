@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from node_sim.codes import KillPolicy
 from node_sim.hwpoison.file import Backing
-from node_sim.hwpoison.kernel import Event, Machine
+from node_sim.hwpoison.kernel import Machine, MfCall
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import Mapping, Pte, Received, Task
 from node_sim.units import PAGE_BYTES
@@ -83,7 +83,7 @@ def _candidates(machine: Machine, page: Page, task: Task) -> list[Mapping]:
     return found[-1:] if page.ksm else found
 
 
-def collect(machine: Machine, page: Page, event: Event) -> list[Told]:
+def collect(machine: Machine, page: Page, event: MfCall) -> list[Told]:
     """Return the processes to tell, one entry per mapping."""
     name = machine.profile.kill_set
     rules = KILL_SETS[name]

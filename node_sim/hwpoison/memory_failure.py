@@ -16,7 +16,7 @@ from __future__ import annotations
 from node_sim.codes import Result
 from node_sim.hwpoison.file import WRITES_BACK, Backing
 from node_sim.hwpoison.hugetlb import handle_hugetlb
-from node_sim.hwpoison.kernel import EBUSY, EFAULT, EHWPOISON, EIO, ENXIO, Event, Machine, Panic, report
+from node_sim.hwpoison.kernel import EBUSY, EFAULT, EHWPOISON, EIO, ENXIO, Machine, MfCall, Panic, report
 from node_sim.hwpoison.kill import Told, collect, signal
 from node_sim.hwpoison.page import KERNEL_OWNED, Kind, Page
 from node_sim.hwpoison.page_actions import act
@@ -27,7 +27,7 @@ _DEVICE = (Kind.DEVICE, Kind.DEVICE_PRIVATE, Kind.DEVICE_METADATA)
 _NEVER_MEMORY = (Kind.ABSENT, Kind.SGX)
 
 
-def memory_failure(machine: Machine, page: Page, event: Event) -> int:
+def memory_failure(machine: Machine, page: Page, event: MfCall) -> int:
     """Handle an error in a page and return the kernel's return value.
 
     Args:
@@ -42,7 +42,7 @@ def memory_failure(machine: Machine, page: Page, event: Event) -> int:
     return machine.answer
 
 
-def _memory_failure(machine: Machine, page: Page, event: Event) -> int:
+def _memory_failure(machine: Machine, page: Page, event: MfCall) -> int:
     profile = machine.profile
     if not machine.recovery:
         machine.step("memory_failure", "vm.memory_failure_recovery=0: panic")
@@ -61,7 +61,7 @@ def _memory_failure(machine: Machine, page: Page, event: Event) -> int:
     return _handle(machine, page, event)
 
 
-def _handle(machine: Machine, page: Page, event: Event) -> int:
+def _handle(machine: Machine, page: Page, event: MfCall) -> int:
     """Go through the flow for a page that carries its mark now."""
     profile = machine.profile
     for exit_of in (_free, _kernel_owned, _filtered_early, _split, _filtered, _freed_meanwhile):
@@ -79,7 +79,7 @@ def _handle(machine: Machine, page: Page, event: Event) -> int:
     return act(machine, page, event)
 
 
-def _hugetlb(machine: Machine, page: Page, event: Event) -> int:
+def _hugetlb(machine: Machine, page: Page, event: MfCall) -> int:
     """Handle a hugetlb page: its own early exits, then unmapping and the state table."""
     if page.bad_subpages:
         return _hugetlb_again(machine, page, event)
@@ -91,7 +91,7 @@ def _hugetlb(machine: Machine, page: Page, event: Event) -> int:
     return act(machine, page, event)
 
 
-def _hugetlb_again(machine: Machine, page: Page, event: Event) -> int:
+def _hugetlb_again(machine: Machine, page: Page, event: MfCall) -> int:
     """Handle a further error in a huge page that is still one."""
     how = machine.profile.hugetlb_again
     known = page.subpage in page.bad_subpages
@@ -112,7 +112,7 @@ def _hugetlb_again(machine: Machine, page: Page, event: Event) -> int:
 # ---------------------------------------------------------------------------------------- early exits
 
 
-def _bad_pfn(machine: Machine, page: Page, event: Event) -> int:
+def _bad_pfn(machine: Machine, page: Page, event: MfCall) -> int:
     profile = machine.profile
     if page.kind is Kind.SGX and profile.handles_sgx:
         machine.step("arch_memory_failure", "the page of an enclave is handled by its driver")
@@ -132,7 +132,7 @@ def _bad_pfn(machine: Machine, page: Page, event: Event) -> int:
     return report(machine, page, "non struct page pfn", Result.RECOVERED, counted=False)
 
 
-def already_poisoned(machine: Machine, page: Page, event: Event) -> int:
+def already_poisoned(machine: Machine, page: Page, event: MfCall) -> int:
     """Handle an error in a page that is poisoned already."""
     how = machine.profile.already_line
     machine.step("TestSetPageHWPoison", "already poisoned")
@@ -148,7 +148,7 @@ def already_poisoned(machine: Machine, page: Page, event: Event) -> int:
     return _kill_accessing(machine, page, event)
 
 
-def _kill_accessing(machine: Machine, page: Page, event: Event) -> int:
+def _kill_accessing(machine: Machine, page: Page, event: MfCall) -> int:
     """Signal a consumer that hits a page poisoned before."""
     profile, task = machine.profile, event.current
     if not (event.action_required and profile.kill_accessing):
@@ -164,7 +164,7 @@ def _kill_accessing(machine: Machine, page: Page, event: Event) -> int:
     return EHWPOISON
 
 
-def _free(machine: Machine, page: Page, event: Event) -> int | None:
+def _free(machine: Machine, page: Page, event: MfCall) -> int | None:
     """Take a free page off the free lists; None when the profile does not recognise it as one."""
     profile = machine.profile
     if page.kind not in (Kind.FREE, Kind.PCP) or (page.kind is Kind.PCP and not profile.drains_pcp):
@@ -195,7 +195,7 @@ def second_try(machine: Machine, page: Page) -> int:
     return report(machine, page, machine.word("free buddy, 2nd try", "free buddy page (2nd try)"), Result.DELAYED)
 
 
-def _freed_meanwhile(machine: Machine, page: Page, _event: Event) -> int | None:
+def _freed_meanwhile(machine: Machine, page: Page, _event: MfCall) -> int | None:
     if not page.freed_meanwhile:
         return None
     how = machine.profile.freed_meanwhile
@@ -204,7 +204,7 @@ def _freed_meanwhile(machine: Machine, page: Page, _event: Event) -> int | None:
     return second_try(machine, page) if how == "2nd try" else take_off(machine, page)
 
 
-def _kernel_owned(machine: Machine, page: Page, event: Event) -> int | None:
+def _kernel_owned(machine: Machine, page: Page, event: MfCall) -> int | None:
     """Refuse a page the handler cannot handle; None to go on."""
     profile = machine.profile
     frozen = page.kind in (Kind.PCP, Kind.TAIL)
@@ -229,11 +229,11 @@ def _kernel_owned(machine: Machine, page: Page, event: Event) -> int | None:
     return None
 
 
-def _filtered_early(machine: Machine, page: Page, event: Event) -> int | None:
+def _filtered_early(machine: Machine, page: Page, event: MfCall) -> int | None:
     return _filtered(machine, page, event) if machine.profile.filters_before_split else None
 
 
-def _filtered(machine: Machine, page: Page, _event: Event) -> int | None:
+def _filtered(machine: Machine, page: Page, _event: MfCall) -> int | None:
     """Drop a page that the injection filter does not want."""
     if not machine.drops(page):
         return None
@@ -246,7 +246,7 @@ def _filtered(machine: Machine, page: Page, _event: Event) -> int | None:
 # ---------------------------------------------------------------------------------------- transparent huge pages
 
 
-def _split(machine: Machine, page: Page, event: Event) -> int | None:
+def _split(machine: Machine, page: Page, event: MfCall) -> int | None:
     """Split a transparent huge page; an errno when that ends the handling."""
     profile = machine.profile
     huge_zero = page.kind is Kind.HUGE_ZERO
@@ -268,7 +268,7 @@ def _split(machine: Machine, page: Page, event: Event) -> int | None:
     return None
 
 
-def _split_failed(machine: Machine, page: Page, event: Event) -> int:
+def _split_failed(machine: Machine, page: Page, event: MfCall) -> int:
     how = machine.profile.thp
     machine.step("try_to_split_thp_page", "cannot be split")
     if page.kind is Kind.HUGE_ZERO and how in ("ignored", "killed") and machine.profile.counts == "action":
@@ -294,7 +294,7 @@ def _split_failed(machine: Machine, page: Page, event: Event) -> int:
 # ---------------------------------------------------------------------------------------- user mappings
 
 
-def unmap(machine: Machine, page: Page, event: Event) -> bool:
+def unmap(machine: Machine, page: Page, event: MfCall) -> bool:
     """Unmap the page and tell its users; False when it cannot be unmapped."""
     profile = machine.profile
     if not page.mapped:
@@ -346,7 +346,7 @@ def unmap_failed(machine: Machine, page: Page) -> int:
 # ---------------------------------------------------------------------------------------- device memory
 
 
-def _device(machine: Machine, page: Page, event: Event) -> int:
+def _device(machine: Machine, page: Page, event: MfCall) -> int:
     profile = machine.profile
     if page.kind is not Kind.DEVICE:
         machine.step("memory_failure_dev_pagemap", f"{page.kind.value}: cannot be handled")

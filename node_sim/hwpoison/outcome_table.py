@@ -38,8 +38,8 @@ STATES: Final = tuple(PAGES)
 """Page states in the order of their codes."""
 
 
-class Event(enum.IntEnum):
-    """How the error reached ``memory_failure()``."""
+class CallKind(enum.IntEnum):
+    """Why ``memory_failure()`` is called: for a report, or for data that a process or a copy by the kernel consumed."""
 
     ACTION_OPTIONAL = 0
     ACTION_REQUIRED = 1
@@ -147,7 +147,7 @@ def _signal(owner: Task, errno: int, *, required: bool, told: bool) -> tuple[Sig
 
 def handle_state(
     state: str,
-    event: Event,
+    event: CallKind,
     kill_policy: KillPolicy,
     *,
     early_kill: bool,
@@ -173,10 +173,10 @@ def handle_state(
         page.bad_subpages |= {page.subpage} if page.hugetlb else set()
     mapped, shift, errors = page.mapped, page.shift, page.file.errors if page.file else 0
     machine = kernel.Machine(PROFILES[profile], early_kill=early_kill, recovery=recovery)
-    signals_task = event is Event.KERNEL_COPY and machine.profile.copy_recovery == "signal"
-    required = event is Event.ACTION_REQUIRED or signals_task
+    signals_task = event is CallKind.KERNEL_COPY and machine.profile.copy_recovery == "signal"
+    required = event is CallKind.ACTION_REQUIRED or signals_task
     try:
-        errno = handle(machine, page, kernel.Event(required, current=owner if required else None))
+        errno = handle(machine, page, kernel.MfCall(required, current=owner if required else None))
     except kernel.Panic:
         return Outcome(True, None, None, 0, Signal.NONE, False, False, False, shift)
     text, result = machine.actions[-1] if machine.actions else (None, None)
@@ -198,7 +198,7 @@ def handle_state(
 
 def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
     use: PageUse,
-    event: Event,
+    event: CallKind,
     kill_policy: KillPolicy,
     *,
     early_kill: bool,
@@ -232,7 +232,7 @@ def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
 
 PAGE_TYPES: Final = {member.text: member for member in PageType}
 RESULTS: Final = {member.text: member for member in Result}
-_SHAPE: Final = (len(STATES), len(Event), len(KillPolicy), 2, 2, 2)
+_SHAPE: Final = (len(STATES), len(CallKind), len(KillPolicy), 2, 2, 2)
 _DTYPE: Final = np.dtype([(name, np.int16) for name in Outcome._fields])
 Outcomes = npt.NDArray[np.void]
 
@@ -242,7 +242,7 @@ def _enumerate(profile: str) -> Outcomes:
     """Enumerate the scalar definition for a kernel, over the whole domain."""
     rows = []
     booleans = itertools.product((False, True), repeat=3)
-    for state, event, policy, flags in itertools.product(STATES, Event, KillPolicy, booleans):
+    for state, event, policy, flags in itertools.product(STATES, CallKind, KillPolicy, booleans):
         early_kill, recovery, already = flags
         outcome = handle_state(
             state, event, policy, early_kill=early_kill, recovery=recovery, already=already, profile=profile
@@ -286,7 +286,7 @@ class HandlerTable:
         Args:
             profile: Place of the kernel in ``PROFILE_NAMES``, one or shape ``(n,)``.
             state: Code of the page state, shape ``(n,)``.
-            event: ``Event``, shape ``(n,)``.
+            event: ``CallKind``, shape ``(n,)``.
             kill_policy: ``KillPolicy`` of the owner, shape ``(n,)``.
             early_kill: 0 or 1, shape ``(n,)``.
             recovery: 0 or 1, shape ``(n,)``.

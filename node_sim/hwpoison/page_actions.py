@@ -19,7 +19,7 @@ from typing import Final
 from node_sim.codes import Result
 from node_sim.hwpoison.error_states import find_state, state_flags
 from node_sim.hwpoison.file import Backing
-from node_sim.hwpoison.kernel import EBUSY, Event, Machine, report
+from node_sim.hwpoison.kernel import EBUSY, Machine, MfCall, report
 from node_sim.hwpoison.page import ORDER_1G, Kind, Page
 from node_sim.hwpoison.process import Pte
 from node_sim.units import PAGE_BYTES
@@ -28,7 +28,7 @@ Handler = Callable[[Machine, Page], tuple[Result, int]]
 """Returns the result and the references that nobody expects."""
 
 
-def act(machine: Machine, page: Page, event: Event) -> int:
+def act(machine: Machine, page: Page, event: MfCall) -> int:
     """Find the page's row in the state table, run its handler, check references and report."""
     row = find_state(state_flags(page, machine.profile))
     text = row.texts[machine.profile.wording]

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from node_sim.hwpoison.access import ADDRESS, fault
 from node_sim.hwpoison.file import ZEROS, Backing
-from node_sim.hwpoison.kernel import EFAULT, ENXIO, EOPNOTSUPP, EPERM, Event, Machine
+from node_sim.hwpoison.kernel import EFAULT, ENXIO, EOPNOTSUPP, EPERM, Machine, MfCall
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Kind, Page
 from node_sim.hwpoison.process import Pte, Task
@@ -46,13 +46,13 @@ def corrupt_pfn(machine: Machine, page: Page) -> int:
         return 0
     machine.log.append(f"Injecting memory failure at pfn {page.pfn:#x}")
     pretended = how == "pretends" and not machine.filter_enabled
-    event = Event(held=how != "calls", pretended=pretended, simulated=True)
+    event = MfCall(held=how != "calls", pretended=pretended, simulated=True)
     return _unfiltered(memory_failure(machine, page, event))
 
 
 def hard_offline(machine: Machine, page: Page) -> int:
     """Write a page's address to sysfs hard_offline_page; return the errno of the write."""
-    return _unfiltered(memory_failure(machine, page, Event(simulated=True)))
+    return _unfiltered(memory_failure(machine, page, MfCall(simulated=True)))
 
 
 def madvise(
@@ -115,6 +115,6 @@ def _hit(machine: Machine, page: Page, task: Task, *, soft: bool, spare: bool) -
         machine.log.append(f"{verb} page {page.pfn:x} at {ADDRESS:x}")
     if soft:
         return soft_offline(machine, page, spare_huge_page=spare)
-    event = Event(machine.profile.madvise_is_ar, held=True, simulated=True, current=task)
+    event = MfCall(machine.profile.madvise_is_ar, held=True, simulated=True, current=task)
     errno = _unfiltered(memory_failure(machine, page, event))
     return errno if machine.profile.madvise_reports_errors else 0

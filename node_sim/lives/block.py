@@ -20,15 +20,9 @@ import numpy as np
 
 from node_sim.codes import ErrorKind, OfflineTrigger
 from node_sim.columns import Columns
-from node_sim.corrected.offlining import (
-    Eras,
-    WindowIndex,
-    count_live,
-    find_offlines,
-    observer_code,
-    offline_columns,
-    spans_of,
-)
+from node_sim.corrected.eras import Eras, WindowIndex, spans_of
+from node_sim.corrected.live_errors import count_live
+from node_sim.corrected.offlining import find_offlines, observer_code, offline_columns
 from node_sim.corrected.reports import log_reports
 from node_sim.corrected.windows import error_time_ns
 from node_sim.dram.faults import FaultTable, simulate_faults

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.corrected.offlining import WindowIndex
+from node_sim.corrected.eras import WindowIndex
 from node_sim.corrected.passes import Passes, simulate_passes
 from node_sim.corrected.sparing import drop_spared, spared_ns
 from node_sim.corrected.windows import Windows, simulate_windows

@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from node_sim.catalog.numbers import QUEUE_ENTRIES, SPARE_ROWS
 from node_sim.codes import LifecycleReason
-from node_sim.corrected.offlining import Eras, find_offlines, limit_times, spans_of
+from node_sim.corrected.eras import Eras, spans_of
+from node_sim.corrected.live_errors import limit_times
+from node_sim.corrected.offlining import find_offlines
 from node_sim.corrected.reports import first_reports
 from node_sim.dram.names import GENERATIONS_MAX
 from node_sim.errors import ModelError

@@ -35,7 +35,7 @@ from node_sim.codes import (
 )
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.errors import ModelError
-from node_sim.hwpoison.outcome_table import STATE_CODES, Event, Outcomes, Signal, handler_table, signal_rows
+from node_sim.hwpoison.outcome_table import STATE_CODES, CallKind, Outcomes, Signal, handler_table, signal_rows
 from node_sim.lives.policies import PPR_SOFT, PolicyColumns
 from node_sim.lives.repair import Aftermath, AtLimit, Touches
 from node_sim.lives.rows import EventLog
@@ -337,7 +337,7 @@ class Lives:
             end_ns[some] = handled_at[some]
             required = action[some] == CheckAction.ACTION_REQUIRED
             copied = grade["context"][some] == CpuContext.KERNEL_COPY
-            event = np.where(copied, int(Event.KERNEL_COPY), np.where(required, int(Event.ACTION_REQUIRED), 0))
+            event = np.where(copied, int(CallKind.KERNEL_COPY), np.where(required, int(CallKind.ACTION_REQUIRED), 0))
             down_ns[some] = self._handle(touches.take(some), event, take(tenancy, some), check[some], handled_at[some])
         return end_ns, down_ns
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from node_sim.hwpoison.kernel import Machine
 from node_sim.hwpoison.page import Page
-from node_sim.machine_check.exception import act_on, exception, poll
+from node_sim.machine_check.acting import act_on
+from node_sim.machine_check.exception import exception, poll
 from node_sim.machine_check.severity import EIPV, MCIP, PCC, RIPV, UC, Bank, Context
 from node_sim.one_page.scene import Row, UnknownScene
 

@@ -7,82 +7,26 @@ accesses afterwards.
 
 **Assumes.** The first process is the one that consumes the data or calls madvise().
 
-**Sources.** As the handler's; ``machine.RULES`` names kernel file and function of every rule.
+**Sources.** As the handler's; ``kernel.RULES`` names kernel file and function of every rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from node_sim.catalog.kernels import PROFILE_NAMES, find_profile
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
-from node_sim.hwpoison import access, kernel, sources
+from node_sim.hwpoison import kernel
 from node_sim.hwpoison.error_states import ERROR_STATES
 from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.filters import DISK, flag_bits, parse_filter, stable_flags
-from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.page_states import PAGES, build_page, check_state
 from node_sim.hwpoison.process import Disposition, Received, Task
-from node_sim.hwpoison.soft_offline import soft_offline
-from node_sim.hwpoison.unpoison import unpoison
-from node_sim.machine_check.exception import Arrival, act_on, exception, poll
-from node_sim.machine_check.severity import ADDRV, AR, EIPV, EN, MCIP, MISCV, OVER, PCC, RIPV, UC, VAL, Bank, Context, S
-
-_READ, _MCG = VAL | UC | EN | MISCV | ADDRV, RIPV | EIPV | MCIP
-_SRAR = _READ | S | AR | 0x0134
-_CHECKS: Final = {
-    "srao": (Bank(_READ | S | 0x00CF), Context.KERNEL),
-    "ar": (Bank(_SRAR, mcgstatus=_MCG), Context.USER),
-    "ar-fetch": (Bank(_READ | S | AR | 0x0150, mcgstatus=_MCG), Context.USER),
-    "ar-not-restartable": (Bank(_SRAR, mcgstatus=EIPV | MCIP), Context.USER),
-    "ar-lost-events": (Bank(_SRAR | OVER, mcgstatus=_MCG), Context.USER),
-    "ar-copy": (Bank(_SRAR, mcgstatus=_MCG), Context.COPYIN),
-    "ar-kernel": (Bank(_SRAR, mcgstatus=_MCG), Context.KERNEL),
-    "context-corrupt": (Bank(_READ | PCC | 0x0134, mcgstatus=_MCG), Context.USER),
-}
-_UCNA: Final = Bank(_READ | 0x0090)
-EVENTS: Final = {
-    "ao": "memory_failure() with flags 0: action optional, from any source",
-    "srao": "machine check of the patrol scrubber (SRAO)",
-    "ucna": "deferred error that the poller finds (UCNA)",
-    "ar": "the first process loads the data: machine check, action required (SRAR, RIPV=1)",
-    "ar-fetch": "the same for an instruction",
-    "ar-not-restartable": "the same, and it cannot be restarted (RIPV=0)",
-    "ar-lost-events": "the same, and records were lost (OVER=1)",
-    "ar-copy": "the kernel copies the data from the first process (copy_from_user)",
-    "ar-kernel": "other kernel code loads the data",
-    "context-corrupt": "machine check with PCC=1",
-    "madvise": "madvise(MADV_HWPOISON) by the first process",
-    "madvise_soft": "madvise(MADV_SOFT_OFFLINE) by the first process",
-    "corrupt-pfn": "debugfs hwpoison/corrupt-pfn",
-    "hard_offline": "sysfs hard_offline_page",
-    "soft_offline": "sysfs soft_offline_page",
-}
-"""Kinds of event by name."""
-ACCESSES: Final = {
-    "read": "load from the mapping",
-    "write": "store to the mapping",
-    "copy": "write(pipe, page): the kernel reads the mapping",
-    "pread": "pread() of the file",
-    "pread-healthy": "pread() of another 4 KiB page of the same hugetlbfs page",
-    "pwrite": "pwrite() of the file",
-    "fsync": "fsync() of the first descriptor",
-    "fsync2": "fsync() of a second descriptor",
-    "msync": "msync() of the mapping",
-    "syncfs": "syncfs() of the file system",
-    "punch": "punch a hole",
-    "fork": "fork, and load in the child",
-    "dontneed": "madvise(MADV_DONTNEED)",
-    "munmap": "munmap()",
-    "again": "the same event again",
-    "soft_offline": "sysfs soft_offline_page",
-    "unpoison": "debugfs hwpoison/unpoison-pfn",
-}
-"""What can follow, by name."""
-_NEEDS_FILE = frozenset({"pread", "pread-healthy", "pwrite", "fsync", "fsync2", "msync", "syncfs", "punch"})
+from node_sim.one_page.afterwards import ACCESSES, Afterwards
+from node_sim.one_page.events import EVENTS, MachineFacts, happen
 
 
 def _tasks(processes: Sequence[str]) -> list[Task]:
@@ -125,115 +69,6 @@ def _check(
         raise ConfigError("\n".join(problems))
 
 
-class Setting(NamedTuple):
-    """What the machine is like.
-
-    Attributes:
-        memory_failure: CONFIG_MEMORY_FAILURE.
-        mca_recovery: The CPU reports recoverable errors; otherwise every uncorrected error corrupts its context.
-        tolerant: The sysfs knob, up to 5.17.
-    """
-
-    memory_failure: bool = True
-    mca_recovery: bool = True
-    tolerant: int = 1
-
-
-def _without_handler(machine: kernel.Machine, event: str) -> int:
-    """Say what an interface answers in a kernel without CONFIG_MEMORY_FAILURE."""
-    machine.step("memory_failure", "the kernel is built without CONFIG_MEMORY_FAILURE")
-    if event.startswith("madvise"):
-        return kernel.EINVAL
-    return 0 if event == "ao" else kernel.ENOENT
-
-
-def _happen(machine: kernel.Machine, page: Page, event: str, setting: Setting) -> int:
-    """Let the error happen."""
-    first = page.tasks[0] if page.tasks else None
-    if not setting.memory_failure and event not in _CHECKS and event != "ucna":
-        return _without_handler(machine, event)
-    plain: dict[str, Callable[[], int]] = {
-        "ao": lambda: memory_failure(machine, page, kernel.Event()),
-        "corrupt-pfn": lambda: sources.corrupt_pfn(machine, page),
-        "hard_offline": lambda: sources.hard_offline(machine, page),
-        "soft_offline": lambda: soft_offline(machine, page),
-        "ucna": lambda: act_on(machine, page, _found(machine, setting), None, "machine_check_poll"),
-    }
-    if event in plain:
-        return plain[event]()
-    if event.startswith("madvise"):
-        return kernel.EFAULT if first is None else sources.madvise(machine, page, first, soft=event != "madvise")
-    bank, context = _CHECKS[event]
-    if not setting.mca_recovery:
-        bank = Bank(bank.status & ~(S | AR) | PCC, bank.misc, bank.mcgstatus)
-    arrival = exception(
-        bank,
-        context,
-        machine.profile.name,
-        ser=setting.mca_recovery,
-        memory_failure=setting.memory_failure,
-        tolerant=setting.tolerant,
-    )
-    running = first if context is not Context.KERNEL else None
-    return act_on(machine, page, arrival, running, "do_machine_check")
-
-
-def _found(machine: kernel.Machine, setting: Setting) -> Arrival:
-    return poll(_UCNA, machine.profile.name, ser=setting.mca_recovery, memory_failure=setting.memory_failure)
-
-
-class _Afterwards:
-    """What the first process, or an administrator, does afterwards."""
-
-    def __init__(self, machine: kernel.Machine, page: Page, again: Callable[[], int]) -> None:
-        self.machine, self.page, self.again = machine, page, again
-        self.calls = access.Calls(machine, page, page.tasks[0], descriptors=2) if page.tasks else None
-
-    def do(self, what: str) -> str:
-        """Do one thing and return its answer as the recordings write it."""
-        self.machine.phase = what
-        administrator: dict[str, Callable[[], int]] = {
-            "again": self.again,
-            "soft_offline": lambda: soft_offline(self.machine, self.page),
-            "unpoison": lambda: unpoison(self.machine, self.page, head=True),
-        }
-        if what in administrator:
-            return kernel.ERRNO_NAMES[administrator[what]()]
-        calls = self.calls
-        if calls is None or not calls.task.alive:
-            return "no process" if calls is None else "process is dead"
-        if what in _NEEDS_FILE:
-            return self._on_file(calls, what)
-        mapping = calls.task.first
-        if mapping is None:
-            return "not mapped"
-        on_mapping: dict[str, Callable[[], str]] = {
-            "read": lambda: access.read(self.machine, self.page, calls.task, mapping),
-            "write": lambda: access.write(self.machine, self.page, calls.task, mapping),
-            "copy": calls.copy,
-            "fork": lambda: calls.fork_and_read("child:200"),
-            "dontneed": calls.dontneed,
-            "munmap": calls.munmap,
-        }
-        answer = on_mapping[what]()
-        return answer if calls.task.alive else "died"
-
-    def _on_file(self, calls: access.Calls, what: str) -> str:
-        if self.page.file is None:
-            return "no file"
-        on_file: dict[str, Callable[[], str]] = {
-            "pread": calls.pread,
-            "pread-healthy": lambda: calls.pread(healthy=True),
-            "pwrite": calls.pwrite,
-            "fsync": lambda: calls.fsync(calls.files[0]),
-            "fsync2": lambda: calls.fsync(calls.files[1]),
-            "msync": calls.msync,
-            "syncfs": lambda: calls.syncfs(calls.files[0]),
-            "punch": calls.punch_hole,
-        }
-        return on_file[what]()
-
-
 def inject(  # noqa: PLR0913 - each is an option of the command
     page: str,
     *,
@@ -243,7 +78,7 @@ def inject(  # noqa: PLR0913 - each is an option of the command
     early_kill: bool = False,
     recovery: bool = True,
     enable_soft_offline: bool = True,
-    setting: Setting | None = None,
+    facts: MachineFacts | None = None,
     filters: Mapping[str, str] | None = None,
     then: Sequence[str] = (),
     switches: Mapping[str, str] | None = None,
@@ -258,7 +93,7 @@ def inject(  # noqa: PLR0913 - each is an option of the command
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
         enable_soft_offline: vm.enable_soft_offline.
-        setting: What else the machine is like; None is the ordinary one.
+        facts: What else the machine is like; None is the ordinary one.
         filters: Criteria of the injection filter by debugfs name; None leaves it switched off.
         then: What follows, names of ``ACCESSES``.
         switches: Switches of the profile to set otherwise, text by name.
@@ -291,10 +126,10 @@ def inject(  # noqa: PLR0913 - each is an option of the command
         filter_enabled=filters is not None,
     )
     panic, call_errno, errno, later, actions = None, 0, 0, [], 0
-    like = setting or Setting()
-    afterwards = _Afterwards(machine, target, lambda: _happen(machine, target, event, like))
+    like = facts or MachineFacts()
+    afterwards = Afterwards(machine, target, lambda: happen(machine, target, event, like))
     try:
-        call_errno = _happen(machine, target, event, like)
+        call_errno = happen(machine, target, event, like)
         errno = call_errno if machine.answer is None else machine.answer
         actions = len(machine.actions)
         later = [{"what": what, "answer": afterwards.do(what)} for what in then]

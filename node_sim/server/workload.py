@@ -1,4 +1,4 @@
-"""Frozen dataclasses of the workload: which processes a node runs, and what its memory is used for"""
+"""Frozen dataclasses of a workload: which processes a node runs, and what its memory is used for."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from node_sim.draws import Seed
-from node_sim.one_dimm.lifetimes import simulate_lifetimes
-from node_sim.one_dimm.options import ask
+from node_sim.one_dimm.question import ask
+from node_sim.one_dimm.simulate import simulate_lifetimes
 
 LIFETIMES = 20_000_000
 

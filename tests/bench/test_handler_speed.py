@@ -9,7 +9,7 @@ from fleet.schema import to_arrow
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import Fate, KillPolicy, PageUse
 from node_sim.columns import TABLES
-from node_sim.hwpoison.outcome_table import STATE_CODES, STATES, Event, handler_table, signal_rows
+from node_sim.hwpoison.outcome_table import STATE_CODES, STATES, CallKind, handler_table, signal_rows
 from node_sim.one_page.inject import inject
 
 pytestmark = pytest.mark.bench
@@ -23,7 +23,7 @@ def draw(rng, n):
     return {
         "use": rng.integers(0, len(PageUse), n),
         "splits": rng.random(n) < 0.98,
-        "event": rng.integers(0, len(Event), n),
+        "event": rng.integers(0, len(CallKind), n),
         "policy": rng.integers(0, len(KillPolicy), n),
         "early_kill": rng.integers(0, 2, n),
         "recovery": (rng.random(n) < 0.99).astype(np.int64),

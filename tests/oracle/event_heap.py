@@ -45,7 +45,7 @@ from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generatio
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Purpose, Seed, Tag
 from node_sim.ecc.judgement import Judgement, bad_pages, dimms_of, judge_alone, judge_together
-from node_sim.hwpoison.outcome_table import Event, Outcome, Signal, memory_failure
+from node_sim.hwpoison.outcome_table import CallKind, Outcome, Signal, memory_failure
 from node_sim.machine_check.grades import Check, Reporting, grade
 from node_sim.memory.processes import NOBODY
 from node_sim.server.hardware import Hardware
@@ -709,11 +709,11 @@ class Life:
         self.follow_up(read, outcome, row)
         return done
 
-    def event_of(self, check: Check) -> Event:
+    def event_of(self, check: Check) -> CallKind:
         """Say how the error reached the handler."""
         if check.context is CpuContext.KERNEL_COPY:
-            return Event.KERNEL_COPY
-        return Event.ACTION_REQUIRED if check.action is CheckAction.ACTION_REQUIRED else Event.ACTION_OPTIONAL
+            return CallKind.KERNEL_COPY
+        return CallKind.ACTION_REQUIRED if check.action is CheckAction.ACTION_REQUIRED else CallKind.ACTION_OPTIONAL
 
     def follow_up(self, read: Read, outcome: Outcome, row: Row) -> None:
         """Tell the owner, now or later, and the writer of a file."""

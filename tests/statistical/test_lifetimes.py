@@ -14,8 +14,9 @@ from node_sim.draws import Seed
 from node_sim.ecc.verdicts import DESIGNS
 from node_sim.errors import ConfigError, ModelError
 from node_sim.one_dimm.counts import LifetimeCounts
-from node_sim.one_dimm.lifetimes import Question, describe_lifetime, draw_lifetimes, judge, simulate_lifetimes
-from node_sim.one_dimm.options import ask
+from node_sim.one_dimm.lifetimes import draw_lifetimes
+from node_sim.one_dimm.question import Question, ask
+from node_sim.one_dimm.simulate import describe_lifetime, judge, simulate_lifetimes
 from node_sim.units import NS_PER_HOUR
 
 ALPHA = 1e-6

@@ -15,7 +15,7 @@ from node_sim.hwpoison.outcome_table import (
     NO_LINE,
     STATE_CODES,
     STATES,
-    Event,
+    CallKind,
     HandlerTable,
     Outcome,
     Signal,
@@ -52,11 +52,13 @@ CELLS = {
 UNSPLIT = ("unsplit thp", "Ignored", EBUSY, "kept", False)
 MAPPED = [use for use, cell in CELLS.items() if cell[3] != "none"]
 UNMAPPED = [use for use, cell in CELLS.items() if cell[3] == "none"]
-ASYNCHRONOUS = (Event.ACTION_OPTIONAL, Event.KERNEL_COPY)
+ASYNCHRONOUS = (CallKind.ACTION_OPTIONAL, CallKind.KERNEL_COPY)
 BOOLEANS = (False, True)
 
 
-def handle(use: PageUse, event: Event = Event.ACTION_OPTIONAL, policy: KillPolicy = KillPolicy.UNSET, **flags: bool):
+def handle(
+    use: PageUse, event: CallKind = CallKind.ACTION_OPTIONAL, policy: KillPolicy = KillPolicy.UNSET, **flags: bool
+):
     return memory_failure(use, event, policy, **{"early_kill": False, "recovery": True, **flags})
 
 
@@ -83,7 +85,7 @@ def test_there_is_a_second_reading_of_every_page_use():
 def test_the_action_line_depends_on_the_page_only(use, split_ok):
     found = {
         line(handle(use, event, policy, early_kill=early, split_ok=split_ok))
-        for event, policy, early in itertools.product(Event, KillPolicy, BOOLEANS)
+        for event, policy, early in itertools.product(CallKind, KillPolicy, BOOLEANS)
     }
     assert found == {cell_of(use, split_ok=split_ok)[:3]}
 
@@ -115,7 +117,7 @@ def test_a_consumer_gets_its_forced_signal_whatever_its_policy(use, split_ok):
     _, _, errno, mapping, _ = cell_of(use, split_ok=split_ok)
     expected = Signal.DIRECT_PLAIN if errno else AR_SIGNALS.get(mapping, Signal.NONE)
     for policy, early in itertools.product(KillPolicy, BOOLEANS):
-        outcome = handle(use, Event.ACTION_REQUIRED, policy, early_kill=early, split_ok=split_ok)
+        outcome = handle(use, CallKind.ACTION_REQUIRED, policy, early_kill=early, split_ok=split_ok)
         assert (outcome.signal, outcome.late) == (expected, False)
 
 
@@ -135,20 +137,20 @@ def test_an_asynchronous_error_on_a_poisoned_page_signals_nobody(use):
 @pytest.mark.parametrize("use", MAPPED)
 def test_a_consumer_of_a_poisoned_page_it_maps_gets_an_action_required_signal(use):
     for policy in KillPolicy:
-        outcome = handle(use, Event.ACTION_REQUIRED, policy, already=True)
+        outcome = handle(use, CallKind.ACTION_REQUIRED, policy, already=True)
         assert (outcome.signal, outcome.late) == (Signal.DIRECT_AR, False)
 
 
 @pytest.mark.parametrize("use", UNMAPPED)
 def test_a_consumer_of_a_poisoned_page_it_no_longer_maps_is_not_signalled(use):
     # Answer 0 of kill_accessing_process() since 6.1.158: the load is retried.
-    outcome = handle(use, Event.ACTION_REQUIRED, already=True)
+    outcome = handle(use, CallKind.ACTION_REQUIRED, already=True)
     assert (outcome.signal, outcome.errno) == (Signal.NONE, 0)
 
 
 @pytest.mark.parametrize("use", PageUse)
 def test_without_recovery_every_error_panics_before_anything_else_happens(use):
-    domain = itertools.product(Event, KillPolicy, BOOLEANS, BOOLEANS, BOOLEANS)
+    domain = itertools.product(CallKind, KillPolicy, BOOLEANS, BOOLEANS, BOOLEANS)
     for event, policy, early, already, split_ok in domain:
         outcome = handle(use, event, policy, early_kill=early, already=already, split_ok=split_ok, recovery=False)
         assert outcome.panic
@@ -158,7 +160,7 @@ def test_without_recovery_every_error_panics_before_anything_else_happens(use):
 
 @pytest.mark.parametrize("use", PageUse)
 def test_with_recovery_nothing_panics(use):
-    domain = itertools.product(Event, KillPolicy, BOOLEANS, BOOLEANS, BOOLEANS)
+    domain = itertools.product(CallKind, KillPolicy, BOOLEANS, BOOLEANS, BOOLEANS)
     assert not any(
         handle(use, event, policy, early_kill=early, already=already, split_ok=split_ok).panic
         for event, policy, early, already, split_ok in domain
@@ -167,7 +169,7 @@ def test_with_recovery_nothing_panics(use):
 
 @pytest.mark.parametrize("use", PageUse)
 def test_the_next_fsync_fails_only_after_the_loss_of_a_dirty_file_page(use):
-    for event in Event:
+    for event in CallKind:
         assert handle(use, event).eio is CELLS[use][4]
         assert handle(use, event, already=True).eio is False
 
@@ -180,7 +182,7 @@ def test_a_page_is_withdrawn_if_and_only_if_it_was_handled(use):
 
 @pytest.mark.parametrize("use", PageUse)
 def test_signals_report_two_mib_for_hugetlb_and_4_kib_for_all_others(use):
-    assert handle(use, Event.ACTION_REQUIRED).lsb == (21 if use is PageUse.HUGETLB else 12)
+    assert handle(use, CallKind.ACTION_REQUIRED).lsb == (21 if use is PageUse.HUGETLB else 12)
 
 
 @pytest.mark.parametrize(
@@ -201,11 +203,11 @@ def test_the_policy_of_a_process_wins_over_the_sysctl(policy, sysctl, early):
 @pytest.mark.parametrize("sysctl", BOOLEANS)
 def test_a_process_without_policy_follows_the_sysctl(sysctl):
     same = KillPolicy.EARLY if sysctl else KillPolicy.LATE
-    for use, event in itertools.product(PageUse, Event):
+    for use, event in itertools.product(PageUse, CallKind):
         assert handle(use, event, early_kill=sysctl) == handle(use, event, same, early_kill=sysctl)
 
 
-DOMAIN = list(itertools.product(STATES, Event, KillPolicy, BOOLEANS, BOOLEANS, BOOLEANS))
+DOMAIN = list(itertools.product(STATES, CallKind, KillPolicy, BOOLEANS, BOOLEANS, BOOLEANS))
 
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)
@@ -236,7 +238,7 @@ def test_one_look_up_serves_pages_under_different_kernels():
     for i in range(0, n, 20):
         outcome = handle_state(
             STATES[state[i]],
-            Event(event[i]),
+            CallKind(event[i]),
             KillPolicy(int(policy[i])),
             early_kill=bool(early[i]),
             recovery=bool(recovery[i]),
@@ -350,7 +352,7 @@ def replay(row: dict[str, str]) -> Outcome:
     use = next(use for start, use in USE_OF_ROW.items() if row["id"].startswith(start))
     return handle(
         use,
-        Event.ACTION_REQUIRED if "srar" in row["id"] else Event.ACTION_OPTIONAL,
+        CallKind.ACTION_REQUIRED if "srar" in row["id"] else CallKind.ACTION_OPTIONAL,
         KillPolicy[row["proc_policy"].upper()] if row["proc_policy"] != "n/a" else KillPolicy.UNSET,
         early_kill=row["early_kill"] == "1",
         recovery=row["recovery"] == "1",

@@ -10,7 +10,9 @@ from node_sim.catalog.kernels import PROFILE_NAMES, SWITCHES
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.kernel import RULES
 from node_sim.hwpoison.page_states import PAGES
-from node_sim.one_page.inject import ACCESSES, EVENTS, Setting, inject, list_lines, rule_lines
+from node_sim.one_page.afterwards import ACCESSES
+from node_sim.one_page.events import EVENTS, MachineFacts
+from node_sim.one_page.inject import inject, list_lines, rule_lines
 
 
 def known(kernel):
@@ -130,20 +132,20 @@ def test_syncfs_reports_a_lost_page_since_5_8():
     ("event", "errno"), [("madvise", -22), ("madvise_soft", -22), ("corrupt-pfn", -2), ("hard_offline", -2), ("ao", 0)]
 )
 def test_a_kernel_without_the_handler_has_no_interfaces(event, errno):
-    found = inject("anonymous", event=event, setting=Setting(memory_failure=False))
+    found = inject("anonymous", event=event, facts=MachineFacts(memory_failure=False))
     assert (found["call_errno"], found["page_type"], found["hardware_corrupted_kb"]) == (errno, None, 0)
 
 
 @pytest.mark.parametrize("kernel", PROFILE_NAMES)
 def test_a_kernel_without_the_handler_panics_when_poison_is_consumed(kernel):
-    found = inject("anonymous", kernel_name=kernel, event="ar", setting=Setting(memory_failure=False))
+    found = inject("anonymous", kernel_name=kernel, event="ar", facts=MachineFacts(memory_failure=False))
     assert found["panic"] == "Kernel panic - not syncing: Fatal machine check"
 
 
 @pytest.mark.parametrize("kernel", PROFILE_NAMES)
 @pytest.mark.parametrize("event", ["ar", "srao", "ar-copy"])
 def test_hardware_without_recovery_panics_at_any_uncorrected_machine_check(kernel, event):
-    found = inject("anonymous", kernel_name=kernel, event=event, setting=Setting(mca_recovery=False))
+    found = inject("anonymous", kernel_name=kernel, event=event, facts=MachineFacts(mca_recovery=False))
     assert found["panic"] == "Kernel panic - not syncing: Fatal machine check"
 
 

@@ -1,0 +1,79 @@
+"""Eras of faults: the time between two boots in which a fault in place can show corrected errors.
+
+**Models.** A window of a fault is cut at the ends of an era: only the errors inside are seen.
+
+**Leaves out.** What is taken offline within an era; it is in ``offlining.py``.
+
+**Assumes.** Counters of pages begin anew with each era.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from node_sim.corrected.windows import Windows, errors_before
+from node_sim.records import Index, Ints, expand_counts, take
+
+
+class Eras(NamedTuple):
+    """Eras of faults, arrays of shape ``(n,)``.
+
+    Attributes:
+        lane: Lane.
+        fault: Index into the fault table.
+        from_ns: Start of the era [ns].
+        to_ns: End of the era [ns].
+        threshold: Corrected errors of a page in a window that take it offline; 0 = never.
+    """
+
+    lane: Ints
+    fault: Ints
+    from_ns: Ints
+    to_ns: Ints
+    threshold: Ints
+
+    def take(self, index: Index) -> Eras:
+        """Select some eras."""
+        return take(self, index)
+
+
+class Spans(NamedTuple):
+    """Windows as eras see them: errors ``first`` < i <= ``last`` of each window fall into the era."""
+
+    era: Ints
+    window: Ints
+    first: Ints
+    last: Ints
+
+
+class WindowIndex:
+    """Windows with the range of each fault, for joining them to eras."""
+
+    def __init__(self, windows: Windows, n_faults: int) -> None:
+        """Index windows that are ordered by fault."""
+        self.windows = windows
+        self.start = np.searchsorted(windows.fault, np.arange(n_faults))
+        self.size = np.searchsorted(windows.fault, np.arange(n_faults), side="right") - self.start
+
+
+def spans_of(eras: Eras, index: WindowIndex) -> Spans:
+    """Join eras with the windows of their faults, and cut the windows at the ends of the eras."""
+    era, step = expand_counts(index.size[eras.fault])
+    window = index.start[eras.fault[era]] + step
+    low, high = index.windows.low_ns[window], index.windows.high_ns[window]
+    inside = (high > eras.from_ns[era]) & (low < eras.to_ns[era])
+    if not inside.all():
+        era, window, low, high = era[inside], window[inside], low[inside], high[inside]
+    first, last = np.zeros(era.size, np.int64), index.windows.errors[window]
+    for cut_ns, edge in ((eras.from_ns[era], first), (eras.to_ns[era], last)):
+        cut = np.flatnonzero((low < cut_ns) & (high > cut_ns))
+        if cut.size:
+            edge[cut] = errors_before(index.windows.take(window[cut]), cut_ns[cut])
+    some = first < last
+    if some.all():
+        return Spans(era, window, first, last)
+    return Spans(era[some], window[some], first[some], last[some])

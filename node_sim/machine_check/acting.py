@@ -1,0 +1,75 @@
+"""What the kernel does once a machine check is graded: panic, ``memory_failure()``, SIGBUS, or go on.
+
+**Models.** The deferred work of the exception handler and of the poller, and what the running task meets when it
+goes on: the SIGBUS of a failed recovery, or its access again.
+
+**Leaves out.** Other tasks that wait for the page.
+
+**Assumes.** The running task repeats the access that raised the machine check.
+
+**Sources.** arch/x86/kernel/cpu/mce/core.c ``do_machine_check()``, ``kill_me_maybe()``, ``kill_me_never()``,
+``uc_decode_notifier()``; arch/x86/mm/pat/set_memory.c ``set_mce_nospec()``.
+"""
+
+from __future__ import annotations
+
+from node_sim.hwpoison import kernel
+from node_sim.hwpoison.access import fault
+from node_sim.hwpoison.memory_failure import memory_failure
+from node_sim.hwpoison.page import Page
+from node_sim.hwpoison.process import PLAIN, Pte, Received, Task
+from node_sim.machine_check.exception import Arrival
+
+
+def _decision(arrival: Arrival) -> str:
+    """Say in words what was decided."""
+    if arrival.panic is not None:
+        return f"panic: {arrival.panic}"
+    flags = ["MF_ACTION_REQUIRED"] * arrival.action_required + ["MF_MUST_KILL"] * arrival.must_kill
+    does = [f"memory_failure({' | '.join(flags) or '0'})"] * arrival.calls_handler
+    does += ["SIGBUS without the handler"] * arrival.plain_sigbus + ["SIGBUS in any case"] * arrival.signals_task
+    return ", ".join(does) or "nothing more"
+
+
+def act_on(machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | None, rule: str) -> int:
+    """Do what the machine-check code decided, then let the running task go on; return the handler's answer.
+
+    Args:
+        machine: Kernel, counters and log; changed.
+        page: The page; changed.
+        arrival: The decision.
+        task: The running task; None where the CPU was idle.
+        rule: Where the decision was made.
+
+    Raises:
+        Panic: The kernel stops.
+    """
+    machine.step("mce_severity", arrival.notes)
+    machine.step(rule, _decision(arrival))
+    if arrival.panic is not None:
+        raise kernel.Panic(arrival.panic)
+    errno, plain = 0, arrival.plain_sigbus
+    if arrival.calls_handler:
+        if arrival.action_required:
+            machine.log.append(f"mce: Uncorrected hardware memory error in user-access at {page.pfn << 12:x}")
+        event = kernel.MfCall(arrival.action_required, arrival.must_kill, current=task)
+        errno = memory_failure(machine, page, event)
+        plain = arrival.action_required and errno not in (0, kernel.EHWPOISON, kernel.EOPNOTSUPP)
+        if errno == 0 and machine.profile.unmaps_direct:
+            machine.step("set_mce_nospec", "the kernel's own mapping of the page is removed")
+    if task is not None:
+        _resume(machine, page, task, plain=plain, told=arrival.signals_task)
+    return errno
+
+
+def _resume(machine: kernel.Machine, page: Page, task: Task, *, plain: bool, told: bool) -> None:
+    """Signal the running task, or let it repeat its access."""
+    mapping = task.first
+    if plain:
+        machine.log.append("mce: Memory error not recovered")
+        machine.step("kill_me_maybe", f"plain SIGBUS to {task.name}")
+        task.force(Received(machine.phase, "SIGBUS", PLAIN, None, None, task.name))
+    elif told and task.alive and not task.received:
+        task.force(Received(machine.phase, "SIGBUS", "BUS_MCEERR_AR", page.shift, 0, task.name))
+    elif task.alive and mapping is not None and mapping.pte is Pte.NONE:
+        fault(page, mapping)

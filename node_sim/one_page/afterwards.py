@@ -1,0 +1,86 @@
+"""What can follow an injection: accesses and calls of the first process, and what an administrator does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from node_sim.hwpoison import access, kernel
+from node_sim.hwpoison.page import Page
+from node_sim.hwpoison.soft_offline import soft_offline
+from node_sim.hwpoison.unpoison import unpoison
+
+ACCESSES: Final = {
+    "read": "load from the mapping",
+    "write": "store to the mapping",
+    "copy": "write(pipe, page): the kernel reads the mapping",
+    "pread": "pread() of the file",
+    "pread-healthy": "pread() of another 4 KiB page of the same hugetlbfs page",
+    "pwrite": "pwrite() of the file",
+    "fsync": "fsync() of the first descriptor",
+    "fsync2": "fsync() of a second descriptor",
+    "msync": "msync() of the mapping",
+    "syncfs": "syncfs() of the file system",
+    "punch": "punch a hole",
+    "fork": "fork, and load in the child",
+    "dontneed": "madvise(MADV_DONTNEED)",
+    "munmap": "munmap()",
+    "again": "the same event again",
+    "soft_offline": "sysfs soft_offline_page",
+    "unpoison": "debugfs hwpoison/unpoison-pfn",
+}
+"""What can follow, by name."""
+_NEEDS_FILE = frozenset({"pread", "pread-healthy", "pwrite", "fsync", "fsync2", "msync", "syncfs", "punch"})
+
+
+class Afterwards:
+    """What the first process, or an administrator, does afterwards."""
+
+    def __init__(self, machine: kernel.Machine, page: Page, again: Callable[[], int]) -> None:
+        """Prepare to act on a page; ``again`` lets the same error happen once more."""
+        self.machine, self.page, self.again = machine, page, again
+        self.calls = access.Calls(machine, page, page.tasks[0], descriptors=2) if page.tasks else None
+
+    def do(self, what: str) -> str:
+        """Do one thing and return its answer as the recordings write it."""
+        self.machine.phase = what
+        administrator: dict[str, Callable[[], int]] = {
+            "again": self.again,
+            "soft_offline": lambda: soft_offline(self.machine, self.page),
+            "unpoison": lambda: unpoison(self.machine, self.page, head=True),
+        }
+        if what in administrator:
+            return kernel.ERRNO_NAMES[administrator[what]()]
+        calls = self.calls
+        if calls is None or not calls.task.alive:
+            return "no process" if calls is None else "process is dead"
+        if what in _NEEDS_FILE:
+            return self._on_file(calls, what)
+        mapping = calls.task.first
+        if mapping is None:
+            return "not mapped"
+        on_mapping: dict[str, Callable[[], str]] = {
+            "read": lambda: access.read(self.machine, self.page, calls.task, mapping),
+            "write": lambda: access.write(self.machine, self.page, calls.task, mapping),
+            "copy": calls.copy,
+            "fork": lambda: calls.fork_and_read("child:200"),
+            "dontneed": calls.dontneed,
+            "munmap": calls.munmap,
+        }
+        answer = on_mapping[what]()
+        return answer if calls.task.alive else "died"
+
+    def _on_file(self, calls: access.Calls, what: str) -> str:
+        if self.page.file is None:
+            return "no file"
+        on_file: dict[str, Callable[[], str]] = {
+            "pread": calls.pread,
+            "pread-healthy": lambda: calls.pread(healthy=True),
+            "pwrite": calls.pwrite,
+            "fsync": lambda: calls.fsync(calls.files[0]),
+            "fsync2": lambda: calls.fsync(calls.files[1]),
+            "msync": calls.msync,
+            "syncfs": lambda: calls.syncfs(calls.files[0]),
+            "punch": calls.punch_hole,
+        }
+        return on_file[what]()
