@@ -13,7 +13,8 @@ from fleet.scenario import Fleet, GroupPlan
 from fleet.schema import to_arrow
 from node_sim.columns import TABLE_NAMES
 from node_sim.draws import Seed
-from node_sim.lives.block import COMMON, simulate_block
+from node_sim.lives.block import simulate_block
+from node_sim.lives.rows import COMMON
 
 
 class ShardTable(NamedTuple):

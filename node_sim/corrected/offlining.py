@@ -20,16 +20,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.codes import Observer, OfflineResult
 from node_sim.corrected.eras import Eras, Spans, WindowIndex
-from node_sim.corrected.windows import Windows, error_time_ns
+from node_sim.corrected.windows import error_time_ns
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.memory.pages import make_frames
 from node_sim.records import Flags, Ints, expand_counts
 
-EIO = -5
 _WIDE = 1 << 24
 """More than the pages one window can show."""
 
@@ -92,16 +90,3 @@ def find_offlines(
     fixed = make_frames(seed, faults.node_id[fault], pfn, share).kernel
     time_ns = error_time_ns(index.windows.take(window), error)
     return Offlines(spans.era[span], span, page, error, time_ns, pfn, ~fixed), before, after
-
-
-def observer_code(windows: Windows) -> Ints:
-    """Return the stored observer of each window."""
-    return np.where(windows.scrub, int(Observer.SCRUB), int(Observer.DEMAND))
-
-
-def offline_columns(offlines: Offlines) -> dict[str, Ints]:
-    """Return result and errno of each attempt to offline a page."""
-    return {
-        "result": np.where(offlines.offlined, int(OfflineResult.OFFLINED), int(OfflineResult.UNHANDLABLE)),
-        "errno": np.where(offlines.offlined, 0, EIO),
-    }

@@ -14,13 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from node_sim.codes import EcsUnit
 from node_sim.corrected.eras import Eras
 from node_sim.corrected.passes import Passes
-from node_sim.dram.faults import FaultTable
-from node_sim.lives.rows import EventLog
 from node_sim.records import Ints, expand_counts
-from node_sim.server.policy import Ecc
 from node_sim.units import FOREVER
 
 
@@ -39,22 +35,3 @@ def first_reports(eras: Eras, passes: Passes) -> Ints:
     found = np.full(eras.lane.size, FOREVER)
     np.minimum.at(found, era, passes.end_ns[which])
     return found
-
-
-def log_reports(log: EventLog, eras: Eras, passes: Passes, faults: FaultTable, ecc: Ecc) -> None:
-    """Log the reports of eras; those of one time and lane by the names of their faults."""
-    era, which = reports_of(eras, passes)
-    if not era.size:
-        return
-    order = np.lexsort((faults.tag[passes.fault[which]], passes.end_ns[which], eras.lane[era]))
-    mine, lane = passes.take(which[order]), eras.lane[era[order]]
-    log.add(
-        "ecs_reports",
-        lane=lane,
-        time_ns=mine.end_ns,
-        fault=mine.fault,
-        cause=-1 - mine.fault,
-        unit=np.full(lane.size, int(EcsUnit.of(ecc.ecs))),
-        count=mine.wrong,
-        begin_ns=mine.begin_ns,
-    )

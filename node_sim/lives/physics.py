@@ -3,7 +3,7 @@
 **Models.** Verdicts on single faults, their corrected errors, what is mapped out, verdicts on faults that meet, the
 pages with uncorrectable words, and what devices count themselves, in this order.
 
-**Leaves out.** What an arm does about them; it is in ``lanes.py``.
+**Leaves out.** What an arm does about them; it is in ``steps.py``.
 
 **Assumes.** Faults of a DIMM generation are judged and listed the moment any lane installs it.
 
@@ -12,7 +12,6 @@ pages with uncorrectable words, and what devices count themselves, in this order
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,36 +21,11 @@ from node_sim.corrected.passes import Passes, simulate_passes
 from node_sim.corrected.sparing import drop_spared, spared_ns
 from node_sim.corrected.windows import Windows, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_generation
-from node_sim.dram.geometry import AddressMap
-from node_sim.draws import Seed
 from node_sim.ecc.judgement import BadPages, Judgement, bad_pages, dimms_of, judge_alone, judge_together
-from node_sim.memory.pages import Frames, Memory, make_frames
+from node_sim.lives.world import World
+from node_sim.memory.pages import Frames, make_frames
 from node_sim.memory.sightings import scrub_phase_ns
-from node_sim.records import Ints, join
-from node_sim.server.hardware import Hardware
-from node_sim.server.policy import Policy
-
-
-@dataclass(frozen=True)
-class World:
-    """What all lanes of one call share.
-
-    Attributes:
-        seed: Of the run.
-        hardware: Of the nodes.
-        policy: Settings common to all arms of the call: code, error process, detection (settled on the server),
-            workload.
-        memory: Lookup tables of that workload.
-        address_map: Of the nodes.
-        horizon_ns: End of simulated time [ns].
-    """
-
-    seed: Seed
-    hardware: Hardware
-    policy: Policy
-    memory: Memory
-    address_map: AddressMap
-    horizon_ns: int
+from node_sim.records import Ints, join, take
 
 
 class Physics(NamedTuple):
@@ -83,6 +57,24 @@ def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None)
     pages = bad_pages(world.seed, faults, judgement, world.address_map, mirroring=ecc.mirroring)
     passes = simulate_passes(world.seed, faults, world.hardware.server, policy, world.horizon_ns)
     return Physics(faults, judgement, windows, pages, passes)
+
+
+def take_physics(physics: Physics, faults: Ints) -> Physics:
+    """Select the physics of some faults, which are in ascending order."""
+    new = np.full(physics.faults.time_ns.size, -1)
+    new[faults] = np.arange(faults.size)
+    window = np.flatnonzero(new[physics.windows.fault] >= 0)
+    page = np.flatnonzero(new[physics.pages.fault] >= 0)
+    passes = physics.passes.take(np.flatnonzero(new[physics.passes.fault] >= 0))
+    windows = physics.windows.take(window)
+    pages = take(physics.pages, page)
+    return Physics(
+        physics.faults.take(faults),
+        take(physics.judgement, faults),
+        windows._replace(fault=new[windows.fault]),
+        pages._replace(fault=new[pages.fault]),
+        passes._replace(fault=new[passes.fault]),
+    )
 
 
 class Store:

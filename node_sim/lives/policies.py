@@ -1,23 +1,12 @@
-"""What follows a panic or too many errors: reboot, cordon, post-package repair, DIMM replacement.
+"""Settings of several arms side by side, so that lanes of all arms advance together.
 
-**Models.** A panic reboots the node. After ``repair.cordon.ue`` uncorrected errors (per page and boot) since the last
-repair, or ``repair.replace_ce`` logged corrected errors in one window, or with ``repair.replace_ecs`` a report of
-error check and scrub, the node is drained and every DIMM that is due is replaced: those that had uncorrected errors
-since the last repair, and the one at the limit. With ``repair.ppr``, a boot gives the spare row of its bank group to
-a hard fault that takes one row of a device and had an uncorrected error or reached the limit of corrected ones; in
-that last case the DIMM stays, and a reboot ends the repair. Hard repair uses the spare up; soft repair is undone when
-the node is powered off to replace a DIMM.
+**Models.** Every setting that a life depends on, converted to the units of the kernels once.
 
-**Leaves out.** What becomes of a later fault that met the repaired one in a code word. Limits of sockets; a daemon
-that forgets part of a count.
+**Leaves out.** Settings that decide the physics; arms that differ in them do not share a call.
 
-**Assumes.** A cordon does not wait: the node does no work from the limit until the repair ends. The new DIMM is
-in place at the end of the repair. Corrected errors are counted per fault, so two faults of a DIMM do not reach the
-limit together, in whole windows since the last boot; the cordon begins a nanosecond after the error that reaches it.
-Firmware tests a row before it repairs it, so soft faults take no spare; of two faults that meet it repairs the later
-one. Uncorrected errors of a repaired row still count for the cordon.
+**Assumes.** Nothing.
 
-**Sources.** Limits and spare rows: ``catalog/numbers.py``; hard and soft repair: Linux 6.15 edac memory_repair.
+**Sources.** None.
 """
 
 from __future__ import annotations
@@ -27,17 +16,16 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.catalog.kernels import PROFILE_NAMES
-from node_sim.catalog.parts import Part
-from node_sim.dram.faults import FaultTable
-from node_sim.dram.names import GENERATION_SHIFT
 from node_sim.machine_check.grades import Reporting, grade_table
 from node_sim.records import Flags, Floats, Ints
 from node_sim.server.policy import PPR_KINDS, Policy
 from node_sim.units import hours_to_ns, seconds_to_ns
 
+PPR_OFF, PPR_SOFT, PPR_HARD = range(len(PPR_KINDS))
+
 
 class PolicyColumns(NamedTuple):
-    """Settings of several arms as arrays indexed by arm set, so that lanes of all arms advance together."""
+    """Settings of several arms as arrays indexed by arm set."""
 
     profile: Ints
     early_kill: Ints
@@ -89,38 +77,3 @@ class PolicyColumns(NamedTuple):
             for policy in policies
         ]
         return cls(*(np.asarray(column) for column in zip(*rows, strict=True)))
-
-
-def reaches_limit(ue: Ints, limit: Ints) -> Flags:
-    """Return which nodes have had enough uncorrected errors to be cordoned; limit 0 means never."""
-    return (limit > 0) & (ue >= limit)
-
-
-PPR_OFF, PPR_SOFT, PPR_HARD = range(len(PPR_KINDS))
-
-
-def takes_one_row(faults: FaultTable) -> Flags:
-    """Return which faults a spare row can replace."""
-    box = faults.box
-    one: Flags = faults.hard & (box.n_ranks == 1) & (box.n_banks == 1) & (box.n_rows == 1)
-    return one
-
-
-def spare_name(faults: FaultTable, part: Part) -> Ints:
-    """Name the bank group whose spare row each fault needs: slot, generation, rank, device, group; below 2**31."""
-    group = faults.box.bank // (part.banks // part.bank_groups)
-    name: Ints = (faults.tag >> GENERATION_SHIFT << 4) | faults.box.rank
-    return (((name << 6) | faults.cells.device) << 4) | group
-
-
-class RepairTimes(NamedTuple):
-    """When a cordoned node is drained and when it is back [ns]."""
-
-    drained_ns: Ints
-    end_ns: Ints
-
-
-def repair_times(start_ns: Ints, drain_ns: Ints, replace_ns: Ints) -> RepairTimes:
-    """Return the times of a repair that starts with a cordon."""
-    drained = start_ns + drain_ns
-    return RepairTimes(drained, drained + replace_ns)

@@ -13,6 +13,7 @@ one time the order of the tables is the causal order. ``cause_seq`` points to th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,15 @@ from node_sim.records import Ints
 
 EVENT_TABLES = TABLE_NAMES[1:]
 """All tables but ``faults``."""
+COMMON: tuple[int, ...] = ()
+"""Arms of the rows that are the same in every arm."""
+
+
+class ArmTables(NamedTuple):
+    """Event tables of some nodes under a set of arms; ``arms`` is ``COMMON`` for rows of all arms."""
+
+    arms: tuple[int, ...]
+    tables: dict[str, Columns]
 
 
 def persistence(faults: FaultTable) -> Ints:
@@ -188,3 +198,17 @@ def _linked(columns: Columns, seq: Ints, seq_by_name: Ints, faults: FaultTable, 
         "cause_seq": cause_seq,
     }
     return {**head, **columns}
+
+
+def split_by_arms(tables: dict[str, Columns], classes: list[tuple[int, ...]], n_nodes: int) -> list[ArmTables]:
+    """Split tables ordered by lane (class-major) into one part per class."""
+    parts = []
+    for position, arms in enumerate(classes):
+        cut = (position * n_nodes, (position + 1) * n_nodes)
+        mine = {}
+        for name, columns in tables.items():
+            low, high = np.searchsorted(columns["lane"], cut)
+            if low < high:
+                mine[name] = {column: cells[low:high] for column, cells in columns.items() if column != "lane"}
+        parts.append(ArmTables(arms, mine))
+    return parts

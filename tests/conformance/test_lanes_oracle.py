@@ -34,9 +34,10 @@ from node_sim.dram.geometry import AddressMap, Dimm
 from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.ecc.verdicts import misfit
-from node_sim.lives.block import COMMON, BlockRows, simulate_block
-from node_sim.lives.physics import World as LaneWorld
+from node_sim.lives.block import BlockRows, simulate_block
 from node_sim.lives.physics import simulate_physics
+from node_sim.lives.rows import COMMON
+from node_sim.lives.world import World as LaneWorld
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.server import policy as config
 from node_sim.server.hardware import ADDRESS_MAPS, Faults, Hardware, Server

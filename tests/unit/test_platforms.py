@@ -14,11 +14,10 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
 from node_sim.lives.block import simulate_block
-from node_sim.lives.physics import Store, World, simulate_physics
+from node_sim.lives.physics import Store, simulate_physics
 from node_sim.lives.policies import PolicyColumns
-from node_sim.lives.rows import EventLog
-from node_sim.lives.state import LaneState, Limits
-from node_sim.lives.steps import Lives
+from node_sim.lives.steps import run_lives, start_lives
+from node_sim.lives.world import World
 from node_sim.memory.pages import Memory
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Cordon, Detection, Ecc, Kernel, Platform, Policy, Repair
@@ -148,10 +147,10 @@ def test_pages_of_many_channels_wait_for_the_firmware_and_not_in_the_queue_of_th
     faults = faults_of(*({"dimm": slot, "n_dq": 4} for slot in range(32)))
     pages = world.address_map.page(faults.box, np.zeros(32, np.int64))
     store = Store(world, simulate_physics(world, faults._replace(first_pfn=pages)))
-    lane, limits = np.zeros(32, np.int64), Limits(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, bool))
-    state = LaneState.start(world, store, np.zeros(1, np.int64), np.zeros(1, np.int64), limits, (lane, np.arange(32)))
-    log = EventLog()
-    Lives(state, PolicyColumns.of([policy]), log).run()
+    one, place = np.zeros(1, np.int64), (np.zeros(32, np.int64), np.arange(32))
+    state = start_lives(world, store, one, one, PolicyColumns.of([policy]), place)
+    run_lives(state)
+    log = state.log
     seen = log.column("errors", "kind") == ErrorKind.UE
     assert seen.sum() > 20  # some are silent
     action = log.column("machine_checks", "action")

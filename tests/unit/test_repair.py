@@ -13,9 +13,13 @@ from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, Offl
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
-from node_sim.lives.physics import Store, World, simulate_physics
-from node_sim.lives.policies import PPR_HARD, PPR_SOFT, spare_name, takes_one_row
-from node_sim.lives.state import LaneState, Limits
+from node_sim.lives.dimms import power_off, spare_is_free, spare_name, takes_one_row, use_spare_rows
+from node_sim.lives.physics import Store, simulate_physics
+from node_sim.lives.places import go_down
+from node_sim.lives.policies import PPR_HARD, PPR_SOFT, PolicyColumns
+from node_sim.lives.state import LaneState
+from node_sim.lives.steps import start_lives
+from node_sim.lives.world import World
 from node_sim.memory.pages import Memory
 from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.policy import Cordon, Ecc, Kernel, PageOffline, Policy, Repair
@@ -165,8 +169,9 @@ def state_of(*rows_: dict[str, int]) -> LaneState:
     faults = faults_of(*rows_)
     zero, n = np.zeros(1, np.int64), faults.tag.size
     place = (np.zeros(n, np.int64), np.arange(n))
-    limits = Limits(zero, zero, zero > 0)
-    state = LaneState.start(world, Store(world, simulate_physics(world, faults)), zero, zero, limits, place)
+    state = start_lives(
+        world, Store(world, simulate_physics(world, faults)), zero, zero, PolicyColumns.of([policy]), place
+    )
     state.places.suspect[:] = 5
     return state
 
@@ -174,8 +179,8 @@ def state_of(*rows_: dict[str, int]) -> LaneState:
 def boot(state: LaneState, kind: int, end_ns: int) -> list[int]:
     """Places repaired at a boot."""
     lane, end = np.zeros(1, np.int64), np.asarray([end_ns])
-    state.go_down(lane, end - 10, end)
-    found = state.use_spare_rows(lane, end, np.asarray([kind]))
+    go_down(state, lane, end - 10, end)
+    found = use_spare_rows(state, lane, end, np.asarray([kind]))
     state.places.suspect[found] = -1
     return found.tolist()
 
@@ -191,9 +196,9 @@ def test_the_spare_row_goes_to_the_oldest_fault_of_its_group(kind):
 def test_a_used_spare_row_repairs_no_other_fault_of_its_group():
     state = state_of({}, {"time_ns": 5}, {"time_ns": 6, "bank": 4})
     state.places.suspect[1:] = -1
-    assert state.spare_is_free(np.arange(3)).tolist() == [True, True, True]
+    assert spare_is_free(state, np.arange(3)).tolist() == [True, True, True]
     assert boot(state, PPR_HARD, 100) == [0]
-    assert state.spare_is_free(np.arange(3)).tolist() == [False, False, True]
+    assert spare_is_free(state, np.arange(3)).tolist() == [False, False, True]
 
 
 def test_a_fault_without_errors_takes_no_spare_row():
@@ -206,7 +211,7 @@ def test_a_fault_without_errors_takes_no_spare_row():
 def test_power_off_undoes_soft_repair_and_frees_the_spare_row(kind, back):
     state = state_of({}, {"time_ns": 5})
     assert boot(state, kind, 100) == [0]
-    state.power_off(np.zeros(1, np.int64), np.asarray([300]))
+    power_off(state, np.zeros(1, np.int64), np.asarray([300]))
     assert state.places.removed_ns[0] == (FOREVER if back else 100)
     assert state.places.era_from_ns[0] == (300 if back else 100)
     assert boot(state, kind, 400) == ([1] if back else [])

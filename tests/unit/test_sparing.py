@@ -15,7 +15,8 @@ from node_sim.draws import Seed
 from node_sim.ecc.judgement import bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.errors import ConfigError
 from node_sim.lives.block import simulate_block
-from node_sim.lives.physics import World, simulate_physics
+from node_sim.lives.physics import simulate_physics
+from node_sim.lives.world import World
 from node_sim.memory.pages import Memory
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Ecc, Policy

@@ -1,0 +1,151 @@
+"""Nodes that can go down: one life per node and distinct policy, and the faults that were in place in any of them.
+
+**Models.** Nodes with uncorrected errors, or with a fault for which some arm replaces the DIMM, have one lane per
+distinct policy. A fault of a later DIMM generation is stored if it was in place in at least one lane.
+
+**Leaves out.** All other nodes; ``quiet_nodes.py`` has them.
+
+**Assumes.** Nothing.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason
+from node_sim.dram.faults import FaultTable
+from node_sim.lives.corrected_rows import log_corrected, log_reports
+from node_sim.lives.physics import Physics, Store, take_physics
+from node_sim.lives.places import all_eras
+from node_sim.lives.policies import PolicyColumns
+from node_sim.lives.rows import ArmTables, EventLog, Lanes, number_rows, split_by_arms
+from node_sim.lives.state import LaneState
+from node_sim.lives.steps import run_lives, start_lives
+from node_sim.lives.world import Block, World
+from node_sim.records import Ints, join
+from node_sim.server.policy import Policy
+
+
+class FinishedLives(NamedTuple):
+    """Lanes of one call at the horizon, their rows not numbered yet.
+
+    Attributes:
+        state: Of the lanes, ordered by (policy, node).
+        arms: Arms that share each policy.
+        nodes: Positions of the nodes in the block, shape ``(n,)``.
+    """
+
+    state: LaneState
+    arms: list[tuple[int, ...]]
+    nodes: Ints
+
+
+class PlacedFaults(NamedTuple):
+    """Faults that were in place in at least one lane.
+
+    Attributes:
+        table: The faults, ordered by (node, generation, time).
+        seq: Number of each among those of its node, shape ``(n_faults,)``.
+        per_node: How many each node of the block has, shape ``(n_nodes,)``.
+    """
+
+    table: FaultTable
+    seq: Ints
+    per_node: Ints
+
+
+def live(
+    block: Block, world: World, physics: Physics, nodes: Ints, arms_of: dict[Policy, tuple[int, ...]]
+) -> FinishedLives:
+    """Run the lanes of nodes that can go down, one per node and distinct policy.
+
+    Args:
+        block: The nodes.
+        world: What the lanes share.
+        physics: Of all nodes of the block.
+        nodes: Positions of the nodes in the block, ascending.
+        arms_of: Arms that share each policy.
+    """
+    inside = np.zeros(block.node_id.size, np.bool_)
+    inside[nodes] = True
+    mine = np.flatnonzero(inside[block.node_of_fault])
+    store = Store(world, take_physics(physics, mine))
+    lane = (np.cumsum(inside) - 1)[block.node_of_fault[mine]]
+    copies = len(arms_of)
+    # Lanes are numbered policy by policy: that of node i under policy p is p * (number of nodes) + i.
+    lanes = np.tile(lane, copies) + np.repeat(np.arange(copies) * nodes.size, mine.size)
+    state = start_lives(
+        world,
+        store,
+        np.tile(block.node_id[nodes], copies),
+        np.repeat(np.arange(copies), nodes.size),
+        PolicyColumns.of(list(arms_of)),
+        (lanes, np.tile(np.arange(mine.size), copies)),
+    )
+    run_lives(state)
+    return FinishedLives(state, list(arms_of.values()), nodes)
+
+
+def placed_faults(finished: list[FinishedLives], block: Block) -> PlacedFaults:
+    """Collect the faults that were in place in at least one lane of any call."""
+    tables = []
+    for lives in finished:
+        places, faults = lives.state.places, lives.state.store.faults
+        alive = faults.time_ns[places.fault] < places.removed_ns
+        tables.append(faults.take(np.unique(places.fault[alive])))
+    table = join(tables)
+    _, first = np.unique(table.fault_id, return_index=True)
+    table = table.take(first)
+    node = np.searchsorted(block.node_id, table.node_id)
+    table = table.take(np.lexsort((table.tag, table.time_ns, table.generation, node)))
+    node = np.searchsorted(block.node_id, table.node_id)
+    seq = np.arange(node.size) - np.searchsorted(node, node)
+    return PlacedFaults(table, seq, np.bincount(node, minlength=block.node_id.size))
+
+
+def busy_tables(lives: FinishedLives, placed: PlacedFaults) -> list[ArmTables]:
+    """Add the corrected errors and reports of finished lives and number all rows."""
+    state, store = lives.state, lives.state.store
+    eras = all_eras(state)
+    log_corrected(state.log, eras, store.index, store.faults, state.world)
+    log_reports(state.log, eras, store.passes, store.faults, state.world.policy.ecc)
+    _link_cordons(state.log)
+    order = np.argsort(placed.table.fault_id)
+    position = np.searchsorted(placed.table.fault_id[order], store.faults.fault_id)
+    position = np.minimum(position, max(order.size - 1, 0))  # faults in place nowhere have no row that could ask
+    fault_seq = placed.seq[order][position]
+    n, copies = lives.nodes.size, len(lives.arms)
+    lanes = Lanes(
+        np.tile(lives.nodes, copies),
+        np.repeat(np.arange(copies), n),
+        np.tile(placed.per_node[lives.nodes], copies),
+    )
+    return split_by_arms(number_rows(state.log, lanes, store.faults, fault_seq), lives.arms, n)
+
+
+def _link_cordons(log: EventLog) -> None:
+    """Name the row that reached the limit of a fault as the cause of each cordon, once these rows are logged.
+
+    It is the row of the same lane and fault whose last error, or whose report, came a nanosecond before the cordon.
+    """
+    for reason, table, time in (
+        (LifecycleReason.CE_LIMIT, "errors", "last_time_ns"),
+        (LifecycleReason.ECS_LIMIT, "ecs_reports", "time_ns"),
+    ):
+        cordons = [
+            (chunk, (chunk["kind"] == LifecycleKind.CORDON) & (chunk["reason"] == reason))
+            for chunk in log.chunks["lifecycle"]
+        ]
+        if not any(mine.any() for _, mine in cordons):
+            continue
+        rows = log.table(table)
+        counted = rows["kind"] == ErrorKind.CE if table == "errors" else slice(None)
+        keys = zip(*(rows[name][counted].tolist() for name in ("lane", "fault", time)), strict=True)
+        row_of = dict(zip(keys, rows["name"][counted].tolist(), strict=True))
+        for chunk, mine in cordons:
+            keys = zip(*(chunk[name][mine].tolist() for name in ("lane", "fault", "time_ns")), strict=True)
+            chunk["cause"][mine] = [row_of[lane, fault, time_ns - 1] for lane, fault, time_ns in keys]

@@ -1,0 +1,111 @@
+"""Rows that follow from eras alone: corrected errors, page offlinings, reports of error check and scrub.
+
+**Models.** One row of ``errors`` per fault, observer and window that shows errors on pages still in use.
+
+**Leaves out.** What cuts eras; ``places.py`` has it.
+
+**Assumes.** The row of a window exists if it takes a page offline, for the error that does so is seen.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from node_sim.codes import EcsUnit, ErrorKind, Observer, OfflineResult, OfflineTrigger
+from node_sim.corrected.eras import Eras, WindowIndex, spans_of
+from node_sim.corrected.live_errors import count_live
+from node_sim.corrected.offlining import Offlines, find_offlines
+from node_sim.corrected.passes import Passes
+from node_sim.corrected.reports import reports_of
+from node_sim.corrected.windows import Windows, error_time_ns
+from node_sim.dram.faults import FaultTable
+from node_sim.dram.geometry import AddressMap
+from node_sim.hwpoison.kernel import EIO
+from node_sim.lives.rows import EventLog
+from node_sim.lives.world import World
+from node_sim.records import Ints
+from node_sim.server.policy import Ecc
+
+
+def log_corrected(log: EventLog, eras: Eras, index: WindowIndex, faults: FaultTable, world: World) -> None:
+    """Log the corrected errors and page offlinings of eras."""
+    spans = spans_of(eras, index)
+    if not spans.era.size:
+        return
+    share = (world.seed, world.policy.workload.use.kernel)
+    offlines, before, after = find_offlines(eras, spans, index, faults, world.address_map, share)
+    counts = count_live(eras, spans, index, offlines, before, after)
+    row = np.flatnonzero(counts.errors > 0)
+    windows = index.windows.take(spans.window[row])
+    era = spans.era[row]
+    fault = eras.fault[era]
+    first_time = error_time_ns(windows, counts.first[row])
+    page = (counts.first[row] - 1) % windows.n_pages
+    name = log.add(
+        "errors",
+        lane=eras.lane[era],
+        time_ns=first_time,
+        fault=fault,
+        cause=-1 - fault,
+        kind=np.full(row.size, int(ErrorKind.CE)),
+        observer=_observer_code(windows),
+        ce_count=counts.errors[row],
+        n_pages=counts.n_pages[row],
+        first_pfn=_pages_of(world.address_map, faults, fault, page),
+        first_time_ns=first_time,
+        last_time_ns=error_time_ns(windows, counts.last[row]),
+    )
+    name_of_span = np.full(spans.era.size, -1)
+    name_of_span[row] = name
+    log.add(
+        "page_offlines",
+        lane=eras.lane[offlines.era],
+        time_ns=offlines.time_ns,
+        fault=eras.fault[offlines.era],
+        cause=name_of_span[offlines.span],
+        pfn=offlines.pfn,
+        trigger=np.full(offlines.page.size, int(OfflineTrigger.CE_THRESHOLD)),
+        **_offline_columns(offlines),
+    )
+
+
+def _pages_of(address_map: AddressMap, faults: FaultTable, fault: Ints, page: Ints) -> Ints:
+    """Page numbers of pages of faults; the first page is known already."""
+    pfn = faults.first_pfn[fault]
+    later = np.flatnonzero(page)
+    pfn[later] = address_map.page(faults.box.take(fault[later]), page[later])
+    return pfn
+
+
+def _observer_code(windows: Windows) -> Ints:
+    """Return the stored observer of each window."""
+    return np.where(windows.scrub, int(Observer.SCRUB), int(Observer.DEMAND))
+
+
+def _offline_columns(offlines: Offlines) -> dict[str, Ints]:
+    """Return result and errno of each attempt to offline a page."""
+    return {
+        "result": np.where(offlines.offlined, int(OfflineResult.OFFLINED), int(OfflineResult.UNHANDLABLE)),
+        "errno": np.where(offlines.offlined, 0, EIO),
+    }
+
+
+def log_reports(log: EventLog, eras: Eras, passes: Passes, faults: FaultTable, ecc: Ecc) -> None:
+    """Log the reports of eras; those of one time and lane by the names of their faults."""
+    era, which = reports_of(eras, passes)
+    if not era.size:
+        return
+    order = np.lexsort((faults.tag[passes.fault[which]], passes.end_ns[which], eras.lane[era]))
+    mine, lane = passes.take(which[order]), eras.lane[era[order]]
+    log.add(
+        "ecs_reports",
+        lane=lane,
+        time_ns=mine.end_ns,
+        fault=mine.fault,
+        cause=-1 - mine.fault,
+        unit=np.full(lane.size, int(EcsUnit.of(ecc.ecs))),
+        count=mine.wrong,
+        begin_ns=mine.begin_ns,
+    )

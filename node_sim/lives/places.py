@@ -1,0 +1,109 @@
+"""Faults in place: the eras in which they can show corrected errors, and the limits they reach.
+
+**Models.** An era lasts from one boot to the next, or to the removal of the DIMM. In each boot of a lane the fault that
+first reaches a limit of corrected errors, or has the first report of error check and scrub, is found in advance.
+
+**Leaves out.** What follows from a limit; ``repair.py`` has it.
+
+**Assumes.** Counts begin anew with each era.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from node_sim.codes import LifecycleReason
+from node_sim.corrected.eras import Eras
+from node_sim.corrected.live_errors import limit_times
+from node_sim.corrected.reports import first_reports
+from node_sim.lives.state import LaneState
+from node_sim.records import NULL, Ints, join
+from node_sim.units import FOREVER
+
+
+def accuse(state: LaneState, place: Ints, row: Ints, reason: Ints | int) -> None:
+    """Make faults in place cases for post-package repair, for a reason that a row gives."""
+    state.places.suspect[place], state.places.why[place] = row, reason
+
+
+def open_eras(state: LaneState, place: Ints) -> Eras:
+    """Return the present eras of faults in place, as if nothing happened until the horizon."""
+    places = state.places
+    lane = places.lane[place]
+    to_ns = np.full(place.size, state.world.horizon_ns)
+    threshold = state.policies.ce_threshold[state.arm_set[lane]]
+    return Eras(lane, places.fault[place], places.era_from_ns[place], to_ns, threshold)
+
+
+def _close_eras(state: LaneState, place: Ints, end_ns: Ints) -> None:
+    """End the present eras of faults in place; eras without any time in them leave no trace."""
+    begin_ns = state.places.era_from_ns[place]
+    some = begin_ns < end_ns
+    state.closed_eras.append(open_eras(state, place[some])._replace(to_ns=end_ns[some]))
+
+
+def all_eras(state: LaneState) -> Eras:
+    """Close the eras still open at the horizon and return all, ordered by lane and fault."""
+    still_open = np.flatnonzero(state.places.removed_ns == FOREVER)
+    _close_eras(state, still_open, np.full(still_open.size, state.world.horizon_ns))
+    eras = join(state.closed_eras)
+    return eras.take(np.lexsort((eras.from_ns, eras.fault, eras.lane)))
+
+
+def go_down(state: LaneState, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
+    """Take lanes down for an interval: eras end, tenancies end, what was pending is off."""
+    places = state.places
+    begin, until = np.full(state.node_id.size, -1), np.full(state.node_id.size, -1)
+    begin[lane], until[lane] = start_ns, end_ns
+    mine = np.flatnonzero((begin[places.lane] >= 0) & (places.removed_ns == FOREVER))
+    _close_eras(state, mine, begin[places.lane[mine]])
+    places.era_from_ns[mine] = until[places.lane[mine]]
+    state.boot_ns[lane] = end_ns
+    state.bank_busy_ns[lane] = 0
+    state.queue_ns[lane] = 0
+    state.pending = state.pending.take(begin[state.pending.lane] < 0)
+    state.booted[lane] = True
+
+
+def watch(state: LaneState, lane: Ints) -> None:
+    """Find out when, by which fault and in what, lanes reach a limit of faults in their present boot."""
+    arm = state.arm_set[lane]
+    lane = lane[(state.policies.replace_ce[arm] > 0) | state.policies.replace_ecs[arm]]
+    if not lane.size:
+        return
+    places = state.places
+    state.limit_ns[lane], state.limit_place[lane] = FOREVER, NULL
+    watched = np.zeros(state.node_id.size, np.bool_)
+    watched[lane] = True
+    place = np.flatnonzero(watched[places.lane] & (places.removed_ns == FOREVER))
+    eras = open_eras(state, place)
+    by_ce, by_ecs = _ce_limits(state, eras), _ecs_limits(state, eras)
+    time_ns = np.minimum(by_ce, by_ecs)
+    order = np.lexsort((place, time_ns, eras.lane))
+    order = order[time_ns[order] < FOREVER]
+    first, at = np.unique(eras.lane[order], return_index=True)  # the earliest fault of each lane
+    which = order[at]
+    state.limit_place[first] = place[which]
+    state.limit_ns[first] = time_ns[which] + 1
+    corrected = by_ce[which] <= by_ecs[which]
+    state.limit_reason[first] = np.where(corrected, int(LifecycleReason.CE_LIMIT), int(LifecycleReason.ECS_LIMIT))
+
+
+def _ce_limits(state: LaneState, eras: Eras) -> Ints:
+    """Return when eras reach the limit of corrected errors [ns]."""
+    world, store, found = state.world, state.store, np.full(eras.lane.size, FOREVER)
+    limit = state.policies.replace_ce[state.arm_set[eras.lane]]
+    some = np.flatnonzero(limit > 0)
+    share = (world.seed, world.policy.workload.use.kernel)
+    found[some] = limit_times(eras.take(some), store.index, store.faults, world.address_map, share, limit[some])
+    return found
+
+
+def _ecs_limits(state: LaneState, eras: Eras) -> Ints:
+    """Return when eras have the first report that lets a DIMM be replaced [ns]."""
+    found = np.full(eras.lane.size, FOREVER)
+    some = np.flatnonzero(state.policies.replace_ecs[state.arm_set[eras.lane]])
+    found[some] = first_reports(eras.take(some), state.store.passes)
+    return found

@@ -1,0 +1,69 @@
+"""Nodes that never go down in any arm: their rows are corrected errors, and what follows from counting them.
+
+**Models.** Nodes on which no policy decision arises in any arm are *common* and computed once. Nodes with corrected
+errors past some arm's threshold have one lane per distinct threshold.
+
+**Leaves out.** Nodes with uncorrected errors or a DIMM to be replaced; ``busy_nodes.py`` has them.
+
+**Assumes.** The one era of every fault lasts from the start to the horizon.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from node_sim.columns import Columns
+from node_sim.corrected.eras import Eras, WindowIndex
+from node_sim.lives.corrected_rows import log_corrected, log_reports
+from node_sim.lives.physics import Physics
+from node_sim.lives.rows import COMMON, ArmTables, EventLog, Lanes, number_rows, split_by_arms
+from node_sim.lives.world import Block, World, arms_by
+from node_sim.records import Flags
+
+
+def quiet_tables(
+    block: Block, worlds: dict[int, World], physics: dict[int, Physics], quiet: Flags, decided: Flags
+) -> list[ArmTables]:
+    """Return the rows of nodes that never go down: common ones, and those decided by a threshold.
+
+    Args:
+        block: The nodes.
+        worlds: By arm.
+        physics: By arm; arms that agree on it share the object.
+        quiet: Nodes that never go down in any arm, shape ``(n_nodes,)``.
+        decided: Nodes with pages that some arm's threshold decides about, shape ``(n_nodes,)``.
+    """
+    common, n = _rows(block, physics[0], worlds[0], quiet & ~decided, [0])
+    parts = split_by_arms(common, [COMMON], n)
+    for arms in arms_by(lambda arm: id(physics[arm]), range(len(block.policies))).values():
+        by_threshold = arms_by(lambda arm: block.policies[arm].page_offline.ce_threshold, arms)
+        tables, n = _rows(block, physics[arms[0]], worlds[arms[0]], quiet & decided, list(by_threshold))
+        parts.extend(split_by_arms(tables, list(by_threshold.values()), n))
+    return parts
+
+
+def _rows(
+    block: Block, physics: Physics, world: World, nodes: Flags, thresholds: list[int]
+) -> tuple[dict[str, Columns], int]:
+    """Return the rows of marked nodes, one lane per node and threshold, and how many nodes there are."""
+    picked = np.flatnonzero(nodes)
+    rank = np.cumsum(nodes) - 1
+    mine = np.flatnonzero(nodes[block.node_of_fault])
+    lane = rank[block.node_of_fault[mine]]
+    n, copies = picked.size, len(thresholds)
+    shift = np.repeat(np.arange(copies) * n, mine.size)
+    eras = Eras(
+        lane=np.tile(lane, copies) + shift,
+        fault=np.tile(mine, copies),
+        from_ns=np.zeros(mine.size * copies, np.int64),
+        to_ns=np.full(mine.size * copies, block.horizon_ns),
+        threshold=np.repeat(np.asarray(thresholds, np.int64), mine.size),
+    )
+    log = EventLog()
+    log_corrected(log, eras, WindowIndex(physics.windows, block.faults.time_ns.size), block.faults, world)
+    log_reports(log, eras, physics.passes, block.faults, world.policy.ecc)
+    first_seq = np.bincount(lane, minlength=n)
+    lanes = Lanes(np.tile(picked, copies), np.repeat(np.arange(copies), n), np.tile(first_seq, copies))
+    return number_rows(log, lanes, block.faults, block.fault_seq()), n
