@@ -7,22 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.dataset import Run
-from analysis.rates import KILL_WEIGHTS, PER_NODE_YEARS, UNDEFINED, Estimate, Sums, Vector, Z, weights
-from fleet.manifest import COMMON_ARM
-from fleet.tally import KILLS, Tally, tally_shard
-
-EFFECTS: dict[str, Vector] = {
-    "kills": KILL_WEIGHTS,
-    **{name: weights(name) for name in KILLS},
-    "losses": weights("losses"),
-    "panics": weights("panics"),
-    "ue": weights("ue"),
-    "sdc": weights("sdc"),
-    "io_errors": weights("io_errors"),
-    "pages_offlined": weights("pages_offlined"),
-    "dimm_replacements": weights("dimm_replacements"),
-}
-"""Rates compared, as weights of the tally's metrics."""
+from analysis.rates import PER_NODE_YEARS, UNDEFINED, Estimate, Sums, Vector, Z, weights
+from fleet.stored.counting import tally_shard
+from fleet.stored.headline import REGISTRY
+from fleet.stored.manifest import COMMON_ARM
+from fleet.stored.plan import groups_in
+from fleet.stored.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -36,18 +26,50 @@ class Effect:
 def effect(sums: Sums, events: Vector, per: float = PER_NODE_YEARS) -> Effect:
     """Compare the rate of some events with the baseline's, paired by node.
 
+    Args:
+        sums: Over the nodes of an arm and of its baseline.
+        events: Weights of the tally's metrics, shape ``(metrics,)``.
+        per: Node-years a rate is given per.
+
     Source:
         Linearised difference of two ratio estimators; nodes are independent, so its variance is the sum over nodes of
         the squared influence, which the sums of products give exactly.
     """
-    exposure, base_exposure = sums.total[0], sums.base_total[0]
+    up = weights("node_years")
+    exposure, base_exposure = float(up @ sums.total), float(up @ sums.base_total)
     if exposure <= 0.0 or base_exposure <= 0.0:
         return Effect(UNDEFINED, UNDEFINED)
-    up = weights("node_years")
     value, base = float(events @ sums.total) / exposure, float(events @ sums.base_total) / base_exposure
     mine, other = (events - value * up) / exposure, (events - base * up) / base_exposure
     own, reference = float(mine @ sums.square @ mine), float(other @ sums.base_square @ other)
     both = float(mine @ sums.cross @ other)
+    return _effect((value, base), (own, reference, both), per)
+
+
+def effect_on_exposure(sums: Sums, per: float = PER_NODE_YEARS) -> Effect:
+    """Compare the node-years up with the baseline's, paired by node, per ``per`` nodes.
+
+    Source:
+        Difference and ratio of two means over the same nodes, with the variance of the paired differences.
+    """
+    n, up = sums.nodes, weights("node_years")
+    if n <= 0:
+        return Effect(UNDEFINED, UNDEFINED)
+    value, base = float(up @ sums.total) / n, float(up @ sums.base_total) / n
+    own, reference, both = (
+        float(up @ products @ up) / n**2 - one * other / n
+        for products, one, other in (
+            (sums.square, value, value),
+            (sums.base_square, base, base),
+            (sums.cross, value, base),
+        )
+    )
+    return _effect((value, base), (own, reference, both), per)
+
+
+def _effect(values: tuple[float, float], variances: tuple[float, float, float], per: float) -> Effect:
+    """Return difference and ratio of two estimates, given their variances and covariance."""
+    (value, base), (own, reference, both) = values, variances
     half = Z * math.sqrt(max(0.0, own + reference - 2.0 * both))
     difference = Estimate(per * (value - base), per * (value - base - half), per * (value - base + half))
     if value <= 0.0 or base <= 0.0:
@@ -66,16 +88,11 @@ def tally_against(run: Run, baseline: str) -> tuple[Tally, tuple[str, ...]]:
         return run.tally, order
     total = Tally.zero(len(order), len(run.groups))
     for receipt in run.receipts:
-        first, end = receipt.shard.first_node, receipt.shard.first_node + receipt.shard.nodes
-        spans = [
-            (max(g.first_node, first), max(0, min(g.first_node + g.nodes, end) - max(g.first_node, first)))
-            for g in run.groups
-        ]
         tables = [
             (() if part.arm == COMMON_ARM else (order.index(part.arm),), part.table, run.read_part(part))
             for part in receipt.parts
         ]
-        total += tally_shard(tables, spans, len(order), run.horizon_ns)
+        total += tally_shard(tables, groups_in(receipt.shard, run.groups), len(order), run.horizon_ns)
     return total, order
 
 
@@ -89,11 +106,15 @@ def compare_run(run: Run, baseline: str | None = None) -> dict[str, dict[str, Ef
 
 
 def compare_tally(tally: Tally, arms: tuple[str, ...]) -> dict[str, dict[str, Effect]]:
-    """Compare every arm but the first with the first."""
+    """Compare every arm but the first with the first, in every metric of the registry."""
+    return {arm: _effects(Sums.of(tally, position)) for position, arm in enumerate(arms) if position}
+
+
+def _effects(sums: Sums) -> dict[str, Effect]:
+    """Return the effect on each metric; that on the exposure itself is per node, all others per node-year up."""
     return {
-        arm: {name: effect(Sums.of(tally, position), events) for name, events in EFFECTS.items()}
-        for position, arm in enumerate(arms)
-        if position
+        metric.key: effect_on_exposure(sums) if metric.key == "node_years" else effect(sums, weights(metric.key))
+        for metric in REGISTRY
     }
 
 

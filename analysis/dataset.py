@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fleet.digest import add_digests, digest_table, to_hex
-from fleet.manifest import (
+from fleet.stored.digest import add_digests, digest_table, to_hex
+from fleet.stored.manifest import (
     COMMON_ARM,
     PLAN,
     RUN,
@@ -22,8 +22,8 @@ from fleet.manifest import (
     read_receipts,
     read_sealed,
 )
-from fleet.schema import empty_table
-from fleet.tally import Tally
+from fleet.stored.schema import empty_table
+from fleet.stored.tally import Tally
 from node_sim.columns import TABLES
 from node_sim.errors import ConfigError, DataError
 

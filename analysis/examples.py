@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.dataset import Run
-from fleet.digest import digest_table
+from fleet.stored.digest import digest_table
 from node_sim.columns import TABLES
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from fleet.tally import INDEX, KILLS, Tally
+from fleet.stored.headline import ALL_RESULTS, BY_KEY, INDEX
+from fleet.stored.tally import Tally
 
 LEVEL = 0.95
 Z = float(special.ndtri(0.5 + LEVEL / 2))
@@ -66,14 +67,12 @@ class Sums:
 
 
 def weights(*metrics: str) -> Vector:
-    """Return the vector that adds up metrics."""
+    """Return the vector that adds up metrics of the registry, totals among them."""
     vector = np.zeros(len(INDEX))
     for metric in metrics:
-        vector[INDEX[metric]] += 1.0
+        for part in BY_KEY[metric].parts or (metric,):
+            vector[INDEX[part]] += 1.0
     return vector
-
-
-KILL_WEIGHTS = weights(*KILLS)
 
 
 def _correction(nodes: int) -> float:
@@ -123,12 +122,9 @@ def proportion(sums: Sums, part: Vector, whole: Vector) -> Estimate:
     return Estimate(p, max(0.0, centre - half), min(1.0, centre + half))
 
 
-RESULTS = weights("mf_ignored", "mf_failed", "mf_delayed", "mf_recovered")
-
-
 def recovery_ratio(sums: Sums) -> Estimate:
     """Return Recovered / (Ignored + Failed + Delayed + Recovered), as the kernel's counters define it."""
-    return proportion(sums, weights("mf_recovered"), RESULTS)
+    return proportion(sums, weights("mf_recovered"), weights(*ALL_RESULTS))
 
 
 def survival_ratio(sums: Sums) -> Estimate:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from fleet.plan import Shard
-from fleet.scenario import Fleet
-from fleet.shard import run_shard
+from fleet.engines.shard import run_shard
+from fleet.scenario.fleet import Fleet
+from fleet.stored.plan import Shard
 from node_sim.errors import ConfigError
 from node_sim.units import NS_PER_DAY, NS_PER_S
 

@@ -12,13 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fleet.digest import add_digests, to_hex
 from fleet.engines import Engine, Job
-from fleet.manifest import (
+from fleet.scenario.decode import decode
+from fleet.scenario.fleet import Fleet
+from fleet.stored.digest import add_digests, to_hex
+from fleet.stored.headline import METRICS
+from fleet.stored.manifest import (
     FORMAT,
     PLAN,
     RUN,
-    Document,
+    JsonObject,
     Receipt,
     check_parts,
     commit_path,
@@ -30,11 +33,10 @@ from fleet.manifest import (
     seal,
     write_json,
 )
-from fleet.plan import Shard, default_shard_nodes, plan_shards
-from fleet.scenario import Fleet, decode
-from fleet.schema import SCHEMA_VERSION
-from fleet.sink import remove_strays
-from fleet.tally import METRICS, Tally
+from fleet.stored.plan import Shard, plan_shards, shard_size
+from fleet.stored.schema import SCHEMA_VERSION
+from fleet.stored.sink import remove_strays
+from fleet.stored.tally import Tally
 from node_sim.columns import TABLE_NAMES
 from node_sim.errors import ConfigError, DataError
 
@@ -119,7 +121,7 @@ def versions() -> dict[str, str]:
 
 def start_run(
     fleet: Fleet, seed: int, root: Path, choice: EngineChoice, shard_nodes: int | None, progress: Progress
-) -> Document:
+) -> JsonObject:
     """Plan and execute a new run; return its manifest.
 
     Raises:
@@ -127,8 +129,7 @@ def start_run(
         ExecutionError: A shard failed for good; what is committed stays.
     """
     check_choice(choice, fleet.nodes)
-    size = shard_nodes or choice.nodes_per_actor or default_shard_nodes(fleet.nodes)
-    shards = plan_shards(fleet.nodes, size)
+    shards = plan_shards(fleet.nodes, shard_size(fleet.nodes, shard_nodes, choice.nodes_per_actor))
     with make_engine(choice, fleet.nodes) as engine:
         prepare_folder(root)
         return _start(fleet, seed, root, engine, shards, choice, progress)
@@ -142,7 +143,7 @@ def _start(
     shards: tuple[Shard, ...],
     choice: EngineChoice,
     progress: Progress,
-) -> Document:
+) -> JsonObject:
     """Write the plan and execute it."""
     with locked(root):
         plan = seal(
@@ -168,7 +169,7 @@ def _start(
         return _execute(fleet, plan, root, engine, choice, progress)
 
 
-def open_plan(root: Path) -> tuple[Fleet, Document]:
+def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
     """Read the plan of a run, finished or not, with its scenario.
 
     Raises:
@@ -182,7 +183,7 @@ def open_plan(root: Path) -> tuple[Fleet, Document]:
     return fleet, plan
 
 
-def resume_run(root: Path, choice: EngineChoice, progress: Progress) -> Document:
+def resume_run(root: Path, choice: EngineChoice, progress: Progress) -> JsonObject:
     """Run the shards of a run that are not committed; return its manifest.
 
     Raises:
@@ -199,8 +200,8 @@ def resume_run(root: Path, choice: EngineChoice, progress: Progress) -> Document
 
 
 def _execute(
-    fleet: Fleet, plan: Document, root: Path, engine: Engine, choice: EngineChoice, progress: Progress
-) -> Document:
+    fleet: Fleet, plan: JsonObject, root: Path, engine: Engine, choice: EngineChoice, progress: Progress
+) -> JsonObject:
     """Run and commit the shards that are left, then write the manifest."""
     started = datetime.now(UTC)
     receipts = read_receipts(root)
@@ -242,7 +243,7 @@ def total_tally(fleet_arms: int, groups: int, receipts: Sequence[Receipt]) -> Ta
 
 
 def _manifest(
-    fleet: Fleet, plan: Document, receipts: Sequence[Receipt], choice: EngineChoice, started: datetime
+    fleet: Fleet, plan: JsonObject, receipts: Sequence[Receipt], choice: EngineChoice, started: datetime
 ) -> dict[str, Any]:
     finished = datetime.now(UTC)
     return {

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from fleet.plan import plan_shards
-from fleet.scenario import Fleet
-from fleet.schema import empty_table
-from fleet.shard import run_shard
+from fleet.engines.shard import run_shard
+from fleet.scenario.fleet import Fleet
+from fleet.stored.plan import plan_shards
+from fleet.stored.schema import empty_table
 
 SHARD_NODES = 16_384
 

@@ -6,7 +6,9 @@ import copy
 from pathlib import Path
 
 from fleet.run import EngineChoice, start_run
-from fleet.scenario import Fleet, decode, parse, read_text
+from fleet.scenario.decode import decode
+from fleet.scenario.document import parse, read_text
+from fleet.scenario.fleet import Fleet
 
 BASELINE = parse("baseline.toml", read_text("baseline")[1])
 

@@ -9,9 +9,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from fleet.manifest import Receipt
-from fleet.plan import Shard
-from fleet.scenario import Fleet
+from fleet.scenario.fleet import Fleet
+from fleet.stored.manifest import Receipt
+from fleet.stored.plan import Shard
 
 ATTEMPTS_MAX = 3
 """How often a shard is tried before the run fails."""

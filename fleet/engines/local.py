@@ -13,11 +13,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Self
 
-from fleet.aggregator import Aggregator
 from fleet.engines import ATTEMPTS_MAX, Job
-from fleet.manifest import Receipt
-from fleet.plan import Shard
-from fleet.shard import run_shard
+from fleet.engines.aggregator import Aggregator
+from fleet.engines.shard import run_shard
+from fleet.stored.manifest import Receipt
+from fleet.stored.plan import Shard
 from node_sim.errors import ExecutionError, TransientError
 
 
@@ -67,7 +67,7 @@ class LocalEngine:
     def _run_pool(self, job: Job, shards: Sequence[Shard]) -> Iterator[Receipt]:
         """Keep all workers busy; a broken pool is made anew for the shards it still had."""
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["fleet.shard", "fleet.aggregator"])
+        context.set_forkserver_preload(["fleet.engines.shard", "fleet.engines.aggregator"])
         left = dict.fromkeys(shards, 0)
         while left:
             workers = min(self.workers, len(left))

@@ -11,11 +11,11 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayActorError, RayError, RaySystemError
 
-from fleet.aggregator import Aggregator
 from fleet.engines import ATTEMPTS_MAX, Job
-from fleet.manifest import Receipt
-from fleet.plan import Shard
-from fleet.shard import ShardTable, run_shard
+from fleet.engines.aggregator import Aggregator
+from fleet.engines.shard import ShardTable, run_shard
+from fleet.stored.manifest import Receipt
+from fleet.stored.plan import Shard
 from node_sim.errors import ConfigError, ExecutionError, SimError, TransientError
 
 TABLE_BYTES_MAX = 16 << 20

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from fleet.schema import to_arrow
+from fleet.stored.schema import to_arrow
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import Fate, KillPolicy, PageUse
 from node_sim.columns import TABLES

@@ -5,8 +5,8 @@ import pytest
 
 from analysis import open_run
 from analysis.exposure import exposure_from_rows
-from fleet.scenario import decode
-from fleet.tally import INDEX
+from fleet.scenario.decode import decode
+from fleet.stored.headline import INDEX
 from node_sim.codes import LifecycleReason
 from node_sim.columns import TABLES
 from tests.fleets import BASELINE, counting_document, run_fleet

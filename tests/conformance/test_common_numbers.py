@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from fleet.scenario import Group
+from fleet.scenario.fleet import Group
 from node_sim.columns import TABLES
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
@@ -123,8 +123,8 @@ def test_the_sample_has_reboots_offlinings_and_replacements():
 
 def test_a_policy_of_one_group_changes_no_row_of_another(tmp_path):
     from analysis import open_run
-    from fleet.digest import digest_table
-    from fleet.scenario import decode
+    from fleet.scenario.decode import decode
+    from fleet.stored.digest import digest_table
 
     plain, changed = busy_document(), busy_document()
     changed["arm"]["early_kill"]["groups"] = ["secded"]

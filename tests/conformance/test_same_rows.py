@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import open_run
-from fleet.schema import empty_table
+from fleet.stored.schema import empty_table
 from node_sim.columns import TABLES
 from tests.fleets import counting_fleet, run_fleet
 

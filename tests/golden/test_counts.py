@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from fleet.run import EngineChoice, start_run
-from fleet.scenario import decode
-from fleet.tally import METRICS, Tally
+from fleet.scenario.decode import decode
+from fleet.stored.headline import METRICS
+from fleet.stored.tally import Tally
 from tests.fleets import BASELINE, busy_document, counting_document
 
 STORED = Path(__file__).with_name("counts.json")

@@ -7,9 +7,9 @@ published one. The samples are so large that a rate of CEs wrong by a tenth, or 
 from __future__ import annotations
 
 import pytest
-
-from fleet.overrides import load_fleet
 from fleet.scenario_commands import field_figures
+
+from fleet.scenario.overrides import load_fleet
 from node_sim.catalog.field import STUDIES
 
 T29 = 6.17

@@ -6,7 +6,7 @@ from scipy import stats
 
 from analysis.compare import effect
 from analysis.rates import Sums, count_interval, proportion, rate, weights
-from fleet.tally import INDEX, METRICS
+from fleet.stored.headline import INDEX, METRICS
 
 M = len(METRICS)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fleet.digest import add_digests, digest_table, to_hex
+from fleet.stored.digest import add_digests, digest_table, to_hex
 
 
 def table(n=1000, seed=0):

@@ -11,9 +11,12 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from analysis import field
-from analysis.field import AVOIDED, METRICS, Observation, estimate_figure, join_sightings, see_errors
-from fleet.scenario import decode, parse, read_text, scenario_names
+from analysis.field.estimators import AVOIDED, ESTIMATORS
+from analysis.field.sightings import Observation, join_sightings, see_errors
+from analysis.field.study import estimate_figure
+from analysis.field.study import study as field
+from fleet.scenario.decode import decode
+from fleet.scenario.document import parse, read_text, scenario_names
 from node_sim.catalog.field import STUDIES
 from tests.oracle.catalog.tables import read_table
 
@@ -83,25 +86,25 @@ BY_HAND = {
 
 
 def test_every_estimator_is_worked_out_by_hand():
-    assert set(BY_HAND) == set(METRICS)
+    assert set(BY_HAND) == set(ESTIMATORS)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ESTIMATORS)
 def test_an_estimator_gives_what_was_worked_out_by_hand(metric):
-    assert METRICS[metric].estimate(SEEN, WATCHED) == pytest.approx(BY_HAND[metric], rel=1e-9)
+    assert ESTIMATORS[metric].estimate(SEEN, WATCHED) == pytest.approx(BY_HAND[metric], rel=1e-9)
 
 
 def test_a_single_ce_of_a_server_is_not_another():
     rows = [*ROWS, (7, 0, 0, "CE", 1, 23.0, 0)]
     seen = see_errors(errors_table(rows), WATCHED)
-    assert METRICS["servers_with_ce_again_in_month"].estimate(seen, WATCHED) == pytest.approx(6 / 7)
-    assert METRICS["servers_with_ce_again_in_year"].estimate(seen, WATCHED) == pytest.approx(5 / 6)
+    assert ESTIMATORS["servers_with_ce_again_in_month"].estimate(seen, WATCHED) == pytest.approx(6 / 7)
+    assert ESTIMATORS["servers_with_ce_again_in_year"].estimate(seen, WATCHED) == pytest.approx(5 / 6)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ESTIMATORS)
 def test_figures_of_a_fleet_without_errors_are_zero_or_nothing(metric):
     seen = see_errors(errors_table().slice(0, 0), WATCHED)
-    value = METRICS[metric].estimate(seen, WATCHED)
+    value = ESTIMATORS[metric].estimate(seen, WATCHED)
     assert math.isnan(value) or value == 0.0
 
 
@@ -111,11 +114,11 @@ def test_what_an_arm_avoids_is_counted_against_the_first_arm():
     assert estimate_figure("ue_avoided_by_page_offlining", [SEEN, other], WATCHED).value == 0.0
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ESTIMATORS)
 def test_shards_put_together_are_the_whole(metric):
     parts = [see_errors(errors_table([row for row in ROWS if row[0] % 3 == k]), WATCHED) for k in range(3)]
-    joined = METRICS[metric].estimate(join_sightings(parts), WATCHED)
-    assert joined == pytest.approx(METRICS[metric].estimate(SEEN, WATCHED), rel=1e-12)
+    joined = ESTIMATORS[metric].estimate(join_sightings(parts), WATCHED)
+    assert joined == pytest.approx(ESTIMATORS[metric].estimate(SEEN, WATCHED), rel=1e-12)
 
 
 def test_the_jackknife_error_of_a_share_is_the_binomial_one():
@@ -260,7 +263,7 @@ def test_every_study_has_a_preset_and_prints_concentration_and_persistence_as_pr
     roles = {figure.metric: figure.role for figure in STUDIES[study].figures}
     assert roles["ce_of_top_20_percent_dimms"] == roles["months_active"] == "predicted"
     assert set(roles.values()) <= {"fitted", "calibrates", "predicted"}
-    assert all(metric in METRICS or metric in AVOIDED for metric in roles)
+    assert all(metric in ESTIMATORS or metric in AVOIDED for metric in roles)
 
 
 def test_one_figure_of_all_studies_calibrates_the_shared_error_process():

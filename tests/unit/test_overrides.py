@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fleet.scenario import parse_value
+from fleet.scenario.document import parse_value
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError, ModelError
 from node_sim.lives.block import simulate_block

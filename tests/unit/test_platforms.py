@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fleet.scenario import decode
+from fleet.scenario.decode import decode
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import CheckAction, ErrorKind, Observer, Severity
 from node_sim.dram.geometry import AddressMap

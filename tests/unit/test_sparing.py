@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fleet.scenario import Group, decode
+from fleet.scenario.decode import decode
+from fleet.scenario.fleet import Group
 from node_sim.codes import ErrorKind, Mode
 from node_sim.corrected.sparing import drop_spared, spared_ns
 from node_sim.corrected.windows import Windows

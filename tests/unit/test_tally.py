@@ -5,7 +5,7 @@ import pytest
 
 from analysis import open_run
 from analysis.compare import tally_against
-from fleet.tally import INDEX, METRICS
+from fleet.stored.headline import INDEX, METRICS
 from node_sim.columns import TABLES
 from node_sim.units import NS_PER_YEAR
 from tests.fleets import counting_fleet, run_fleet

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fleet.digest import add_digests, digest_table
-from fleet.manifest import PartFile, Receipt
-from fleet.plan import Shard
-from fleet.scenario import Fleet
-from fleet.sink import write_part
-from fleet.tally import tally_shard
+from fleet.scenario.fleet import Fleet
+from fleet.stored.counting import tally_shard
+from fleet.stored.digest import add_digests, digest_table
+from fleet.stored.manifest import PartFile, Receipt
+from fleet.stored.plan import Shard, groups_in
+from fleet.stored.sink import write_part
 
 
 class Aggregator:
@@ -51,14 +51,5 @@ class Aggregator:
             for arm in owners or names:
                 digests[arm][table] = add_digests(digests[arm].get(table, 0), digest)
             tables.append((arms, table, rows))
-        tally = tally_shard(tables, self._groups_in(shard), len(names), self.fleet.horizon_ns)
+        tally = tally_shard(tables, groups_in(shard, self.fleet.groups), len(names), self.fleet.horizon_ns)
         return Receipt(shard, tuple(parts), digests, tally)
-
-    def _groups_in(self, shard: Shard) -> list[tuple[int, int]]:
-        """First node and number of nodes of each group within the shard."""
-        found = []
-        for group in self.fleet.groups:
-            first = max(group.first_node, shard.first_node)
-            end = min(group.first_node + group.nodes, shard.first_node + shard.nodes)
-            found.append((first, max(0, end - first)))
-        return found

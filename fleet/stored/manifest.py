@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fleet.digest import to_hex
-from fleet.plan import Shard
-from fleet.tally import Tally
+from fleet.stored.digest import to_hex
+from fleet.stored.plan import Shard
+from fleet.stored.tally import Tally
 from node_sim.errors import ConfigError, DataError, ExecutionError
 
 PLAN, RUN, COMMITS, LOCK = "plan.json", "run.json", "commit", ".lock"
 FORMAT = "hwpoison-fleet run 1"
 COMMON_ARM = "_common"
-Document = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def checksum_bytes(content: bytes | memoryview) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def write_json(path: Path, document: Document) -> None:
+def write_json(path: Path, document: JsonObject) -> None:
     """Write a document so that it is either there whole or not at all.
 
     Raises:
@@ -103,7 +103,7 @@ def write_json(path: Path, document: Document) -> None:
         raise ExecutionError(msg) from error
 
 
-def read_json(path: Path) -> Document:
+def read_json(path: Path) -> JsonObject:
     """Read a document of a run.
 
     Raises:
@@ -123,17 +123,17 @@ def read_json(path: Path) -> Document:
     return document
 
 
-def content_sha256(document: Document) -> str:
+def content_sha256(document: JsonObject) -> str:
     """Hash a document by its content."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def seal(document: Document) -> Document:
+def seal(document: JsonObject) -> JsonObject:
     """Add the hash of everything else in a document."""
     return {**document, "seal": content_sha256(document)}
 
 
-def check_seal(path: Path, document: Document) -> None:
+def check_seal(path: Path, document: JsonObject) -> None:
     """Check that a sealed document is as it was written.
 
     Raises:
@@ -145,7 +145,7 @@ def check_seal(path: Path, document: Document) -> None:
         raise DataError(msg)
 
 
-def read_sealed(path: Path) -> Document:
+def read_sealed(path: Path) -> JsonObject:
     """Read a document and check its seal.
 
     Raises:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from fleet.scenario import Fleet, Group
+from fleet.scenario.fleet import Fleet, Group
 from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.sites import SITES
 from node_sim.catalog.values import Published

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fleet.manifest import COMMON_ARM, PartFile, checksum_bytes
-from fleet.schema import table_schema
+from fleet.stored.manifest import COMMON_ARM, PartFile, checksum_bytes
+from fleet.stored.schema import table_schema
 from node_sim.columns import TABLES
 from node_sim.errors import TransientError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from importlib import import_module
 from typing import Any
 
 import click
@@ -68,18 +67,19 @@ def dram_command(dump: int | None, as_json: bool, lifetimes: int, seed: int, **o
     ever, and devices are counted: two whose faults meet are uncorrectable; a fault that has met two more, be it at
     different times, is silent.
     """
-    design = import_module("node_sim.one_dimm.question")
-    model = import_module("node_sim.one_dimm.lifetimes")
-    question = design.ask(**options)
-    stream = import_module("node_sim.draws").Seed.of(seed)
+    from analysis.reliability import reliability_document, reliability_lines
+    from node_sim.draws import Seed
+    from node_sim.one_dimm.question import ask
+    from node_sim.one_dimm.simulate import describe_lifetime, simulate_lifetimes
+
+    question, stream = ask(**options), Seed.of(seed)
     if dump is not None:
-        rows = model.describe_lifetime(stream, question, dump)
+        rows = describe_lifetime(stream, question, dump)
         lines = [" ".join(f"{name}={value}" for name, value in row.items()) for row in rows]
         document = json.dumps({"lifetime": dump, "faults": rows}, indent=2)
         click.echo(document if as_json else "\n".join(lines or ["no faults"]))
         return
     begun = time.perf_counter()
-    counts = model.simulate_lifetimes(stream, question, lifetimes)
-    reliability = import_module("analysis.reliability")
-    found = reliability.reliability_document(counts, time.perf_counter() - begun)
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(reliability.reliability_lines(found)))
+    counts = simulate_lifetimes(stream, question, lifetimes)
+    found = reliability_document(counts, time.perf_counter() - begun)
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(reliability_lines(found)))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
+from node_sim.catalog.kernels import PROFILE_NAMES
+from node_sim.errors import ConfigError
+
 EXIT_GATE = 3
-_PROFILES = "2.6.32, 3.10, 4.18, 5.10, 6.1, 6.12, 7.1"
+_PROFILES = ", ".join(PROFILE_NAMES)
 
 
 def _pairs(_context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str] | None:
@@ -21,7 +23,7 @@ def _pairs(_context: click.Context, option: click.Parameter, texts: tuple[str, .
     problems = [f"{option.opts[0]} {text}: expected NAME=VALUE" for text in wrong]
     problems += [f"{option.opts[0]} {name}: given twice" for name in sorted({n for n in names if names.count(n) > 1})]
     if problems:
-        raise import_module("node_sim.errors").ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(problems))
     return dict(text.split("=", 1) for text in texts) if texts else None
 
 
@@ -73,11 +75,13 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
 
     It prints each step with the rule that decided it, the kernel log, signals, and what processes see later.
     """
-    inject = import_module("node_sim.one_page.inject")
+    from node_sim.one_page.events import MachineFacts
+    from node_sim.one_page.inject import inject, inject_lines, list_lines, rule_lines
+
     if show_list or show_rules:
-        click.echo("\n".join(inject.list_lines() if show_list else inject.rule_lines()))
+        click.echo("\n".join(list_lines() if show_list else rule_lines()))
         return
-    found = inject.inject(
+    found = inject(
         options["page"],
         kernel_name=options["kernel_name"],
         event=options["event"],
@@ -85,14 +89,12 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
         early_kill=options["early_kill"],
         recovery=not options["no_recovery"],
         enable_soft_offline=not options["no_soft_offline"],
-        facts=inject.MachineFacts(
-            not options["no_memory_failure"], not options["no_mca_recovery"], options["tolerant"]
-        ),
+        facts=MachineFacts(not options["no_memory_failure"], not options["no_mca_recovery"], options["tolerant"]),
         filters=options["filters"],
         then=tuple(filter(None, options["then"].split(","))),
         switches=options["switches"],
     )
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(inject.inject_lines(found)))
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(inject_lines(found)))
 
 
 @click.command("conform")
@@ -109,13 +111,14 @@ def conform_command(as_json: bool, verbose: bool, **options: Any) -> None:
     Every row of TABLE is predicted from its input columns alone, then compared. Exit code 3: some rows differ, or
     none could be compared.
     """
-    conform = import_module("fleet.conform")
+    from fleet.conform import conform, conform_lines, write_predictions
+
     table, inputs, out = options["table"], options["inputs"], options["out"]
     if (table is None) == (inputs is None) or (inputs is None) != (out is None):
         msg = "conform: expected either TABLE, or --predict INPUTS and -o OUT"
-        raise import_module("node_sim.errors").ConfigError(msg)
+        raise ConfigError(msg)
     if inputs is not None:
-        left_out = conform.write_predictions(inputs, out, options["kernel"], options["switches"])
+        left_out = write_predictions(inputs, out, options["kernel"], options["switches"])
         if as_json:
             click.echo(json.dumps({"written": str(out), "not_modelled": left_out}, indent=2))
             return
@@ -123,10 +126,10 @@ def conform_command(as_json: bool, verbose: bool, **options: Any) -> None:
             click.echo(f"not modelled   {entry['id']}: {entry['reason']}", err=True)
         click.echo(f"wrote {out}")
         return
-    found = conform.conform(table, options["kernel"], options["switches"])
+    found = conform(table, options["kernel"], options["switches"])
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:
-        click.echo("\n".join(conform.conform_lines(found, verbose=verbose)))
+        click.echo("\n".join(conform_lines(found, verbose=verbose)))
     if found.mismatched or not found.matched:
         sys.exit(EXIT_GATE)

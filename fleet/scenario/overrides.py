@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from fleet.scenario import Document, Fleet, apply_setting, decode, parse, parse_value, read_text
+from fleet.scenario.decode import decode
+from fleet.scenario.document import apply_setting, parse, parse_value, read_text
+from fleet.scenario.fleet import Document, Fleet
 from node_sim.errors import ConfigError
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from node_sim.errors import ConfigError
+
 if TYPE_CHECKING:
-    from fleet.scenario import Fleet
+    from fleet.scenario.fleet import Fleet
 
 
 def _load(name: str, overrides: dict[str, Any] | None = None, settings: tuple[str, ...] = ()) -> Fleet:
     """Read a scenario."""
-    fleet: Fleet = import_module("fleet.overrides").load_fleet(name, overrides or {}, settings, (), ())
-    return fleet
+    from fleet.scenario.overrides import load_fleet
+
+    return load_fleet(name, overrides or {}, settings, (), ())
 
 
 @click.group("scenario")
@@ -28,9 +30,10 @@ def scenario_group() -> None:
 @scenario_group.command("list")
 def scenario_list() -> None:
     """List the shipped scenarios."""
-    scenario = import_module("fleet.scenario")
-    for name in scenario.scenario_names():
-        document = scenario.parse(name, scenario.read_text(name)[1])
+    from fleet.scenario.document import parse, read_text, scenario_names
+
+    for name in scenario_names():
+        document = parse(name, read_text(name)[1])
         click.echo(f"{name:<20} {document.get('description', '')}")
 
 
@@ -55,12 +58,14 @@ def scenario_show(
     A preset of a field study is simulated with --sample servers, and its figures are shown beside the published ones:
     those it is fitted to, and those it predicts.
     """
+    from analysis.field.study import study_lines
+    from fleet.scenario.describe import scenario_document, scenario_lines
+
     fleet = _load(name, None, settings)
-    describe = import_module("fleet.describe")
-    document, lines = describe.scenario_document(fleet, group), describe.scenario_lines(fleet, group)
+    document, lines = scenario_document(fleet, group), scenario_lines(fleet, group)
     if sample and group is None and fleet.scenario.field_study != "none":
         document["field"] = field_figures(_load(name, {"nodes": sample}, settings), seed)
-        lines += import_module("analysis.field").study_lines(document["field"])
+        lines += study_lines(document["field"])
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
@@ -73,31 +78,32 @@ def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
     Raises:
         ConfigError: The simulated time is shorter than the study.
     """
-    field = import_module("analysis.field")
-    study = import_module("node_sim.catalog.field").STUDIES[fleet.scenario.field_study]
+    from analysis.field.sightings import COLUMNS, MONTH_NS, Observation, join_sightings, see_errors
+    from analysis.field.study import study_document
+    from fleet.sample import sample_errors
+    from node_sim.catalog.field import STUDIES
+
+    study = STUDIES[fleet.scenario.field_study]
     if study.groups:
         fleet = replace(fleet, groups=tuple(group for group in fleet.groups if group.name in study.groups))
-    if study.months * field.MONTH_NS > fleet.horizon_ns:
+    if study.months * MONTH_NS > fleet.horizon_ns:
         msg = (
             f"{fleet.scenario.name}: years = {fleet.scenario.years:g}, expected >= {study.months / 12:.3g} for the "
             f"{study.months} months of {fleet.scenario.field_study}; raise years, or set field_study = none"
         )
-        raise import_module("node_sim.errors").ConfigError(msg)
-    observation = field.Observation(
+        raise ConfigError(msg)
+    observation = Observation(
         months=study.months,
-        start_ns=fleet.horizon_ns - study.months * field.MONTH_NS,
+        start_ns=fleet.horizon_ns - study.months * MONTH_NS,
         servers=sum(group.nodes for group in fleet.groups),
         dimms=sum(group.nodes * group.hardware.server.dimms for group in fleet.groups),
         day_cap=fleet.groups[0].policies[0].errors.ce_cap_per_day,
         population=study.population.value if study.population else 0,
     )
     chosen = fleet.scenario.seed if seed is None else seed
-    parts = [
-        [field.see_errors(arm, observation) for arm in arms]
-        for arms in import_module("fleet.sample").sample_errors(fleet, chosen, field.COLUMNS)
-    ]
-    arms = [field.join_sightings(part) for part in zip(*parts, strict=True)]
-    return dict(field.study_document(study, arms, observation))
+    parts = [[see_errors(arm, observation) for arm in arms] for arms in sample_errors(fleet, chosen, COLUMNS)]
+    arms = [join_sightings(part) for part in zip(*parts, strict=True)]
+    return dict(study_document(study, arms, observation))
 
 
 @scenario_group.command("init")
@@ -105,14 +111,15 @@ def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
 @click.option("--from", "source", default="baseline", show_default=True, help="Scenario to copy.")
 def scenario_init(path: Path, source: str) -> None:
     """Copy a scenario to a new file to start from."""
-    _, text = import_module("fleet.scenario").read_text(source)
-    errors = import_module("node_sim.errors")
+    from fleet.scenario.document import read_text
+
+    _, text = read_text(source)
     try:
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:
         msg = f"{path}: {error.strerror}, expected a new file; choose another name"
-        raise errors.ConfigError(msg) from None
+        raise ConfigError(msg) from None
     click.echo(f"wrote {path}; edit it, then: hwpoison-fleet scenario check {path}")
 
 

@@ -1,107 +1,21 @@
-"""Tallies: per arm and node group, sums over nodes from which rates and paired effects follow without a scan.
-
-For the vector x of a node's metrics the tally keeps Σx, Σx·xᵀ and, against the same node in the baseline arm (x₀),
-Σx·x₀ᵀ. Tallies of shards add up.
-"""
+"""Counting the rows of a shard by node: what each metric of the registry comes to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from node_sim.codes import ErrorKind, Fate, LifecycleKind, OfflineResult, Result, SignalName, Timing
-from node_sim.records import Flags, Floats, Ints
+from fleet.stored.headline import INDEX, METRICS, REGISTRY, Count
+from fleet.stored.tally import Tally
+from node_sim.codes import ErrorKind, Fate, LifecycleKind, OfflineResult
+from node_sim.records import Flags, Ints
 from node_sim.units import NS_PER_YEAR, PAGE_BYTES
 
-METRICS = (
-    "node_years",
-    "faults",
-    "ce",
-    "ue",
-    "sdc",
-    "machine_checks",
-    "mf_ignored",
-    "mf_failed",
-    "mf_delayed",
-    "mf_recovered",
-    "kills_early_ao",
-    "kills_late_ar",
-    "kills_direct_ar",
-    "kills_sigkill",
-    "losses",
-    "panics",
-    "io_errors",
-    "ue_survived",
-    "pages_offlined",
-    "pages_not_offlined",
-    "ecs_reports",
-    "cordons",
-    "dimm_replacements",
-    "memory_lost_byte_years",
-)
-"""What is counted per node, in stored order."""
-
-INDEX = {name: position for position, name in enumerate(METRICS)}
-KILLS = ("kills_early_ao", "kills_late_ar", "kills_direct_ar", "kills_sigkill")
 Tables = Mapping[str, pa.Table]
-
-
-@dataclass
-class Tally:
-    """Sums over nodes; arrays of shape ``(arms, groups, …)``.
-
-    Attributes:
-        nodes: Nodes of each group, shape ``(groups,)``.
-        total: Σx, shape ``(arms, groups, metrics)``.
-        square: Σx·xᵀ, shape ``(arms, groups, metrics, metrics)``.
-        cross: Σx·x₀ᵀ with x₀ of the first arm, same shape.
-        rows: Rows of each arm's view over all tables, shape ``(arms,)``.
-    """
-
-    nodes: Ints
-    total: Floats
-    square: Floats
-    cross: Floats
-    rows: Ints
-
-    @classmethod
-    def zero(cls, arms: int, groups: int) -> Tally:
-        """Return the tally of no nodes."""
-        m = len(METRICS)
-        square = np.zeros((arms, groups, m, m))
-        return cls(
-            np.zeros(groups, np.int64), np.zeros((arms, groups, m)), square, square.copy(), np.zeros(arms, np.int64)
-        )
-
-    def __add__(self, other: Tally) -> Tally:
-        """Return the tally of both sets of nodes."""
-        return Tally(
-            self.nodes + other.nodes,
-            self.total + other.total,
-            self.square + other.square,
-            self.cross + other.cross,
-            self.rows + other.rows,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain lists for a manifest."""
-        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Tally:
-        """Read what ``to_json`` wrote."""
-        return cls(
-            np.asarray(document["nodes"], np.int64),
-            np.asarray(document["total"], np.float64),
-            np.asarray(document["square"], np.float64),
-            np.asarray(document["cross"], np.float64),
-            np.asarray(document["rows"], np.int64),
-        )
 
 
 def _ints(table: pa.Table, column: str) -> Ints:
@@ -124,85 +38,102 @@ class NodeCounts:
         self.horizon_ns = horizon_ns
         self.x = np.zeros((nodes.size, len(METRICS)))
 
-    def _row(self, node_id: Ints) -> Ints:
-        return np.searchsorted(self.nodes, node_id)
-
     def add(self, metric: str, node_id: Ints, amount: npt.ArrayLike = 1.0) -> None:
         """Add an amount for each event, shape ``(n,)`` or scalar, to the node it happened to."""
-        weight = np.broadcast_to(np.asarray(amount, np.float64), node_id.shape)
-        self.x[:, INDEX[metric]] += np.bincount(self._row(node_id), weight, self.nodes.size)
+        self._add(metric, np.searchsorted(self.nodes, node_id), amount)
+
+    def _add(self, metric: str, row: Ints, amount: npt.ArrayLike) -> None:
+        weight = np.broadcast_to(np.asarray(amount, np.float64), row.shape)
+        self.x[:, INDEX[metric]] += np.bincount(row, weight, self.nodes.size)
 
     def add_tables(self, tables: Tables) -> None:
-        """Count the events of one arm's tables (without ``faults``)."""
-        down_node, down_ns = self._add_lifecycle(tables.get("lifecycle"))
-        if "errors" in tables:
-            table = tables["errors"]
-            kind, node = _codes(table, "kind"), _ints(table, "node_id")
-            count = table.column("ce_count").fill_null(0).to_numpy()
-            self.add("ce", node, count)
-            self.add("ue", node[kind == ErrorKind.UE])
-            self.add("sdc", node[kind == ErrorKind.SDC])
-            self._add_survived(tables)
-        for name in ("ecs_reports", "machine_checks", "io_errors"):
-            if name in tables:
-                self.add(name, _ints(tables[name], "node_id"))
-        if "memory_failures" in tables:
-            table = tables["memory_failures"]
-            result, node = _codes(table, "result"), _ints(table, "node_id")
-            for code in Result:
-                self.add(f"mf_{code.text.lower()}", node[result == code])
-            self._add_lost(node, _ints(table, "time_ns"), _ints(table, "lost_bytes"), down_node, down_ns)
-        if "signals" in tables:
-            self._add_signals(tables["signals"])
-        if "page_offlines" in tables:
-            table = tables["page_offlines"]
-            done, node = _codes(table, "result") == OfflineResult.OFFLINED, _ints(table, "node_id")
-            self.add("pages_offlined", node[done])
-            self.add("pages_not_offlined", node[~done])
-            self._add_lost(
-                node[done], _ints(table, "time_ns")[done], np.full(int(done.sum()), PAGE_BYTES), down_node, down_ns
-            )
+        """Count the events of one arm's tables by the registry, and compute what no count of rows gives."""
+        for name, table in tables.items():
+            self._count_rows(table, [(key, count) for key, count in _COUNTS if count.table == name])
+        for compute in COMPUTED.values():
+            compute(self, tables)
 
-    def _add_signals(self, table: pa.Table) -> None:
-        killed = _codes(table, "fate") == Fate.KILLED
-        node = _ints(table, "node_id")[killed]
-        timing, signal = _codes(table, "timing")[killed], _codes(table, "signal")[killed]
-        by_bus = signal == SignalName.SIGBUS
-        for metric, code in zip(KILLS, (Timing.EARLY, Timing.LATE, Timing.DIRECT), strict=False):
-            self.add(metric, node[by_bus & (timing == code)])
-        self.add("kills_sigkill", node[~by_bus])
-        self.add("losses", node)
-
-    def _add_lifecycle(self, table: pa.Table | None) -> tuple[Ints, Ints]:
-        """Count panics and repairs and subtract the time down; return (node, start) of all intervals down."""
-        self.x[:, 0] = self.horizon_ns / NS_PER_YEAR
-        if table is None:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        node, kind = _ints(table, "node_id"), _codes(table, "kind")
-        start, end = _ints(table, "time_ns"), np.minimum(_ints(table, "end_ns"), self.horizon_ns)
-        panic = kind == LifecycleKind.PANIC
-        self.add("panics", node[panic])
-        self.add("losses", node[panic], _ints(table, "processes_lost")[panic])
-        self.add("cordons", node[kind == LifecycleKind.CORDON])
-        self.add("dimm_replacements", node[kind == LifecycleKind.DIMM_REPLACEMENT])
-        node, start, end = down_intervals(node, start, end)
-        self.add("node_years", node, -(end - start) / NS_PER_YEAR)
-        return node, start
-
-    def _add_lost(self, node: Ints, time_ns: Ints, lost_bytes: Ints, down_node: Ints, down_ns: Ints) -> None:
-        """Add the memory out of use from a time to the next boot."""
-        until = next_after(node, time_ns, down_node, down_ns, self.horizon_ns)
-        self.add("memory_lost_byte_years", node, lost_bytes * ((until - time_ns) / NS_PER_YEAR))
-
-    def _add_survived(self, tables: Tables) -> None:
-        """Count the UEs after which no process died, no data was lost and the node stayed up."""
-        errors = tables["errors"]
-        ue = _codes(errors, "kind") == ErrorKind.UE
-        node, name = _ints(errors, "node_id")[ue], row_names(errors, "seq")[ue]
-        if not node.size:
+    def _count_rows(self, table: pa.Table, counts: list[tuple[str, Count]]) -> None:
+        """Count the rows of one table; each column is decoded once."""
+        if not counts:
             return
-        harmed = set_of_roots(tables, np.sort(name))
-        self.add("ue_survived", node[~np.isin(name, harmed)])
+        row = np.searchsorted(self.nodes, _ints(table, "node_id"))
+        codes = {column: _codes(table, column) for _, count in counts for column, _ in count.where}
+        for key, count in counts:
+            amount = table.column(count.weight).fill_null(0).to_numpy() if count.weight else np.ones(1)
+            if not count.where:
+                self._add(key, row, amount)
+                continue
+            some = np.flatnonzero(np.logical_and.reduce([codes[column] == code for column, code in count.where]))
+            self._add(key, row[some], amount[some] if count.weight else amount)
+
+
+_COUNTS: Final = [(metric.key, count) for metric in REGISTRY for count in metric.counts]
+
+
+def _node_years(counts: NodeCounts, tables: Tables) -> None:
+    """Count the time up: the horizon less the intervals down."""
+    counts.x[:, INDEX["node_years"]] = counts.horizon_ns / NS_PER_YEAR
+    node, start_ns, end_ns = _down(tables, counts.horizon_ns)
+    counts.add("node_years", node, -(end_ns - start_ns) / NS_PER_YEAR)
+
+
+def _faults(counts: NodeCounts, tables: Tables) -> None:
+    """Count the faults of DIMMs that were in place."""
+    faults = tables.get("faults")
+    if faults is None or not counts.nodes.size:
+        return
+    node = _ints(faults, "node_id")
+    mine = np.isin(node, counts.nodes) & faults_in_place(faults, tables.get("lifecycle"))
+    counts.add("faults", node[mine])
+
+
+def _ue_survived(counts: NodeCounts, tables: Tables) -> None:
+    """Count the UEs after which no process died, no data was lost and the node stayed up."""
+    if "errors" not in tables:
+        return
+    errors = tables["errors"]
+    ue = _codes(errors, "kind") == ErrorKind.UE
+    node, name = _ints(errors, "node_id")[ue], row_names(errors, "seq")[ue]
+    if not node.size:
+        return
+    harmed = set_of_roots(tables, np.sort(name))
+    counts.add("ue_survived", node[~np.isin(name, harmed)])
+
+
+def _memory_lost(counts: NodeCounts, tables: Tables) -> None:
+    """Integrate lost memory [byte-years] from each loss to the node's next boot."""
+    down_node, down_ns, _ = _down(tables, counts.horizon_ns)
+
+    def add(node: Ints, time_ns: Ints, lost_bytes: Ints) -> None:
+        until = next_after(node, time_ns, down_node, down_ns, counts.horizon_ns)
+        counts.add("memory_lost_byte_years", node, lost_bytes * ((until - time_ns) / NS_PER_YEAR))
+
+    if "memory_failures" in tables:
+        table = tables["memory_failures"]
+        add(_ints(table, "node_id"), _ints(table, "time_ns"), _ints(table, "lost_bytes"))
+    if "page_offlines" in tables:
+        table = tables["page_offlines"]
+        done = np.flatnonzero(_codes(table, "result") == OfflineResult.OFFLINED)
+        add(_ints(table, "node_id")[done], _ints(table, "time_ns")[done], np.full(done.size, PAGE_BYTES))
+
+
+COMPUTED: Final[dict[str, Callable[[NodeCounts, Tables], None]]] = {
+    "node_years": _node_years,
+    "faults": _faults,
+    "ue_survived": _ue_survived,
+    "memory_lost_byte_years": _memory_lost,
+}
+"""Metrics that no count of rows gives, by key."""
+
+
+def _down(tables: Tables, horizon_ns: int) -> tuple[Ints, Ints, Ints]:
+    """Return node, start and end [ns] of all intervals down, cut at the horizon."""
+    if "lifecycle" not in tables:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
+    table = tables["lifecycle"]
+    end_ns = np.minimum(_ints(table, "end_ns"), horizon_ns)
+    return down_intervals(_ints(table, "node_id"), _ints(table, "time_ns"), end_ns)
 
 
 def row_names(table: pa.Table, seq_column: str) -> npt.NDArray[np.uint64]:
@@ -302,24 +233,22 @@ def tally_shard(
     tally.nodes[:] = [nodes for _, nodes in groups]
     common = {name: rows for arms, name, rows in tables if not arms}
     own = [_joined([(n, r) for a, n, r in tables if arm in a]) for arm in range(n_arms)]
-    faults = common.pop("faults", None)
+    tally.rows += sum(rows.num_rows for rows in common.values())
+    faults = {"faults": common["faults"]} if "faults" in common else {}
     touched = [_ints(rows, "node_id") for part in own for rows in part.values()]
     special = np.unique(np.concatenate(touched)) if touched else np.empty(0, np.int64)
     everyone = np.concatenate([np.arange(first, first + nodes) for first, nodes in groups])
     plain = everyone[~np.isin(everyone, special, assume_unique=True)]
     shared = NodeCounts(plain, horizon_ns)
     shared.add_tables(common)
-    _add_faults(shared, faults, None)
     _accumulate(tally, range(n_arms), groups, shared, shared)
     baseline: NodeCounts | None = None
     for arm, part in enumerate(own):
         counts = NodeCounts(special, horizon_ns)
-        counts.add_tables(part)
-        _add_faults(counts, faults, part.get("lifecycle"))
+        counts.add_tables(part | faults)
         baseline = baseline or counts
         _accumulate(tally, (arm,), groups, counts, baseline)
         tally.rows[arm] += sum(rows.num_rows for rows in part.values())
-    tally.rows += sum(rows.num_rows for rows in common.values()) + (faults.num_rows if faults is not None else 0)
     return tally
 
 
@@ -329,14 +258,6 @@ def _joined(named: list[tuple[str, pa.Table]]) -> dict[str, pa.Table]:
     for name, rows in named:
         found.setdefault(name, []).append(rows)
     return {name: pa.concat_tables(rows) for name, rows in found.items()}
-
-
-def _add_faults(counts: NodeCounts, faults: pa.Table | None, lifecycle: pa.Table | None) -> None:
-    if faults is None or not counts.nodes.size:
-        return
-    node = _ints(faults, "node_id")
-    mine = np.isin(node, counts.nodes) & faults_in_place(faults, lifecycle)
-    counts.add("faults", node[mine])
 
 
 def _accumulate(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from fleet.plan import Shard
-from fleet.scenario import Fleet, GroupPlan
-from fleet.schema import to_arrow
+from fleet.scenario.fleet import Fleet
+from fleet.stored.plan import Shard, groups_in
+from fleet.stored.schema import to_arrow
 from node_sim.columns import TABLE_NAMES
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
@@ -23,15 +22,6 @@ class ShardTable(NamedTuple):
     arms: tuple[int, ...]
     table: str
     rows: pa.Table
-
-
-def _groups_of(fleet: Fleet, shard: Shard) -> Iterator[tuple[GroupPlan, int, int]]:
-    """Yield the groups a shard touches, with the first and last + 1 node of each."""
-    for group in fleet.groups:
-        first = max(group.first_node, shard.first_node)
-        end = min(group.first_node + group.nodes, shard.first_node + shard.nodes)
-        if first < end:
-            yield group, first, end
 
 
 def run_shard(fleet: Fleet, seed: int, shard: Shard) -> list[ShardTable]:
@@ -47,8 +37,10 @@ def run_shard(fleet: Fleet, seed: int, shard: Shard) -> list[ShardTable]:
     """
     seeded = Seed.of(seed)
     pieces: dict[tuple[tuple[int, ...], str], list[pa.Table]] = {}
-    for group, first, end in _groups_of(fleet, shard):
-        node_id = np.arange(first, end)
+    for group, (first, nodes) in zip(fleet.groups, groups_in(shard, fleet.groups), strict=True):
+        if not nodes:
+            continue
+        node_id = np.arange(first, first + nodes)
         block = simulate_block(seeded, node_id, group.hardware, group.policies, fleet.horizon_ns)
         if block.faults["time_ns"].size:
             pieces.setdefault((COMMON, "faults"), []).append(to_arrow("faults", block.faults))

@@ -1,0 +1,219 @@
+"""Estimators of field figures over sightings: concentration, persistence, incidence, warning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.field.sightings import (
+    DIMM_SHIFT,
+    MONTH_NS,
+    MONTHS_PER_YEAR,
+    SERVER_SHIFT,
+    Observation,
+    Sightings,
+    server_of,
+)
+from node_sim.records import Ints
+from node_sim.units import NS_PER_HOUR
+
+_MONTHS_MAX: Final = 1 << 12
+
+
+def _distinct(key: Ints) -> int:
+    return int(np.unique(key).size)
+
+
+def ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+def _sums(owner: Ints, count: Ints) -> Ints:
+    """Sum counts by owner, largest first."""
+    _, where = np.unique(owner, return_inverse=True)
+    return -np.sort(-np.bincount(where, count).astype(np.int64))
+
+
+def _top_share(owner: Ints, count: Ints, share: float, members: float | None = None) -> float:
+    """Share of all counts that the top ``share`` of the owners (or of ``members``) hold."""
+    if not owner.size:
+        return math.nan
+    sums = _sums(owner, count)
+    top = max(1, round(share * (members or sums.size)))
+    return float(sums[:top].sum() / sums.sum())
+
+
+def _again(owner: Ints, count: Ints) -> float:
+    """Share of the owners of errors that have more than one."""
+    sums = _sums(owner, count) if owner.size else owner
+    return ratio(int((sums > 1).sum()), sums.size)
+
+
+def _server_months(seen: Sightings) -> Ints:
+    return server_of(seen.dimm) * _MONTHS_MAX + seen.month
+
+
+def _first_ue(seen: Sightings) -> tuple[Ints, Ints]:
+    """DIMMs with UEs, and the time of the first."""
+    order = np.argsort(seen.ue_ns, kind="stable")
+    dimm, first = np.unique(seen.ue_fault[order] >> DIMM_SHIFT, return_index=True)
+    return dimm, seen.ue_ns[order][first]
+
+
+def _ce_before(seen: Sightings) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
+    """For each DIMM with a UE: time of the first UE, of the first and of the last CE window before it (inf if none)."""
+    dimm, ue_ns = _first_ue(seen)
+    place = np.searchsorted(dimm, seen.watched_dimm)
+    before = seen.watched_ns < ue_ns[place]
+    first = np.full((2, dimm.size), np.inf)
+    np.minimum.at(first[0], place[before], seen.watched_ns[before].astype(np.float64))
+    np.minimum.at(first[1], place[before], -seen.watched_ns[before].astype(np.float64))
+    return dimm, ue_ns, first
+
+
+def _warning_hours(seen: Sightings) -> npt.NDArray[np.float64]:
+    """Hours from the first CE of a DIMM to its first UE, of the DIMMs that have both in this order."""
+    _, ue_ns, first = _ce_before(seen)
+    warned = np.isfinite(first[0])
+    hours: npt.NDArray[np.float64] = (ue_ns[warned] - first[0][warned]) / NS_PER_HOUR
+    return hours
+
+
+def _with_ce_in_month_before(seen: Sightings) -> float:
+    _, ue_ns, first = _ce_before(seen)
+    recent = np.isfinite(first[1]) & (ue_ns + first[1] <= MONTH_NS)
+    return ratio(int(recent.sum()), ue_ns.size)
+
+
+def _without_ce(seen: Sightings) -> float:
+    _, ue_ns, first = _ce_before(seen)
+    return ratio(int((~np.isfinite(first[0])).sum()), ue_ns.size)
+
+
+def _within_an_hour(seen: Sightings) -> float:
+    hours = _warning_hours(seen)
+    return ratio(int((hours < 1.0).sum()), hours.size)
+
+
+def _mean_over_median(seen: Sightings) -> float:
+    sums = _sums(_server_months(seen), seen.errors) if seen.dimm.size else seen.errors
+    return ratio(float(sums.mean()), float(np.median(sums))) if sums.size else math.nan
+
+
+def _failures(seen: Sightings) -> int:
+    """Servers with a UE or with a window that filled the log."""
+    return _distinct(np.concatenate([seen.ue_fault >> SERVER_SHIFT, server_of(seen.storm_dimm)]))
+
+
+def _median(values: npt.NDArray[np.float64]) -> float:
+    return float(np.median(values)) if values.size else math.nan
+
+
+class Estimator(NamedTuple):
+    """An estimator with its sentence and unit."""
+
+    sentence: str
+    unit: str
+    estimate: Callable[[Sightings, Observation], float]
+
+
+ESTIMATORS: Final[dict[str, Estimator]] = {
+    "dimms_with_ce_per_year": Estimator(
+        "DIMMs with a CE in the year", "%", lambda s, o: ratio(_distinct(s.dimm), o.dimms) / o.years
+    ),
+    "ce_per_dimm_year": Estimator("CE per DIMM-year", "CE", lambda s, o: ratio(s.errors.sum(), o.dimms * o.years)),
+    "servers_with_ce_per_year": Estimator(
+        "servers with a CE in the last twelve months",
+        "%",
+        lambda s, o: ratio(_distinct(server_of(s.dimm[s.month >= o.months - MONTHS_PER_YEAR])), o.servers),
+    ),
+    "servers_with_ue_per_year": Estimator(
+        "servers with a UE per year",
+        "%",
+        lambda s, o: ratio(_distinct(s.ue_fault >> SERVER_SHIFT), o.servers) / o.years,
+    ),
+    "servers_with_ce_per_month": Estimator(
+        "servers with a CE in a month",
+        "%",
+        lambda s, o: ratio(_distinct(_server_months(s)), o.servers * o.months),
+    ),
+    "servers_with_ue_per_month": Estimator(
+        "servers with a UE in a month",
+        "%",
+        lambda s, o: ratio(
+            _distinct((s.ue_fault >> SERVER_SHIFT) * _MONTHS_MAX + (s.ue_ns - o.start_ns) // MONTH_NS),
+            o.servers * o.months,
+        ),
+    ),
+    "dimms_with_ce_per_month_of_population": Estimator(
+        "DIMMs with a CE in a month, in the whole fleet",
+        "DIMMs",
+        lambda s, o: ratio(s.dimm.size, o.dimms * o.months) * o.population,
+    ),
+    "ce_per_ce_dimm_month": Estimator(
+        "CE per DIMM-month with CE", "CE", lambda s, _: ratio(s.errors.sum(), s.dimm.size)
+    ),
+    "ce_of_top_20_percent_dimms": Estimator(
+        "share of CE on the top 20 % of DIMMs with CE", "%", lambda s, _: _top_share(s.dimm, s.errors, 0.20)
+    ),
+    "ce_of_top_20_percent_servers": Estimator(
+        "share of CE on the top 20 % of servers with CE",
+        "%",
+        lambda s, _: _top_share(server_of(s.dimm), s.errors, 0.20),
+    ),
+    "ce_of_top_1_percent_servers": Estimator(
+        "share of CE on the top 1 % of servers with CE", "%", lambda s, _: _top_share(server_of(s.dimm), s.errors, 0.01)
+    ),
+    "ce_mean_over_median": Estimator(
+        "mean over median CE of a server-month with CE", "1", lambda s, _: _mean_over_median(s)
+    ),
+    "servers_with_ce_again_in_month": Estimator(
+        "server-months with a CE that have another", "%", lambda s, _: _again(_server_months(s), s.errors)
+    ),
+    "servers_with_ce_again_in_year": Estimator(
+        "servers with a CE that have another in the year", "%", lambda s, _: _again(server_of(s.dimm), s.errors)
+    ),
+    "months_active": Estimator(
+        "share of the months in which a DIMM with CE shows some",
+        "%",
+        lambda s, o: ratio(s.dimm.size, _distinct(s.dimm) * o.months),
+    ),
+    "ue_with_ce_in_month_before": Estimator(
+        "DIMMs with a UE that had a CE in the month before", "%", lambda s, _: _with_ce_in_month_before(s)
+    ),
+    "ue_without_ce_before": Estimator("DIMMs with a UE that never had a CE before", "%", lambda s, _: _without_ce(s)),
+    "ue_within_an_hour_of_first_ce": Estimator(
+        "DIMMs with CE and then UE that had their first CE less than an hour before",
+        "%",
+        lambda s, _: _within_an_hour(s),
+    ),
+    "warning_hours_median": Estimator(
+        "median time from the first CE to the first UE of a DIMM", "h", lambda s, _: _median(_warning_hours(s))
+    ),
+    "ue_failures_per_server_year": Estimator(
+        "faults with UE per server-year", "%", lambda s, o: ratio(_distinct(s.ue_fault), o.servers * o.years)
+    ),
+    "ue_failures_per_dimm_year": Estimator(
+        "faults with UE per DIMM-year", "%", lambda s, o: ratio(_distinct(s.ue_fault), o.dimms * o.years)
+    ),
+    "failures_per_server_year": Estimator(
+        "servers with a UE or a full CE log, per year", "%", lambda s, o: ratio(_failures(s), o.servers * o.years)
+    ),
+    "ce_dimms_that_fail": Estimator(
+        "DIMMs with CE that have a UE",
+        "%",
+        lambda s, _: ratio(_distinct(np.intersect1d(s.dimm, s.ue_fault >> DIMM_SHIFT)), _distinct(s.dimm)),
+    ),
+}
+"""Estimators by name, over the sightings of one arm."""
+
+
+AVOIDED: Final[dict[str, tuple[str, Callable[[Sightings], float]]]] = {
+    "ce_avoided_by_page_offlining": ("CE avoided by page offlining", lambda s: float(s.errors.sum())),
+    "ue_avoided_by_page_offlining": ("UEs avoided by page offlining", lambda s: float(s.ue_fault.size)),
+}
+"""Estimators that compare the first arm with the second."""

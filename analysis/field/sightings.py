@@ -1,0 +1,115 @@
+"""What a study sees of a fleet: errors reduced to DIMM, month and count, over whole months at the end of the simulated time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from node_sim.records import Ints
+from node_sim.units import NS_PER_YEAR
+
+COLUMNS: Final = ("fault_id", "kind", "ce_count", "first_time_ns")
+MONTH_NS: Final = NS_PER_YEAR // 12
+MONTHS_PER_YEAR: Final = 12
+DIMM_SHIFT, SERVER_SHIFT = 16, 32
+"""A fault's name without its ordinal names the DIMM, without slot and generation the server."""
+FOLDS: Final = 30
+
+
+class Observation(NamedTuple):
+    """What was watched: months at the end of the simulated time, and how many servers and DIMMs."""
+
+    months: int
+    start_ns: int
+    servers: float
+    dimms: float
+    day_cap: int
+    population: int
+
+    @property
+    def years(self) -> float:
+        """Length of the observation."""
+        return self.months / MONTHS_PER_YEAR
+
+
+def server_of(dimm: Ints) -> Ints:
+    return dimm >> (SERVER_SHIFT - DIMM_SHIFT)
+
+
+class Sightings(NamedTuple):
+    """Errors seen during an observation; CEs are summed by DIMM and month.
+
+    Attributes:
+        dimm: DIMM (server, slot, generation) of each DIMM-month with CEs, shape ``(n,)``.
+        month: Its month.
+        errors: Its CEs.
+        storm_dimm: DIMMs of windows whose count reached the log's daily limit.
+        ue_fault: Fault of each UE.
+        ue_ns: Time of each UE [ns].
+        watched_dimm: DIMMs with UEs, once for each window with CEs at any time before.
+        watched_ns: First CE of each such window [ns].
+    """
+
+    dimm: Ints
+    month: Ints
+    errors: Ints
+    storm_dimm: Ints
+    ue_fault: Ints
+    ue_ns: Ints
+    watched_dimm: Ints
+    watched_ns: Ints
+
+    def of_servers(self, left_out: int) -> Sightings:
+        """Leave out one fold of the servers."""
+        by_dimm, storm, watched = (
+            server_of(dimm) % FOLDS != left_out for dimm in (self.dimm, self.storm_dimm, self.watched_dimm)
+        )
+        ue = (self.ue_fault >> SERVER_SHIFT) % FOLDS != left_out
+        return Sightings(
+            self.dimm[by_dimm],
+            self.month[by_dimm],
+            self.errors[by_dimm],
+            self.storm_dimm[storm],
+            self.ue_fault[ue],
+            self.ue_ns[ue],
+            self.watched_dimm[watched],
+            self.watched_ns[watched],
+        )
+
+
+def see_errors(errors: pa.Table, observation: Observation) -> Sightings:
+    """Reduce a table of errors (of one arm, any servers, with ``COLUMNS``) to what the figures need."""
+    is_ce = pc.equal(errors.column("kind"), "CE")
+    ce, ue = errors.filter(is_ce), errors.filter(pc.equal(errors.column("kind"), "UE"))
+    fault, time = _ints(ce, "fault_id"), _ints(ce, "first_time_ns")
+    count = _ints(ce, "ce_count")
+    ue_fault, ue_ns = _ints(ue, "fault_id"), _ints(ue, "first_time_ns")
+    seen = ue_ns >= observation.start_ns
+    ue_fault, ue_ns = ue_fault[seen], ue_ns[seen]
+    watched = np.isin(fault >> DIMM_SHIFT, ue_fault >> DIMM_SHIFT)
+    inside = np.flatnonzero(time >= observation.start_ns)
+    month = np.minimum((time[inside] - observation.start_ns) // MONTH_NS, observation.months - 1)
+    name, where = np.unique((fault[inside] >> DIMM_SHIFT) * observation.months + month, return_inverse=True)
+    return Sightings(
+        dimm=name // observation.months,
+        month=name % observation.months,
+        errors=np.bincount(where, count[inside], minlength=name.size).astype(np.int64),
+        storm_dimm=fault[inside[count[inside] >= observation.day_cap]] >> DIMM_SHIFT,
+        ue_fault=ue_fault,
+        ue_ns=ue_ns,
+        watched_dimm=fault[watched] >> DIMM_SHIFT,
+        watched_ns=time[watched],
+    )
+
+
+def _ints(table: pa.Table, name: str) -> Ints:
+    return np.asarray(table.column(name)).astype(np.int64)
+
+
+def join_sightings(parts: Iterable[Sightings]) -> Sightings:
+    """Put sightings of different servers together."""
+    return Sightings(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -1,0 +1,128 @@
+"""The summary of a run as text: tables of rates and effects, node groups, and the assumptions behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.compare import Effect, compare_run
+from analysis.dataset import Run
+from analysis.rates import UNDEFINED, Estimate, Sums, rate, recovery_ratio, survival_ratio, weights
+from analysis.summary import group_ue, summary_document
+from fleet.stored.headline import BY_KEY, EFFECTS_SHOWN, INDEX, RATES_SHOWN, REGISTRY
+
+ARMS_PER_BLOCK = 4
+NEGLIGIBLE = 0.0005
+"""Smaller rates per 1,000 node-years (from slightly different exposures) are printed as 0."""
+NAME_WIDTH = 26
+CELL_WIDTH = 24
+
+
+def _number(value: float) -> str:
+    size = abs(value)
+    if size < NEGLIGIBLE:
+        return "0"
+    if size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"
+
+
+def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
+    """Write a number with its interval."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return "-"
+    plus = "+" if signed and estimate.value >= NEGLIGIBLE else ""
+    return f"{plus}{_number(estimate.value)} [{_number(estimate.low)}, {_number(estimate.high)}]"
+
+
+def format_bytes(size: float) -> str:
+    """Write a size with a binary unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} TiB"
+
+
+def _block(title: str, names: list[str], rows: list[tuple[str, list[str]]]) -> list[str]:
+    """Lay out a table: row names, then one right-aligned column per arm."""
+    width = max(CELL_WIDTH, *(len(name) + 2 for name in names))
+    lines = [title.ljust(NAME_WIDTH) + "".join(name.rjust(width) for name in names)]
+    lines.extend(name.ljust(NAME_WIDTH) + "".join(cell.rjust(width) for cell in cells) for name, cells in rows)
+    return [line.rstrip() for line in lines]
+
+
+def _title(key: str) -> str:
+    """Return the name of a metric in the table of rates; parts of a total are set in."""
+    inside = any(key in metric.parts for metric in REGISTRY)
+    return f"  {BY_KEY[key].title}" if inside else BY_KEY[key].title
+
+
+def _headline(run: Run, arms: list[int]) -> list[str]:
+    sums = [Sums.of(run.tally, arm) for arm in arms]
+    rows = [(_title(key), [format_estimate(rate(s, weights(key))) for s in sums]) for key in RATES_SHOWN]
+    rows.append(("recovery ratio", [format_estimate(recovery_ratio(s)) for s in sums]))
+    rows.append(("survival ratio of UEs", [format_estimate(survival_ratio(s)) for s in sums]))
+    lost = INDEX["memory_lost_byte_years"], INDEX["node_years"]
+    rows.append(
+        ("memory lost per node", [f"{format_bytes(float(s.total[lost[0]] / s.total[lost[1]]))}-years" for s in sums])
+    )
+    return _block("per 1,000 node-years", [run.arms[arm] for arm in arms], rows)
+
+
+def effect_lines(effects: dict[str, dict[str, Effect]], baseline: str) -> list[str]:
+    """Lay out the paired differences to the baseline."""
+    others = list(effects)
+    lines: list[str] = []
+    for start in range(0, len(others), ARMS_PER_BLOCK):
+        names = others[start : start + ARMS_PER_BLOCK]
+        rows = [(key, [_effect_cell(effects[name][key]) for name in names]) for key in EFFECTS_SHOWN]
+        lines.extend(["", *_block(f"difference to {baseline}", names, rows)])
+    return lines
+
+
+def _effect_cell(found: Effect) -> str:
+    difference = found.difference
+    if difference.value is not None and difference.value == 0 and difference.low == difference.high:
+        return "0 (same events)"
+    return format_estimate(difference if difference.value is not None else UNDEFINED, signed=True)
+
+
+def summary_lines(run: Run) -> list[str]:
+    """Write the summary of a run as text."""
+    document = summary_document(run)
+    about = document["run"]
+    unit = "year" if about["years"] == 1 else "years"
+    fleet = f"{about['scenario']}: {about['nodes']:,} nodes x {about['years']:g} {unit}, seed {about['seed']}"
+    density = (
+        f"{document['faults_per_node_year']:.2f} faults and {document['rows_per_node_year']:.1f} rows per node-year"
+    )
+    lines = [f"{fleet}, {density}", ""]
+    for start in range(0, len(run.arms), ARMS_PER_BLOCK):
+        lines.extend([*_headline(run, list(range(len(run.arms)))[start : start + ARMS_PER_BLOCK]), ""])
+    lines.pop()
+    if len(run.arms) > 1:
+        lines.extend(effect_lines(compare_run(run), run.arms[0]))
+        lines.append("Rates are per 1,000 node-years with 95 % intervals; differences are paired node by node.")
+    lines.extend(["", *_group_lines(run), "", *_assumption_lines(document["headline_assumptions"])])
+    return lines
+
+
+def _group_lines(run: Run) -> list[str]:
+    lines = [f"node groups in arm {run.arms[0]}:"]
+    for name, found in group_ue(run, 0).items():
+        lines.append(
+            f"  {name:<16} {found['nodes']:>10,.0f} nodes {found['faults']:>10,.0f} faults {found['ue']:>8,.0f} UEs "
+            f"{found['kills']:>6,.0f} kills {found['panics']:>6,.0f} panics"
+        )
+    return lines
+
+
+def _assumption_lines(assumptions: list[dict[str, Any]]) -> list[str]:
+    lines = ["The figures above depend on these assumptions (nobody published them; vary them with --set or --sweep):"]
+    for item in assumptions:
+        if "value" in item:
+            unit = "" if item["unit"] == "1" else f" {item['unit']}"
+            lines.append(f"  {item['name']:<22} {item['value']:g}{unit} ({item['low']:g} to {item['high']:g})")
+        else:
+            lines.append(f"  {item['name']:<22} {item['why']}")
+    return lines

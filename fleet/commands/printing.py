@@ -1,0 +1,36 @@
+"""What several commands print: documents, and the summary of a run with what to type next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=1, allow_nan=False))
+
+
+def print_summary(root: Path, *, as_json: bool, hints: bool) -> None:
+    """Print the summary of a run, and what to type next.
+
+    Raises:
+        DataError: The run is not complete, or a file is missing or was altered.
+    """
+    from analysis.dataset import open_run
+    from analysis.examples import example_node
+    from analysis.summary import summary_document
+    from analysis.text import summary_lines
+
+    run = open_run(root)
+    if as_json:
+        print_json(summary_document(run))
+        return
+    click.echo("\n".join(summary_lines(run)))
+    if hints:
+        click.echo(f"\ndata: {root} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
+        click.echo(f"next: hwpoison-fleet replay {root} --node {example_node(run)}")
+        click.echo(f"      hwpoison-fleet compare {root} --baseline {run.arms[-1]}")

@@ -1,0 +1,67 @@
+"""The commands that read a finished run: summary, compare and replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fleet.commands.printing import print_json, print_summary
+from node_sim.errors import DataError
+
+
+@click.command("summary")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def summary_command(folder: Path, as_json: bool) -> None:
+    """Print rates, ratios and paired effects of a finished run."""
+    print_summary(folder, as_json=as_json, hints=False)
+
+
+@click.command("compare")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--baseline", metavar="ARM", help="Arm to compare with.  [default: the first]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def compare_command(folder: Path, baseline: str | None, as_json: bool) -> None:
+    """Compare every arm with a baseline, paired node by node."""
+    from analysis.compare import compare_run, to_json
+    from analysis.dataset import open_run
+    from analysis.text import effect_lines
+
+    run = open_run(folder)
+    found = compare_run(run, baseline)
+    if as_json:
+        print_json({"baseline": baseline or run.arms[0], "effects": to_json(found)})
+        return
+    click.echo("\n".join(effect_lines(found, baseline or run.arms[0])).lstrip("\n"))
+    click.echo("per 1,000 node-years, paired node by node, 95 % intervals")
+
+
+@click.command("replay")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--node", type=int, required=True, help="Node to simulate again.")
+@click.option("--arm", metavar="NAME", help="Arm.  [default: the first]")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as one JSON document.")
+def replay_command(folder: Path, node: int, arm: str | None, as_json: bool) -> None:
+    """Simulate one node of a run again, alone, and tell its life as a timeline."""
+    from analysis.dataset import open_run
+    from analysis.examples import same_rows
+    from fleet.replay import replay_node, timeline_lines
+    from fleet.run import open_plan
+
+    run = open_run(folder)
+    fleet, plan = open_plan(folder)
+    chosen = arm or fleet.arms[0]
+    tables = replay_node(fleet, plan["seed"], node, chosen)
+    same = same_rows(run, chosen, node, tables)
+    if as_json:
+        rows = {name: table.to_pylist() for name, table in tables.items()}
+        print_json({"node": node, "arm": chosen, "equals_stored_rows": same, "tables": rows})
+    else:
+        click.echo(f"node {node} in arm {chosen}: row, time since the start, what happened, <- the row that caused it")
+        lines = list(timeline_lines(tables))
+        click.echo("\n".join(lines) if lines else "  nothing happened to this node")
+        click.echo(f"{len(lines)} rows, {'equal to' if same else 'DIFFERENT FROM'} those of the run")
+    if not same:
+        msg = f"{folder}: the rows of node {node} differ from a new simulation; was the run made by another version?"
+        raise DataError(msg)

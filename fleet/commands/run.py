@@ -1,0 +1,159 @@
+"""The commands that simulate a fleet: run and resume."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fleet.commands.printing import print_summary
+
+if TYPE_CHECKING:
+    from fleet.run import EngineChoice
+    from fleet.scenario.fleet import Fleet
+    from fleet.stored.manifest import JsonObject, Receipt
+
+
+def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option(
+            "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Engine."
+        ),
+        click.option("--workers", type=click.IntRange(1, 4096), help="Workers at a time.  [default: one per core]"),
+        click.option("--address", help="Ray cluster to use.  [default: start one on this machine]"),
+        click.option("--nodes-per-actor", type=click.IntRange(1, 131_072), help="Nodes a Ray actor holds at a time."),
+        click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics on 127.0.0.1."),
+        click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON document."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _choice(engine: str, workers: int | None, address: str | None, nodes_per_actor: int | None) -> EngineChoice:
+    from fleet.run import EngineChoice
+
+    return EngineChoice(engine, workers, address, nodes_per_actor)
+
+
+def _default_folder(fleet: Fleet) -> Path:
+    """Name a new folder below runs/: sorted by time, never one that exists."""
+    from datetime import UTC, datetime
+
+    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{fleet.scenario.name}"
+    candidates = [Path("runs") / (stem if n == 0 else f"{stem}-{n}") for n in range(100)]
+    return next((path for path in candidates if not path.exists()), candidates[-1])
+
+
+def _run_with_progress(
+    nodes: int, metrics: Callable[[Receipt], None] | None, work: Callable[[Callable[[Receipt], None]], JsonObject]
+) -> JsonObject:
+    """Run work with a progress bar on a terminal."""
+
+    def observe(receipt: Receipt) -> None:
+        if metrics is not None:
+            metrics(receipt)
+
+    if not sys.stderr.isatty():
+        return work(observe)
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    columns = (*Progress.get_default_columns(), TextColumn("{task.completed:,.0f} nodes"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("simulating", total=nodes)
+
+        def advance(receipt: Receipt) -> None:
+            observe(receipt)
+            bar.advance(task, receipt.shard.nodes)
+
+        return work(advance)
+
+
+def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Callable[[Receipt], None] | None:
+    """Serve metrics if a port is given; return what tells them of a committed shard."""
+    if port is None:
+        return None
+    from fleet.metrics import HOST, RunCollector, serve_metrics
+
+    info = {"scenario": fleet.scenario.name, "scenario_sha256": fleet.sha256(), "seed": str(seed)}
+    groups = tuple(group.name for group in fleet.groups)
+    collector = RunCollector(fleet.arms, groups, shards, fleet.nodes, info)
+    serve_metrics(collector, port)
+    click.echo(f"metrics: http://{HOST}:{port}/metrics", err=True)
+    return collector.add
+
+
+@click.command("run")
+@click.argument("scenario", default="baseline")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
+)
+@click.option(
+    "--arm", "arms", multiple=True, metavar="NAME", help="Run only this arm; repeatable, the first is the baseline."
+)
+@click.option("--nodes", type=int, help="Nodes of the fleet.")
+@click.option("--years", type=float, help="Simulated years.")
+@click.option("--seed", type=int, help="Seed.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting in all groups and arms.")
+@click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2", help="Replace the arms by a grid of values.")
+@click.option("--shard-nodes", type=click.IntRange(1, 131_072), help="Nodes per shard; never changes a row.")
+@_engine_options
+def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
+    scenario: str,
+    output: Path | None,
+    arms: tuple[str, ...],
+    nodes: int | None,
+    years: float | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    shard_nodes: int | None,
+    engine: str,
+    workers: int | None,
+    address: str | None,
+    nodes_per_actor: int | None,
+    metrics_port: int | None,
+    as_json: bool,
+) -> None:
+    """Simulate a fleet under one or several policies (SCENARIO: a shipped name or a TOML file)."""
+    from fleet.run import start_run
+    from fleet.scenario.overrides import load_fleet
+    from fleet.stored.plan import plan_shards, shard_size
+
+    fleet = load_fleet(scenario, {"nodes": nodes, "years": years, "seed": seed}, settings, arms, sweeps)
+    choice = _choice(engine, workers, address, nodes_per_actor)
+    root = output or _default_folder(fleet)
+    shards = plan_shards(fleet.nodes, shard_size(fleet.nodes, shard_nodes, nodes_per_actor))
+    watch = _collector(fleet, fleet.scenario.seed, len(shards), metrics_port)
+    _run_with_progress(
+        fleet.nodes,
+        watch,
+        lambda progress: start_run(fleet, fleet.scenario.seed, root, choice, shard_nodes, progress),
+    )
+    print_summary(root, as_json=as_json, hints=True)
+
+
+@click.command("resume")
+@click.argument("folder", type=click.Path(path_type=Path))
+@_engine_options
+def resume_command(
+    folder: Path,
+    engine: str,
+    workers: int | None,
+    address: str | None,
+    nodes_per_actor: int | None,
+    metrics_port: int | None,
+    as_json: bool,
+) -> None:
+    """Finish an interrupted run: only shards that are not committed are simulated."""
+    from fleet.run import open_plan, resume_run
+
+    choice = _choice(engine, workers, address, nodes_per_actor)
+    fleet, plan = open_plan(folder)
+    watch = _collector(fleet, plan["seed"], len(plan["shards"]), metrics_port)
+    _run_with_progress(fleet.nodes, watch, lambda progress: resume_run(folder, choice, progress))
+    print_summary(folder, as_json=as_json, hints=True)

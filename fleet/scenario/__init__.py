@@ -1,0 +1,1 @@
+"""Scenarios: TOML documents decoded into groups of servers and arms."""

@@ -1,0 +1,170 @@
+"""Decoding a scenario: from its document to groups of servers and arms, reporting all mistakes at once."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin, get_type_hints
+
+from fleet.scenario.document import expand_workloads, items, put, tables
+from fleet.scenario.fleet import ARMS_MAX, FIXED_SECTIONS, Document, Fleet, Group, GroupPlan, Scenario
+from node_sim.errors import ConfigError
+from node_sim.server.policy import Policy
+from node_sim.server.settings import Setting
+from node_sim.server.workload import SHARE_TOLERANCE
+
+
+def _range_complaints(kind: Any, value: Any, path: str) -> Iterator[str]:
+    """Walk a document along the fields of a dataclass and yield what is out of range."""
+    if not dataclasses.is_dataclass(kind) or not isinstance(value, dict):
+        return
+    hints = get_type_hints(kind)
+    for item in dataclasses.fields(kind):
+        if item.name not in value:
+            continue
+        here, inner = f"{path}{item.name}", value[item.name]
+        known: Setting | None = item.metadata.get("setting")
+        wanted = hints[item.name]
+        if known is not None:
+            complaint = known.complaint(inner) if _is_of(inner, wanted) else None
+            if complaint:
+                yield f"{here} = {complaint}"
+        elif get_origin(wanted) is dict and isinstance(inner, dict):
+            for name, entry in inner.items():
+                yield from _range_complaints(get_args(wanted)[1], entry, f"{here}.{name}.")
+        elif get_origin(wanted) is tuple and isinstance(inner, list):
+            for position, entry in enumerate(inner):
+                yield from _range_complaints(get_args(wanted)[0], entry, f"{here}.{position}.")
+        else:
+            yield from _range_complaints(wanted, inner, f"{here}.")
+
+
+def _is_of(value: Any, wanted: Any) -> bool:
+    if isinstance(value, bool):
+        return wanted is bool
+    return isinstance(value, int | float) if wanted is float else isinstance(value, wanted)
+
+
+def _decode(kind: Any, document: Document, path: str) -> tuple[Any, list[str]]:
+    """Decode a document; return the object (or None) and all complaints, each with its key path."""
+    from pydantic import TypeAdapter, ValidationError
+
+    complaints = list(_range_complaints(kind, document, path))
+    named = {line.split(" = ", 1)[0] for line in complaints}
+    try:
+        decoded = TypeAdapter(kind).validate_json(json.dumps(document, default=str), strict=True)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            where = path + ".".join(str(part) for part in item["loc"])
+            complaints.extend(_explain(where, item, named))
+        return None, complaints
+    return decoded, complaints
+
+
+def _explain(where: str, item: Any, named: set[str]) -> Iterator[str]:
+    """Turn one error of the decoder into complaints, leaving out what the range check has said."""
+    if item["type"] == "value_error":
+        text, where = str(item["ctx"]["error"]), where.rstrip(".")
+        for part in text.split("; "):
+            full = f"{where}.{part}" if where and not part.startswith(where) else part
+            if full.split(" = ", 1)[0] not in named:
+                yield full
+    elif item["type"] == "unexpected_keyword_argument":
+        yield f"{where}: unknown key; remove it or mend its name"
+    else:
+        yield f"{where} = {item['input']!r}, expected: {item['msg']}"
+
+
+def _node_counts(shares: dict[str, float], nodes: int) -> dict[str, int]:
+    """Split nodes by share, largest remainders first."""
+    exact = {name: share * nodes for name, share in shares.items()}
+    counts = {name: int(value) for name, value in exact.items()}
+    left = nodes - sum(counts.values())
+    for name in sorted(exact, key=lambda key: (counts[key] - exact[key], key))[:left]:
+        counts[name] += 1
+    return counts
+
+
+def _share_complaints(document: Document) -> Iterator[str]:
+    groups = dict(tables(document.get("group")))
+    if not groups:
+        yield "group: no group, expected at least one [group.NAME]"
+        return
+    shares = [group.get("share", 1.0) for group in groups.values()]
+    if all(isinstance(share, int | float) and not isinstance(share, bool) for share in shares):
+        total = sum(shares)
+        if abs(total - 1.0) > SHARE_TOLERANCE:
+            yield f"group: shares add up to {total:g}, expected 1; change group.NAME.share"
+
+
+def _arm_name_complaints(document: Document, arms: dict[str, Any]) -> Iterator[str]:
+    groups = dict(tables(document.get("group")))
+    if len(arms) > ARMS_MAX:
+        yield f"arm: {len(arms)} arms, expected at most {ARMS_MAX}"
+    for name, arm in tables(arms):
+        if not name or name.startswith("_") or not all(c.isalnum() or c in "_-+.=" for c in name):
+            yield f"arm.{name}: name, expected letters, digits and _ - + . = and no leading _"
+        listed = arm.get("groups", ())
+        for group in listed if isinstance(listed, list) else ():
+            if group not in groups:
+                yield f"arm.{name}.groups = {group!r}, expected one of {', '.join(groups)}"
+        for key, _ in items(arm.get("set")):
+            if key.split(".")[0] in FIXED_SECTIONS:
+                yield f"arm.{name}.set.{key}: an arm cannot change {key.split('.')[0]}; make it a group or a scenario"
+
+
+def _arm_policies(document: Document, known: list[str]) -> tuple[dict[str, list[Policy]], list[str]]:
+    """Decode every group under every arm; complaints that the group itself has (``known``) are not repeated."""
+    groups = dict(tables(document.get("group")))
+    policies: dict[str, list[Policy]] = {name: [] for name in groups}
+    complaints: list[str] = []
+    for arm_name, arm in tables(document.get("arm") or {"default": {}}):
+        for name, group in groups.items():
+            changed: Document = {"group": {name: copy.deepcopy(group)}}
+            known_groups = [entry for entry in arm.get("groups") or () if entry in groups]
+            if not known_groups or name in known_groups:
+                for key, value in dict(items(arm.get("set"))).items():
+                    put(changed["group"][name], key.split("."), value)
+            mine = list(expand_workloads(changed))
+            decoded, more = _decode(Group, changed["group"][name], f"group.{name}.")
+            complaints.extend(f"arm.{arm_name}: {line}" for line in (*mine, *more) if line not in known)
+            if decoded is not None:
+                policies[name].append(decoded.policy)
+    return policies, complaints
+
+
+def decode(label: str, document: Document) -> Fleet:
+    """Decode and check a whole scenario.
+
+    Args:
+        label: File or name, for messages.
+        document: Parsed TOML, with all changes of the command line applied.
+
+    Raises:
+        ConfigError: Lists all mistakes at once.
+    """
+    original = copy.deepcopy(document)
+    work = copy.deepcopy(document)
+    complaints = [*_share_complaints(work), *_arm_name_complaints(work, work.get("arm", {}) or {})]
+    complaints.extend(expand_workloads(work))
+    scenario, mine = _decode(Scenario, work, "")
+    complaints.extend(mine)
+    policies, mine = _arm_policies(document, complaints)
+    complaints.extend(mine)
+    if complaints:
+        lines = "\n".join(f"{label}: {line}" for line in dict.fromkeys(complaints))
+        raise ConfigError(lines)
+    return _place_groups(scenario, original, policies, tuple(scenario.arm or ("default",)))
+
+
+def _place_groups(
+    scenario: Scenario, document: Document, policies: dict[str, list[Policy]], arms: tuple[str, ...]
+) -> Fleet:
+    counts = _node_counts({name: group.share for name, group in scenario.group.items()}, scenario.nodes)
+    plans, first = [], 0
+    for name, group in scenario.group.items():
+        plans.append(GroupPlan(name, first, counts[name], group.hardware, tuple(policies[name])))
+        first += counts[name]
+    return Fleet(scenario, document, tuple(plans), arms)

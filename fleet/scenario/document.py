@@ -1,0 +1,138 @@
+"""The document of a scenario before it is decoded: read, changed by the command line, workloads expanded."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from fleet.scenario.fleet import Document, Scenario
+from node_sim.catalog.workloads import WORKLOADS
+from node_sim.errors import ConfigError
+from node_sim.server.hardware import Hardware
+from node_sim.server.policy import Policy
+
+
+def scenario_names() -> list[str]:
+    """List the shipped scenarios."""
+    folder = resources.files("fleet") / "scenarios"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_text(name_or_path: str) -> tuple[str, str]:
+    """Return (label, text) of a shipped scenario or of a file.
+
+    Raises:
+        ConfigError: There is neither a shipped scenario nor a readable file of that name.
+    """
+    if name_or_path in scenario_names():
+        return f"{name_or_path}.toml", (resources.files("fleet") / "scenarios" / f"{name_or_path}.toml").read_text()
+    try:
+        return name_or_path, Path(name_or_path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(scenario_names())
+        reason = getattr(error, "strerror", None) or "not a text file"
+        msg = f"{name_or_path}: {reason}, expected a scenario file or one of {known}; check the name"
+        raise ConfigError(msg) from None
+
+
+def parse(label: str, text: str) -> Document:
+    """Parse TOML.
+
+    Raises:
+        ConfigError: The text is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{label}: not TOML: {error}; mend the syntax"
+        raise ConfigError(msg) from None
+
+
+def parse_value(key: str, text: str) -> Any:
+    """Read a value of the command line as TOML, or as a plain string if it is none or its setting is a word.
+
+    A kernel version is a word, too: 3.10 is not 3.1.
+    """
+    if key.rsplit(".", 1)[-1] in _words():
+        return text.strip("\"'")
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _words() -> frozenset[str]:
+    """Names of the settings that are words to choose from."""
+    nested, words = [Hardware, Policy], set()
+    while nested:
+        kind = nested.pop()
+        for item in dataclasses.fields(kind):
+            known = item.metadata.get("setting")
+            words |= {item.name} if known is not None and isinstance(item.default, str) and known.choices else set()
+            default = item.default_factory() if item.default_factory is not dataclasses.MISSING else None
+            nested += [type(default)] if dataclasses.is_dataclass(default) else []
+    return frozenset(words)
+
+
+def put(section: Document, path: Sequence[str], value: Any) -> None:
+    """Set a value below a section, making the tables on the way; a workload's name becomes the base of its table."""
+    for key in path[:-1]:
+        inner = section.setdefault(key, {})
+        if not isinstance(inner, dict):
+            inner = section[key] = {"base": inner} if key == "workload" else {}
+        section = inner
+    section[path[-1]] = value
+
+
+def apply_setting(document: Document, key: str, value: Any) -> None:
+    """Set a dotted key: of the scenario, of one group (``group.NAME.…``), or of every group."""
+    path = key.split(".")
+    top = {item.name for item in dataclasses.fields(Scenario)}
+    if path[0] in top:
+        put(document, path, value)
+        return
+    for group in document.get("group", {}).values():
+        if isinstance(group, dict):
+            put(group, path, value)
+
+
+def expand_workloads(document: Document) -> Iterator[str]:
+    """Replace names of workloads by their tables, in place; yield complaints."""
+    for name, group in tables(document.get("group")):
+        workload = group.get("workload")
+        base = workload if isinstance(workload, str) else workload.get("base") if isinstance(workload, dict) else None
+        if base is None:
+            continue
+        if base not in WORKLOADS:
+            yield f"group.{name}.workload = {base!r}, expected one of {', '.join(WORKLOADS)}, or a table"
+            group.pop("workload")
+            continue
+        table = copy.deepcopy(WORKLOADS[base])
+        if isinstance(workload, dict):
+            _merge(table, {key: value for key, value in workload.items() if key != "base"})
+        group["workload"] = table
+
+
+def _merge(into: Document, more: Document) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def tables(section: Any) -> Iterator[tuple[str, Document]]:
+    """Yield the named tables of a section, passing over anything else."""
+    if isinstance(section, dict):
+        yield from ((name, table) for name, table in section.items() if isinstance(table, dict))
+
+
+def items(section: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a table, or nothing of anything else."""
+    if isinstance(section, dict):
+        yield from section.items()
