@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fleet.stored.digest import add_digests, digest_table, to_hex
+from fleet.stored.headline import METRICS
 from fleet.stored.manifest import (
     COMMON_ARM,
     PLAN,
@@ -156,6 +157,9 @@ def open_run(path: str | Path) -> Run:
         msg = f"{root}: no {RUN}, expected a complete run; this is {hint}"
         raise DataError(msg)
     manifest, plan = read_sealed(root / RUN), read_sealed(root / PLAN)
+    if manifest.get("metrics") != list(METRICS):
+        msg = f"{root / RUN}: counts other metrics than this version, expected {len(METRICS)} known ones; run it anew"
+        raise DataError(msg)
     if manifest.get("plan_sha256") != content_sha256(plan):
         msg = f"{root / PLAN}: not the plan of this run; do not use it"
         raise DataError(msg)

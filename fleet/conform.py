@@ -15,7 +15,7 @@ from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF
 from node_sim.hwpoison.process import Disposition
 from node_sim.one_page.player import COMPARED, predict
-from node_sim.one_page.scene import Row, UnknownScene
+from node_sim.one_page.scene import ScenarioRow, UnknownScene
 
 INPUTS: Final = (
     "id",
@@ -130,7 +130,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _unknown_data(row: Row) -> str | None:
+def _unknown_data(row: ScenarioRow) -> str | None:
     """Say why the data a scenario reads cannot follow from its inputs."""
     if row["page_type"] == "block device page cache" and "clean" in row["state_details"]:
         return "the byte read from the raw disk is whatever was there before; it is not an input"
@@ -143,7 +143,7 @@ def _same_but_letters(expected: str, got: str) -> bool:
     return _LETTER.sub("ok(.)", expected) == _LETTER.sub("ok(.)", got)
 
 
-def compare_row(row: Row, found: Conformity, profile: Profile) -> None:
+def compare_row(row: ScenarioRow, found: Conformity, profile: Profile) -> None:
     """Predict one row and file it as matched, mismatched or not modelled."""
     found.rows += 1
     try:

@@ -13,7 +13,7 @@ from fleet.stored.plan import Shard
 from node_sim.errors import ConfigError
 from node_sim.units import NS_PER_DAY, NS_PER_S
 
-Row = dict[str, Any]
+StoredRow = dict[str, Any]
 
 
 def replay_node(fleet: Fleet, seed: int, node_id: int, arm: str) -> dict[str, pa.Table]:
@@ -36,7 +36,7 @@ def replay_node(fleet: Fleet, seed: int, node_id: int, arm: str) -> dict[str, pa
     return found
 
 
-def timeline_rows(tables: dict[str, pa.Table]) -> list[tuple[str, Row]]:
+def timeline_rows(tables: dict[str, pa.Table]) -> list[tuple[str, StoredRow]]:
     """Return (table, row) of all tables in order of time; a cause stands before what it caused."""
     rows = [(name, row) for name, table in tables.items() for row in table.to_pylist()]
     return sorted(rows, key=lambda item: (item[1]["time_ns"], item[1]["seq"]))
@@ -51,13 +51,13 @@ def format_time(time_ns: int) -> str:
     return f"{days:>4} d {hour:02}:{minute:02}:{second:02}.{fraction // 1_000_000:03}"
 
 
-def _fault(row: Row) -> str:
+def _fault(row: StoredRow) -> str:
     where = f"DIMM {row['dimm']}.{row['generation']} rank {row['rank']} device {row['device']} bank {row['bank']}"
     size = f"{row['n_banks']} bank x {row['n_rows']:,} rows x {row['n_lines']} lines, {row['n_dq']} DQ"
     return f"{row['persistence']} {row['mode']} at {where} row {row['row']:#x}: {size}, {row['n_pages']:,} pages"
 
 
-def _error(row: Row) -> str:
+def _error(row: StoredRow) -> str:
     if row["kind"] == "CE":
         until = format_time(row["last_time_ns"]).strip()
         pages = "1 page" if row["n_pages"] == 1 else f"{row['n_pages']:,} pages"
@@ -66,43 +66,43 @@ def _error(row: Row) -> str:
     return f"{row['kind']} on pfn {row['first_pfn']:#x}, seen by {row['observer']}"
 
 
-def _report(row: Row) -> str:
+def _report(row: StoredRow) -> str:
     return f"error check and scrub counts {row['count']:,} {row['unit']} from {format_time(row['begin_ns']).strip()} on"
 
 
-def _check(row: Row) -> str:
+def _check(row: StoredRow) -> str:
     over = ", OVER" if row["overflow"] else ""
     context = "" if row["cpu_context"] == "none" else f" in {row['cpu_context']} context"
     return f"{row['severity']} bank {row['bank']}{context}{over}, pfn {row['pfn']:#x}: {row['action']}"
 
 
-def _handled(row: Row) -> str:
+def _handled(row: StoredRow) -> str:
     used = f"(used as: {row['page_use']}, returned {row['errno']})"
     if row["page_type"] is None:
         return f"Memory failure: {row['pfn']:#x}: already hardware poisoned {used}"
     return f"Memory failure: {row['pfn']:#x}: recovery action for {row['page_type']}: {row['result']} {used}"
 
 
-def _signal(row: Row) -> str:
+def _signal(row: StoredRow) -> str:
     who = f"{row['process_class']}[{row['process']}]"
     return f"{row['signal']}/{row['code']} lsb={row['lsb']} {row['timing']} to {who}: {row['fate']}"
 
 
-def _io_error(row: Row) -> str:
+def _io_error(row: StoredRow) -> str:
     return f"{row['call']} returns {row['errno']} for lost data of pfn {row['pfn']:#x}"
 
 
-def _offline(row: Row) -> str:
+def _offline(row: StoredRow) -> str:
     return f"soft offline of pfn {row['pfn']:#x} ({row['trigger']}): {row['result']}"
 
 
-def _lifecycle(row: Row) -> str:
+def _lifecycle(row: StoredRow) -> str:
     dimm = "" if row["dimm"] is None else f" of DIMM {row['dimm']}"
     lost = f", {row['processes_lost']} processes lost" if row["processes_lost"] else ""
     return f"{row['kind']}{dimm}: {row['reason']}; down until {format_time(row['end_ns']).strip()}{lost}"
 
 
-_DESCRIBE: dict[str, tuple[str, Callable[[Row], str]]] = {
+_DESCRIBE: dict[str, tuple[str, Callable[[StoredRow], str]]] = {
     "faults": ("fault", _fault),
     "errors": ("error", _error),
     "ecs_reports": ("ECS", _report),

@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.field.sightings import (
-    DIMM_SHIFT,
     MONTH_NS,
     MONTHS_PER_YEAR,
-    SERVER_SHIFT,
     Observation,
     Sightings,
-    server_of,
 )
+from node_sim.names import dimm_of_fault, node_of_dimm, node_of_fault
 from node_sim.records import Ints
 from node_sim.units import NS_PER_HOUR
 
@@ -29,6 +27,7 @@ def _distinct(key: Ints) -> int:
 
 
 def ratio(part: float, whole: float) -> float:
+    """Return part / whole, NaN if there is no whole."""
     return part / whole if whole else math.nan
 
 
@@ -54,13 +53,13 @@ def _again(owner: Ints, count: Ints) -> float:
 
 
 def _server_months(seen: Sightings) -> Ints:
-    return server_of(seen.dimm) * _MONTHS_MAX + seen.month
+    return node_of_dimm(seen.dimm) * _MONTHS_MAX + seen.month
 
 
 def _first_ue(seen: Sightings) -> tuple[Ints, Ints]:
     """DIMMs with UEs, and the time of the first."""
     order = np.argsort(seen.ue_ns, kind="stable")
-    dimm, first = np.unique(seen.ue_fault[order] >> DIMM_SHIFT, return_index=True)
+    dimm, first = np.unique(dimm_of_fault(seen.ue_fault[order]), return_index=True)
     return dimm, seen.ue_ns[order][first]
 
 
@@ -106,7 +105,7 @@ def _mean_over_median(seen: Sightings) -> float:
 
 def _failures(seen: Sightings) -> int:
     """Servers with a UE or with a window that filled the log."""
-    return _distinct(np.concatenate([seen.ue_fault >> SERVER_SHIFT, server_of(seen.storm_dimm)]))
+    return _distinct(np.concatenate([node_of_fault(seen.ue_fault), node_of_dimm(seen.storm_dimm)]))
 
 
 def _median(values: npt.NDArray[np.float64]) -> float:
@@ -129,12 +128,12 @@ ESTIMATORS: Final[dict[str, Estimator]] = {
     "servers_with_ce_per_year": Estimator(
         "servers with a CE in the last twelve months",
         "%",
-        lambda s, o: ratio(_distinct(server_of(s.dimm[s.month >= o.months - MONTHS_PER_YEAR])), o.servers),
+        lambda s, o: ratio(_distinct(node_of_dimm(s.dimm[s.month >= o.months - MONTHS_PER_YEAR])), o.servers),
     ),
     "servers_with_ue_per_year": Estimator(
         "servers with a UE per year",
         "%",
-        lambda s, o: ratio(_distinct(s.ue_fault >> SERVER_SHIFT), o.servers) / o.years,
+        lambda s, o: ratio(_distinct(node_of_fault(s.ue_fault)), o.servers) / o.years,
     ),
     "servers_with_ce_per_month": Estimator(
         "servers with a CE in a month",
@@ -145,7 +144,7 @@ ESTIMATORS: Final[dict[str, Estimator]] = {
         "servers with a UE in a month",
         "%",
         lambda s, o: ratio(
-            _distinct((s.ue_fault >> SERVER_SHIFT) * _MONTHS_MAX + (s.ue_ns - o.start_ns) // MONTH_NS),
+            _distinct(node_of_fault(s.ue_fault) * _MONTHS_MAX + (s.ue_ns - o.start_ns) // MONTH_NS),
             o.servers * o.months,
         ),
     ),
@@ -163,10 +162,12 @@ ESTIMATORS: Final[dict[str, Estimator]] = {
     "ce_of_top_20_percent_servers": Estimator(
         "share of CE on the top 20 % of servers with CE",
         "%",
-        lambda s, _: _top_share(server_of(s.dimm), s.errors, 0.20),
+        lambda s, _: _top_share(node_of_dimm(s.dimm), s.errors, 0.20),
     ),
     "ce_of_top_1_percent_servers": Estimator(
-        "share of CE on the top 1 % of servers with CE", "%", lambda s, _: _top_share(server_of(s.dimm), s.errors, 0.01)
+        "share of CE on the top 1 % of servers with CE",
+        "%",
+        lambda s, _: _top_share(node_of_dimm(s.dimm), s.errors, 0.01),
     ),
     "ce_mean_over_median": Estimator(
         "mean over median CE of a server-month with CE", "1", lambda s, _: _mean_over_median(s)
@@ -175,7 +176,7 @@ ESTIMATORS: Final[dict[str, Estimator]] = {
         "server-months with a CE that have another", "%", lambda s, _: _again(_server_months(s), s.errors)
     ),
     "servers_with_ce_again_in_year": Estimator(
-        "servers with a CE that have another in the year", "%", lambda s, _: _again(server_of(s.dimm), s.errors)
+        "servers with a CE that have another in the year", "%", lambda s, _: _again(node_of_dimm(s.dimm), s.errors)
     ),
     "months_active": Estimator(
         "share of the months in which a DIMM with CE shows some",
@@ -206,7 +207,7 @@ ESTIMATORS: Final[dict[str, Estimator]] = {
     "ce_dimms_that_fail": Estimator(
         "DIMMs with CE that have a UE",
         "%",
-        lambda s, _: ratio(_distinct(np.intersect1d(s.dimm, s.ue_fault >> DIMM_SHIFT)), _distinct(s.dimm)),
+        lambda s, _: ratio(_distinct(np.intersect1d(s.dimm, dimm_of_fault(s.ue_fault))), _distinct(s.dimm)),
     ),
 }
 """Estimators by name, over the sightings of one arm."""

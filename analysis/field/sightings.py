@@ -1,4 +1,8 @@
-"""What a study sees of a fleet: errors reduced to DIMM, month and count, over whole months at the end of the simulated time."""
+"""What a study sees of a fleet: its errors by DIMM and month.
+
+An observation takes whole months at the end of the simulated time, so that faults of the years before are still there,
+as in the fleets that were studied.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from node_sim.names import dimm_of_fault, node_of_dimm, node_of_fault
 from node_sim.records import Ints
 from node_sim.units import NS_PER_YEAR
 
 COLUMNS: Final = ("fault_id", "kind", "ce_count", "first_time_ns")
 MONTH_NS: Final = NS_PER_YEAR // 12
 MONTHS_PER_YEAR: Final = 12
-DIMM_SHIFT, SERVER_SHIFT = 16, 32
-"""A fault's name without its ordinal names the DIMM, without slot and generation the server."""
 FOLDS: Final = 30
 
 
@@ -34,10 +37,6 @@ class Observation(NamedTuple):
     def years(self) -> float:
         """Length of the observation."""
         return self.months / MONTHS_PER_YEAR
-
-
-def server_of(dimm: Ints) -> Ints:
-    return dimm >> (SERVER_SHIFT - DIMM_SHIFT)
 
 
 class Sightings(NamedTuple):
@@ -66,9 +65,9 @@ class Sightings(NamedTuple):
     def of_servers(self, left_out: int) -> Sightings:
         """Leave out one fold of the servers."""
         by_dimm, storm, watched = (
-            server_of(dimm) % FOLDS != left_out for dimm in (self.dimm, self.storm_dimm, self.watched_dimm)
+            node_of_dimm(dimm) % FOLDS != left_out for dimm in (self.dimm, self.storm_dimm, self.watched_dimm)
         )
-        ue = (self.ue_fault >> SERVER_SHIFT) % FOLDS != left_out
+        ue = node_of_fault(self.ue_fault) % FOLDS != left_out
         return Sightings(
             self.dimm[by_dimm],
             self.month[by_dimm],
@@ -90,18 +89,18 @@ def see_errors(errors: pa.Table, observation: Observation) -> Sightings:
     ue_fault, ue_ns = _ints(ue, "fault_id"), _ints(ue, "first_time_ns")
     seen = ue_ns >= observation.start_ns
     ue_fault, ue_ns = ue_fault[seen], ue_ns[seen]
-    watched = np.isin(fault >> DIMM_SHIFT, ue_fault >> DIMM_SHIFT)
+    watched = np.isin(dimm_of_fault(fault), dimm_of_fault(ue_fault))
     inside = np.flatnonzero(time >= observation.start_ns)
     month = np.minimum((time[inside] - observation.start_ns) // MONTH_NS, observation.months - 1)
-    name, where = np.unique((fault[inside] >> DIMM_SHIFT) * observation.months + month, return_inverse=True)
+    name, where = np.unique(dimm_of_fault(fault[inside]) * observation.months + month, return_inverse=True)
     return Sightings(
         dimm=name // observation.months,
         month=name % observation.months,
         errors=np.bincount(where, count[inside], minlength=name.size).astype(np.int64),
-        storm_dimm=fault[inside[count[inside] >= observation.day_cap]] >> DIMM_SHIFT,
+        storm_dimm=dimm_of_fault(fault[inside[count[inside] >= observation.day_cap]]),
         ue_fault=ue_fault,
         ue_ns=ue_ns,
-        watched_dimm=fault[watched] >> DIMM_SHIFT,
+        watched_dimm=dimm_of_fault(fault[watched]),
         watched_ns=time[watched],
     )
 

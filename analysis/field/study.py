@@ -1,8 +1,4 @@
-"""Figures of field studies, from the errors of a simulated fleet: concentration, persistence, incidence, warning.
-
-All figures are over an observation of whole months at the end of the simulated time, so that faults of the years before
-are still there, as in the fleets that were studied.
-"""
+"""A field study beside a simulated fleet: each figure with its error, the published interval and the deviation."""
 
 from __future__ import annotations
 

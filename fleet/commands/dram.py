@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from node_sim.catalog.designs import DESIGNS
+
 _HOURS = 24.0
 _LIFETIMES_MAX = 1 << 33
 
@@ -25,7 +27,7 @@ class _Range(click.FloatRange):
 
 
 @click.command("dram")
-@click.option("--ecc", metavar="NAME", default="secded", show_default=True, help="none|secded|chipkill|ssc_dsd|ddr5.")
+@click.option("--ecc", metavar="NAME", default="secded", show_default=True, help=f"{'|'.join(DESIGNS)}.")
 @click.option("--rules", metavar="NAME", default="codes", show_default=True, help="codes|faultsim; see above.")
 @click.option(
     "--lifetimes", type=click.IntRange(1, _LIFETIMES_MAX), default=1_000_000, show_default=True, help="DIMMs."

@@ -12,6 +12,7 @@ import pyarrow as pa
 from fleet.stored.headline import INDEX, METRICS, REGISTRY, Count
 from fleet.stored.tally import Tally
 from node_sim.codes import ErrorKind, Fate, LifecycleKind, OfflineResult
+from node_sim.names import slot_in_fleet
 from node_sim.records import Flags, Ints
 from node_sim.units import NS_PER_YEAR, PAGE_BYTES
 
@@ -200,15 +201,16 @@ def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> Flags:
     if lifecycle is None:
         return first_dimm
     swapped = _codes(lifecycle, "kind") == LifecycleKind.DIMM_REPLACEMENT
-    swap_dimm = (_ints(lifecycle, "node_id") << 8)[swapped] | lifecycle.column("dimm").fill_null(0).to_numpy()[swapped]
+    slot = lifecycle.column("dimm").fill_null(0).to_numpy().astype(np.int64)
+    swap_dimm = slot_in_fleet(_ints(lifecycle, "node_id")[swapped], slot[swapped])
     swap_ns = _ints(lifecycle, "end_ns")[swapped]
-    dimm, time_ns = (_ints(faults, "node_id") << 8) | _ints(faults, "dimm"), _ints(faults, "time_ns")
+    dimm, time_ns = slot_in_fleet(_ints(faults, "node_id"), _ints(faults, "dimm")), _ints(faults, "time_ns")
     all_dimm, all_ns = np.concatenate((swap_dimm, dimm)), np.concatenate((swap_ns, time_ns))
     is_fault = np.arange(all_dimm.size) >= swap_dimm.size
     merged = np.lexsort((is_fault, all_ns, all_dimm))
     swaps = np.cumsum(~is_fault[merged])
     first = np.searchsorted(all_dimm[merged], all_dimm[merged])
-    in_dimm = swaps - np.concatenate(([0], swaps))[first]
+    in_dimm: Ints = swaps - np.concatenate(([0], swaps))[first]
     installed = np.empty(all_dimm.size, np.int64)
     installed[merged] = in_dimm
     in_place: Flags = generation == installed[swap_dimm.size :]

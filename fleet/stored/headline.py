@@ -67,7 +67,7 @@ class Metric(NamedTuple):
 
     Attributes:
         key: Name in tallies, effects and rates.
-        path: Where it stands in the JSON document of an arm.
+        path: Where it stands in the JSON document of an arm; a total names the section of its parts.
         family: Counter of the exporter; empty for a total, which is the sum over the label.
         value: Value of the family's label.
         counts: Rows it counts; none for a total, and for what ``counting.py`` computes by name.
@@ -140,7 +140,7 @@ REGISTRY: Final = (
     _rows("cordons", Count("lifecycle", (("kind", LifecycleKind.CORDON),))),
     _rows("dimm_replacements", Count("lifecycle", (("kind", LifecycleKind.DIMM_REPLACEMENT),))),
     Metric("memory_lost_byte_years", ("memory_lost_byte_years",), "memory_lost_byte_years", unit="byte-year"),
-    Metric("kills", ("kills", "total"), parts=KILLS, title="kills"),
+    Metric("kills", ("kills",), parts=KILLS, title="kills"),
 )
 """All metrics; those that are no total in the order in which tallies store them."""
 

@@ -205,8 +205,9 @@ _OLD_TIMEOUT = "Timeout synchronizing machine check over CPUs"
 _TIMEOUT = "Timeout: Not all CPUs entered broadcast exception handler"
 _RAS, _OWN = "ras:memory_failure_event", "memory_failure:memory_failure_event"
 
-# One row per switch, one column per profile in the order of PROFILE_NAMES. A switch that cannot matter in a profile
-# (an errno of something that does not exist there) repeats its neighbour.
+# One row per switch, one column per profile in the order of PROFILE_NAMES; the last value holds for all newer profiles,
+# so a new one needs its name and the values that it changes. A switch that cannot matter in a profile (an errno of
+# something that does not exist there) repeats its neighbour.
 SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "wording": (0, 1, 2, 2, 2, 2, 2),
     "prefix": (_MCE, _MCE, _MF, _MF, _MF, _MF, _MF),
@@ -298,8 +299,15 @@ CHOICES: Final[dict[str, tuple[Any, ...]]] = {
 }
 """Values that kernels between the columns have: 6.1.20 (``dissolved``, -EFAULT) and 6.12.0 (the rest)."""
 
+
+def switch_value(switch: str, column: int) -> Any:
+    """Return the value of a switch in a column of the table."""
+    values = SWITCHES[switch]
+    return values[min(column, len(values) - 1)]
+
+
 PROFILES: Final[dict[str, Profile]] = {
-    name: Profile(name=name, **{switch: values[column] for switch, values in SWITCHES.items()})
+    name: Profile(name=name, **{switch: switch_value(switch, column) for switch in SWITCHES})
     for column, name in enumerate(PROFILE_NAMES)
 }
 """The switch table by profile name."""

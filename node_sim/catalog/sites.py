@@ -1,4 +1,7 @@
-"""Places with their altitude and geomagnetic cutoff rigidity, as tabulated in the cosmic-ray reference."""
+"""Places with their altitude and geomagnetic cutoff rigidity.
+
+Their second reading is ``tests/oracle/catalog/cosmic_sites.csv``.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ threshold; an offlined page shows no more errors until the next boot.
 stay in use; all other uses of the fleet can.
 
 **Sources.** Soft offline: mm/memory-failure.c ``soft_offline_page()``, Linux 6.1; order statistics:
-``dram/corrected.py``.
+``windows.py``.
 """
 
 from __future__ import annotations

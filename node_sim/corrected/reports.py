@@ -7,7 +7,7 @@ is in place.
 
 **Assumes.** Pages taken offline and poisoned pages are read like all others.
 
-**Sources.** ``dram/ecs.py``.
+**Sources.** ``passes.py``.
 """
 
 from __future__ import annotations

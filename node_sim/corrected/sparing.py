@@ -43,11 +43,12 @@ def spared_ns(faults: FaultTable, windows: Windows, alone: Flags, dimm: Ints, ec
     starts = np.flatnonzero((fits & faults.hard)[windows.fault] & (windows.errors >= ecc.sparing_ce))
     fault = windows.fault[starts]
     time_ns = error_time_ns(windows.take(starts), np.full(starts.size, ecc.sparing_ce))
+    # One region per DIMM: the first fault of each DIMM to get there, at equal times the one of the lower tag.
     order = np.lexsort((faults.tag[fault], time_ns, dimm[fault]))
     named, first = np.unique(dimm[fault[order]], return_index=True)
     starter, start_ns = fault[order[first]], time_ns[order[first]]
     inside = np.flatnonzero(fits & np.isin(dimm, named))
-    region = np.searchsorted(named, dimm[inside])
+    region = np.searchsorted(named, dimm[inside])  # index of the DIMM's starter for every fault that may lie inside
     other = starter[region]
     inside_bank = (ecc.sparing == "adddc_rank") | (box.bank[inside] == box.bank[other])
     same = (faults.cells.device[inside] == faults.cells.device[other]) & (box.rank[inside] == box.rank[other])

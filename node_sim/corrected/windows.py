@@ -1,20 +1,20 @@
 """Corrected errors of a fault: how many, in which windows, on which of its pages.
 
-**Models.** A hard fault is active in bursts (Poisson starts, exponential lengths); intermittent faults rest longer
-than permanent ones, and faults differ in how often their bursts come. A window with bursts makes a lognormal count of
-errors between its first and last burst; storm polling, saturation and firmware decide how many of them are logged. A
-soft fault is seen once by the scrubber or a reader, or overwritten unseen.
+**Models.** A hard fault is active in bursts (Poisson starts, exponential lengths); intermittent faults rest longer than
+permanent ones, and faults differ in how often their bursts come. A window with bursts makes a lognormal count of errors
+between its first and last burst; storm polling, saturation and firmware decide how many of them are logged. A soft
+fault is seen once by the scrubber or a reader, or overwritten unseen.
 
 **Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window.
 
-**Assumes.** The n errors of a window hit its first K = min(n, pages) pages in turn, so a one-page fault puts
-all of them on one page and a column fault touches each page about once. The time of the k-th of n errors is the
-Beta quantile of one uniform per window, so every threshold sees the same errors. Firmware that reports every m-th error
-counts by fault and window. Bursts of one fault that overlap are active for the sum of their lengths, at most for the
-time from the first to the last.
+**Assumes.** The n errors of a window hit its first K = min(n, pages) pages in turn, so a one-page fault puts all of
+them on one page and a column fault touches each page about once. The time of the k-th of n errors is the Beta quantile
+of one uniform per window, so every threshold sees the same errors. Firmware that reports every m-th error counts by
+fault and window. Bursts of one fault that overlap are active for the sum of their lengths, at most for the time from
+the first to the last.
 
-**Sources.** Concentration and cap: Huawei, Google and Facebook rows of ``ce_process.csv``; bursts: SmartMem
-sample logs.
+**Sources.** Concentration and cap: the Huawei, Google and Facebook rows of ``tests/oracle/catalog/ce_process.csv``;
+bursts: SmartMem sample logs.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def draw_bursts(seed: Seed, faults: FaultTable, hard: Ints, process: ErrorProces
     """Draw the bursts of hard faults: one at the start of each, the others a Poisson process from then on."""
     interval_ns, length_ns = _pace(faults, hard, process)
     start_ns = faults.time_ns[hard]
+    # Time is cut into bins of one mean interval; each bin names its own draws, so no bin depends on another's count.
     first_bin = start_ns // interval_ns
     owner, step = expand_counts((horizon_ns - 1) // interval_ns - first_bin + 1)
     burst_bin, width = first_bin[owner] + step, interval_ns[owner]
@@ -158,7 +159,7 @@ def active_windows(bursts: Bursts, window_ns: int, horizon_ns: int) -> Active:
     window, fault = first[burst] + step, bursts.fault[burst]
     low = np.maximum(bursts.begin_ns[burst], window * window_ns)
     high = np.minimum(bursts.end_ns[burst], (window + 1) * window_ns)
-    n_windows = horizon_ns // window_ns + 1
+    n_windows = horizon_ns // window_ns + 1  # (fault, window) as one number, so that one sort groups both
     name = fault * n_windows + window
     order = np.argsort(name, kind="stable")
     start = np.flatnonzero(np.diff(name[order], prepend=-1))
@@ -180,7 +181,8 @@ def logged(errors: Floats, active_ns: Ints, window_ns: int, process: ErrorProces
         process: Rules of kernel, firmware and log.
 
     Source:
-        CMCI storms: arch/x86/kernel/cpu/mce/intel.c and threshold.c; saturation: ``ce_process.csv``.
+        CMCI storms: arch/x86/kernel/cpu/mce/intel.c and threshold.c; saturation:
+        ``tests/oracle/catalog/ce_process.csv``.
     """
     if process.storm != "none":
         rate_per_s, poll_s = CMCI_STORMS[process.storm].value

@@ -8,7 +8,8 @@ Faults are drawn at the highest rate and kept with the probability that belongs 
 **Assumes.** All DIMMs of a node are equally old at time 0; a replacement is new.
 
 **Sources.** Onset at 10-18 months: Schroeder et al., SIGMETRICS 2009; falling permanent rates over the first two years:
-Sridharan et al., SC 2013; no ageing: Levy et al., SC 2018 (``ce_process.csv``). Sizes are assumptions.
+Sridharan et al., SC 2013; no ageing: Levy et al., SC 2018 (``tests/oracle/catalog/ce_process.csv``). Sizes are
+assumptions.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ def flux_relative(altitude_m: float, cutoff_gv: float, sun: str = "mean") -> flo
         sun: Quiet sun (high flux), active sun (low flux), or the mean of both.
 
     Source:
-        JESD89A formula as given in the project's reference; constants recalled, values tested.
+        Flux formula of JEDEC JESD89A (Gordon et al., IEEE Transactions on Nuclear Science 51(6), 2004). Its constants
+        are recalled, not read; ``tests/unit/test_cosmic.py`` holds the values against PARMA and one field pair.
     """
     if sun == "mean":
         return 0.5 * (flux_relative(altitude_m, cutoff_gv, "quiet") + flux_relative(altitude_m, cutoff_gv, "active"))

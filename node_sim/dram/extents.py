@@ -19,8 +19,8 @@ import numpy as np
 from node_sim.catalog import numbers
 from node_sim.codes import Mode
 from node_sim.dram.geometry import Dimm, Footprint
-from node_sim.dram.names import SLOT_SHIFT
 from node_sim.draws import Purpose, Seed, Words, below, unit32, words
+from node_sim.names import slot_of
 from node_sim.records import Floats, Ints
 
 _AREAS: Final = (Mode.BANK, Mode.MULTI_BANK, Mode.MULTI_RANK, Mode.COMMAND_ADDRESS)
@@ -32,7 +32,7 @@ def _uniform_between(word: Words, bounds: tuple[float, float]) -> Floats:
 
 
 def _partial_extents(mode: Ints, size: tuple[Words, Words, Words, Words], dimm: Dimm) -> tuple[Ints, ...]:
-    """Draw ranks, banks, rows and lines of each footprint: section 1.4 of the fault reference."""
+    """Draw ranks, banks, rows and lines of each footprint between the published ends of ``catalog/numbers.py``."""
     by_rows, by_lines, wide, by_banks = size
     large = np.isin(mode, _AREAS)
     row_share = np.where(
@@ -89,7 +89,7 @@ def draw_box(seed: Seed, node_id: Ints, tag: Ints, mode: Ints, dimm: Dimm, exten
     first_ranks = dimm.ranks_together - n_ranks + 1
     half, rank = np.divmod(below(where[0], dimm.subchannels * first_ranks), first_ranks)
     return Footprint(
-        slot=tag >> SLOT_SHIFT,
+        slot=slot_of(tag),
         rank=half * dimm.ranks_together + rank,
         bank=np.where(lane, 0, below(where[1], dimm.banks)),
         row=below(where[2], dimm.rows - n_rows + 1),

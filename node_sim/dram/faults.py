@@ -25,11 +25,11 @@ from node_sim.codes import Mode
 from node_sim.dram.ageing import start_age_ns, stays_with_age
 from node_sim.dram.extents import draw_box
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint
-from node_sim.dram.names import GENERATION_SHIFT, fault_tag
 from node_sim.dram.rates import FaultRates, fault_rates
 from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Purpose, Seed, below, unit32, unit53, words
 from node_sim.errors import ModelError
+from node_sim.names import fault_ids, fault_tag, generation_of
 from node_sim.records import Flags, Floats, Index, Ints, expand_counts, take
 from node_sim.server.hardware import Hardware
 
@@ -93,12 +93,12 @@ class FaultTable(NamedTuple):
     @property
     def generation(self) -> Ints:
         """DIMM generation of each fault."""
-        return (self.tag >> GENERATION_SHIFT) & 0xFF
+        return generation_of(self.tag)
 
     @property
     def fault_id(self) -> npt.NDArray[np.uint64]:
         """64-bit names: node, slot, generation, ordinal."""
-        return (self.node_id.astype(np.uint64) << np.uint64(32)) | self.tag.astype(np.uint64)
+        return fault_ids(self.node_id, self.tag)
 
     def take(self, index: Index) -> FaultTable:
         """Select some faults."""

@@ -21,6 +21,7 @@ from scipy import special
 from node_sim.dram.rates import FaultRates
 from node_sim.draws import Purpose, Seed, Words, unit53, words
 from node_sim.errors import ModelError
+from node_sim.names import dimm_draw
 from node_sim.records import Floats, Index, Ints, join, take
 from node_sim.units import NS_PER_YEAR
 
@@ -117,15 +118,11 @@ class Counts(NamedTuple):
         return take(self, index)
 
 
-def _name(generation: Ints | int, slot: Ints | int) -> Ints | int:
-    return (generation << 16) | slot
-
-
 def _complete(
     seed: Seed, node_id: Ints, generation: Ints | int, slot: Ints | int, high: Words, law: CountLaw
 ) -> Counts:
-    """Complete the screening word of some DIMMs by a second draw, and look the counts up."""
-    low, _, w2, w3 = words(seed.key(Purpose.SCREEN), node_id, _name(generation, slot), 1)
+    """Extend the 32-bit draw of the DIMMs that passed the screen to 53 bits, then look up how many faults each has."""
+    low, _, w2, w3 = words(seed.key(Purpose.SCREEN), node_id, dimm_draw(generation, slot), 1)
     total = np.searchsorted(law.cdf, unit53(high, low), side="right").astype(np.int64)
     return Counts(total, law.hard_of(total, unit53(w2, w3)))
 
@@ -140,7 +137,7 @@ def draw_counts(seed: Seed, node_id: Ints, slot: Ints, generation: Ints, law: Co
         generation: Generations, shape ``(n,)``.
         law: Of the counts.
     """
-    lanes = np.asarray(words(seed.key(Purpose.SCREEN), node_id, _name(generation, slot // LANES)))
+    lanes = np.asarray(words(seed.key(Purpose.SCREEN), node_id, dimm_draw(generation, slot // LANES)))
     return _complete(seed, node_id, generation, slot, lanes[slot % LANES, np.arange(slot.size)], law)
 
 

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 import numpy as np
 
@@ -155,3 +157,12 @@ def ssc_dsd_36() -> BlockCode:
     for coordinate in (np.ones(36, np.int64), x, y, last):
         syndromes = (syndromes << _NIBBLE) | _product(coordinate[:, None], field[None, :], _GF16, _NIBBLE)
     return BlockCode(syndromes, field > 0, 4 * _NIBBLE)
+
+
+BLOCK_CODES: Final[dict[str, Callable[[], BlockCode]]] = {
+    "hsiao_72_64": hsiao_72_64,
+    "rs_18_16": lambda: reed_solomon(18),
+    "rs_10_8": lambda: reed_solomon(10),
+    "ssc_dsd_36": ssc_dsd_36,
+}
+"""Codes of a word by the name that ``catalog/designs.py`` gives them."""

@@ -1,21 +1,21 @@
 """Which faults make uncorrectable words, alone or together, and on which pages.
 
-**Models.** The verdict of the code on each fault alone, and on two faults of one DIMM that meet in a code word,
-unless one of them has been mapped out before (``dram/sparing.py``). An uncorrectable read is detected (UE) or silent
-(SDC), drawn once per page. With full memory mirroring a detected one is answered from the copy on another channel,
-so it is a corrected error, also where commands or addresses were wrong; silent ones stay silent.
+**Models.** The verdict of the code on each fault alone, and on two faults of one DIMM that meet in a code word, unless
+one of them has been mapped out before (``corrected/sparing.py``). An uncorrectable read is detected (UE) or silent
+(SDC), drawn once per page. With full memory mirroring a detected one is answered from the copy on another channel, so
+it is a corrected error, also where commands or addresses were wrong; silent ones stay silent.
 
-**Leaves out.** More than two faults in a word; pages beyond the first ``FRAMES_PER_FAULT_MAX`` of a fault: the
-node is cordoned long before it has met so many of them. Faults of a line and its copy; the half of the memory that
-mirroring costs.
+**Leaves out.** More than two faults in a word; pages beyond the first ``FRAMES_PER_FAULT_MAX`` of a fault: the node is
+cordoned long before it has met so many of them. Faults of a line and its copy; the half of the memory that mirroring
+costs.
 
-**Assumes.** A soft fault meets a later one only within one round of the scrubber, for rounds begin at multiples of
-the scrub period; reads do not heal it, so without a scrubber it stays. Reads of uncorrectable words do not wait for a
-burst of the fault. Of two faults the code corrects alone the later is the one that makes words uncorrectable. A
-command that is repeated after wrong parity sometimes succeeds: a command/address fault then shows corrected errors,
-and uncorrected ones all the same.
+**Assumes.** A soft fault meets a later one only within one round of the scrubber, for rounds begin at multiples of the
+scrub period; reads do not heal it, so without a scrubber it stays. An uncorrectable word can be read at any time, not
+only during a burst. Of two faults the code corrects alone the later is the one that makes words uncorrectable. A
+command that is repeated after wrong parity sometimes succeeds: a command/address fault then shows corrected errors, and
+uncorrected ones all the same.
 
-**Sources.** ``dram/ecc.py``.
+**Sources.** ``ecc/verdicts.py``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.ecc.verdicts import judge_pairs, verdict_table
+from node_sim.names import dimm_of_fault
 from node_sim.records import Flags, Floats, Ints, expand_counts, pairs_within, take
 from node_sim.server.hardware import Server
 from node_sim.server.policy import Ecc, Policy
@@ -83,7 +84,7 @@ def _pairs(faults: FaultTable, dimm: Ints) -> Iterator[tuple[Ints, Ints]]:
 
 def dimms_of(faults: FaultTable) -> Ints:
     """Number the DIMM of each fault by node, slot and generation."""
-    return (faults.fault_id >> np.uint64(16)).astype(np.int64)
+    return dimm_of_fault(faults.fault_id).astype(np.int64)
 
 
 def judge_alone(faults: FaultTable, ecc: Ecc) -> Judgement:

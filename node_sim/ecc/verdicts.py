@@ -1,91 +1,47 @@
 """What the memory controller makes of a wrong line.
 
 **Models.** The codes of ``block_codes.py`` over a rank: one fault by mode and number of faulty data pins, and two
-faults that meet in a code word. A line is several code words. It is silently wrong only if none of them is detected
-and one at least is miscorrected or unnoticed.
+faults that meet in a code word. A line is several code words. It is silently wrong only if none of them is detected and
+one at least is miscorrected or unnoticed.
 
 **Leaves out.** Three or more faults in one word; third wrong bits that an on-die code adds to other lines.
 
 **Assumes.** Any set of pins and any devices are as likely as others; they are the same in all code words of the line.
 At each read each faulty pin is wrong in each affected beat with probability 1/2, and the line is judged given that
-something in it is wrong. A command/address fault is caught by command/address parity, so it is detected
-under any code and never corrected. An on-die code hides one wrong bit of a line's device and leaves more to the rank.
+something in it is wrong. A command/address fault is caught by command/address parity, so it is detected under any code
+and never corrected. An on-die code hides one wrong bit of a line's device and leaves more to the rank.
 
-**Sources.** ``block_codes.py``, enumerated; checked against ``ecc_outcomes.csv`` in ``tests/unit/test_ecc.py``.
+**Sources.** ``block_codes.py``, enumerated; checked in ``tests/unit/test_ecc.py`` against
+``tests/oracle/catalog/ecc_outcomes.csv``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from node_sim.catalog.designs import DESIGNS, PINS, Design
 from node_sim.codes import Mode
 from node_sim.dram.faults import ONE_BEAT, Cells
 from node_sim.dram.geometry import Dimm
-from node_sim.ecc import block_codes
-from node_sim.ecc.block_codes import BlockCode
+from node_sim.ecc.block_codes import BLOCK_CODES
 from node_sim.records import Flags, Floats
 
 MAX_DQ: Final = 4
-_PINS: Final = 4
-
-
-@dataclass(frozen=True)
-class Design:
-    """How a line is laid out in code words.
-
-    Attributes:
-        code: The code; None for no code.
-        by_bits: The code corrects single bits, not devices.
-        devices: Devices of a rank (of the lockstep pair).
-        beats: Beats of a line.
-        beats_per_word: Beats that make one code word.
-        on_die: The devices correct one bit of a word themselves, and tell nobody.
-    """
-
-    code: Callable[[], BlockCode] | None
-    by_bits: bool
-    devices: int
-    beats: int
-    beats_per_word: int
-    on_die: bool = False
-
-    @property
-    def bits(self) -> int:
-        """Width of a rank (of the lockstep pair) [bits]."""
-        return self.devices * _PINS
-
-    @property
-    def words(self) -> int:
-        """Code words of a line."""
-        return self.beats // self.beats_per_word
-
-
-DESIGNS: Final[dict[str, Design]] = {
-    "none": Design(None, by_bits=False, devices=18, beats=8, beats_per_word=1),
-    "secded": Design(block_codes.hsiao_72_64, by_bits=True, devices=18, beats=8, beats_per_word=1),
-    "chipkill": Design(lambda: block_codes.reed_solomon(18), by_bits=False, devices=18, beats=8, beats_per_word=2),
-    "ssc_dsd": Design(block_codes.ssc_dsd_36, by_bits=False, devices=36, beats=4, beats_per_word=1),
-    "ddr5": Design(
-        lambda: block_codes.reed_solomon(10), by_bits=False, devices=10, beats=16, beats_per_word=2, on_die=True
-    ),
-}
-"""SECDED (72,64); RS(18,16) over pairs of beats; SSC-DSD over two ranks in lockstep; on-die SEC below RS(10,8)."""
 
 
 def misfit(code: str, dimm: Dimm) -> str | None:
     """Say why a code does not fit the ranks of a DIMM, or nothing."""
     design, bits = DESIGNS[code], dimm.devices * dimm.width
-    if design.code is None:
+    if not design.block_code:
         return None
     if bits != design.bits:
         return f"{dimm.devices} devices x {dimm.width} pins = {bits} bits, expected {design.bits} for {code}"
-    if dimm.width != _PINS and not design.by_bits:
-        return f"x{dimm.width} devices, expected x{_PINS} for {code}, which corrects a device of {_PINS} pins"
+    if dimm.width != PINS and not design.by_bits:
+        return f"x{dimm.width} devices, expected x{PINS} for {code}, which corrects a device of {PINS} pins"
     return None
 
 
@@ -98,7 +54,7 @@ class Verdict(NamedTuple):
 
 
 def _line(right: float, fails: float, silent: float, words: int) -> Verdict:
-    """Judge a line given that something in it is wrong.
+    """Return the verdict of a line of ``words`` code words, given that at least one is wrong.
 
     Args:
         right: Probability that nothing is wrong in one of the affected code words.
@@ -124,10 +80,9 @@ def _by_bits(design: Design, n_dq: int, *, one_beat: bool) -> Verdict:
 
     The set is the same in all beats of the line.
     """
-    assert design.code is not None
     patterns = 1 << n_dq
     words = 1 if one_beat else design.words
-    shares = design.code().unnoticed_subsets(n_dq)
+    shares = BLOCK_CODES[design.block_code]().unnoticed_subsets(n_dq)
     fails = (patterns - 1 - n_dq) / patterns
     return _mean(
         (share, _line(1 / patterns, fails, unnoticed / patterns, words)) for unnoticed, share in enumerate(shares)
@@ -146,7 +101,7 @@ def classify(code: str, mode: Mode, n_dq: int) -> Verdict:
         All zero if the devices correct it themselves.
     """
     design = DESIGNS[code]
-    if design.code is None:
+    if not design.block_code:
         return Verdict(0.0, 0.0, 1.0)
     if mode is Mode.COMMAND_ADDRESS:
         return Verdict(0.0, 1.0, 0.0)
@@ -166,14 +121,14 @@ def verdict_table(code: str) -> Floats:
 # ---------------------------------------------------------------------------------------- two faults
 
 
-_PIN_SETS: Final = tuple(range(1, 1 << _PINS))
+_PIN_SETS: Final = tuple(range(1, 1 << PINS))
 
 
 def _masks(design: Design) -> tuple[list[int], list[int], list[bool]]:
     """List what a fault can hit of a symbol: bits, pins, and whether it is one beat."""
     beats = design.beats_per_word
-    one = [(pins << (_PINS * beat), pins.bit_count(), True) for pins in _PIN_SETS for beat in range(beats)]
-    every = [(sum(pins << (_PINS * beat) for beat in range(beats)), pins.bit_count(), False) for pins in _PIN_SETS]
+    one = [(pins << (PINS * beat), pins.bit_count(), True) for pins in _PIN_SETS for beat in range(beats)]
+    every = [(sum(pins << (PINS * beat) for beat in range(beats)), pins.bit_count(), False) for pins in _PIN_SETS]
     masks, counts, single = zip(*(one + every), strict=True)
     return list(masks), list(counts), list(single)
 
@@ -181,12 +136,11 @@ def _masks(design: Design) -> tuple[list[int], list[int], list[bool]]:
 @cache
 def _unnoticed_pairs(design: Design) -> Floats:
     """Return how often errors under two masks go unnoticed, shape ``(ordered pairs, masks, masks)``."""
-    assert design.code is not None
     masks = np.asarray(_masks(design)[0])
-    values = np.arange(1 << (_PINS * design.beats_per_word))
+    values = np.arange(1 << (PINS * design.beats_per_word))
     inside = ((values[None, :] & ~masks[:, None]) == 0).astype(np.float64)
     inside /= inside.sum(axis=1, keepdims=True)
-    return np.asarray([inside @ pair @ inside.T for pair in design.code().unnoticed_in_two()])
+    return np.asarray([inside @ pair @ inside.T for pair in BLOCK_CODES[design.block_code]().unnoticed_in_two()])
 
 
 def classify_pair(code: str, pins: tuple[int, int], one_beat: tuple[bool, bool]) -> Verdict:

@@ -58,7 +58,7 @@ def _file_fault(file: File) -> str | None:
 
 
 def _bus(machine: Machine, page: Page, task: Task, mapping: Mapping, code: str) -> str:
-    """Signal a failed access; return it as the recordings write it."""
+    """Send the SIGBUS of a failed access and return it in the notation of the recordings."""
     lsb = None
     if code == _CHECKED:
         lsb = mapping.shift if mapping.pte is Pte.HWPOISON else page.shift

@@ -52,7 +52,7 @@ def _kernel(group: str, text: str, kind: Kind, *, entry: Pte | None = None, **pa
     return PageState(group, text, {"kind": kind, "backing": Backing.NONE, "dirty": False, **page}, entry=entry)
 
 
-def _anonymous(text: str, *, entry: Pte = Pte.PRESENT, since: str = "2.6.32", **page: Any) -> PageState:
+def _anonymous(text: str, *, entry: Pte = Pte.PRESENT, since: str = PROFILE_NAMES[0], **page: Any) -> PageState:
     return PageState("anonymous memory", text, page, entry=entry, since=since)
 
 
@@ -62,7 +62,7 @@ def _file(
     *,
     group: str = "page cache",
     mapped: bool = True,
-    since: str = "2.6.32",
+    since: str = PROFILE_NAMES[0],
     stored: str | None = "D",
     **page: Any,
 ) -> PageState:
@@ -72,7 +72,7 @@ def _file(
     return PageState(group, text, {"backing": backing, **page}, file, entry, {"shared": True}, since)
 
 
-def _shmem(text: str, *, mapped: bool = True, since: str = "2.6.32", **page: Any) -> PageState:
+def _shmem(text: str, *, mapped: bool = True, since: str = PROFILE_NAMES[0], **page: Any) -> PageState:
     return _file(text, Backing.SHMEM, group="shared memory", mapped=mapped, since=since, stored=None, **page)
 
 
@@ -91,7 +91,7 @@ def _hugetlbfs(text: str, order: int = ORDER_2M, *, mapped: bool = True, bad: in
 
 
 PAGES: Final[dict[str, PageState]] = {
-    # 7.1 no usable struct page, repeated errors
+    # no usable struct page, repeated errors
     "absent": _kernel("no memory, again", "pfn outside memory", Kind.ABSENT),
     "absent-device": PageState(
         "no memory, again",
@@ -106,7 +106,7 @@ PAGES: Final[dict[str, PageState]] = {
     "poisoned-unmapped": PageState(
         "no memory, again", "4 KiB page poisoned before, not mapped", _AGAIN, entry=Pte.NONE
     ),
-    # 7.2 free pages
+    # free pages
     "free": _kernel("free", "free page in the buddy allocator", Kind.FREE),
     "free-head": _kernel("free", "free page, first of its block", Kind.FREE, block_head=True),
     "free-pcp": _kernel("free", "free page on a per-CPU list", Kind.PCP),
@@ -122,7 +122,7 @@ PAGES: Final[dict[str, PageState]] = {
         "hugetlb 2M, free, that cannot be dissolved", entry=None, dirty=False, dissolves=False
     ),
     "hugetlb-1g-free": _hugetlb("hugetlb 1G, free in the pool", ORDER_1G, entry=None, dirty=False),
-    # 7.3 kernel-owned pages
+    # kernel-owned pages
     "reserved": _kernel("kernel", "reserved page (kernel image, memory map)", Kind.RESERVED),
     "slab": _kernel("kernel", "slab page, order 0", Kind.SLAB),
     "slab-compound": _kernel("kernel", "slab or other compound kernel page", Kind.COMPOUND),
@@ -132,7 +132,7 @@ PAGES: Final[dict[str, PageState]] = {
     "movable": _kernel("kernel", "movable page of a driver (balloon, zsmalloc)", Kind.KERNEL, movable=True),
     "zero": _kernel("kernel", "zero page", Kind.ZERO, entry=Pte.PRESENT),
     "huge-zero": _kernel("kernel", "huge zero page", Kind.HUGE_ZERO, entry=Pte.PRESENT)._replace(since="3.10"),
-    # 7.4 anonymous memory
+    # anonymous memory
     "anonymous": _anonymous("written"),
     "anonymous-clean": _anonymous("after MADV_FREE", dirty=False, swapbacked=False, since="4.18"),
     "anonymous-protected": _anonymous("PROT_NONE")._replace(mapping={"readable": False, "writable": False}),
@@ -156,7 +156,7 @@ PAGES: Final[dict[str, PageState]] = {
     "thp-unsplittable": _anonymous(
         "transparent huge page with an extra reference", order=ORDER_2M, subpage=SUBPAGE, splits=False, since="3.10"
     ),
-    # 7.5 page cache
+    # page cache
     "file-clean": _file("clean, mapped", dirty=False),
     "file-clean-unmapped": _file("clean, not mapped", dirty=False, mapped=False),
     "file-dirty": _file("dirty, mapped"),
@@ -195,13 +195,13 @@ PAGES: Final[dict[str, PageState]] = {
     "block-buffers": _file("super block, buffers in use", Backing.BLOCK, dirty=False, buffers=True, mapped=False),
     "ramfs": _file("ramfs, mapped", Backing.RAMFS, stored=None, unevictable=True),
     "ramfs-unmapped": _file("ramfs, not mapped", Backing.RAMFS, stored=None, unevictable=True, mapped=False),
-    # 7.6 shared memory
+    # shared memory
     "tmpfs": _shmem("tmpfs or memfd, mapped"),
     "tmpfs-unmapped": _shmem("tmpfs or memfd, not mapped", mapped=False),
     "shm-locked": _shmem("SysV shared memory, SHM_LOCKed", unevictable=True),
     "tmpfs-swap-dirty": _shmem("tmpfs, dirty in the swap cache", swapcache=True, mapped=False),
     "tmpfs-thp": _shmem("tmpfs huge page", order=ORDER_2M, subpage=SUBPAGE, since="4.18"),
-    # 7.7 hugetlb
+    # hugetlb
     "hugetlb": _hugetlb("2M, private, mapped"),
     "hugetlb-stuck": _hugetlb("2M, private, that cannot be dissolved", dissolves=False),
     "hugetlb-isolated": _hugetlb("2M, isolated or being allocated", migratable=False),
@@ -214,7 +214,7 @@ PAGES: Final[dict[str, PageState]] = {
     ),
     "hugetlb-file-other": _hugetlbfs("2M file with another bad 4 KiB page", bad=SUBPAGE + 1)._replace(since="3.10"),
     "hugetlb-file-same": _hugetlbfs("2M file, the same 4 KiB page again", bad=SUBPAGE)._replace(since="3.10"),
-    # 7.8 devices and guests
+    # devices and guests
     "dax": PageState(
         "devices, guests",
         "device memory (DAX), mapped",

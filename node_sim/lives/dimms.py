@@ -18,10 +18,10 @@ import numpy as np
 from node_sim.catalog.numbers import SPARE_ROWS
 from node_sim.catalog.parts import Part
 from node_sim.dram.faults import FaultTable
-from node_sim.dram.names import GENERATION_SHIFT, GENERATIONS_MAX
 from node_sim.errors import ModelError
 from node_sim.lives.policies import PPR_OFF, PPR_SOFT
 from node_sim.lives.state import InPlace, LaneState, extend
+from node_sim.names import GENERATIONS_MAX, dimm_tag
 from node_sim.records import NULL, Flags, Ints
 from node_sim.units import FOREVER
 
@@ -36,7 +36,7 @@ def takes_one_row(faults: FaultTable) -> Flags:
 def spare_name(faults: FaultTable, part: Part) -> Ints:
     """Name the bank group whose spare row each fault needs: slot, generation, rank, device, group; below 2**31."""
     group = faults.box.bank // (part.banks // part.bank_groups)
-    name: Ints = (faults.tag >> GENERATION_SHIFT << 4) | faults.box.rank
+    name: Ints = (dimm_tag(faults.tag) << 4) | faults.box.rank
     return (((name << 6) | faults.cells.device) << 4) | group
 
 

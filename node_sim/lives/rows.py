@@ -21,8 +21,8 @@ import numpy.typing as npt
 from node_sim.codes import Persistence
 from node_sim.columns import TABLE_NAMES, TABLE_RANK, Columns
 from node_sim.dram.faults import FaultTable
-from node_sim.dram.names import SLOT_SHIFT
 from node_sim.errors import ModelError
+from node_sim.names import slot_of
 from node_sim.records import Ints
 
 EVENT_TABLES = TABLE_NAMES[1:]
@@ -52,7 +52,7 @@ def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
         "node_id": faults.node_id,
         "fault_id": faults.fault_id,
         "seq": seq,
-        "dimm": faults.tag >> SLOT_SHIFT,
+        "dimm": slot_of(faults.tag),
         "generation": faults.generation,
         "rank": box.rank,
         "device": faults.cells.device,
@@ -162,6 +162,8 @@ def number_rows(log: EventLog, lanes: Lanes, faults: FaultTable, fault_seq: Ints
     time_ns = np.concatenate([tables[name]["time_ns"] for name in some])
     rank = np.concatenate([np.full(tables[name]["name"].size, TABLE_RANK[name]) for name in some])
     name_of = np.concatenate([tables[name]["name"] for name in some])
+    # All tables stand one after the other; order lists their rows by (lane, time, table, name), and the place of a
+    # row among those of its lane is its number.
     order = _order(lane, time_ns, rank, name_of)
     sorted_lane = lane[order]
     starts = np.flatnonzero(np.diff(sorted_lane, prepend=-1))
@@ -173,7 +175,7 @@ def number_rows(log: EventLog, lanes: Lanes, faults: FaultTable, fault_seq: Ints
     for name in some:
         table = tables[name]
         seq = seq_by_name[table["name"]]
-        rows = order[(order >= first) & (order < first + seq.size)] - first
+        rows = order[(order >= first) & (order < first + seq.size)] - first  # of this table, in the common order
         first += seq.size
         columns = {column: cells[rows] for column, cells in table.items()}
         done[name] = _linked(columns, seq[rows], seq_by_name, faults, fault_seq)

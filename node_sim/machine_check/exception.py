@@ -4,7 +4,7 @@
 call of ``memory_failure()``, RIPV and EIPV, addresses that cannot be used, copies that recover. On AMD CPUs the
 exception, which is never a broadcast, and deferred errors by interrupt and by poll.
 
-**Leaves out.** Records of the firmware (``ghes.py``), corrected-error interrupts.
+**Leaves out.** Records of the firmware (``firmware.py``), corrected-error interrupts.
 
 **Assumes.** One bank holds a record.
 

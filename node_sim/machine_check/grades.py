@@ -12,8 +12,8 @@ equals a normalized address (5.10 and 6.1 take every address of a polled deferre
 **Assumes.** An action-required record that meets an unread record in its bank carries OVER, but not with firmware
 first, where all CPUs stand still until the firmware has cleared the bank. Without recovery every record says PCC.
 
-**Sources.** ``machine_check.py``, ``ghes.py`` and ``severity.py``, which decide; here only the record is made that
-they are asked about.
+**Sources.** ``exception.py``, ``firmware.py`` and ``severity.py``, which decide; here only the record is made that they
+are asked about.
 """
 
 from __future__ import annotations

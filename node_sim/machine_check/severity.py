@@ -69,7 +69,7 @@ class Bank:
         return self.status & bits == bits
 
 
-class Row(NamedTuple):
+class SeverityRow(NamedTuple):
     """A rule: what it needs of status, MCG_STATUS and surroundings, and the grade it gives.
 
     Attributes:
@@ -101,17 +101,19 @@ class Row(NamedTuple):
     exception: bool = False
     memory_failure: bool = False
     patrol: bool = False
-    since: str = "2.6.32"
+    since: str = PROFILE_NAMES[0]
     until: str | None = None
 
 
-def _in(row: Row, since: str = "2.6.32", until: str | None = None, **other: Any) -> Row:
+def _in(row: SeverityRow, since: str = PROFILE_NAMES[0], until: str | None = None, **other: Any) -> SeverityRow:
     return row._replace(since=since, until=until, **other)
 
 
 _L, _OLD, _NEW = Level, "3.10", "4.18"
-_NO_IP = Row("no restart or error ip", _L.PANIC, "Neither restart nor error IP", mcg_mask=_BOTH_IP, exception=True)
-_KERNEL_NO_IP = Row(
+_NO_IP = SeverityRow(
+    "no restart or error ip", _L.PANIC, "Neither restart nor error IP", mcg_mask=_BOTH_IP, exception=True
+)
+_KERNEL_NO_IP = SeverityRow(
     "kernel no restart ip",
     _L.PANIC,
     "In kernel and no restart IP",
@@ -119,10 +121,12 @@ _KERNEL_NO_IP = Row(
     context=Context.KERNEL,
     exception=True,
 )
-_SCRUBBED = Row("scrub", _L.AO, "Action optional: memory scrubbing error", ser=True)
-_WRITTEN_BACK = Row("l3 writeback", _L.AO, "Action optional: last level cache writeback error", ser=True)
-_NO_ACTION = Row("ucna", _L.UCNA, "Uncorrected no action required", mask=_UC_SAR, match=UC, ser=True)
-_LOAD = Row("user load", _L.AR, "Action required: data load error in a user process", ser=True, memory_failure=True)
+_SCRUBBED = SeverityRow("scrub", _L.AO, "Action optional: memory scrubbing error", ser=True)
+_WRITTEN_BACK = SeverityRow("l3 writeback", _L.AO, "Action optional: last level cache writeback error", ser=True)
+_NO_ACTION = SeverityRow("ucna", _L.UCNA, "Uncorrected no action required", mask=_UC_SAR, match=UC, ser=True)
+_LOAD = SeverityRow(
+    "user load", _L.AR, "Action required: data load error in a user process", ser=True, memory_failure=True
+)
 _LOAD_MASK = OVER | _UC_SAR | _KNOWN | _MCACOD
 _LOAD = _LOAD._replace(mask=_LOAD_MASK, match=_UC_SAR | _KNOWN | _DATA, context=Context.USER)
 _FETCHED = _LOAD._replace(
@@ -130,24 +134,24 @@ _FETCHED = _LOAD._replace(
     text="Action required: instruction fetch error in a user process",
     match=_UC_SAR | _KNOWN | _FETCH,
 )
-_ELSEWHERE = Row("unaffected thread", _L.KEEP, "Action required but unaffected thread is continuable", ser=True)
+_ELSEWHERE = SeverityRow("unaffected thread", _L.KEEP, "Action required but unaffected thread is continuable", ser=True)
 _ELSEWHERE = _ELSEWHERE._replace(mcg_mask=_BOTH_IP, mcg_match=RIPV, memory_failure=True)
 _SAR_KNOWN = OVER | _UC_SAR | _KNOWN
 
 INTEL_ROWS: Final = (
-    Row("invalid", _L.NO, "Invalid", mask=VAL),
-    Row("not enabled", _L.NO, "Not enabled", mask=EN, exception=True),
-    Row("context corrupt", _L.PANIC, "Processor context corrupt", mask=PCC, match=PCC),
-    Row("mcip not set", _L.PANIC, "MCIP not set in MCA handler", mcg_mask=MCIP, exception=True),
+    SeverityRow("invalid", _L.NO, "Invalid", mask=VAL),
+    SeverityRow("not enabled", _L.NO, "Not enabled", mask=EN, exception=True),
+    SeverityRow("context corrupt", _L.PANIC, "Processor context corrupt", mask=PCC, match=PCC),
+    SeverityRow("mcip not set", _L.PANIC, "MCIP not set in MCA handler", mcg_mask=MCIP, exception=True),
     _NO_IP,
     _KERNEL_NO_IP,
-    Row("corrected", _L.KEEP, "Corrected error", mask=UC, ser=False),
+    SeverityRow("corrected", _L.KEEP, "Corrected error", mask=UC, ser=False),
     # Since 4.18 the asynchronous rows stand here, and no longer need S; since 5.10 they do not mind OVER.
     _in(_SCRUBBED, _NEW, _NEW, mask=OVER | UC | AR | _FAMILY, match=UC | _SCRUB),
     _in(_SCRUBBED, "5.10", mask=UC | AR | _FAMILY, match=UC | _SCRUB),
     _in(_WRITTEN_BACK, _NEW, _NEW, mask=OVER | UC | AR | _MCACOD, match=UC | _L3_WRITEBACK),
     _in(_WRITTEN_BACK, "5.10", mask=UC | AR | _MCACOD, match=UC | _L3_WRITEBACK),
-    Row(
+    SeverityRow(
         "patrol signature",
         _L.AO,
         "Uncorrected Patrol Scrub Error",
@@ -159,7 +163,7 @@ INTEL_ROWS: Final = (
     ),
     _in(_NO_ACTION, until=_OLD, level=_L.KEEP),
     _in(_NO_ACTION, _NEW),
-    Row(
+    SeverityRow(
         "ucna with ar",
         _L.PANIC,
         "Illegal combination (UCNA with AR=1)",
@@ -167,8 +171,8 @@ INTEL_ROWS: Final = (
         match=UC | AR,
         ser=True,
     ),
-    Row("not signalled", _L.KEEP, "Non signaled machine check", mask=S, ser=True),
-    Row(
+    SeverityRow("not signalled", _L.KEEP, "Non signaled machine check", mask=S, ser=True),
+    SeverityRow(
         "ar lost events",
         _L.PANIC,
         "Action required with lost events",
@@ -206,7 +210,7 @@ INTEL_ROWS: Final = (
         text="Instruction fetch error in kernel",
         context=Context.KERNEL,
     ),
-    Row(
+    SeverityRow(
         "ar unknown mcacod",
         _L.PANIC,
         "Action required: unknown MCACOD",
@@ -216,8 +220,10 @@ INTEL_ROWS: Final = (
     ),
     _in(_SCRUBBED, until=_OLD, mask=OVER | _UC_SAR | _FAMILY, match=UC | S | _SCRUB),
     _in(_WRITTEN_BACK, until=_OLD, mask=OVER | _UC_SAR | _MCACOD, match=UC | S | _L3_WRITEBACK),
-    Row("ao unknown mcacod", _L.SOME, "Action optional: unknown MCACOD", mask=OVER | _UC_SAR, match=UC | S, ser=True),
-    Row(
+    SeverityRow(
+        "ao unknown mcacod", _L.SOME, "Action optional: unknown MCACOD", mask=OVER | _UC_SAR, match=UC | S, ser=True
+    ),
+    SeverityRow(
         "ao lost events",
         _L.SOME,
         "Action optional with lost events",
@@ -225,8 +231,8 @@ INTEL_ROWS: Final = (
         match=OVER | UC | S,
         ser=True,
     ),
-    Row("overflowed", _L.PANIC, "Overflowed uncorrected", mask=OVER | UC, match=OVER | UC),
-    Row(
+    SeverityRow("overflowed", _L.PANIC, "Overflowed uncorrected", mask=OVER | UC, match=OVER | UC),
+    SeverityRow(
         "uncorrected in kernel",
         _L.PANIC,
         "Uncorrected in kernel",
@@ -235,8 +241,8 @@ INTEL_ROWS: Final = (
         context=Context.KERNEL,
         since="6.12",
     ),
-    Row("uncorrected", _L.UC, "Uncorrected", mask=UC, match=UC),
-    Row("no match", _L.SOME, "No match"),
+    SeverityRow("uncorrected", _L.UC, "Uncorrected", mask=UC, match=UC),
+    SeverityRow("no match", _L.SOME, "No match"),
 )
 """Rules in the kernel's order; the last catches everything."""
 
@@ -261,11 +267,11 @@ def seen_context(context: Context, bank: Bank, profile: str) -> Context:
     return Context.RECOVERABLE if safe and bank.mcgstatus & _BOTH_IP == _BOTH_IP else Context.KERNEL
 
 
-def _rows(profile: str) -> tuple[Row, ...]:
+def _rows(profile: str) -> tuple[SeverityRow, ...]:
     """Return the rules of one kernel, in their order."""
     column = PROFILE_NAMES.index(profile)
 
-    def applies(row: Row) -> bool:
+    def applies(row: SeverityRow) -> bool:
         last = column if row.until is None else PROFILE_NAMES.index(row.until)
         return PROFILE_NAMES.index(row.since) <= column <= last
 

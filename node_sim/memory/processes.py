@@ -55,9 +55,9 @@ class ProcessTable:
             return np.repeat(np.asarray(codes, np.int64), size)
 
         return cls(
-            kind=spread([ProcessClass[group.kind.upper()] for group in groups]),
-            kill_policy=spread([KillPolicy[group.kill_policy.upper()] for group in groups]),
-            on_sigbus=spread([OnSigbus[group.on_sigbus.upper()] for group in groups]),
+            kind=spread([ProcessClass.of(group.kind) for group in groups]),
+            kill_policy=spread([KillPolicy.of(group.kill_policy) for group in groups]),
+            on_sigbus=spread([OnSigbus.of(group.on_sigbus) for group in groups]),
             first=np.cumsum(size) - size,
             size=size,
             share_cdf=np.cumsum([group.share for group in groups])[:-1],

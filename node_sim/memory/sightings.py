@@ -7,7 +7,8 @@ accesses of its present user; full-line writes heal soft errors and do nothing t
 
 **Assumes.** The scrubber passes over a line it has already marked as poison without a new report.
 
-**Sources.** Patrol scrub period and pace: ``thresholds_repair.csv``; the shares of readers are assumptions.
+**Sources.** Patrol scrub period and pace: ``tests/oracle/catalog/thresholds_repair.csv``; the shares of readers are
+assumptions.
 """
 
 from __future__ import annotations

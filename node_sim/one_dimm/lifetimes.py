@@ -19,10 +19,10 @@ import numpy as np
 from node_sim.dram.extents import draw_box
 from node_sim.dram.faults import Cells, draw_arrivals, draw_cells
 from node_sim.dram.geometry import Footprint
-from node_sim.dram.names import fault_tag
 from node_sim.dram.screening import LANES, screen_nodes
 from node_sim.draws import Seed
 from node_sim.ecc.judgement import is_present
+from node_sim.names import fault_tag
 from node_sim.one_dimm.question import Question
 from node_sim.records import Flags, Index, Ints, expand_counts, take
 

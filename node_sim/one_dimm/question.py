@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from node_sim.catalog.designs import DESIGNS
 from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.numbers import SCRUB_HOURS
 from node_sim.dram.geometry import Dimm
 from node_sim.dram.rates import FaultRates, table_rates
 from node_sim.dram.screening import CountLaw
-from node_sim.ecc.verdicts import DESIGNS, misfit
+from node_sim.ecc.verdicts import misfit
 from node_sim.errors import ConfigError, ModelError
 from node_sim.units import NS_PER_HOUR, NS_PER_YEAR
 

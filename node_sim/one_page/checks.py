@@ -16,12 +16,12 @@ from node_sim.hwpoison.page import Page
 from node_sim.machine_check.acting import act_on
 from node_sim.machine_check.exception import exception, poll
 from node_sim.machine_check.severity import EIPV, MCIP, PCC, RIPV, UC, Bank, Context
-from node_sim.one_page.scene import Row, UnknownScene
+from node_sim.one_page.scene import ScenarioRow, UnknownScene
 
 _BY_HARDWARE = {"mce": "do_machine_check", "mce-msr": "machine_check_poll"}
 
 
-def _numbers(row: Row) -> tuple[list[str], list[int]]:
+def _numbers(row: ScenarioRow) -> tuple[list[str], list[int]]:
     """Split the column ``mce`` into its words and its numbers: bank, status, [MCG status], misc."""
     words = row["mce"].split()
     numbers = [int(word, 0) for word in words if word[0].isdigit()]
@@ -39,7 +39,7 @@ def _context(state: str, page: Page) -> Context:
     return Context.KERNEL if idle or "kernel" in state else Context.USER
 
 
-def deliver(machine: Machine, page: Page, row: Row) -> None:
+def deliver(machine: Machine, page: Page, row: ScenarioRow) -> None:
     """Let a recorded machine check happen.
 
     Args:

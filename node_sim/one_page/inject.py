@@ -115,21 +115,23 @@ def inject(  # noqa: PLR0913 - each is an option of the command
     if page in PAGES and kernel_name in PROFILE_NAMES:
         checks.append(lambda: check_state(page, kernel_name))
     _check(page, event, then, checks)
-    target = build_page(page, _tasks(processes))
-    wanted = parse_filter(filters or {})
     machine = kernel.Machine(
         find_profile(kernel_name, switches),
         early_kill=early_kill,
         recovery=recovery,
         enable_soft_offline=enable_soft_offline,
-        filtered=lambda one: wanted.drops(flag_bits(stable_flags(one)), _device(one), owned=bool(one.tasks)),
+        filtered=_filter(filters or {}),
         filter_enabled=filters is not None,
     )
+    return _tell(machine, build_page(page, _tasks(processes)), event, facts or MachineFacts(), then)
+
+
+def _tell(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts, then: Sequence[str]) -> dict[str, Any]:
+    """Let the error and what follows happen, and write down what can be seen."""
     panic, call_errno, errno, later, actions = None, 0, 0, [], 0
-    like = facts or MachineFacts()
-    afterwards = Afterwards(machine, target, lambda: happen(machine, target, event, like))
+    afterwards = Afterwards(machine, page, lambda: happen(machine, page, event, facts))
     try:
-        call_errno = happen(machine, target, event, like)
+        call_errno = happen(machine, page, event, facts)
         errno = call_errno if machine.answer is None else machine.answer
         actions = len(machine.actions)
         later = [{"what": what, "answer": afterwards.do(what)} for what in then]
@@ -137,7 +139,7 @@ def inject(  # noqa: PLR0913 - each is an option of the command
         panic = f"Kernel panic - not syncing: {reason}"
         machine.log.append(panic)
     page_type, result = machine.actions[actions - 1] if actions else (None, None)
-    received = [got for task in target.tasks for got in (*task.received, task.died_of) if got is not None]
+    received = [got for task in page.tasks for got in (*task.received, task.died_of) if got is not None]
     return {
         "page_type": page_type,
         "result": result,
@@ -149,10 +151,16 @@ def inject(  # noqa: PLR0913 - each is an option of the command
         "panic": panic,
         "later": later,
         "hardware_corrupted_kb": 4 * machine.counted_pages,
-        "memory_lost_bytes": target.lost_bytes,
+        "memory_lost_bytes": page.lost_bytes,
         "statistics": machine.statistics,
         "steps": [{"rule": rule, "decision": decision} for rule, decision in machine.steps],
     }
+
+
+def _filter(criteria: Mapping[str, str]) -> Callable[[Page], bool]:
+    """Return what says whether the injection filter drops a page."""
+    wanted = parse_filter(criteria)
+    return lambda page: wanted.drops(flag_bits(stable_flags(page)), _device(page), owned=bool(page.tasks))
 
 
 def _device(page: Page) -> tuple[int, int] | None:

@@ -25,7 +25,7 @@ from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.unpoison import unpoison
 from node_sim.one_page.calls import later_calls
 from node_sim.one_page.checks import deliver
-from node_sim.one_page.scene import Row, Scene, UnknownScene, build_scene
+from node_sim.one_page.scene import ScenarioRow, Scene, UnknownScene, build_scene
 
 _PAGE_SHIFT = 12
 _DIED = "no-return(process died)"
@@ -55,8 +55,8 @@ PREDICTED: Final = (*COMPARED, "unpoison", "hw_corrupted_kb_after_unpoison", "ke
 class Player:
     """One scenario being played."""
 
-    def __init__(self, row: Row, profile: Profile) -> None:
-        """Set the scene.
+    def __init__(self, row: ScenarioRow, profile: Profile) -> None:
+        """Build the page, its processes and the kernel of one recorded scenario.
 
         Args:
             row: Input columns.
@@ -314,7 +314,7 @@ def _signal(got: Received) -> str:
     return f"{who}@{got.phase}:{got.signal}/{code}{lsb} addr={where};"
 
 
-def predict(row: Row, profile: Profile) -> dict[str, str]:
+def predict(row: ScenarioRow, profile: Profile) -> dict[str, str]:
     """Predict the outcome columns of a recorded scenario from its input columns.
 
     Args:

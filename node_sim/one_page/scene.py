@@ -24,7 +24,7 @@ from node_sim.hwpoison.filters import Filter, flag_bits, parse_filter, stable_fl
 from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind, Page
 from node_sim.hwpoison.process import Disposition, Mapping, Pte, Task
 
-Row = Table[str, str]
+ScenarioRow = Table[str, str]
 
 
 class UnknownScene(DataError):  # noqa: N818 - names what the row is
@@ -201,7 +201,7 @@ def _file(kind: _Type, state: str, *, dirty: bool, private_copy: bool) -> File |
     return File(kind.backing, stored=cached if "writeback" in state else kind.stored, cached=cached)
 
 
-def _policies(row: Row, index: int) -> tuple[KillPolicy, ...]:
+def _policies(row: ScenarioRow, index: int) -> tuple[KillPolicy, ...]:
     state = row["state_details"]
     leader = _POLICIES.get(row["proc_policy"], KillPolicy.UNSET)
     own = re.search(rf"\bP{index} (EARLY|LATE|DEFAULT|unset)\b", state)
@@ -218,7 +218,7 @@ def _mapping(page: Page, state: str, entry: Pte, private: str | None, *, shared:
     return Mapping(entry, shared=shared, readable=readable, writable=writable, private=private, locked=page.mlocked)
 
 
-def _tasks(row: Row, scene: Scene, kind: _Type, entry: Pte) -> list[Task]:
+def _tasks(row: ScenarioRow, scene: Scene, kind: _Type, entry: Pte) -> list[Task]:
     page, state = scene.page, row["state_details"]
     shared = kind.file and "MAP_PRIVATE" not in state
     private = None
@@ -237,7 +237,7 @@ def _tasks(row: Row, scene: Scene, kind: _Type, entry: Pte) -> list[Task]:
     return tasks
 
 
-def build_scene(row: Row) -> Scene:
+def build_scene(row: ScenarioRow) -> Scene:
     """Build the page, its processes and its file from the input columns of one row.
 
     Raises:

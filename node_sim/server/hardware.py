@@ -13,12 +13,11 @@ from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.parts import PARTS, Part
 from node_sim.catalog.sites import SITES, Site
 from node_sim.errors import ConfigError
+from node_sim.names import SLOTS_MAX
 from node_sim.server.settings import Checked, check_settings, setting
 from node_sim.units import BYTES_PER_GB, LINES_PER_PAGE
 
 ADDRESS_MAPS = ("open_page", "closed_page", "contiguous")
-SLOTS_MAX = 256
-"""DIMM slots that fit the name of a fault."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from node_sim.catalog import numbers
+from node_sim.catalog.designs import DESIGNS
 from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 from node_sim.codes import EcsUnit
 from node_sim.errors import ConfigError
@@ -65,7 +66,7 @@ class ErrorProcess(Checked):
 class Ecc(Checked):
     """Error-correcting code of the memory controller."""
 
-    code: str = setting("chipkill", "Code over a rank.", choices=("none", "secded", "chipkill", "ssc_dsd", "ddr5"))
+    code: str = setting("chipkill", "Code over a rank.", choices=tuple(DESIGNS))
     command_retry: bool = setting(
         True,
         "Whether a command with wrong parity is repeated (DDR4 on): some reads of such a fault are corrected.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from node_sim.catalog import numbers
 from node_sim.catalog.workloads import BLOCK_USES
+from node_sim.codes import KillPolicy, OnSigbus, ProcessClass
 from node_sim.errors import ConfigError
 from node_sim.server.settings import Checked, check_settings, setting
 
@@ -17,11 +18,11 @@ PROCESSES_MAX = 65_535
 class Process(Checked):
     """Processes of one kind on a node."""
 
-    kind: str = setting("web", "Kind.", choices=("database", "cache", "web", "batch", "vm_guest", "system"))
+    kind: str = setting("web", "Kind.", choices=ProcessClass.vocabulary())
     count: int = setting(1, "Processes of this kind per node.", "1", low=1, high=4096)
     share: float = setting(1.0, "Share of the owned 2 MiB blocks.", "1", low=0.0, high=1.0)
-    kill_policy: str = setting("unset", "prctl(PR_MCE_KILL).", choices=("unset", "early", "late"))
-    on_sigbus: str = setting("die", "What it does on SIGBUS.", choices=("die", "recover", "forward"))
+    kill_policy: str = setting("unset", "prctl(PR_MCE_KILL).", choices=KillPolicy.vocabulary())
+    on_sigbus: str = setting("die", "What it does on SIGBUS.", choices=OnSigbus.vocabulary())
 
 
 @dataclass(frozen=True)

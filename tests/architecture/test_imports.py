@@ -1,91 +1,35 @@
-"""Arrows point down: node_sim <- fleet <- analysis. Every import of every module against an allow-list."""
+"""Arrows point down: every import of every module against the plan of the house."""
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 import tomllib
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("node_sim", "fleet", "analysis")
-STDLIB = frozenset(sys.stdlib_module_names)
-
-NO_SIDE_EFFECTS = frozenset({"os", "pathlib", "time", "logging", "random", "sys"})
-"""Standard modules a pure function has no use for."""
-FLEET_MAY_IMPORT = ("node_sim", "fleet", "pyarrow", "pydantic", "click", "rich", "prometheus_client", "numpy")
-RAY_MODULE = "fleet/engines/ray_actors.py"
-CLI_MODULES = ("fleet/cli.py", "fleet/dram_command.py", "fleet/scenario_commands.py")
-ANALYSIS_MAY_IMPORT_FROM_BELOW = (
-    "node_sim.codes",
-    "node_sim.units",
-    "node_sim.columns",
-    "node_sim.errors",
-    "node_sim.records",
-    "node_sim.catalog",
-    "node_sim.one_dimm.counts",
-    "fleet.stored",
+from tests.architecture.house import (
+    PACKAGES,
+    PLAN,
+    ROOT,
+    Import,
+    arrows,
+    circles,
+    dotted,
+    imports_of,
+    may_enter,
+    modules,
+    room_of,
+    upward,
+    within,
 )
 
-
-class Import(NamedTuple):
-    """One import: the longest dotted module path, what is taken from it, whether at module level, by which form."""
-
-    name: str
-    taken: str
-    module_level: bool
-    form: str
-    line: int
-
-
-def module_of(package: str, name: str) -> str:
-    """Dotted path of ``from package import name``: the name itself where it is a module of ours."""
-    path = ROOT.joinpath(*package.split("."), name)
-    return f"{package}.{name}" if path.is_dir() or path.with_suffix(".py").exists() else package
-
-
-def imports_of(text: str, package: str = "") -> list[Import]:
-    """All imports of a module, also those inside functions and those by ``import_module()`` with a literal."""
-    tree = ast.parse(text)
-    inside = {
-        id(child)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for child in ast.walk(function)
-    }
-    found = []
-    for node in ast.walk(tree):
-        level = id(node) not in inside
-        if isinstance(node, ast.Import):
-            found += [Import(alias.name, "", level, "import", node.lineno) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                base = ".".join([*package.split(".")[: -(node.level - 1) or None], *base.split(".")]).strip(".")
-            found += [
-                Import(module_of(base, alias.name), alias.name, level, f"from {base} import", node.lineno)
-                for alias in node.names
-            ]
-        elif isinstance(node, ast.Call) and _called(node.func) in ("import_module", "__import__"):
-            name = node.args[0] if node.args else None
-            literal = name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else "?"
-            found.append(Import(literal, "", level, "import_module", node.lineno))
-    return found
-
-
-def _called(function: ast.expr) -> str:
-    if isinstance(function, ast.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ast.Name) else ""
-
-
-def within(name: str, *allowed: str) -> bool:
-    """Whether a dotted name is one of some modules or inside one."""
-    return any(name == one or name.startswith(f"{one}.") for one in allowed)
+STDLIB = frozenset(sys.stdlib_module_names)
+NO_SIDE_EFFECTS = frozenset({"os", "pathlib", "time", "logging", "random", "sys"})
+"""Standard modules a pure function has no use for."""
+FLEET_MAY_IMPORT = ("pyarrow", "pydantic", "click", "rich", "prometheus_client", "numpy")
+RAY_MODULE = "fleet/engines/ray_actors.py"
+MODULES = modules()
 
 
 def top(name: str) -> str:
@@ -95,16 +39,12 @@ def top(name: str) -> str:
 def node_sim_may_import(one: Import) -> bool:
     if within(one.name, "scipy"):
         return (one.form, one.taken) == ("from scipy import", "special")
-    if within(one.name, "node_sim", "numpy"):
-        return True
-    return top(one.name) in STDLIB and top(one.name) not in NO_SIDE_EFFECTS
+    return within(one.name, "numpy") or (top(one.name) in STDLIB and top(one.name) not in NO_SIDE_EFFECTS)
 
 
 def fleet_may_import(one: Import, module: str) -> bool:
     if within(one.name, "ray"):
         return module == RAY_MODULE
-    if within(one.name, "analysis"):
-        return module in CLI_MODULES and (not one.module_level or one.form == "import_module")
     return within(one.name, *FLEET_MAY_IMPORT) or top(one.name) in STDLIB
 
 
@@ -115,22 +55,21 @@ def declared_distributions() -> set[str]:
 
 
 def analysis_may_import(one: Import) -> bool:
-    if within(one.name, "node_sim", "fleet"):
-        return within(one.name, *ANALYSIS_MAY_IMPORT_FROM_BELOW)
     if within(one.name, "ray", "pydantic", "prometheus_client"):
         return False
-    return within(one.name, "analysis") or top(one.name) in STDLIB | declared_distributions()
+    return top(one.name) in STDLIB | declared_distributions()
 
 
 def allowed(one: Import, module: str) -> bool:
     """Whether a module may contain an import."""
-    package = top(module.replace("/", "."))
+    if one.form == "import_module":
+        return False
+    if within(one.name, *PACKAGES):
+        return may_enter(module, one)
+    package = top(dotted(module))
     if package == "node_sim":
         return node_sim_may_import(one)
     return fleet_may_import(one, module) if package == "fleet" else analysis_may_import(one)
-
-
-MODULES = sorted(str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
 def forbidden(text: str, module: str) -> list[str]:
@@ -147,9 +86,32 @@ def test_node_sim_has_modules():
     assert sum(module.startswith("node_sim/") for module in MODULES) > 20
 
 
+def test_the_plan_names_the_rooms_there_are():
+    rooms = {room_of(dotted(module)) for module in MODULES} - set(PACKAGES)
+    assert rooms == set(PLAN) - set(PACKAGES)
+
+
+def test_the_plan_goes_from_the_ground_up():
+    order = [room for room in PLAN if room != "analysis"]
+    for room, others in PLAN.items():
+        for other in others:
+            inside = [order.index(one) for one in order if within(one, other)]
+            if (room, other) != ("fleet.commands", "analysis") and other in PLAN:
+                assert room == "analysis" or max(inside) < order.index(room), f"{room} -> {other}"
+
+
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_what_its_layer_may(module):
+def test_a_module_imports_only_what_its_room_may(module):
     assert forbidden((ROOT / module).read_text(), module) == []
+
+
+def test_no_rooms_import_each_other_in_a_circle():
+    assert circles(arrows()) == set()
+
+
+def test_one_arrow_runs_up_and_only_inside_functions():
+    assert {(room, top(other)) for room, other in upward(arrows())} == {("fleet.commands", "analysis")}
+    assert upward(arrows(lazy=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -167,21 +129,51 @@ def test_a_module_imports_only_what_its_layer_may(module):
         ("node_sim/lives/block.py", "from scipy import stats"),
         ("node_sim/lives/block.py", "from scipy.special import ndtri"),
         ("node_sim/dram/faults.py", "from ... import fleet"),
+        # rooms of one server
+        ("node_sim/units.py", "from node_sim.catalog import numbers"),
+        ("node_sim/codes.py", "from node_sim.columns import TABLES"),
+        ("node_sim/catalog/kernels.py", "from node_sim.server.policy import Policy"),
+        ("node_sim/server/policy.py", "from node_sim.dram.faults import FaultTable"),
+        ("node_sim/server/policy.py", "from node_sim.hwpoison.kernel import Machine"),
+        ("node_sim/hwpoison/memory_failure.py", "from node_sim.machine_check.severity import Bank"),
+        ("node_sim/hwpoison/access.py", "from node_sim.one_page import inject"),
+        ("node_sim/machine_check/grades.py", "from node_sim.lives.policies import PolicyColumns"),
+        ("node_sim/dram/faults.py", "from node_sim.ecc.verdicts import classify"),
+        ("node_sim/dram/faults.py", "from node_sim.corrected import windows"),
+        ("node_sim/ecc/judgement.py", "from node_sim.corrected.sparing import spared_ns"),
+        ("node_sim/memory/sightings.py", "from node_sim.dram.faults import FaultTable"),
+        ("node_sim/corrected/offlining.py", "from node_sim.lives.rows import EventLog"),
+        ("node_sim/one_page/inject.py", "from node_sim.lives.block import simulate_block"),
+        ("node_sim/one_dimm/simulate.py", "from node_sim.one_page import inject"),
+        ("node_sim/lives/block.py", "def f():\n    from node_sim.one_dimm import counts"),
+        # rooms of the fleet
         ("fleet/run.py", "import ray"),
         ("fleet/engines/local.py", "from ray.util import state"),
         ("fleet/run.py", "import analysis"),
         ("fleet/run.py", "def f():\n    from analysis import rates"),
-        ("fleet/run.py", "from importlib import import_module\nimport_module('analysis.rates')"),
+        ("fleet/run.py", "from importlib import import_module\nimport_module('fleet.stored.plan')"),
         ("fleet/run.py", "from importlib import import_module\nname = 'x'\nimport_module(name)"),
         ("fleet/run.py", "import scipy"),
+        ("fleet/run.py", "from node_sim.lives.block import simulate_block"),
+        ("fleet/stored/tally.py", "from fleet.engines.shard import run_shard"),
+        ("fleet/stored/counting.py", "from node_sim.lives.rows import EVENT_TABLES"),
+        ("fleet/scenario/decode.py", "from fleet.stored.manifest import seal"),
+        ("fleet/engines/local.py", "from fleet.run import start_run"),
         ("fleet/cli.py", "from analysis import rates"),
-        ("fleet/cli.py", "if True:\n    import analysis"),
-        ("analysis/rates.py", "from node_sim import block"),
+        ("fleet/cli.py", "def f():\n    import analysis"),
+        ("fleet/cli.py", "def f():\n    from fleet.run import start_run"),
+        ("fleet/commands/run.py", "from analysis.dataset import open_run"),
+        ("fleet/commands/run.py", "if True:\n    import analysis"),
+        ("fleet/commands/run.py", "def f():\n    from fleet.cli import main"),
+        # analysis
+        ("analysis/rates.py", "from node_sim.lives import block"),
         ("analysis/rates.py", "import node_sim"),
         ("analysis/rates.py", "from node_sim.ecc.verdicts import classify"),
-        ("analysis/rates.py", "from fleet.run import start"),
+        ("analysis/rates.py", "from fleet.run import start_run"),
         ("analysis/rates.py", "from fleet import scenario"),
-        ("analysis/rates.py", "import importlib\nimportlib.import_module('fleet.run')"),
+        ("analysis/rates.py", "from analysis.compare import effect"),
+        ("analysis/field/study.py", "from analysis.dataset import Run"),
+        ("analysis/rates.py", "import importlib\nimportlib.import_module('fleet.stored.plan')"),
         ("analysis/rates.py", "import ray"),
         ("analysis/rates.py", "import pandas"),
     ],
@@ -197,16 +189,16 @@ def test_an_import_that_breaks_the_rules_is_found(module, text):
             "node_sim/lives/block.py",
             "from scipy import special\nimport numpy.typing as npt\nfrom node_sim import codes",
         ),
-        ("node_sim/dram/faults.py", "from . import ecc\nfrom ..units import NS_PER_S\nimport math, enum"),
+        ("node_sim/dram/faults.py", "from . import cosmic\nfrom ..units import NS_PER_S\nimport math, enum"),
+        ("node_sim/one_page/inject.py", "from node_sim.machine_check.severity import Bank"),
         ("fleet/engines/ray_actors.py", "import ray\nfrom ray.exceptions import RayError"),
-        ("fleet/run.py", "import os\nimport pyarrow.parquet as pq\nfrom node_sim.lives.block import simulate_block"),
-        ("fleet/cli.py", "def f():\n    from analysis import rates"),
-        ("fleet/cli.py", "from importlib import import_module\ndef f():\n    import_module('analysis.rates')"),
-        (
-            "analysis/rates.py",
-            "from node_sim import codes\nfrom fleet.stored.tally import KILLS\nfrom scipy import stats",
-        ),
-        ("analysis/rates.py", "from node_sim.catalog import numbers\nfrom analysis.dataset import Run"),
+        ("fleet/engines/shard.py", "import pyarrow.parquet as pq\nfrom node_sim.lives.block import simulate_block"),
+        ("fleet/run.py", "import os\nfrom fleet.engines import Job"),
+        ("fleet/commands/run.py", "def f():\n    from analysis import rates"),
+        ("fleet/cli.py", "def f():\n    from fleet.commands.run import run_command"),
+        ("analysis/rates.py", "from node_sim import codes\nfrom fleet.stored.headline import KILLS"),
+        ("analysis/rates.py", "from scipy import stats\nfrom node_sim.catalog import numbers"),
+        ("analysis/text.py", "from analysis.dataset import Run"),
     ],
 )
 def test_an_import_that_keeps_the_rules_is_not_found(module, text):

@@ -19,7 +19,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleet.cli import main
-from fleet.metrics import COUNTERS, RunCollector
+from fleet.metrics import PREFIX, RunCollector
+from fleet.stored.headline import FAMILIES, REGISTRY
 
 TOP = Path(__file__).parents[2]
 DEPLOY = TOP / "deploy"
@@ -251,7 +252,22 @@ def test_readme_table_is_the_exporters_output():
         for name, labels in exported().items()
     }
     assert metric_table() == expected
-    assert len(COUNTERS) < len(expected)
+    assert len(FAMILIES) < len(expected)
+
+
+def table_line(name):
+    """Line of the README's table for a counter of the registry."""
+    values = [f"`{metric.value}`" for metric in REGISTRY if metric.family == name and metric.value]
+    label = f", `{FAMILIES[name].label}`: {', '.join(values)}" if values else ""
+    sentence = FAMILIES[name].help.removesuffix(".")
+    words = sentence if not sentence[1].islower() else sentence[0].lower() + sentence[1:]
+    return f"| `{PREFIX}{name}_total` | `arm`, `group`{label} | {words} |"
+
+
+def test_readme_says_what_the_registry_says_of_every_counter_in_its_order():
+    lines = (DEPLOY / "README.md").read_text(encoding="utf-8").splitlines()
+    wanted = [table_line(name) for name in FAMILIES]
+    assert [line for line in lines if line.startswith(f"| `{PREFIX}") and "`group`" in line] == wanted
 
 
 def rules():

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES, SWITCHES
-from node_sim.hwpoison import error_states as states
-from node_sim.hwpoison import kill
-from node_sim.machine_check.exception import severity
+from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES, SWITCHES, switch_value
+from node_sim.hwpoison import error_states, kill
+from node_sim.machine_check import severity
 
 
 class Mutant(NamedTuple):
@@ -25,7 +24,7 @@ class Mutant(NamedTuple):
 
 
 def _without_state(row: int) -> None:
-    states.ERROR_STATES = states.ERROR_STATES[:row] + states.ERROR_STATES[row + 1 :]
+    error_states.ERROR_STATES = error_states.ERROR_STATES[:row] + error_states.ERROR_STATES[row + 1 :]
 
 
 def _with_switch(profile: str, switch: str, value: object) -> None:
@@ -36,21 +35,21 @@ def _with_kill_rule(name: str, **change: object) -> None:
     kill.KILL_SETS[name] = kill.KILL_SETS[name]._replace(**change)
 
 
-def _without_severity(row: severity.Row) -> None:
+def _without_severity(row: severity.SeverityRow) -> None:
     for profile, rows in severity._ROWS.items():
         severity._ROWS[profile] = tuple(one for one in rows if one is not row)
 
 
 def state_mutants() -> Iterator[Mutant]:
-    for place, row in enumerate(states.ERROR_STATES):
+    for place, row in enumerate(error_states.ERROR_STATES):
         yield Mutant("state row", f"{row.texts[2]} deleted", lambda place=place: _without_state(place))
 
 
 def switch_mutants() -> Iterator[Mutant]:
-    for switch, values in SWITCHES.items():
+    for switch in SWITCHES:
         for place, profile in enumerate(PROFILE_NAMES):
-            neighbours = {values[other] for other in (place - 1, place + 1) if 0 <= other < len(values)}
-            for value in sorted(neighbours - {values[place]}, key=str):
+            neighbours = {switch_value(switch, other) for other in (place - 1, place + 1) if other >= 0}
+            for value in sorted(neighbours - {switch_value(switch, place)}, key=str):
                 yield Mutant(
                     "switch",
                     f"{switch} of {profile} = {value}",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from node_sim.catalog.designs import DESIGNS
 from node_sim.codes import Mode
 from node_sim.draws import Seed
-from node_sim.ecc.verdicts import DESIGNS
 from node_sim.errors import ConfigError, ModelError
 from node_sim.one_dimm.counts import LifetimeCounts
 from node_sim.one_dimm.lifetimes import draw_lifetimes

@@ -7,8 +7,8 @@ published one. The samples are so large that a rate of CEs wrong by a tenth, or 
 from __future__ import annotations
 
 import pytest
-from fleet.scenario_commands import field_figures
 
+from fleet.commands.scenario import field_figures
 from fleet.scenario.overrides import load_fleet
 from node_sim.catalog.field import STUDIES
 

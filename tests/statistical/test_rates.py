@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.compare import effect
+from analysis.compare import effect, effect_on_exposure
 from analysis.rates import Sums, count_interval, proportion, rate, weights
 from fleet.stored.headline import INDEX, METRICS
 
@@ -91,6 +91,30 @@ def test_paired_difference_equals_the_direct_formula_by_node():
     assert [found.value, found.low, found.high] == pytest.approx(
         [1000 * (r - r0), 1000 * (r - r0 - half), 1000 * (r - r0 + half)], rel=1e-9
     )
+
+
+def test_paired_difference_of_the_time_up_equals_the_direct_formula_by_node():
+    generator = np.random.default_rng(5)
+    n = 3000
+    x0, x = nodes(n), nodes(n)
+    down = generator.random(n) * 0.1
+    x0[:, 0] -= down
+    x[:, 0] -= down + (generator.random(n) < 0.02) * 0.3
+    found = effect_on_exposure(sums_of(x, x0))
+    each = 1000 * (x[:, 0] - x0[:, 0])
+    half = 1.959963984540054 * each.std() / np.sqrt(n)
+    assert [found.difference.value, found.difference.low, found.difference.high] == pytest.approx(
+        [each.mean(), each.mean() - half, each.mean() + half], rel=1e-7
+    )
+    assert found.ratio.value == pytest.approx(x[:, 0].sum() / x0[:, 0].sum())
+    assert found.ratio.low < found.ratio.value < found.ratio.high < 1.0
+
+
+def test_equal_arms_are_up_for_equally_long():
+    x = nodes(1000)
+    x[:, 0] -= np.random.default_rng(1).random(1000) * 0.1
+    found = effect_on_exposure(sums_of(x)).difference
+    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
 def test_equal_arms_differ_by_exactly_nothing():

@@ -9,19 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from node_sim.catalog.designs import DESIGNS
 from node_sim.codes import Mode
 from node_sim.dram.faults import Cells
 from node_sim.ecc import block_codes
-from node_sim.ecc.block_codes import BlockCode
-from node_sim.ecc.verdicts import (
-    DESIGNS,
-    MAX_DQ,
-    classify,
-    classify_pair,
-    judge_pairs,
-    pair_table,
-    verdict_table,
-)
+from node_sim.ecc.block_codes import BLOCK_CODES, BlockCode
+from node_sim.ecc.verdicts import MAX_DQ, classify, classify_pair, judge_pairs, pair_table, verdict_table
 from tests.oracle.catalog.block_codes import hsiao_columns, rs_two_symbol_outcomes
 from tests.oracle.catalog.tables import read_table, rows_by
 
@@ -208,7 +201,7 @@ def test_lines_of_a_faulty_device_under_secded_are_judged_as_a_simulation_judges
 @pytest.mark.parametrize("pins", [(4, 4), (1, 4), (2, 1)])
 def test_lines_of_two_faulty_devices_are_judged_as_a_simulation_judges_them(name, one_beat, pins):
     design, rng, lines = DESIGNS[name], np.random.default_rng(7), 400_000
-    code = design.code()
+    code = BLOCK_CODES[design.block_code]()
     words = 1 if any(one_beat) else design.words
     devices = np.asarray([rng.permutation(code.symbols)[:2] for _ in range(lines)]).T
     errors = []

@@ -13,8 +13,7 @@ from scipy import stats
 
 from analysis.field.estimators import AVOIDED, ESTIMATORS
 from analysis.field.sightings import Observation, join_sightings, see_errors
-from analysis.field.study import estimate_figure
-from analysis.field.study import study as field
+from analysis.field.study import estimate_figure, figure_document
 from fleet.scenario.decode import decode
 from fleet.scenario.document import parse, read_text, scenario_names
 from node_sim.catalog.field import STUDIES
@@ -274,7 +273,7 @@ def test_one_figure_of_all_studies_calibrates_the_shared_error_process():
 def test_a_figure_outside_its_interval_is_called_so_unless_the_sample_is_too_small():
     figure = STUDIES["google-2008"].figures[0]
     assert figure.metric == "dimms_with_ce_per_year"
-    found = field.figure_document(dataclasses.replace(figure, low=0.1, high=0.2), [SEEN], WATCHED)
+    found = figure_document(dataclasses.replace(figure, low=0.1, high=0.2), [SEEN], WATCHED)
     assert (found["inside"], found["agrees"]) == (False, True)
-    found = field.figure_document(dataclasses.replace(figure, low=0.9, high=0.95), [SEEN], WATCHED._replace(dimms=1600))
+    found = figure_document(dataclasses.replace(figure, low=0.9, high=0.95), [SEEN], WATCHED._replace(dimms=1600))
     assert (found["inside"], found["agrees"]) == (False, False)

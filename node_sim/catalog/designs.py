@@ -1,0 +1,50 @@
+"""Error-correcting designs: how a line of memory is laid out in code words, and which block code protects a word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+PINS: Final = 4
+"""Data pins of a device in the layouts below."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a line is laid out in code words.
+
+    Attributes:
+        block_code: Name of the code of a word in ``ecc/block_codes.py``; empty for no code.
+        by_bits: The code corrects single bits, not devices.
+        devices: Devices of a rank (of the lockstep pair).
+        beats: Beats of a line.
+        beats_per_word: Beats that make one code word.
+        on_die: The devices correct one bit of a word themselves, and tell nobody.
+    """
+
+    block_code: str
+    by_bits: bool
+    devices: int
+    beats: int
+    beats_per_word: int
+    on_die: bool = False
+
+    @property
+    def bits(self) -> int:
+        """Width of a rank (of the lockstep pair) [bits]."""
+        return self.devices * PINS
+
+    @property
+    def words(self) -> int:
+        """Code words of a line."""
+        return self.beats // self.beats_per_word
+
+
+DESIGNS: Final[dict[str, Design]] = {
+    "none": Design("", by_bits=False, devices=18, beats=8, beats_per_word=1),
+    "secded": Design("hsiao_72_64", by_bits=True, devices=18, beats=8, beats_per_word=1),
+    "chipkill": Design("rs_18_16", by_bits=False, devices=18, beats=8, beats_per_word=2),
+    "ssc_dsd": Design("ssc_dsd_36", by_bits=False, devices=36, beats=4, beats_per_word=1),
+    "ddr5": Design("rs_10_8", by_bits=False, devices=10, beats=16, beats_per_word=2, on_die=True),
+}
+"""SECDED (72,64); RS(18,16) over pairs of beats; SSC-DSD over two ranks in lockstep; on-die SEC below RS(10,8)."""

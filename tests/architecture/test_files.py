@@ -1,0 +1,73 @@
+"""Files and functions are of a size to read, names mean one thing, and what a text names is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+
+import pytest
+
+from tests.architecture.house import ROOT, modules
+
+MODULES = modules()
+LINES_MAX, FUNCTION_LINES_MAX = 400, 60
+TEXTS = ("README.md", "CONTRIBUTING.md", "deploy/README.md")
+PATH = re.compile(r"`+((?:[\w.-]+/)*[\w-]+\.(?:py|csv))`+")
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse((ROOT / module).read_text())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_file_can_be_read_in_one_go(module):
+    assert len((ROOT / module).read_text().splitlines()) <= LINES_MAX
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_function_fits_a_screen(module):
+    functions = [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {one.name: one.end_lineno - one.lineno + 1 for one in functions}
+    assert {name: lines for name, lines in long.items() if lines > FUNCTION_LINES_MAX} == {}
+
+
+def test_a_class_name_stands_for_one_thing():
+    places = defaultdict(list)
+    for module in MODULES:
+        for node in tree_of(module).body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(module)
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name = node.targets[0].id
+                if name[0].isupper() and not name.isupper() and len(name) > 1:
+                    places[name].append(module)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def named_files(text: str) -> set[str]:
+    return set(PATH.findall(text))
+
+
+def exists(name: str, beside: str) -> bool:
+    """Whether a file is there: from the root, from a package, or beside the text that names it."""
+    near = [ROOT, ROOT / "node_sim", ROOT / "fleet", ROOT / beside]
+    return any((place / name).is_file() for place in near)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_that_a_docstring_names_are_there(module):
+    text = " ".join(
+        node.value
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    beside = module.rsplit("/", 1)[0]
+    assert {name for name in named_files(text) if not exists(name, beside)} == set()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_files_that_a_document_names_are_there(name):
+    beside = name.rsplit("/", 1)[0] if "/" in name else "."
+    missing = {found for found in named_files((ROOT / name).read_text()) if not exists(found, beside)}
+    assert missing == set()
