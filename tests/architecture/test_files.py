@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import pytest
 
-from tests.architecture.house import ROOT, modules
+from tests.architecture.house import PACKAGES, ROOT, main, modules
 
 MODULES = modules()
 LINES_MAX, FUNCTION_LINES_MAX = 400, 60
@@ -68,6 +68,13 @@ def test_files_that_a_docstring_names_are_there(module):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_files_that_a_document_names_are_there(name):
-    beside = name.rsplit("/", 1)[0] if "/" in name else "."
-    missing = {found for found in named_files((ROOT / name).read_text()) if not exists(found, beside)}
-    assert missing == set()
+    anywhere = {path.name for folder in (*PACKAGES, "tests") for path in (ROOT / folder).rglob("*.py")}
+    found = named_files((ROOT / name).read_text())
+    assert {one for one in found if not exists(one, ".") and one not in anywhere} == set()
+
+
+def test_the_house_can_be_printed(capsys):
+    main()
+    text = capsys.readouterr().out
+    assert "rooms in circles: none" in text
+    assert "arrows that run up: fleet.commands -> analysis" in text
