@@ -69,9 +69,9 @@ def test_a_prediction_reads_neither_the_name_nor_the_group_nor_an_outcome():
         assert predict(inputs, KERNEL) == predict(row, KERNEL)
 
 
-@pytest.mark.parametrize("module", ["scene", "replay", "calls", "checks"])
+@pytest.mark.parametrize("module", ["scene", "player", "calls", "checks"])
 def test_no_rule_names_a_recorded_row(module):
-    text = (ROOT / f"node_sim/recorded/{module}.py").read_text()
+    text = (ROOT / f"node_sim/one_page/{module}.py").read_text()
     names = {row["id"] for row in read_rows(ALL_INPUTS)}
     strings = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
     assert not strings & names

@@ -33,6 +33,9 @@ TESTS = (
 )
 
 
+HEALTHY = Mutant("none", "no change", lambda: None)
+
+
 class Judge:
     """Runs the collected tests against one mutant after the other, in the place of pytest's own loop."""
 
@@ -40,10 +43,15 @@ class Judge:
         self.mutants, self.jobs = mutants, jobs
         self.verdicts: dict[str, str] = {}
         self.killers: Counter[str] = Counter()
+        self.broken = ""
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Judge every mutant."""
-        waiting, running = list(self.mutants), {}
+        """Judge every mutant, once the tests pass without one."""
+        _, pipe = self._start(session, HEALTHY)[1]
+        with os.fdopen(pipe) as stream:
+            self.broken = stream.read()
+        os.wait()
+        waiting, running = ([] if self.broken else list(self.mutants)), {}
         while waiting or running:
             while waiting and len(running) < self.jobs:
                 mutant = waiting.pop(0)
@@ -102,6 +110,9 @@ def main() -> int:
     )
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         print(f"the tests could not be collected: {code!r}")
+        return 1
+    if judge.broken:
+        print(f"the tests fail without a mutant: {judge.broken}")
         return 1
     survivors = [one for one in chosen if not judge.verdicts[one.name] and one.name not in EQUIVALENT]
     wrong = [one for one in chosen if judge.verdicts[one.name] and one.name in EQUIVALENT]
