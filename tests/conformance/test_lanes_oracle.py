@@ -40,6 +40,7 @@ from node_sim.lives.rows import COMMON
 from node_sim.lives.world import World as LaneWorld
 from node_sim.memory.pages import Memory, make_frames
 from node_sim.server import policy as config
+from node_sim.server import workload
 from node_sim.server.hardware import ADDRESS_MAPS, Faults, Hardware, Server
 from node_sim.units import DEVICE_HOURS_PER_FIT, HOURS_PER_YEAR, NS_PER_YEAR
 from tests.oracle import event_heap
@@ -74,16 +75,16 @@ def log_uniform(rng: random.Random, low: float, high: float) -> float:
     return float(low * (high / low) ** rng.random())
 
 
-def draw_workload(rng: random.Random) -> config.Workload:
+def draw_workload(rng: random.Random) -> workload.Workload:
     table: dict[str, Any] = WORKLOADS[rng.choice(sorted(WORKLOADS))]
     change: dict[str, Any] = {}
     if rng.random() < 0.5:
         change = {"kill_policy": rng.choice(("unset", "late")), "on_sigbus": rng.choice(("die", "recover"))}
-    return config.Workload(
+    return workload.Workload(
         tenancy_days=log_uniform(rng, 1.0, 40.0),
         refill_minutes=rng.choice((0.0, 10.0, 240.0, 100_000.0)),
-        use=config.Use(**table["use"]),
-        process=tuple(config.Process(**process | change) for process in table["process"]),
+        use=workload.Use(**table["use"]),
+        process=tuple(workload.Process(**process | change) for process in table["process"]),
     )
 
 
