@@ -9,7 +9,7 @@ from typing import Any
 from analysis.dataset import Run
 from analysis.rates import PER_NODE_YEARS, UNDEFINED, Estimate, Sums, Vector, Z, weights
 from fleet.stored.counting import tally_shard
-from fleet.stored.headline import REGISTRY
+from fleet.stored.headline import BY_KEY, EXPOSURE, REGISTRY
 from fleet.stored.manifest import COMMON_ARM
 from fleet.stored.plan import groups_in
 from fleet.stored.tally import Tally
@@ -35,7 +35,7 @@ def effect(sums: Sums, events: Vector, per: float = PER_NODE_YEARS) -> Effect:
         Linearised difference of two ratio estimators; nodes are independent, so its variance is the sum over nodes of
         the squared influence, which the sums of products give exactly.
     """
-    up = weights("node_years")
+    up = weights(EXPOSURE)
     exposure, base_exposure = float(up @ sums.total), float(up @ sums.base_total)
     if exposure <= 0.0 or base_exposure <= 0.0:
         return Effect(UNDEFINED, UNDEFINED)
@@ -43,7 +43,11 @@ def effect(sums: Sums, events: Vector, per: float = PER_NODE_YEARS) -> Effect:
     mine, other = (events - value * up) / exposure, (events - base * up) / base_exposure
     own, reference = float(mine @ sums.square @ mine), float(other @ sums.base_square @ other)
     both = float(mine @ sums.cross @ other)
-    return _effect((value, base), (own, reference, both), per)
+    difference = _around(value - base, math.sqrt(max(0.0, own + reference - 2.0 * both)), per)
+    if value <= 0.0 or base <= 0.0:
+        return Effect(difference, UNDEFINED)
+    relative = own / value**2 + reference / base**2 - 2.0 * both / (value * base)
+    return Effect(difference, _times(value / base, math.sqrt(max(0.0, relative))))
 
 
 def effect_on_exposure(sums: Sums, per: float = PER_NODE_YEARS) -> Effect:
@@ -52,32 +56,28 @@ def effect_on_exposure(sums: Sums, per: float = PER_NODE_YEARS) -> Effect:
     Source:
         Difference and ratio of two means over the same nodes, with the variance of the paired differences.
     """
-    n, up = sums.nodes, weights("node_years")
+    n, up = sums.nodes, weights(EXPOSURE)
     if n <= 0:
         return Effect(UNDEFINED, UNDEFINED)
     value, base = float(up @ sums.total) / n, float(up @ sums.base_total) / n
-    own, reference, both = (
-        float(up @ products @ up) / n**2 - one * other / n
-        for products, one, other in (
-            (sums.square, value, value),
-            (sums.base_square, base, base),
-            (sums.cross, value, base),
-        )
-    )
-    return _effect((value, base), (own, reference, both), per)
-
-
-def _effect(values: tuple[float, float], variances: tuple[float, float, float], per: float) -> Effect:
-    """Return difference and ratio of two estimates, given their variances and covariance."""
-    (value, base), (own, reference, both) = values, variances
-    half = Z * math.sqrt(max(0.0, own + reference - 2.0 * both))
-    difference = Estimate(per * (value - base), per * (value - base - half), per * (value - base + half))
+    apart = float(up @ (sums.square + sums.base_square - 2.0 * sums.cross) @ up)
+    variance = max(0.0, apart / n**2 - (value - base) ** 2 / n)
+    difference = _around(value - base, math.sqrt(variance), per)
     if value <= 0.0 or base <= 0.0:
         return Effect(difference, UNDEFINED)
-    relative = own / value**2 + reference / base**2 - 2.0 * both / (value * base)
-    spread = math.exp(Z * math.sqrt(max(0.0, relative)))
-    ratio = value / base
-    return Effect(difference, Estimate(ratio, ratio / spread, ratio * spread))
+    # All nodes are up for nearly the whole time, so the ratio varies as the difference does.
+    return Effect(difference, _times(value / base, math.sqrt(variance) / base))
+
+
+def _around(value: float, error: float, per: float) -> Estimate:
+    """Return a value with its symmetric interval."""
+    return Estimate(per * value, per * (value - Z * error), per * (value + Z * error))
+
+
+def _times(ratio: float, relative_error: float) -> Estimate:
+    """Return a ratio with its interval on the logarithmic scale."""
+    spread = math.exp(Z * relative_error)
+    return Estimate(ratio, ratio / spread, ratio * spread)
 
 
 def tally_against(run: Run, baseline: str) -> tuple[Tally, tuple[str, ...]]:
@@ -113,17 +113,25 @@ def compare_tally(tally: Tally, arms: tuple[str, ...]) -> dict[str, dict[str, Ef
 def _effects(sums: Sums) -> dict[str, Effect]:
     """Return the effect on each metric; that on the exposure itself is per node, all others per node-year up."""
     return {
-        metric.key: effect_on_exposure(sums) if metric.key == "node_years" else effect(sums, weights(metric.key))
+        metric.key: effect_on_exposure(sums) if metric.key == EXPOSURE else effect(sums, weights(metric.key))
         for metric in REGISTRY
     }
 
 
 def to_json(found: dict[str, dict[str, Effect]]) -> dict[str, Any]:
-    """Return differences per 1,000 node-years and ratios, with intervals."""
+    """Return differences, each with its unit, and ratios, with intervals."""
     return {
         arm: {
-            name: {"difference": item.difference.to_json(), "ratio": item.ratio.to_json()}
+            name: {"difference": item.difference.to_json(), "unit": _unit(name), "ratio": item.ratio.to_json()}
             for name, item in effects.items()
         }
         for arm, effects in found.items()
     }
+
+
+def _unit(key: str) -> str:
+    """Return the unit of a difference."""
+    if key == EXPOSURE:
+        return "node-years per 1,000 nodes"
+    unit = BY_KEY[key].unit
+    return "per 1,000 node-years" if unit == "1" else f"{unit}s per 1,000 node-years"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from fleet.stored.headline import ALL_RESULTS, BY_KEY, INDEX
+from fleet.stored.headline import ALL_RESULTS, BY_KEY, EXPOSURE, INDEX
 from fleet.stored.tally import Tally
 
 LEVEL = 0.95
@@ -97,11 +97,12 @@ def count_interval(value: float, variance: float) -> tuple[float, float]:
 
 def rate(sums: Sums, events: Vector, per: float = PER_NODE_YEARS) -> Estimate:
     """Return the rate of some events per ``per`` node-years."""
-    exposure = sums.total[0]
+    up = weights(EXPOSURE)
+    exposure = float(up @ sums.total)
     if exposure <= 0.0:
         return UNDEFINED
     total = float(events @ sums.total)
-    direction = events - (total / exposure) * weights("node_years")
+    direction = events - (total / exposure) * up
     variance = float(direction @ sums.square @ direction) * _correction(sums.nodes)
     low, high = count_interval(total, variance)
     return Estimate(per * total / exposure, per * low / exposure, per * high / exposure)

@@ -29,7 +29,7 @@ def arm_document(run: Run, arm: int) -> dict[str, Any]:
     rates = {
         f"{metric.key}_rate": rate(sums, weights(metric.key)).to_json()
         for metric in REGISTRY
-        if metric.key != "node_years"
+        if metric.unit == "1"  # the interval of a rate is that of a count
     }
     for name, ratio in (("recovery_ratio", recovery_ratio(sums)), ("survival_ratio", survival_ratio(sums))):
         document |= {name: ratio.value, f"{name}_ci95": ratio.to_json()["ci95"]}

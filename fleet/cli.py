@@ -1,6 +1,6 @@
 """The command line: one table of commands, each loaded when it is asked for, and what errors turn into.
 
-It is the composition root: through it, and only when a command runs, the fleet reaches up to the analysis.
+It is the composition root: only commands, and only when they run, reach up to the analysis.
 """
 
 from __future__ import annotations
@@ -88,6 +88,16 @@ class _Guarded(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return next(command for command in COMMANDS[cmd_name]() if command.name == cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is asked for; all of them are loaded only to suggest one for a name that is none."""
+        if args and args[0] not in COMMANDS:
+            self.commands = {
+                name: command for load in COMMANDS.values() for command in load() if (name := command.name)
+            }
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""

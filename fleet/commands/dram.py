@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from node_sim.catalog.designs import DESIGNS
+from node_sim.catalog.numbers import SCRUB_HOURS
 
-_HOURS = 24.0
 _LIFETIMES_MAX = 1 << 33
 
 
@@ -53,7 +53,7 @@ class _Range(click.FloatRange):
 @click.option(
     "--scrub-hours",
     type=_Range(0.0, 1e6),
-    help=f"Soft faults stay until the next scrub; 0 = for ever.  [default: {_HOURS:g}; faultsim: 0]",
+    help=f"Soft faults stay until the next scrub; 0 = for ever.  [default: {SCRUB_HOURS.value:g}; faultsim: 0]",
 )
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=1, show_default=True, help="Of all draws.")
 @click.option(

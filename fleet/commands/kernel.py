@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from node_sim.catalog.kernels import PROFILE_NAMES
+from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES
 from node_sim.errors import ConfigError
 
 EXIT_GATE = 3
@@ -39,7 +39,9 @@ _SWITCH = click.option(
 
 @click.command("inject")
 @click.option("--page", metavar="NAME", default="anonymous", show_default=True, help="Page use and state; see --list.")
-@click.option("--kernel", "kernel_name", metavar="PROFILE", default="6.1", show_default=True, help=f"{_PROFILES}.")
+@click.option(
+    "--kernel", "kernel_name", metavar="PROFILE", default=DEFAULT_PROFILE, show_default=True, help=f"{_PROFILES}."
+)
 @click.option("--event", metavar="NAME", default="ao", show_default=True, help="How the error comes; see --list.")
 @click.option(
     "--process",

@@ -21,11 +21,12 @@ def print_summary(root: Path, *, as_json: bool, hints: bool) -> None:
         DataError: The run is not complete, or a file is missing or was altered.
     """
     from analysis.dataset import open_run
+
+    run = open_run(root)
     from analysis.examples import example_node
     from analysis.summary import summary_document
     from analysis.text import summary_lines
 
-    run = open_run(root)
     if as_json:
         print_json(summary_document(run))
         return

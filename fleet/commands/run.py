@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleet.commands.printing import print_summary
+from fleet.stored.plan import SHARD_NODES_MAX, plan_shards, shard_size
 
 if TYPE_CHECKING:
     from fleet.run import EngineChoice
@@ -24,7 +25,9 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--workers", type=click.IntRange(1, 4096), help="Workers at a time.  [default: one per core]"),
         click.option("--address", help="Ray cluster to use.  [default: start one on this machine]"),
-        click.option("--nodes-per-actor", type=click.IntRange(1, 131_072), help="Nodes a Ray actor holds at a time."),
+        click.option(
+            "--nodes-per-actor", type=click.IntRange(1, SHARD_NODES_MAX), help="Nodes a Ray actor holds at a time."
+        ),
         click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics on 127.0.0.1."),
         click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON document."),
     )
@@ -100,7 +103,7 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Callab
 @click.option("--seed", type=int, help="Seed.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting in all groups and arms.")
 @click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2", help="Replace the arms by a grid of values.")
-@click.option("--shard-nodes", type=click.IntRange(1, 131_072), help="Nodes per shard; never changes a row.")
+@click.option("--shard-nodes", type=click.IntRange(1, SHARD_NODES_MAX), help="Nodes per shard; never changes a row.")
 @_engine_options
 def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     scenario: str,
@@ -122,7 +125,6 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     """Simulate a fleet under one or several policies (SCENARIO: a shipped name or a TOML file)."""
     from fleet.run import start_run
     from fleet.scenario.overrides import load_fleet
-    from fleet.stored.plan import plan_shards, shard_size
 
     fleet = load_fleet(scenario, {"nodes": nodes, "years": years, "seed": seed}, settings, arms, sweeps)
     choice = _choice(engine, workers, address, nodes_per_actor)

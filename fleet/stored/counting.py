@@ -48,20 +48,32 @@ class NodeCounts:
         self.x[:, INDEX[metric]] += np.bincount(row, weight, self.nodes.size)
 
     def add_tables(self, tables: Tables) -> None:
-        """Count the events of one arm's tables by the registry, and compute what no count of rows gives."""
+        """Count the events of one arm's tables by the registry, and compute what no count of rows gives.
+
+        Args:
+            tables: Rows of these nodes; of ``faults``, which arms share, rows of others are passed over, and rows of
+                DIMMs that were not in place in this arm.
+        """
         for name, table in tables.items():
-            self._count_rows(table, [(key, count) for key, count in _COUNTS if count.table == name])
+            mine = [(key, count) for key, count in _COUNTS if count.table == name]
+            if mine:
+                kept = self._faults_here(tables) if name == "faults" else slice(None)
+                self._count_rows(table, kept, mine)
         for compute in COMPUTED.values():
             compute(self, tables)
 
-    def _count_rows(self, table: pa.Table, counts: list[tuple[str, Count]]) -> None:
-        """Count the rows of one table; each column is decoded once."""
-        if not counts:
-            return
-        row = np.searchsorted(self.nodes, _ints(table, "node_id"))
-        codes = {column: _codes(table, column) for _, count in counts for column, _ in count.where}
+    def _faults_here(self, tables: Tables) -> Flags:
+        """Return which faults hit DIMMs in place in these nodes."""
+        faults = tables["faults"]
+        found: Flags = np.isin(_ints(faults, "node_id"), self.nodes)
+        return found & faults_in_place(faults, tables.get("lifecycle"))
+
+    def _count_rows(self, table: pa.Table, kept: Flags | slice, counts: list[tuple[str, Count]]) -> None:
+        """Count some rows of one table; codes are decoded once for all counts."""
+        row = np.searchsorted(self.nodes, _ints(table, "node_id")[kept])
+        codes = {column: _codes(table, column)[kept] for _, count in counts for column, _ in count.where}
         for key, count in counts:
-            amount = table.column(count.weight).fill_null(0).to_numpy() if count.weight else np.ones(1)
+            amount = table.column(count.weight).fill_null(0).to_numpy()[kept] if count.weight else np.ones(1)
             if not count.where:
                 self._add(key, row, amount)
                 continue
@@ -77,16 +89,6 @@ def _node_years(counts: NodeCounts, tables: Tables) -> None:
     counts.x[:, INDEX["node_years"]] = counts.horizon_ns / NS_PER_YEAR
     node, start_ns, end_ns = _down(tables, counts.horizon_ns)
     counts.add("node_years", node, -(end_ns - start_ns) / NS_PER_YEAR)
-
-
-def _faults(counts: NodeCounts, tables: Tables) -> None:
-    """Count the faults of DIMMs that were in place."""
-    faults = tables.get("faults")
-    if faults is None or not counts.nodes.size:
-        return
-    node = _ints(faults, "node_id")
-    mine = np.isin(node, counts.nodes) & faults_in_place(faults, tables.get("lifecycle"))
-    counts.add("faults", node[mine])
 
 
 def _ue_survived(counts: NodeCounts, tables: Tables) -> None:
@@ -121,7 +123,6 @@ def _memory_lost(counts: NodeCounts, tables: Tables) -> None:
 
 COMPUTED: Final[dict[str, Callable[[NodeCounts, Tables], None]]] = {
     "node_years": _node_years,
-    "faults": _faults,
     "ue_survived": _ue_survived,
     "memory_lost_byte_years": _memory_lost,
 }

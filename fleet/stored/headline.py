@@ -1,7 +1,8 @@
 """The registry of headline metrics: what is counted per node, how, and under which names it is shown.
 
-Tally, exporter, summary, comparison and their tests read it; nothing about a metric stands anywhere else but the few
-that no count of rows gives, which ``counting.py`` computes by name. Every metric has a paired effect and a JSON key.
+Tally, exporter, summary, comparison and their tests read it. The few metrics that no count of rows gives are computed
+by name in ``counting.py``; ratios of metrics are those of ``analysis/rates.py``. Every metric has a paired effect and a
+JSON key.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _rows(key: str, count: Count, family: str = "", value: str = "", title: str 
 
 REGISTRY: Final = (
     Metric("node_years", ("node_years",), "node_years", unit="node-year"),
-    Metric("faults", ("faults",), "faults"),
+    _rows("faults", Count("faults")),
     _rows("ce", Count("errors", weight="ce_count"), "errors", "ce"),
     _rows("ue", Count("errors", (("kind", ErrorKind.UE),)), "errors", "ue"),
     _rows("sdc", Count("errors", (("kind", ErrorKind.SDC),)), "errors", "sdc", "silent corruptions"),
@@ -149,6 +150,8 @@ METRICS: Final = tuple(metric.key for metric in REGISTRY if not metric.parts)
 """Keys of the stored metrics, in stored order."""
 INDEX: Final = {key: position for position, key in enumerate(METRICS)}
 
+EXPOSURE: Final = "node_years"
+"""The metric that all others are given per."""
 RATES_SHOWN: Final = ("kills", *KILLS, "losses", "panics", "io_errors", "sdc")
 """Rows of the terminal's table of rates, in order."""
 EFFECTS_SHOWN: Final = (

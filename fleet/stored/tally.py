@@ -59,7 +59,14 @@ class Tally:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Tally:
-        """Read what ``to_json`` wrote."""
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ValueError: It counts more or fewer metrics than this version.
+        """
+        if np.shape(document["total"])[-1:] != (len(METRICS),):
+            msg = f"its tally counts other metrics than the {len(METRICS)} of this version"
+            raise ValueError(msg)
         return cls(
             np.asarray(document["nodes"], np.int64),
             np.asarray(document["total"], np.float64),

@@ -21,6 +21,7 @@ from typing import Any, Final
 from node_sim.errors import ConfigError
 
 PROFILE_NAMES: Final = ("2.6.32", "3.10", "4.18", "5.10", "6.1", "6.12", "7.1")
+DEFAULT_PROFILE: Final = "6.1"
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,15 @@
-"""Corrected errors as an arm sees them: windows cut by downtime, pages taken offline by threshold.
+"""Pages taken offline by counting: which pages of a fault reach the threshold in an era, and when.
 
-**Models.** An *era* is a stretch of time in which a fault's DIMM is in place and the node up without a reboot.
-Within an era a daemon counts the corrected errors of each page per window and soft-offlines the page at the
-threshold; an offlined page shows no more errors until the next boot.
+**Models.** Within an era (``eras.py``) a daemon counts the corrected errors of each page per window and soft-offlines
+the page at the threshold; an offlined page shows no more errors until the next boot.
 
 **Leaves out.** Decay of counters between windows, limits on offlined pages, errors of pages withdrawn by
 ``memory_failure()``.
 
-**Assumes.** Counting starts with the first whole window after a boot. Kernel pages cannot be soft-offlined and
-stay in use; all other uses of the fleet can.
+**Assumes.** Counting starts with the first whole window after a boot. Kernel pages cannot be soft-offlined and stay in
+use; all other uses of the fleet can.
 
-**Sources.** Soft offline: mm/memory-failure.c ``soft_offline_page()``, Linux 6.1; order statistics:
-``windows.py``.
+**Sources.** Soft offline: mm/memory-failure.c ``soft_offline_page()``, Linux 6.1; order statistics: ``windows.py``.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""DRAM: where a fault is, how big, when it starts, and what the code word says."""
+"""DRAM faults: where one is, how big, when it starts, and which pins it makes wrong."""

@@ -83,7 +83,7 @@ def _candidates(machine: Machine, page: Page, task: Task) -> list[Mapping]:
     return found[-1:] if page.ksm else found
 
 
-def collect(machine: Machine, page: Page, event: MfCall) -> list[Told]:
+def collect(machine: Machine, page: Page, call: MfCall) -> list[Told]:
     """Return the processes to tell, one entry per mapping."""
     name = machine.profile.kill_set
     rules = KILL_SETS[name]
@@ -92,10 +92,10 @@ def collect(machine: Machine, page: Page, event: MfCall) -> list[Told]:
         mappings = _candidates(machine, page, task) if task.alive else []
         if not mappings:
             continue
-        current = event.action_required and task is event.current
+        current = call.action_required and task is call.current
         early = is_early(task.policies, name, early_kill=machine.early_kill)
         told = early
-        if event.action_required:
+        if call.action_required:
             told = current or rules.others == "all" or (rules.others == "policy" and early)
         why = "consumed the data" if current and told else "early" if early else "maps the page" if told else "late"
         machine.step("task_early_kill", f"{task.name}: {why}{'' if told else ', not told now'} ({name})")

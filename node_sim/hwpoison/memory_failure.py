@@ -27,92 +27,92 @@ _DEVICE = (Kind.DEVICE, Kind.DEVICE_PRIVATE, Kind.DEVICE_METADATA)
 _NEVER_MEMORY = (Kind.ABSENT, Kind.SGX)
 
 
-def memory_failure(machine: Machine, page: Page, event: MfCall) -> int:
+def memory_failure(machine: Machine, page: Page, call: MfCall) -> int:
     """Handle an error in a page and return the kernel's return value.
 
     Args:
         machine: Kernel, settings, counters and log; changed.
         page: The page; changed, with the processes that map it.
-        event: How the error came.
+        call: How the handler is called.
 
     Raises:
         Panic: The kernel stops.
     """
-    machine.answer = _memory_failure(machine, page, event)
+    machine.answer = _memory_failure(machine, page, call)
     return machine.answer
 
 
-def _memory_failure(machine: Machine, page: Page, event: MfCall) -> int:
+def _memory_failure(machine: Machine, page: Page, call: MfCall) -> int:
     profile = machine.profile
     if not machine.recovery:
         machine.step("memory_failure", "vm.memory_failure_recovery=0: panic")
         raise Panic(profile.panic_text.format(pfn=page.pfn))
-    machine.hardware_failure_seen |= not event.simulated
+    machine.hardware_failure_seen |= not call.simulated
     if page.kind in _NEVER_MEMORY or (page.kind is Kind.OFFLINE and profile.offline_is_bad):
-        return _bad_pfn(machine, page, event)
+        return _bad_pfn(machine, page, call)
     if page.kind in _DEVICE and profile.dax:
-        return _device(machine, page, event)
+        return _device(machine, page, call)
     if page.hugetlb and profile.hugetlb != "non lru":
-        return _hugetlb(machine, page, event)
+        return _hugetlb(machine, page, call)
     if page.poisoned:
-        return already_poisoned(machine, page, event)
+        return already_poisoned(machine, page, call)
     page.poisoned = True
     machine.counted_pages += profile.counts == "detection"
-    return _handle(machine, page, event)
+    return _handle(machine, page, call)
 
 
-def _handle(machine: Machine, page: Page, event: MfCall) -> int:
+def _handle(machine: Machine, page: Page, call: MfCall) -> int:
     """Go through the flow for a page that carries its mark now."""
     profile = machine.profile
     for exit_of in (_free, _kernel_owned, _filtered_early, _split, _filtered, _freed_meanwhile):
-        errno = exit_of(machine, page, event)
+        errno = exit_of(machine, page, call)
         if errno is not None:
             return errno
     if page.kind is not Kind.USER or not page.lru:
-        return act(machine, page, event)
-    if not unmap(machine, page, event):
+        return act(machine, page, call)
+    if not unmap(machine, page, call):
         return unmap_failed(machine, page)
     if page.cached_in is not None and page.cached_in.truncated:
         report(machine, page, machine.word("already truncated LRU", "already truncated LRU page"), Result.IGNORED)
         page.held = True
         return profile.truncated_errno
-    return act(machine, page, event)
+    return act(machine, page, call)
 
 
-def _hugetlb(machine: Machine, page: Page, event: MfCall) -> int:
+def _hugetlb(machine: Machine, page: Page, call: MfCall) -> int:
     """Handle a hugetlb page: its own early exits, then unmapping and the state table."""
     if page.bad_subpages:
-        return _hugetlb_again(machine, page, event)
+        return _hugetlb_again(machine, page, call)
     errno = handle_hugetlb(machine, page)
     if errno is not None:
         return errno
-    if not unmap(machine, page, event):
+    if not unmap(machine, page, call):
         return unmap_failed(machine, page)
-    return act(machine, page, event)
+    return act(machine, page, call)
 
 
-def _hugetlb_again(machine: Machine, page: Page, event: MfCall) -> int:
+def _hugetlb_again(machine: Machine, page: Page, call: MfCall) -> int:
     """Handle a further error in a huge page that is still one."""
     how = machine.profile.hugetlb_again
     known = page.subpage in page.bad_subpages
     page.bad_subpages.add(page.subpage)
     if how == "log" or (how == "lines" and known):
-        return already_poisoned(machine, page, event)
+        return already_poisoned(machine, page, call)
     machine.step("try_memory_failure_hugetlb", "known bad page" if known else "a new bad page, added to the list")
     if how == "lines":
         report(machine, page, "huge page", Result.FAILED)
     else:
         machine.counted_pages += not known
         machine.say(page, "already hardware poisoned")
-        if how == "raw and line" and event.action_required:
+        if how == "raw and line" and call.action_required:
             report(machine, page, "already poisoned", Result.FAILED)
-    return _kill_accessing(machine, page, event)
+    return _kill_accessing(machine, page, call)
 
 
 # ---------------------------------------------------------------------------------------- early exits
 
 
-def _bad_pfn(machine: Machine, page: Page, event: MfCall) -> int:
+def _bad_pfn(machine: Machine, page: Page, call: MfCall) -> int:
     profile = machine.profile
     if page.kind is Kind.SGX and profile.handles_sgx:
         machine.step("arch_memory_failure", "the page of an enclave is handled by its driver")
@@ -127,12 +127,12 @@ def _bad_pfn(machine: Machine, page: Page, event: MfCall) -> int:
     if not page.device_range:
         return report(machine, page, "non struct page pfn", Result.IGNORED, counted=False)
     machine.step("memory_failure_pfn", "a driver has registered the range")
-    forced = event._replace(action_required=True, must_kill=True)
+    forced = call._replace(action_required=True, must_kill=True)
     signal(machine, page, collect(machine, page, forced), lsb=12)
     return report(machine, page, "non struct page pfn", Result.RECOVERED, counted=False)
 
 
-def already_poisoned(machine: Machine, page: Page, event: MfCall) -> int:
+def already_poisoned(machine: Machine, page: Page, call: MfCall) -> int:
     """Handle an error in a page that is poisoned already."""
     how = machine.profile.already_line
     machine.step("TestSetPageHWPoison", "already poisoned")
@@ -145,13 +145,13 @@ def already_poisoned(machine: Machine, page: Page, event: MfCall) -> int:
         report(machine, page, "already poisoned", Result.FAILED)
     elif how == "failed":
         report(machine, page, "already poisoned page", Result.FAILED, counted=False)
-    return _kill_accessing(machine, page, event)
+    return _kill_accessing(machine, page, call)
 
 
-def _kill_accessing(machine: Machine, page: Page, event: MfCall) -> int:
+def _kill_accessing(machine: Machine, page: Page, call: MfCall) -> int:
     """Signal a consumer that hits a page poisoned before."""
-    profile, task = machine.profile, event.current
-    if not (event.action_required and profile.kill_accessing):
+    profile, task = machine.profile, call.current
+    if not (call.action_required and profile.kill_accessing):
         return profile.already_errno
     if task is None:
         return EFAULT
@@ -164,12 +164,12 @@ def _kill_accessing(machine: Machine, page: Page, event: MfCall) -> int:
     return EHWPOISON
 
 
-def _free(machine: Machine, page: Page, event: MfCall) -> int | None:
+def _free(machine: Machine, page: Page, call: MfCall) -> int | None:
     """Take a free page off the free lists; None when the profile does not recognise it as one."""
     profile = machine.profile
     if page.kind not in (Kind.FREE, Kind.PCP) or (page.kind is Kind.PCP and not profile.drains_pcp):
         return None
-    return second_try(machine, page) if event.pretended else take_off(machine, page)
+    return second_try(machine, page) if call.pretended else take_off(machine, page)
 
 
 def take_off(machine: Machine, page: Page) -> int:
@@ -204,12 +204,12 @@ def _freed_meanwhile(machine: Machine, page: Page, _event: MfCall) -> int | None
     return second_try(machine, page) if how == "2nd try" else take_off(machine, page)
 
 
-def _kernel_owned(machine: Machine, page: Page, event: MfCall) -> int | None:
+def _kernel_owned(machine: Machine, page: Page, call: MfCall) -> int | None:
     """Refuse a page the handler cannot handle; None to go on."""
     profile = machine.profile
     frozen = page.kind in (Kind.PCP, Kind.TAIL)
     owned = frozen or page.kind in (*KERNEL_OWNED, *_DEVICE) or not page.lru or page.hugetlb
-    checked = not event.held or profile.madvise_checks_type or profile.kernel_page in ("non lru", "table")
+    checked = not call.held or profile.madvise_checks_type or profile.kernel_page in ("non lru", "table")
     if not owned or not checked:
         return None
     machine.step("get_hwpoison_page", f"{page.kind.value}: not a page the handler can handle")
@@ -218,19 +218,19 @@ def _kernel_owned(machine: Machine, page: Page, event: MfCall) -> int | None:
         text = "unknown page" if profile.kernel_page == "unknown" else "get hwpoison page"
         return report(machine, page, text, Result.IGNORED)
     free_hugetlb = page.hugetlb and not page.mapped and page.cached_in is None
-    if (frozen and not event.pretended) or free_hugetlb:
+    if (frozen and not call.pretended) or free_hugetlb:
         text = machine.word("free or high order kernel", "high order kernel", "high-order kernel page")
         return report(machine, page, text, Result.IGNORED)
     if profile.kernel_page == "non lru":
         return report(machine, page, "non LRU", Result.IGNORED)
-    if page.kind is Kind.COMPOUND or (page.kind is Kind.HUGE_ZERO and not event.held):
+    if page.kind is Kind.COMPOUND or (page.kind is Kind.HUGE_ZERO and not call.held):
         machine.say(page, "non anonymous thp")
         return report(machine, page, "high-order kernel page", Result.IGNORED)
     return None
 
 
-def _filtered_early(machine: Machine, page: Page, event: MfCall) -> int | None:
-    return _filtered(machine, page, event) if machine.profile.filters_before_split else None
+def _filtered_early(machine: Machine, page: Page, call: MfCall) -> int | None:
+    return _filtered(machine, page, call) if machine.profile.filters_before_split else None
 
 
 def _filtered(machine: Machine, page: Page, _event: MfCall) -> int | None:
@@ -246,7 +246,7 @@ def _filtered(machine: Machine, page: Page, _event: MfCall) -> int | None:
 # ---------------------------------------------------------------------------------------- transparent huge pages
 
 
-def _split(machine: Machine, page: Page, event: MfCall) -> int | None:
+def _split(machine: Machine, page: Page, call: MfCall) -> int | None:
     """Split a transparent huge page; an errno when that ends the handling."""
     profile = machine.profile
     huge_zero = page.kind is Kind.HUGE_ZERO
@@ -254,11 +254,11 @@ def _split(machine: Machine, page: Page, event: MfCall) -> int | None:
         return None
     anonymous = page.backing is Backing.ANONYMOUS
     unknown = not anonymous and not profile.splits_file_thp
-    if unknown and not event.held:
+    if unknown and not call.held:
         machine.say(page, "non anonymous thp")
         return report(machine, page, "high-order kernel page", Result.IGNORED)
     if unknown or huge_zero or not page.splits or (page.minimum_order and profile.minimum_order):
-        return _split_failed(machine, page, event)
+        return _split_failed(machine, page, call)
     machine.step("try_to_split_thp_page", "split: the 4 KiB page is handled")
     page.order = 0
     if not anonymous:
@@ -268,7 +268,7 @@ def _split(machine: Machine, page: Page, event: MfCall) -> int | None:
     return None
 
 
-def _split_failed(machine: Machine, page: Page, event: MfCall) -> int:
+def _split_failed(machine: Machine, page: Page, call: MfCall) -> int:
     how = machine.profile.thp
     machine.step("try_to_split_thp_page", "cannot be split")
     if page.kind is Kind.HUGE_ZERO and how in ("ignored", "killed") and machine.profile.counts == "action":
@@ -283,7 +283,7 @@ def _split_failed(machine: Machine, page: Page, event: MfCall) -> int:
         machine.counted_pages -= 1
         return EBUSY
     if how == "killed":
-        signal(machine, page, collect(machine, page, event), lsb=12 + page.order)
+        signal(machine, page, collect(machine, page, call), lsb=12 + page.order)
         report(machine, page, "unsplit thp", Result.FAILED)
         return EHWPOISON
     if machine.profile.counts == "detection":
@@ -294,7 +294,7 @@ def _split_failed(machine: Machine, page: Page, event: MfCall) -> int:
 # ---------------------------------------------------------------------------------------- user mappings
 
 
-def unmap(machine: Machine, page: Page, event: MfCall) -> bool:
+def unmap(machine: Machine, page: Page, call: MfCall) -> bool:
     """Unmap the page and tell its users; False when it cannot be unmapped."""
     profile = machine.profile
     if not page.mapped:
@@ -307,12 +307,12 @@ def unmap(machine: Machine, page: Page, event: MfCall) -> bool:
         return profile.ksm == "left"
     if page.swapcache:
         machine.say(page, "keeping poisoned page in swap cache")
-    dropped = not page.dirty and page.backing in WRITES_BACK and not event.must_kill
+    dropped = not page.dirty and page.backing in WRITES_BACK and not call.must_kill
     if dropped:
         machine.say(page, "corrupted page was clean: dropped without side effects")
-    told = collect(machine, page, event) if not dropped or profile.collects_clean else []
+    told = collect(machine, page, call) if not dropped or profile.collects_clean else []
     unmapped = _unmap_all(machine, page, Pte.SWAP if page.swapcache else Pte.NONE if dropped else Pte.HWPOISON)
-    forced = page.dirty or event.must_kill or (not unmapped and profile.forces_on_unmap_failure)
+    forced = page.dirty or call.must_kill or (not unmapped and profile.forces_on_unmap_failure)
     if forced:
         sigkill = not unmapped and profile.unmap_failure_signal == "SIGKILL"
         signal(machine, page, told, sigkill=sigkill, lsb=page.shift)
@@ -346,14 +346,14 @@ def unmap_failed(machine: Machine, page: Page) -> int:
 # ---------------------------------------------------------------------------------------- device memory
 
 
-def _device(machine: Machine, page: Page, event: MfCall) -> int:
+def _device(machine: Machine, page: Page, call: MfCall) -> int:
     profile = machine.profile
     if page.kind is not Kind.DEVICE:
         machine.step("memory_failure_dev_pagemap", f"{page.kind.value}: cannot be handled")
         report(machine, page, "dax page", Result.FAILED)
         return profile.device_private_errno
     page.poisoned = True
-    forced = event._replace(action_required=True, must_kill=True)
+    forced = call._replace(action_required=True, must_kill=True)
     told = collect(machine, page, forced)
     _unmap_all(machine, page, Pte.HWPOISON)
     signal(machine, page, told, lsb=12 + page.order)

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
+from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, PROFILES
 from node_sim.codes import KillPolicy, PageType, PageUse, Result, SignalCode, SignalName, Timing
 from node_sim.hwpoison import kernel
 from node_sim.hwpoison.access import fault
@@ -147,19 +147,19 @@ def _signal(owner: Task, errno: int, *, required: bool, told: bool) -> tuple[Sig
 
 def handle_state(
     state: str,
-    event: CallKind,
+    call: CallKind,
     kill_policy: KillPolicy,
     *,
     early_kill: bool,
     recovery: bool,
     already: bool = False,
-    profile: str = "6.1",
+    profile: str = DEFAULT_PROFILE,
 ) -> Outcome:
     """Say what ``memory_failure()`` and the machine-check code that called it do about a page.
 
     Args:
         state: Page state, a name of ``PAGES``.
-        event: How the error came.
+        call: How the handler is called.
         kill_policy: ``prctl`` policy of the owner.
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
@@ -173,8 +173,8 @@ def handle_state(
         page.bad_subpages |= {page.subpage} if page.hugetlb else set()
     mapped, shift, errors = page.mapped, page.shift, page.file.errors if page.file else 0
     machine = kernel.Machine(PROFILES[profile], early_kill=early_kill, recovery=recovery)
-    signals_task = event is CallKind.KERNEL_COPY and machine.profile.copy_recovery == "signal"
-    required = event is CallKind.ACTION_REQUIRED or signals_task
+    signals_task = call is CallKind.KERNEL_COPY and machine.profile.copy_recovery == "signal"
+    required = call is CallKind.ACTION_REQUIRED or signals_task
     try:
         errno = handle(machine, page, kernel.MfCall(required, current=owner if required else None))
     except kernel.Panic:
@@ -198,20 +198,20 @@ def handle_state(
 
 def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
     use: PageUse,
-    event: CallKind,
+    call: CallKind,
     kill_policy: KillPolicy,
     *,
     early_kill: bool,
     recovery: bool,
     already: bool = False,
     split_ok: bool = True,
-    profile: str = "6.1",
+    profile: str = DEFAULT_PROFILE,
 ) -> Outcome:
     """Say what happens to a page by its use; arguments as of ``handle_state``.
 
     Args:
         use: What the page is used for.
-        event: How the error came.
+        call: How the handler is called.
         kill_policy: ``prctl`` policy of the owner.
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
@@ -221,7 +221,7 @@ def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
     """
     return handle_state(
         state_of_use(use, split_ok=split_ok),
-        event,
+        call,
         kill_policy,
         early_kill=early_kill,
         recovery=recovery,
@@ -242,10 +242,10 @@ def _enumerate(profile: str) -> Outcomes:
     """Enumerate the scalar definition for a kernel, over the whole domain."""
     rows = []
     booleans = itertools.product((False, True), repeat=3)
-    for state, event, policy, flags in itertools.product(STATES, CallKind, KillPolicy, booleans):
+    for state, call, policy, flags in itertools.product(STATES, CallKind, KillPolicy, booleans):
         early_kill, recovery, already = flags
         outcome = handle_state(
-            state, event, policy, early_kill=early_kill, recovery=recovery, already=already, profile=profile
+            state, call, policy, early_kill=early_kill, recovery=recovery, already=already, profile=profile
         )
         rows.append(tuple(NO_LINE if part is None else int(part) for part in outcome))
     return np.asarray(rows, _DTYPE)
@@ -254,7 +254,7 @@ def _enumerate(profile: str) -> Outcomes:
 class HandlerTable:
     """``memory_failure()`` as one record per input; a look-up is one index and one gather."""
 
-    def __init__(self, profiles: Sequence[str] = ("6.1",)) -> None:
+    def __init__(self, profiles: Sequence[str] = (DEFAULT_PROFILE,)) -> None:
         """Enumerate the scalar definition for some kernels.
 
         Args:
@@ -275,7 +275,7 @@ class HandlerTable:
         self,
         profile: npt.NDArray[np.integer] | int,
         state: npt.NDArray[np.integer],
-        event: npt.NDArray[np.integer],
+        call: npt.NDArray[np.integer],
         kill_policy: npt.NDArray[np.integer],
         early_kill: npt.NDArray[np.integer],
         recovery: npt.NDArray[np.integer],
@@ -286,7 +286,7 @@ class HandlerTable:
         Args:
             profile: Place of the kernel in ``PROFILE_NAMES``, one or shape ``(n,)``.
             state: Code of the page state, shape ``(n,)``.
-            event: ``CallKind``, shape ``(n,)``.
+            call: ``CallKind``, shape ``(n,)``.
             kill_policy: ``KillPolicy`` of the owner, shape ``(n,)``.
             early_kill: 0 or 1, shape ``(n,)``.
             recovery: 0 or 1, shape ``(n,)``.
@@ -296,7 +296,7 @@ class HandlerTable:
             Records of ``Outcome``, shape ``(n,)``; -1 where there is no action line.
         """
         index = self._place[profile] * np.int32(_SHAPE[0]) + state.astype(np.int32, copy=False)
-        for size, part in zip(_SHAPE[1:], (event, kill_policy, early_kill, recovery, already), strict=True):
+        for size, part in zip(_SHAPE[1:], (call, kill_policy, early_kill, recovery, already), strict=True):
             index *= np.int32(size)
             index += part.astype(np.int32, copy=False)
         found: Outcomes = self._rows[index]

@@ -28,7 +28,7 @@ Handler = Callable[[Machine, Page], tuple[Result, int]]
 """Returns the result and the references that nobody expects."""
 
 
-def act(machine: Machine, page: Page, event: MfCall) -> int:
+def act(machine: Machine, page: Page, call: MfCall) -> int:
     """Find the page's row in the state table, run its handler, check references and report."""
     row = find_state(state_flags(page, machine.profile))
     text = row.texts[machine.profile.wording]
@@ -36,7 +36,7 @@ def act(machine: Machine, page: Page, event: MfCall) -> int:
     result, users = HANDLERS[row.handler](machine, page)
     if page.kind is Kind.USER and page.lru:  # page tables that still map it hold references, too
         users += sum(mapping.pte is Pte.PRESENT for task in page.tasks if task.alive for mapping in task.mappings)
-    return _finish(machine, page, text, result, max(users - event.pretended, 0))
+    return _finish(machine, page, text, result, max(users - call.pretended, 0))
 
 
 def _finish(machine: Machine, page: Page, text: str, result: Result, users: int) -> int:

@@ -46,8 +46,8 @@ def corrupt_pfn(machine: Machine, page: Page) -> int:
         return 0
     machine.log.append(f"Injecting memory failure at pfn {page.pfn:#x}")
     pretended = how == "pretends" and not machine.filter_enabled
-    event = MfCall(held=how != "calls", pretended=pretended, simulated=True)
-    return _unfiltered(memory_failure(machine, page, event))
+    call = MfCall(held=how != "calls", pretended=pretended, simulated=True)
+    return _unfiltered(memory_failure(machine, page, call))
 
 
 def hard_offline(machine: Machine, page: Page) -> int:
@@ -115,6 +115,6 @@ def _hit(machine: Machine, page: Page, task: Task, *, soft: bool, spare: bool) -
         machine.log.append(f"{verb} page {page.pfn:x} at {ADDRESS:x}")
     if soft:
         return soft_offline(machine, page, spare_huge_page=spare)
-    event = MfCall(machine.profile.madvise_is_ar, held=True, simulated=True, current=task)
-    errno = _unfiltered(memory_failure(machine, page, event))
+    call = MfCall(machine.profile.madvise_is_ar, held=True, simulated=True, current=task)
+    errno = _unfiltered(memory_failure(machine, page, call))
     return errno if machine.profile.madvise_reports_errors else 0

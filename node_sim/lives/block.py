@@ -19,7 +19,7 @@ import numpy as np
 from node_sim.columns import Columns
 from node_sim.dram.faults import simulate_faults
 from node_sim.draws import Seed
-from node_sim.lives.busy_nodes import busy_tables, live, placed_faults
+from node_sim.lives.busy_nodes import busy_tables, finish_lives, placed_faults
 from node_sim.lives.physics import Physics, simulate_physics
 from node_sim.lives.quiet_nodes import quiet_tables
 from node_sim.lives.rows import ArmTables, fault_columns
@@ -71,7 +71,7 @@ def simulate_block(
     nodes = np.flatnonzero(triage.busy)
     if nodes.size:
         finished = [
-            live(block, worlds[arms[0]], physics[arms[0]], nodes, arms_by(lambda arm: policies[arm], arms))
+            finish_lives(block, worlds[arms[0]], physics[arms[0]], nodes, arms_by(lambda arm: policies[arm], arms))
             for arms in calls
         ]
         placed = placed_faults(finished, block)

@@ -20,7 +20,7 @@ from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason
 from node_sim.dram.faults import FaultTable
 from node_sim.lives.corrected_rows import log_corrected, log_reports
 from node_sim.lives.physics import Physics, Store, take_physics
-from node_sim.lives.places import all_eras
+from node_sim.lives.places import CORDON_DELAY_NS, all_eras
 from node_sim.lives.policies import PolicyColumns
 from node_sim.lives.rows import ArmTables, EventLog, Lanes, number_rows, split_by_arms
 from node_sim.lives.state import LaneState
@@ -58,7 +58,7 @@ class PlacedFaults(NamedTuple):
     per_node: Ints
 
 
-def live(
+def finish_lives(
     block: Block, world: World, physics: Physics, nodes: Ints, arms_of: dict[Policy, tuple[int, ...]]
 ) -> FinishedLives:
     """Run the lanes of nodes that can go down, one per node and distinct policy.
@@ -130,7 +130,8 @@ def busy_tables(lives: FinishedLives, placed: PlacedFaults) -> list[ArmTables]:
 def _link_cordons(log: EventLog) -> None:
     """Name the row that reached the limit of a fault as the cause of each cordon, once these rows are logged.
 
-    It is the row of the same lane and fault whose last error, or whose report, came a nanosecond before the cordon.
+    It is the row of the same lane and fault whose last error, or whose report, came ``CORDON_DELAY_NS`` before the
+    cordon.
     """
     for reason, table, time in (
         (LifecycleReason.CE_LIMIT, "errors", "last_time_ns"),
@@ -148,4 +149,4 @@ def _link_cordons(log: EventLog) -> None:
         row_of = dict(zip(keys, rows["name"][counted].tolist(), strict=True))
         for chunk, mine in cordons:
             keys = zip(*(chunk[name][mine].tolist() for name in ("lane", "fault", "time_ns")), strict=True)
-            chunk["cause"][mine] = [row_of[lane, fault, time_ns - 1] for lane, fault, time_ns in keys]
+            chunk["cause"][mine] = [row_of[lane, fault, time_ns - CORDON_DELAY_NS] for lane, fault, time_ns in keys]

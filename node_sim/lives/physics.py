@@ -3,7 +3,7 @@
 **Models.** Verdicts on single faults, their corrected errors, what is mapped out, verdicts on faults that meet, the
 pages with uncorrectable words, and what devices count themselves, in this order.
 
-**Leaves out.** What an arm does about them; it is in ``steps.py``.
+**Leaves out.** What an arm does about them; its lives follow in ``steps.py``.
 
 **Assumes.** Faults of a DIMM generation are judged and listed the moment any lane installs it.
 

@@ -22,6 +22,9 @@ from node_sim.lives.state import LaneState
 from node_sim.records import NULL, Ints, join
 from node_sim.units import FOREVER
 
+CORDON_DELAY_NS = 1
+"""From the error or report that reaches a limit to the cordon [ns]."""
+
 
 def accuse(state: LaneState, place: Ints, row: Ints, reason: Ints | int) -> None:
     """Make faults in place cases for post-package repair, for a reason that a row gives."""
@@ -86,7 +89,7 @@ def watch(state: LaneState, lane: Ints) -> None:
     first, at = np.unique(eras.lane[order], return_index=True)  # the earliest fault of each lane
     which = order[at]
     state.limit_place[first] = place[which]
-    state.limit_ns[first] = time_ns[which] + 1
+    state.limit_ns[first] = time_ns[which] + CORDON_DELAY_NS
     corrected = by_ce[which] <= by_ecs[which]
     state.limit_reason[first] = np.where(corrected, int(LifecycleReason.CE_LIMIT), int(LifecycleReason.ECS_LIMIT))
 

@@ -3,8 +3,7 @@
 **Models.** One lane is one node under one set of arms. All lanes of a call share one store of faults; lanes
 refer to it.
 
-**Leaves out.** Whatever changes the arrays: faults in place are changed by ``places.py`` and ``dimms.py``, bad pages by
-``bad_pages.py`` and ``handling.py``, the rest by the step in which it happens.
+**Leaves out.** Whatever changes the arrays; each link changes what it decides about.
 
 **Assumes.** Nothing beyond ``physics.py``.
 

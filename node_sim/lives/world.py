@@ -1,8 +1,8 @@
 """What lanes have in common: the block of nodes, and the settings that decide the physics.
 
-**Models.** Arms whose settings are equal where it matters share a call, and lanes where they are equal altogether.
+**Models.** Which settings two arms must agree on to share faults and memory (a call), corrected errors, or a lane.
 
-**Leaves out.** Anything shared between nodes.
+**Leaves out.** What happens in a call; ``block.py`` has it.
 
 **Assumes.** Nothing.
 

@@ -52,8 +52,8 @@ def act_on(machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | N
     if arrival.calls_handler:
         if arrival.action_required:
             machine.log.append(f"mce: Uncorrected hardware memory error in user-access at {page.pfn << 12:x}")
-        event = kernel.MfCall(arrival.action_required, arrival.must_kill, current=task)
-        errno = memory_failure(machine, page, event)
+        call = kernel.MfCall(arrival.action_required, arrival.must_kill, current=task)
+        errno = memory_failure(machine, page, call)
         plain = arrival.action_required and errno not in (0, kernel.EHWPOISON, kernel.EOPNOTSUPP)
         if errno == 0 and machine.profile.unmaps_direct:
             machine.step("set_mce_nospec", "the kernel's own mapping of the page is removed")

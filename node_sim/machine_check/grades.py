@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from node_sim.catalog.kernels import DEFAULT_PROFILE
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
 from node_sim.machine_check.exception import Arrival, amd_deferred, amd_exception, exception, poll
 from node_sim.machine_check.firmware import Cper, take_record
@@ -94,7 +95,7 @@ class Reporting(NamedTuple):
         physical_address: AMD: a deferred error's address is that of a page (PADDRV).
     """
 
-    profile: str = "6.1"
+    profile: str = DEFAULT_PROFILE
     memory_failure: bool = True
     way: str = "intel"
     recovery: bool = True

@@ -1,4 +1,13 @@
-"""What simulated lifetimes of a DIMM design come to, for whoever turns counts into probabilities."""
+"""What simulated lifetimes of a DIMM design come to, for whoever turns counts into probabilities.
+
+**Models.** Lifetimes by their first fault, first uncorrectable and first silent error, by year and mode.
+
+**Leaves out.** When within a year.
+
+**Assumes.** Lifetimes are independent, so that counts are binomial.
+
+**Sources.** None.
+"""
 
 from __future__ import annotations
 

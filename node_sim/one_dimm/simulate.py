@@ -1,4 +1,13 @@
-"""Many lifetimes of a DIMM design, judged and counted in chunks of nodes; chunks never change a count."""
+"""Many lifetimes of a DIMM design, judged and counted in chunks of nodes; chunks never change a count.
+
+**Models.** The first uncorrectable and the first silent error of each lifetime, by either set of rules.
+
+**Leaves out.** Everything after the first.
+
+**Assumes.** Faults are rare: memory goes with the pairs of faults of a lifetime.
+
+**Sources.** ``by_codes.py``, ``faultsim.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""What can follow an injection: accesses and calls of the first process, and what an administrator does."""
+"""What can follow an injection: accesses and calls of the first process, and what an administrator does.
+
+**Models.** Loads and stores, system calls on mapping and file, soft offline and unpoison.
+
+**Leaves out.** What other processes do meanwhile.
+
+**Assumes.** They come one after the other, in the order given.
+
+**Sources.** ``hwpoison/access.py``, ``hwpoison/soft_offline.py``, ``hwpoison/unpoison.py``, which answer.
+"""
 
 from __future__ import annotations
 

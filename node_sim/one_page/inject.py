@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from node_sim.catalog.kernels import PROFILE_NAMES, find_profile
+from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, find_profile
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
 from node_sim.hwpoison import kernel
@@ -72,7 +72,7 @@ def _check(
 def inject(  # noqa: PLR0913 - each is an option of the command
     page: str,
     *,
-    kernel_name: str = "6.1",
+    kernel_name: str = DEFAULT_PROFILE,
     event: str = "ao",
     processes: Sequence[str] = ("unset",),
     early_kill: bool = False,

@@ -11,7 +11,7 @@ from typing import Self
 
 from node_sim.catalog import numbers
 from node_sim.catalog.designs import DESIGNS
-from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
+from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, PROFILES
 from node_sim.codes import EcsUnit
 from node_sim.errors import ConfigError
 from node_sim.server.hardware import Server
@@ -220,7 +220,7 @@ class Platform(Checked):
 class Kernel(Checked):
     """Kernel profile and its sysctls."""
 
-    profile: str = setting("6.1", "Kernel version.", choices=PROFILE_NAMES)
+    profile: str = setting(DEFAULT_PROFILE, "Kernel version.", choices=PROFILE_NAMES)
     memory_failure: bool = setting(True, "CONFIG_MEMORY_FAILURE.")
     memory_failure_early_kill: int = setting(0, "vm.memory_failure_early_kill.", low=0, high=1, role="sysctl")
     memory_failure_recovery: int = setting(1, "vm.memory_failure_recovery; 0 panics.", low=0, high=1, role="sysctl")

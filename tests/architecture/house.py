@@ -75,6 +75,10 @@ LAZY_ONLY = ("fleet.commands", "analysis")
 """The one arrow that runs up: it is drawn inside functions only, so that help stays fast."""
 
 
+BY_NAME = frozenset({"__import__", "exec", "eval", "compile"})
+"""Ways to import what no import statement names."""
+
+
 class Import(NamedTuple):
     """One import: the longest dotted module path, what is taken from it, whether at module level, by which form."""
 
@@ -92,7 +96,7 @@ def module_of(package: str, name: str) -> str:
 
 
 def imports_of(text: str, package: str = "") -> list[Import]:
-    """All imports of a module, also those inside functions and those by ``import_module()`` with a literal."""
+    """All imports of a module, also those inside functions, and every use of a builtin that imports by name."""
     tree = ast.parse(text)
     inside = {
         id(child)
@@ -103,8 +107,9 @@ def imports_of(text: str, package: str = "") -> list[Import]:
     guarded = {
         id(child)
         for branch in ast.walk(tree)
-        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.unparse(branch.test)
-        for child in ast.walk(branch)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        for statement in branch.body
+        for child in ast.walk(statement)
     }
     found = []
     for node in ast.walk(tree):
@@ -119,17 +124,9 @@ def imports_of(text: str, package: str = "") -> list[Import]:
                 Import(module_of(base, alias.name), alias.name, level, f"from {base} import", node.lineno)
                 for alias in node.names
             ]
-        elif isinstance(node, ast.Call) and _called(node.func) in ("import_module", "__import__"):
-            name = node.args[0] if node.args else None
-            literal = name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else "?"
-            found.append(Import(literal, "", level, "import_module", node.lineno))
+        elif isinstance(node, ast.Name) and node.id in BY_NAME:
+            found.append(Import(node.id, "", level, "by name", node.lineno))
     return found
-
-
-def _called(function: ast.expr) -> str:
-    if isinstance(function, ast.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ast.Name) else ""
 
 
 def within(name: str, *allowed: str) -> bool:
@@ -170,6 +167,20 @@ def may_enter(module: str, one: Import) -> bool:
     if within(me, LAZY_ONLY[0]) and within(target, LAZY_ONLY[1]) and one.module_level:
         return False
     return within(target, *PLAN.get(me, ()))
+
+
+def module_arrows(lazy: bool = True) -> dict[str, set[str]]:
+    """Arrows between modules of one room; packages stand for their ``__init__``."""
+    known = {dotted(module) for module in modules()}
+    found: dict[str, set[str]] = {}
+    for module in modules():
+        me = dotted(module)
+        found[me] = {
+            one.name
+            for one in ours(module)
+            if (lazy or one.module_level) and one.name in known and one.name != me and room_of(one.name) == room_of(me)
+        }
+    return found
 
 
 def arrows(lazy: bool = True) -> dict[str, set[str]]:

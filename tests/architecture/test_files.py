@@ -45,6 +45,18 @@ def test_a_class_name_stands_for_one_thing():
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
+PHYSICS = ("dram", "ecc", "corrected", "memory", "machine_check", "hwpoison", "one_page", "one_dimm", "lives")
+
+
+@pytest.mark.parametrize(
+    "module", [one for one in MODULES if one.split("/")[1] in PHYSICS and not one.endswith("__init__.py")]
+)
+def test_a_module_of_physics_or_kernel_says_what_it_models_and_on_whose_word(module):
+    text = ast.get_docstring(tree_of(module))
+    for word in ("**Models.**", "**Leaves out.**", "**Assumes.**", "**Sources.**"):
+        assert word in text
+
+
 def named_files(text: str) -> set[str]:
     return set(PATH.findall(text))
 

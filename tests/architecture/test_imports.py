@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
@@ -18,6 +19,7 @@ from tests.architecture.house import (
     dotted,
     imports_of,
     may_enter,
+    module_arrows,
     modules,
     room_of,
     upward,
@@ -25,8 +27,13 @@ from tests.architecture.house import (
 )
 
 STDLIB = frozenset(sys.stdlib_module_names)
-NO_SIDE_EFFECTS = frozenset({"os", "pathlib", "time", "logging", "random", "sys"})
-"""Standard modules a pure function has no use for."""
+PURE = frozenset({"__future__", "collections", "dataclasses", "enum", "functools", "itertools", "math", "re", "typing"})
+"""Standard modules that touch nothing outside: all that ``node_sim`` may use."""
+IMPORTLIB = ("importlib.metadata", "importlib.resources")
+"""What may be taken of importlib: data, never a module by name."""
+AT_START = ("click", "node_sim.errors", "node_sim.catalog", "fleet.commands.printing", "fleet.stored.plan")
+"""What the command line may load for its help, beside the standard library."""
+START_MODULES = ("fleet.cli", "fleet.commands")
 FLEET_MAY_IMPORT = ("pyarrow", "pydantic", "click", "rich", "prometheus_client", "numpy")
 RAY_MODULE = "fleet/engines/ray_actors.py"
 MODULES = modules()
@@ -39,7 +46,9 @@ def top(name: str) -> str:
 def node_sim_may_import(one: Import) -> bool:
     if within(one.name, "scipy"):
         return (one.form, one.taken) == ("from scipy import", "special")
-    return within(one.name, "numpy") or (top(one.name) in STDLIB and top(one.name) not in NO_SIDE_EFFECTS)
+    if within(one.name, "numpy.random") or (within(one.name, "numpy") and one.taken == "random"):
+        return False
+    return within(one.name, "numpy") or top(one.name) in PURE
 
 
 def fleet_may_import(one: Import, module: str) -> bool:
@@ -62,10 +71,16 @@ def analysis_may_import(one: Import) -> bool:
 
 def allowed(one: Import, module: str) -> bool:
     """Whether a module may contain an import."""
-    if one.form == "import_module":
+    if one.form == "by name" or top(one.name) in ("runpy", "pkgutil", "imp"):
         return False
+    if top(one.name) == "importlib" and not within(f"{one.name}.{one.taken}", *IMPORTLIB):
+        return within(one.name, *IMPORTLIB)
+    if one.module_level and within(dotted(module), *START_MODULES):
+        light = within(one.name, *AT_START) or top(one.name) in STDLIB
+        if not light:
+            return False
     if within(one.name, *PACKAGES):
-        return may_enter(module, one)
+        return one.form != "import" and may_enter(module, one)
     package = top(dotted(module))
     if package == "node_sim":
         return node_sim_may_import(one)
@@ -107,6 +122,17 @@ def test_a_module_imports_only_what_its_room_may(module):
 
 def test_no_rooms_import_each_other_in_a_circle():
     assert circles(arrows()) == set()
+
+
+def test_no_modules_of_a_room_import_each_other_in_a_circle():
+    assert circles(module_arrows()) == set()
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("node_sim/")])
+def test_a_pure_module_opens_no_file_and_draws_nothing_but_by_name(module):
+    tree = ast.parse((ROOT / module).read_text())
+    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute)}
+    assert used & {"open", "print", "input", "np.random", "np.load", "np.save", "np.fromfile"} == set()
 
 
 def test_one_arrow_runs_up_and_only_inside_functions():
@@ -152,7 +178,13 @@ def test_one_arrow_runs_up_and_only_inside_functions():
         ("fleet/run.py", "import analysis"),
         ("fleet/run.py", "def f():\n    from analysis import rates"),
         ("fleet/run.py", "from importlib import import_module\nimport_module('fleet.stored.plan')"),
-        ("fleet/run.py", "from importlib import import_module\nname = 'x'\nimport_module(name)"),
+        ("fleet/run.py", "from importlib import import_module as load\nload('x')"),
+        ("fleet/run.py", "import importlib"),
+        ("fleet/run.py", "load = __import__"),
+        ("fleet/run.py", "import runpy"),
+        ("fleet/run.py", "import pkgutil"),
+        ("fleet/run.py", "exec('import analysis')"),
+        ("fleet/run.py", "import node_sim.units"),
         ("fleet/run.py", "import scipy"),
         ("fleet/run.py", "from node_sim.lives.block import simulate_block"),
         ("fleet/stored/tally.py", "from fleet.engines.shard import run_shard"),
@@ -174,6 +206,17 @@ def test_one_arrow_runs_up_and_only_inside_functions():
         ("analysis/rates.py", "from analysis.compare import effect"),
         ("analysis/field/study.py", "from analysis.dataset import Run"),
         ("analysis/rates.py", "import importlib\nimportlib.import_module('fleet.stored.plan')"),
+        ("fleet/cli.py", "from fleet.commands.run import run_command"),
+        ("fleet/cli.py", "import numpy"),
+        ("fleet/commands/run.py", "import pyarrow"),
+        ("fleet/commands/run.py", "from fleet.run import start_run"),
+        ("fleet/commands/run.py", "if not TYPE_CHECKING:\n    from analysis.dataset import open_run"),
+        ("fleet/commands/run.py", "if TYPE_CHECKING:\n    pass\nelse:\n    from analysis.dataset import open_run"),
+        ("node_sim/lives/block.py", "import datetime"),
+        ("node_sim/lives/block.py", "import subprocess"),
+        ("node_sim/lives/block.py", "import io"),
+        ("node_sim/lives/block.py", "from numpy import random"),
+        ("node_sim/lives/block.py", "import numpy.random"),
         ("analysis/rates.py", "import ray"),
         ("analysis/rates.py", "import pandas"),
     ],
@@ -196,6 +239,8 @@ def test_an_import_that_breaks_the_rules_is_found(module, text):
         ("fleet/run.py", "import os\nfrom fleet.engines import Job"),
         ("fleet/commands/run.py", "def f():\n    from analysis import rates"),
         ("fleet/cli.py", "def f():\n    from fleet.commands.run import run_command"),
+        ("fleet/run.py", "import importlib.metadata\nfrom importlib import resources"),
+        ("fleet/commands/run.py", "if TYPE_CHECKING:\n    from fleet.run import EngineChoice"),
         ("analysis/rates.py", "from node_sim import codes\nfrom fleet.stored.headline import KILLS"),
         ("analysis/rates.py", "from scipy import stats\nfrom node_sim.catalog import numbers"),
         ("analysis/text.py", "from analysis.dataset import Run"),

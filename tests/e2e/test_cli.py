@@ -56,6 +56,11 @@ def test_help_is_fast_and_names_every_command():
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("runn", "run"), ("summry", "summary"), ("scenarios", "scenario")])
+def test_a_misspelt_command_is_answered_with_the_one_that_was_meant(typed, meant):
+    assert f"Did you mean '{meant}'?" in refused(call(typed))
+
+
 def test_run_prints_every_headline_figure(run):
     text = run[1].stdout
     for words in (

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from analysis import open_run
-from analysis.compare import compare_run, to_json
+from analysis.compare import compare_run, tally_against, to_json
 from analysis.summary import summary_document
 from analysis.text import summary_lines
 from fleet.metrics import PREFIX, RunCollector
 from fleet.stored.counting import COMPUTED
-from fleet.stored.headline import BY_KEY, EFFECTS_SHOWN, FAMILIES, INDEX, KILLS, METRICS, RATES_SHOWN, REGISTRY
+from fleet.stored.headline import BY_KEY, EFFECTS_SHOWN, FAMILIES, INDEX, KILLS, METRICS, RATES_SHOWN, REGISTRY, Count
+from node_sim.codes import Mode
 from node_sim.columns import TABLES
 from tests.fleets import busy_fleet, run_fleet
 
@@ -36,6 +39,17 @@ def test_a_count_names_columns_of_its_table_and_codes_of_these_columns(metric, c
     assert all(isinstance(code, columns[name].code) for name, code in count.where)
     assert count.weight is None or columns[count.weight].code is None
     assert metric.key in INDEX
+
+
+def test_a_count_of_faults_takes_those_of_the_nodes_that_were_in_place(run, monkeypatch):
+    from fleet.stored import counting
+
+    monkeypatch.setattr(counting, "_COUNTS", [("ecs_reports", Count("faults", (("mode", Mode.BIT),)))])
+    tally, order = tally_against(run, run.arms[1])
+    for position, arm in enumerate(order):
+        faults, lifecycle = run.table("faults", arm), run.table("lifecycle", arm)
+        mine = counting.faults_in_place(faults, lifecycle) & np.asarray(pc.equal(faults.column("mode"), "bit"))
+        assert tally.total[position, :, INDEX["ecs_reports"]].sum() == mine.sum() > 0
 
 
 def test_metrics_without_a_count_are_computed_by_name():
@@ -74,7 +88,7 @@ def test_every_metric_has_a_paired_effect_with_a_json_key(run):
     assert set(found) == set(run.arms[1:])
     for effects in found.values():
         assert set(effects) == set(BY_KEY)
-        assert all({"difference", "ratio"} == set(effect) for effect in effects.values())
+        assert all({"difference", "ratio", "unit"} == set(effect) for effect in effects.values())
 
 
 def test_every_metric_stands_at_its_path_in_the_document_of_an_arm(run):
@@ -89,7 +103,9 @@ def test_every_metric_stands_at_its_path_in_the_document_of_an_arm(run):
         assert sum(document["kills"].values()) == sum(
             round(run.tally.total[position, :, INDEX[k]].sum()) for k in KILLS
         )
-        assert set(document["rates_per_1000_node_years"]) == {f"{key}_rate" for key in BY_KEY if key != "node_years"}
+        assert set(document["rates_per_1000_node_years"]) == {
+            f"{metric.key}_rate" for metric in REGISTRY if metric.unit == "1"
+        }
 
 
 def test_the_terminal_shows_the_headline_metrics_in_their_order(run):
