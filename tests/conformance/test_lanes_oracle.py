@@ -51,7 +51,7 @@ Tables = dict[str, list[Row]]
 
 SINGLE_WORLDS, SINGLE_NODES = 150, 6
 SHARED_WORLDS, SHARED_NODES, ARMS = 25, 4, 4
-"""100 x 6 + 25 x 4 x 4 = 1,000 pairs of a node and a policy."""
+"""150 x 6 + 25 x 4 = 1,000 nodes, in 150 x 6 + 25 x 4 x 4 = 1,300 pairs of a node and a policy."""
 WORLDS = SINGLE_WORLDS + SHARED_WORLDS
 CHUNK = 5
 FLOODED, RETURNING, CROWDED, CLASHING, SPARED, COUNTED = 0, 3, 5, 7, 8, 9

@@ -36,7 +36,7 @@ def slow_counts(run, arm):
             add(row, "panics")
             add(row, "losses", row["processes_lost"])
         else:
-            add(row, "cordons" if row["kind"] == "cordon" else "dimm_replacements")
+            add(row, {"cordon": "cordons", "dimm_replacement": "dimm_replacements"}[row["kind"]])
     for node, spans in down.items():
         x[node, 0] -= sum(end - start for start, end in spans) / NS_PER_YEAR
     for name, rows in tables.items():
