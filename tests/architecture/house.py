@@ -213,7 +213,8 @@ def circles(drawn: dict[str, set[str]]) -> set[str]:
 def floors(drawn: dict[str, set[str]]) -> dict[str, int]:
     """Floor of each room; rooms of one circle share a floor."""
     below, found = _below(drawn), {}
-    for room in sorted(drawn, key=lambda room: len(below[room])):
+    lowest_first = sorted(drawn, key=lambda room: (len(below[room]), room not in below[room]))
+    for room in lowest_first:
         strictly = [other for other in below[room] if room not in below[other]]
         found[room] = 1 + max((found[other] for other in strictly), default=0)
     return found
