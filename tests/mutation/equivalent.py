@@ -8,7 +8,6 @@ EQUIVALENT: dict[str, str] = {
     "hugetlbfs_read of 5.10 = page": "5.10 removes the bad page from the file, so a read finds none that is marked",
     "others of K0 = all": "action-required events panic in 2.6.32, before anybody is told",
     "others of K0 = none": "action-required events panic in 2.6.32, before anybody is told",
-    "copy_recovery of 4.18 = signal": "4.18 recognises no copies from user memory: there poison is a plain kernel read",
     "kernel_uncorrected of 6.12 = always": "the row of 6.12 says what the rule of 5.10 said, for the same records",
     "not_restartable of 2.6.32 = must kill": "every action-required record panics in 2.6.32 before RIPV is looked at",
 }
