@@ -49,6 +49,7 @@ class Profile:
         kernel_page: Kernel-owned pages: "non lru", "table", "unknown" or "get hwpoison".
         thp: A huge page whose split fails: "none" (no THP), "give up", "cleared", "ignored" or "killed".
         splits_file_thp: File and shmem THP are split.
+        split_poisons: Splitting a huge page that page table entries map leaves hwpoison entries; nobody is told.
         minimum_order: File systems may need huge pages, which then count as not split.
         mlock_survives: PG_mlocked is still set when the state table is read, and a reference stays behind.
         truncated_errno: Return value for a truncated page.
@@ -73,6 +74,7 @@ class Profile:
         hugetlb_early: Address of an early signal for hugetlb: "start", "exact", or "head only" (6.12.0).
         filter_errno: Return value for a filtered page.
         filters_before_split: The filter is asked before a huge page is split.
+        filters_used_hugetlb: It is asked for hugetlb pages in use, too.
         corrupt_pfn: The injector "calls" the handler, "pretends" to hold the page (3.10) or "holds" it (4.18).
         madvise_is_ar: MADV_HWPOISON is an action-required event for the caller.
         madvise_checks_type: madvise takes the same type check as other sources.
@@ -91,6 +93,8 @@ class Profile:
         trace_event: Name of the trace event; empty before there was one.
         error_once_per_descriptor: An I/O error is reported to every open descriptor.
         syncfs_reports: syncfs() reports it too.
+        punch_takes_entries: A hole punched into tmpfs also takes hwpoison entries out of mappings (seen on 5.10.262).
+        dontneed_hugetlb: MADV_DONTNEED takes hugetlb mappings (5.18).
         hugetlbfs_read: What read() of a poisoned hugetlbfs page is checked for: "none", "page" or "subpage".
         not_restartable: RIPV=0 in user mode: "panic", "must kill" or "plain" SIGBUS without the handler.
         copy_recovery: Poison read by copy-from-user: "panic", "signal" the task or "errno" only.
@@ -133,6 +137,7 @@ class Profile:
     kernel_page: str
     thp: str
     splits_file_thp: bool
+    split_poisons: bool
     minimum_order: bool
     mlock_survives: bool
     truncated_errno: int
@@ -156,6 +161,7 @@ class Profile:
     hugetlb_early: str
     filter_errno: int
     filters_before_split: bool
+    filters_used_hugetlb: bool
     corrupt_pfn: str
     madvise_is_ar: bool
     madvise_checks_type: bool
@@ -174,6 +180,8 @@ class Profile:
     trace_event: str
     error_once_per_descriptor: bool
     syncfs_reports: bool
+    punch_takes_entries: bool
+    dontneed_hugetlb: bool
     hugetlbfs_read: str
     not_restartable: str
     copy_recovery: str
@@ -229,6 +237,7 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "kernel_page": ("non lru", "non lru", "table", "table", "unknown", "get hwpoison", "get hwpoison"),
     "thp": ("none", "give up", "cleared", "ignored", "ignored", "killed", "killed"),
     "splits_file_thp": (_N, _N, _N, _N, _Y, _Y, _Y),
+    "split_poisons": (_N, _N, _N, _N, _Y, _Y, _Y),
     "minimum_order": (_N, _N, _N, _N, _N, _N, _Y),
     "mlock_survives": (_Y, _Y, _N, _N, _N, _N, _N),
     "truncated_errno": (0, -16, -16, -16, -16, -16, -16),
@@ -252,13 +261,14 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "hugetlb_early": ("start", "start", "start", "start", "start", "exact", "exact"),
     "filter_errno": (0, 0, 0, 0, -95, -95, -95),
     "filters_before_split": (_N, _N, _N, _N, _N, _Y, _Y),
+    "filters_used_hugetlb": (_Y, _Y, _N, _N, _Y, _Y, _Y),
     "corrupt_pfn": ("calls", "pretends", "holds", "calls", "calls", "calls", "calls"),
     "madvise_is_ar": (_N, _N, _N, _N, _N, _Y, _Y),
     "madvise_checks_type": (_N, _N, _N, _N, _N, _N, _Y),
     "madvise_reports_errors": (_N, _N, _Y, _Y, _Y, _Y, _Y),
     "has_soft_offline": (_N, _Y, _Y, _Y, _Y, _Y, _Y),
     "soft_already_errno": (-16, -16, -16, 0, 0, 0, 0),
-    "soft_migration_errno": (-5, -5, -5, -5, -16, -16, -16),
+    "soft_migration_errno": (-5, -5, -5, -16, -16, -16, -16),
     "soft_texts": (0, 0, 0, 1, 1, 2, 2),
     "has_enable_soft_offline": (_N, _N, _N, _N, _N, _Y, _Y),
     "unpoison_refusal_errno": (0, 0, 0, 0, -16, -16, -16),
@@ -270,6 +280,8 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "trace_event": ("", "", _RAS, _RAS, _RAS, _RAS, _OWN),
     "error_once_per_descriptor": (_N, _N, _Y, _Y, _Y, _Y, _Y),
     "syncfs_reports": (_N, _N, _N, _Y, _Y, _Y, _Y),
+    "punch_takes_entries": (_N, _N, _N, _Y, _N, _N, _N),
+    "dontneed_hugetlb": (_N, _N, _N, _N, _Y, _Y, _Y),
     "hugetlbfs_read": ("none", "none", "none", "none", "page", "subpage", "subpage"),
     "not_restartable": ("panic", "must kill", "plain", "plain", "plain", "must kill", "must kill"),
     "copy_recovery": ("panic", "panic", "panic", "signal", "errno", "errno", "errno"),

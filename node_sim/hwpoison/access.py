@@ -44,6 +44,7 @@ def fault(page: Page, mapping: Mapping) -> str | None:
         if page.file is None:
             mapping.private = ZEROS
     if mapping.pte is not Pte.PRESENT:
+        mapping.swapped_in = mapping.pte is Pte.SWAP
         mapping.pte = Pte.MOVED
     return None
 
@@ -188,19 +189,21 @@ class Calls:
     def syncfs(self, descriptor: Descriptor) -> str:
         """Flush the file system: errors are reported once per descriptor on its own account."""
         file = self.file
-        if file.backing is Backing.BLOCK or not self.machine.profile.syncfs_reports:
+        if file.backing is Backing.BLOCK or file.layered or not self.machine.profile.syncfs_reports:
             return "0"
         error, descriptor.seen_by_sync = descriptor.seen_by_sync != file.errors, file.errors
         file.reported_by_sync = file.reported_by_sync or error
         return "EIO" if error else "0"
 
     def punch_hole(self) -> str:
-        """Drop the file page. On hugetlbfs hwpoison entries and private copies go, too."""
+        """Drop the file page. On hugetlbfs hwpoison entries and private copies go, too, on tmpfs by profile."""
         file = self.file
+        poison_goes = file.backing is Backing.SHMEM and self.machine.profile.punch_takes_entries
         file.cached, file.stored = None, ZEROS
         file.poisoned = file.lost_in_swap = False
         for mapping in (mapping for task in self.page.tasks for mapping in task.mappings):
-            if mapping.pte in (Pte.PRESENT, Pte.MOVED) or file.backing is Backing.HUGETLBFS:
+            gone = (Pte.PRESENT, Pte.MOVED, Pte.HWPOISON) if poison_goes else (Pte.PRESENT, Pte.MOVED)
+            if mapping.pte in gone or file.backing is Backing.HUGETLBFS:
                 mapping.pte, mapping.private = Pte.NONE, None
         return "0"
 
@@ -208,10 +211,18 @@ class Calls:
         """Drop the page from the mapping: madvise(MADV_DONTNEED)."""
         mapping = self.task.first
         assert mapping is not None
-        if mapping.locked:
+        hugetlb = self.page.hugetlb or mapping.huge_entry
+        if mapping.locked or (hugetlb and not self.machine.profile.dontneed_hugetlb):
             return "EINVAL"
         mapping.pte = Pte.NONE
         mapping.private = ZEROS if self.page.file is None or self.page.kind is Kind.HUGE_ZERO else None
+        return "0"
+
+    def mremap(self) -> str:
+        """Move the first mapping, which takes its entry along; a merged page is copied first (``move_vma()``)."""
+        mapping = self.task.first
+        if self.page.ksm and mapping is not None and mapping.pte is Pte.PRESENT:
+            mapping.pte = Pte.MOVED
         return "0"
 
     def fork_and_read(self, name: str) -> str:

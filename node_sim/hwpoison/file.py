@@ -57,6 +57,7 @@ class File:
         errors: I/O errors recorded so far.
         reported: Whether the last has been reported to anybody, by fsync.
         reported_by_sync: The same, by syncfs.
+        layered: A file of overlayfs: fsync reaches the file below, syncfs finds no error of its own.
     """
 
     backing: Backing = Backing.FILE
@@ -68,6 +69,7 @@ class File:
     errors: int = 0
     reported: bool = True
     reported_by_sync: bool = True
+    layered: bool = False
 
     def open(self) -> Descriptor:
         """Open: an error that nobody has seen is still reported to a later opener."""
@@ -77,6 +79,12 @@ class File:
         """Record an I/O error."""
         self.errors += 1
         self.reported = self.reported_by_sync = False
+
+    def drop_caches(self, *, mapped: bool) -> None:
+        """Write the page back, and drop it unless it is mapped: sync and /proc/sys/vm/drop_caches."""
+        if self.backing in WRITES_BACK and self.cached is not None and not self.poisoned:
+            self.stored = self.cached
+            self.cached = self.cached if mapped else None
 
     def fill(self) -> str:
         """Return the cached data, read from the store when it is not cached."""

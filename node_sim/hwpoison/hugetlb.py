@@ -28,11 +28,12 @@ def handle_hugetlb(machine: Machine, page: Page) -> int | None:
         page.poisoned = True
         text = "unknown page" if profile.kernel_page == "unknown" else "get hwpoison page"
         return report(machine, page, text, Result.IGNORED)
-    if machine.drops(page):
+    if (free or profile.filters_used_hugetlb) and machine.drops(page):
         machine.step("hwpoison_filter", "dropped by the filter")
         return profile.filter_errno
     page.poisoned = True
     page.bad_subpages.add(page.subpage)
+    page.migratable = False  # hugetlb_set_page_hwpoison() takes the flag away for good
     if profile.counts == "detection":
         machine.counted_pages += profile.hugetlb_counted_pages
     if free:

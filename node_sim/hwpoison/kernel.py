@@ -45,6 +45,7 @@ RULES: Final[dict[str, str]] = {
     "hwpoison_filter": f"{_MF} hwpoison_filter(); mm/hwpoison-inject.c hwpoison_inject()",
     "get_hwpoison_page": f"{_MF} get_hwpoison_page(), get_any_page(), HWPoisonHandlable()",
     "take_page_off_buddy": "mm/page_alloc.c take_page_off_buddy()",
+    "try_to_migrate_one": "mm/rmap.c try_to_migrate_one()",
     "try_to_split_thp_page": f"{_MF} try_to_split_thp_page()",
     "hwpoison_user_mappings": f"{_MF} hwpoison_user_mappings()",
     "task_early_kill": f"{_MF} task_early_kill(), find_early_kill_thread(), collect_procs()",

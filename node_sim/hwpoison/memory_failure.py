@@ -261,9 +261,11 @@ def _split(machine: Machine, page: Page, call: MfCall) -> int | None:
         return _split_failed(machine, page, call)
     machine.step("try_to_split_thp_page", "split: the 4 KiB page is handled")
     page.order = 0
+    if page.by_entries and profile.split_poisons:
+        page.replace_entries(Pte.HWPOISON)
+        machine.step("try_to_migrate_one", "the split itself leaves hwpoison entries: nobody maps the page")
     if not anonymous:
-        for mapping in (mapping for task in page.tasks for mapping in task.mappings):
-            mapping.pte = Pte.NONE if mapping.pte is Pte.PRESENT else mapping.pte
+        page.replace_entries(Pte.NONE)
         machine.step("try_to_split_thp_page", "page tables of a file are not refilled: nobody maps the page")
     return None
 
@@ -327,9 +329,7 @@ def _unmap_all(machine: Machine, page: Page, entry: Pte) -> bool:
         machine.say(page, f"failed to unmap page ({machine.profile.mapcount_word}={count})")
         machine.step("try_to_unmap", "still mapped")
         return False
-    for mapping in (mapping for task in page.tasks for mapping in task.mappings):
-        if mapping.pte is Pte.PRESENT:
-            mapping.pte, mapping.shift = entry, page.shift
+    page.replace_entries(entry)
     machine.step("try_to_unmap", f"page table entries become: {entry.name.lower()}")
     return True
 
@@ -355,7 +355,9 @@ def _device(machine: Machine, page: Page, call: MfCall) -> int:
     page.poisoned = True
     forced = call._replace(action_required=True, must_kill=True)
     told = collect(machine, page, forced)
-    _unmap_all(machine, page, Pte.HWPOISON)
+    if told:
+        page.replace_entries(Pte.NONE)
+        machine.step("memory_failure_dev_pagemap", "unmapped; the next access maps it again")
     signal(machine, page, told, lsb=12 + page.order)
     page.withdrawn = True
     return report(machine, page, "dax page", Result.RECOVERED)

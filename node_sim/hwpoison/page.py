@@ -66,6 +66,7 @@ class Page:
         lru: On an LRU list.
         ksm: Merged.
         order: log2 of the pages of the huge page; 0, 9 or 18.
+        by_entries: A huge page that page table entries map, one by one.
         splits: A huge page can be split.
         minimum_order: The file system needs huge pages.
         subpage: Number of the 4 KiB page in its huge page.
@@ -100,6 +101,7 @@ class Page:
     lru: bool = True
     ksm: bool = False
     order: int = 0
+    by_entries: bool = False
     splits: bool = True
     minimum_order: bool = False
     subpage: int = 0
@@ -147,25 +149,48 @@ class Page:
         """Size of the huge page it is part of, or its own."""
         return PAGE_BYTES << self.order
 
+    def replace_entries(self, entry: Pte) -> None:
+        """Put an entry in the place of every one that maps the page."""
+        for mapping in (mapping for task in self.tasks for mapping in task.mappings):
+            if mapping.pte is Pte.PRESENT:
+                mapping.pte, mapping.shift = entry, self.shift
+
     def next_subpage(self) -> Page:
         """Return the next 4 KiB page of the same object, as it is now.
 
-        Of a huge page it shares all state; after a split it is a page of its own; after a dissolve it is free.
+        Of a hugetlb page it shares all state; of another huge page it has page table entries of its own once that is
+        split; after a split it is a page of its own; after a dissolve it is free.
         """
         if self.hugetlb:
             return replace(self, pfn=self.pfn + 1, subpage=self.subpage + 1)
         if self.order:
-            return replace(self, pfn=self.pfn + 1, subpage=self.subpage + 1, poisoned=False, held=False)
+            entries = [_beside(task, None) for task in self.tasks]
+            own = self.file and replace(self.file, poisoned=False)
+            return replace(
+                self, pfn=self.pfn + 1, subpage=self.subpage + 1, poisoned=False, held=False, tasks=entries, file=own
+            )
         used = self.file is not None or any(task.alive for task in self.tasks)
         if self.bad_subpages or not used:
             return Page(self.pfn + 1, Kind.FREE, Backing.NONE, dirty=False)
         # A split unmaps huge pages of files, and maps those of nobody but their owners again.
         entry = Pte.PRESENT if self.backing is Backing.ANONYMOUS else Pte.NONE
-        tasks = [
-            replace(
-                task,
-                mappings=[replace(mapping, pte=entry, offset=PAGE_BYTES) for mapping in task.mappings],
-            )
-            for task in self.tasks
-        ]
+        tasks = [_beside(task, entry) for task in self.tasks]
         return Page(self.pfn + 1, Kind.USER, self.backing, dirty=self.dirty, tasks=tasks, file=self.file and File())
+
+    def learn_of(self, neighbour: Page) -> None:
+        """Take over what an error in another 4 KiB page of the same huge page has done to all of it."""
+        if self.hugetlb and neighbour.hugetlb:
+            self.poisoned, self.migratable = neighbour.poisoned, neighbour.migratable
+        elif self.order and not neighbour.order and not self.hugetlb:
+            self.order = 0
+            if self.backing is not Backing.ANONYMOUS:  # a split unmaps huge pages of files
+                self.replace_entries(Pte.NONE)
+
+
+def _beside(task: Task, entry: Pte | None) -> Task:
+    """Return a process as it maps the next page, with a given page table entry or the one it has."""
+    mappings = [
+        replace(mapping, pte=mapping.pte if entry is None else entry, offset=mapping.offset + PAGE_BYTES)
+        for mapping in task.mappings
+    ]
+    return replace(task, mappings=mappings)

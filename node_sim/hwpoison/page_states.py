@@ -153,6 +153,13 @@ PAGES: Final[dict[str, PageState]] = {
     ),
     "ksm": _anonymous("merged (KSM)", ksm=True),
     "thp": _anonymous("transparent huge page", order=ORDER_2M, subpage=SUBPAGE, since="3.10"),
+    "thp-by-entries": _anonymous(
+        "huge page mapped by page table entries",
+        order=ORDER_2M,
+        subpage=SUBPAGE,
+        since="3.10",
+        by_entries=True,
+    ),
     "thp-unsplittable": _anonymous(
         "transparent huge page with an extra reference", order=ORDER_2M, subpage=SUBPAGE, splits=False, since="3.10"
     ),

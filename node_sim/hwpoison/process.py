@@ -16,6 +16,7 @@ import enum
 from dataclasses import dataclass, field
 
 from node_sim.codes import KillPolicy
+from node_sim.units import PAGE_SHIFT
 
 PLAIN = "SI_KERNEL"
 """Code of a forced SIGBUS without machine-check code or address."""
@@ -54,6 +55,7 @@ class Mapping:
         shift: log2 of the bytes that a hwpoison entry covers.
         offset: Address of the mapping less that of the injected page [bytes].
         locked: mlocked.
+        swapped_in: The page that has taken the place of the one mapped before came from swap, and is in the swap cache.
     """
 
     pte: Pte = Pte.PRESENT
@@ -61,9 +63,15 @@ class Mapping:
     readable: bool = True
     writable: bool = True
     private: str | None = None
-    shift: int = 12
+    shift: int = PAGE_SHIFT
     offset: int = 0
     locked: bool = False
+    swapped_in: bool = False
+
+    @property
+    def huge_entry(self) -> bool:
+        """Whether its hwpoison entry covers a hugetlb page."""
+        return self.pte is Pte.HWPOISON and self.shift > PAGE_SHIFT
 
 
 @dataclass

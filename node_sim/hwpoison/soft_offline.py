@@ -54,7 +54,8 @@ def _refusal(machine: Machine, page: Page) -> int | None:
     if profile.has_enable_soft_offline and not machine.enable_soft_offline:
         machine.log.append("Soft offline: disabled by /proc/sys/vm/enable_soft_offline")
         return EOPNOTSUPP
-    if page.poisoned:
+    neighbour = page.hugetlb and page.subpage not in page.bad_subpages and profile.hugetlb_again != "log"
+    if page.poisoned and not neighbour:  # the mark of a huge page is on its first 4 KiB page
         _say(machine, page, "page already poisoned", ("soft offline: ", "soft_offline_page: ", "Soft offline: "))
         return profile.soft_already_errno
     handlable = page.kind not in (*KERNEL_OWNED, Kind.DEVICE, Kind.DEVICE_PRIVATE, Kind.DEVICE_METADATA)
@@ -75,13 +76,17 @@ def _say(machine: Machine, page: Page, text: str, prefixes: tuple[str, str, str]
 
 def _in_use(machine: Machine, page: Page, *, spare_huge_page: bool) -> int:
     if page.order and not page.hugetlb:
+        if page.backing is not Backing.ANONYMOUS and not machine.profile.splits_file_thp:
+            machine.say(page, "non anonymous thp")
+            machine.step("try_to_split_thp_page", "huge pages of files are not split")
+            return EBUSY
         if not page.splits or (page.minimum_order and machine.profile.minimum_order):
             _say(machine, page, "thp split failed")
             machine.step("try_to_split_thp_page", "cannot be split")
             return EBUSY
         page.order = 0
         if page.backing is not Backing.ANONYMOUS:
-            _set_entries(page, Pte.NONE)
+            page.replace_entries(Pte.NONE)
     if page.cached_in is not None and page.cached_in.truncated:
         _say(machine, page, "isolation failed, page count 2, type truncated")
         return EBUSY
@@ -103,18 +108,17 @@ def _migrate(machine: Machine, page: Page, *, spare_huge_page: bool) -> int:
         _say(machine, page, f"hugepage migration failed {ENOMEM}")
         machine.step("migrate_pages", "no page of 1 GiB to move to")
         return ENOMEM
+    if page.hugetlb and not page.migratable and machine.profile.hugetlb_again != "log":
+        _say(machine, page, "page migration failed 1")
+        machine.step("migrate_pages", "the huge page is not migratable")
+        return EBUSY
     if page.extra_references or page.buffers or page.backing in (Backing.RAMFS, Backing.METADATA):
         _say(machine, page, "page migration failed 1")
         machine.step("migrate_pages", "the page cannot be moved")
         return machine.profile.soft_migration_errno
-    _set_entries(page, Pte.MOVED)
+    page.replace_entries(Pte.MOVED)
     page.order = 0
     return _withdraw(machine, page, "data moved to another page")
-
-
-def _set_entries(page: Page, entry: Pte) -> None:
-    for mapping in (mapping for task in page.tasks for mapping in task.mappings):
-        mapping.pte = entry if mapping.pte is Pte.PRESENT else mapping.pte
 
 
 def _withdraw(machine: Machine, page: Page, how: str) -> int:

@@ -94,7 +94,9 @@ def _with_page_now(machine: Machine, page: Page, task: Task, call: Callable[[Pag
         file=page.file if cached else None,
         kind=Kind.ZERO if not cached and mapping.private == ZEROS else Kind.USER,
         backing=page.file.backing if cached and page.file is not None else Backing.ANONYMOUS,
-        dirty=not cached or (page.file is not None and page.file.cached != page.file.stored),
+        dirty=not mapping.swapped_in
+        and (not cached or (page.file is not None and page.file.cached != page.file.stored)),
+        swapcache=mapping.swapped_in,
     )
     machine.step("madvise_inject_error", f"another page is mapped there now: {now.kind.value}")
     for entry in (one.first for one in users):

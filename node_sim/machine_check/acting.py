@@ -14,11 +14,12 @@ goes on: the SIGBUS of a failed recovery, or its access again.
 from __future__ import annotations
 
 from node_sim.hwpoison import kernel
-from node_sim.hwpoison.access import fault
+from node_sim.hwpoison.access import read
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import PLAIN, Pte, Received, Task
 from node_sim.machine_check.exception import Arrival
+from node_sim.units import PAGE_SHIFT
 
 
 def _decision(arrival: Arrival) -> str:
@@ -31,7 +32,9 @@ def _decision(arrival: Arrival) -> str:
     return ", ".join(does) or "nothing more"
 
 
-def act_on(machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | None, rule: str) -> int:
+def act_on(
+    machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | None, rule: str, *, repeats: bool = False
+) -> int:
     """Do what the machine-check code decided, then let the running task go on; return the handler's answer.
 
     Args:
@@ -40,6 +43,7 @@ def act_on(machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | N
         arrival: The decision.
         task: The running task; None where the CPU was idle.
         rule: Where the decision was made.
+        repeats: The running task was reading this page in user mode, and reads it again when it goes on.
 
     Raises:
         Panic: The kernel stops.
@@ -48,7 +52,7 @@ def act_on(machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | N
     machine.step(rule, _decision(arrival))
     if arrival.panic is not None:
         raise kernel.Panic(arrival.panic)
-    errno, plain = 0, arrival.plain_sigbus
+    errno, plain, heard = 0, arrival.plain_sigbus, 0 if task is None else len(task.received)
     if arrival.calls_handler:
         if arrival.action_required:
             machine.log.append(f"mce: Uncorrected hardware memory error in user-access at {page.pfn << 12:x}")
@@ -58,18 +62,26 @@ def act_on(machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | N
         if errno == 0 and machine.profile.unmaps_direct:
             machine.step("set_mce_nospec", "the kernel's own mapping of the page is removed")
     if task is not None:
-        _resume(machine, page, task, plain=plain, told=arrival.signals_task)
+        _signal(machine, task, plain=plain, told=arrival.signals_task, pending=len(task.received) > heard)
+        if repeats and len(task.received) == heard:
+            _repeat(machine, page, task)
     return errno
 
 
-def _resume(machine: kernel.Machine, page: Page, task: Task, *, plain: bool, told: bool) -> None:
-    """Signal the running task, or let it repeat its access."""
-    mapping = task.first
+def _signal(machine: kernel.Machine, task: Task, *, plain: bool, told: bool, pending: bool) -> None:
+    """Signal the running task, for which the handler may have left a signal pending."""
     if plain:
         machine.log.append("mce: Memory error not recovered")
-        machine.step("kill_me_maybe", f"plain SIGBUS to {task.name}")
-        task.force(Received(machine.phase, "SIGBUS", PLAIN, None, None, task.name))
+        swallowed = ", which the one pending swallows" if pending else ""
+        machine.step("kill_me_maybe", f"plain SIGBUS to {task.name}{swallowed}")
+        if not pending:
+            task.force(Received(machine.phase, "SIGBUS", PLAIN, None, None, task.name))
     elif told and task.alive and not task.received:
-        task.force(Received(machine.phase, "SIGBUS", "BUS_MCEERR_AR", page.shift, 0, task.name))
-    elif task.alive and mapping is not None and mapping.pte is Pte.NONE:
-        fault(page, mapping)
+        task.force(Received(machine.phase, "SIGBUS", "BUS_MCEERR_AR", PAGE_SHIFT, 0, task.name))
+
+
+def _repeat(machine: kernel.Machine, page: Page, task: Task) -> None:
+    """Let the task repeat its load: it swaps the page in, finds the hwpoison entry, or reads the file anew."""
+    mapping = task.first
+    if task.alive and mapping is not None and mapping.pte is not Pte.PRESENT:
+        read(machine, page, task, mapping)

@@ -37,9 +37,9 @@ from node_sim.machine_check.severity import (
     amd_severity,
     intel_severity,
 )
+from node_sim.units import PAGE_SHIFT
 
 _PHYSICAL = 2
-_PAGE_SHIFT = 12
 _NEVER_PANIC = 3
 NO_HANDLER_BUG = "kernel BUG: MF_ACTION_REQUIRED without CONFIG_MEMORY_FAILURE"
 
@@ -69,7 +69,7 @@ class Arrival(NamedTuple):
 def has_usable_address(bank: Bank) -> bool:
     """Whether a record names a physical page (``mce_usable_address()``, Intel)."""
     physical = bank.misc >> 6 & 7 == _PHYSICAL
-    return bank.has(ADDRV) and bank.has(MISCV) and physical and bank.misc & 0x3F <= _PAGE_SHIFT
+    return bank.has(ADDRV) and bank.has(MISCV) and physical and bank.misc & 0x3F <= PAGE_SHIFT
 
 
 def exception(  # noqa: PLR0913 - each is a fact about the machine

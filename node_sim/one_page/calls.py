@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from node_sim.hwpoison import access
 from node_sim.hwpoison.file import Backing
-from node_sim.hwpoison.process import Pte
+from node_sim.hwpoison.process import Mapping, Pte
 from node_sim.one_page.scene import Scene
 
 Answers = Iterator[tuple[str, str]]
@@ -25,13 +25,13 @@ def later_calls(calls: access.Calls, scene: Scene) -> Answers:
     """Make the calls of one process; yield the name and the answer of each."""
     mapping = calls.task.first
     if mapping is not None:
-        yield "write(pipe,page)", calls.copy()
         if len(calls.task.mappings) > 1 and not calls.page.ksm:
             yield "second_mapping.read", access.read(calls.machine, calls.page, calls.task, calls.task.mappings[1])
+        yield "write(pipe,page)", calls.copy()
     if scene.descriptors:
         yield from _on_file(calls, scene)
     elif mapping is not None:
-        yield "pagemap", _pagemap(mapping.pte, mapping.shift)
+        yield "pagemap", _pagemap(mapping)
         yield "forked_child.read", calls.fork_and_read("hwp-P0:c")
         answer = calls.dontneed()
         yield "madvise(DONTNEED)", answer
@@ -40,11 +40,10 @@ def later_calls(calls: access.Calls, scene: Scene) -> Answers:
             yield "dontneed.write", access.write(calls.machine, calls.page, calls.task, mapping)
 
 
-def _pagemap(pte: Pte, shift: int) -> str:
-    if pte in (Pte.PRESENT, Pte.MOVED):
+def _pagemap(mapping: Mapping) -> str:
+    if mapping.pte in (Pte.PRESENT, Pte.MOVED):
         return "present"
-    hugetlb = pte is Pte.HWPOISON and shift > 12  # noqa: PLR2004 - log2 of a page
-    return "none" if hugetlb else pte.value
+    return "none" if mapping.huge_entry else mapping.pte.value
 
 
 def _on_file(calls: access.Calls, scene: Scene) -> Answers:

@@ -75,4 +75,5 @@ def deliver(machine: Machine, page: Page, row: ScenarioRow) -> None:
     reached = cpus if "b" in words or words[0] == "hw" else 1
     arrival = exception(Bank(status, misc, mcgstatus), context, profile, cpus=cpus, cpus_reached=reached)
     running = page.tasks[0] if context is Context.USER else None
-    act_on(machine, page, arrival, running, "do_machine_check")
+    elsewhere = "next page of its area" in state
+    act_on(machine, page, arrival, running, "do_machine_check", repeats=not elsewhere)

@@ -106,7 +106,7 @@ def happen(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts)
         tolerant=facts.tolerant,
     )
     running = first if context is not Context.KERNEL else None
-    return act_on(machine, page, arrival, running, "do_machine_check")
+    return act_on(machine, page, arrival, running, "do_machine_check", repeats=context is Context.USER)
 
 
 def _found(machine: kernel.Machine, facts: MachineFacts) -> Arrival:

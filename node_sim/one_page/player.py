@@ -23,11 +23,11 @@ from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import PLAIN, Mapping, Pte, Received, Task
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.unpoison import unpoison
+from node_sim.one_page.buffers import install_guard, local_calls, registered_buffer
 from node_sim.one_page.calls import later_calls
 from node_sim.one_page.checks import deliver
 from node_sim.one_page.scene import ScenarioRow, Scene, UnknownScene, build_scene
 
-_PAGE_SHIFT = 12
 _DIED = "no-return(process died)"
 _INJECTIONS: Final = {
     "2": ("corrupt-pfn", "corrupt-pfn="),
@@ -36,7 +36,9 @@ _INJECTIONS: Final = {
     "o": ("madvise", "madvise="),
     "n": ("corrupt-pfn", "corrupt-pfn(next pfn)="),
 }
-_ACCESSES: Final = {"R": "read", "W": "write", "r": "reread"}
+_ACCESSES: Final = {"R": "read", "W": "write", "r": "reread", "x": "exec"}
+_INSTRUCTION = "ok(0xb8)"
+"""What a read of a page of instructions shows: the recording program's move of the letter that the call returns."""
 COMPARED: Final = (
     "call_errno",
     "action_log",
@@ -80,6 +82,7 @@ class Player:
         tasks = self.page.tasks
         descriptors = 0 if self.scene.closed else self.scene.descriptors
         self.calls = access.Calls(self.machine, self.page, tasks[0], descriptors=descriptors) if tasks else None
+        self.letter = self.scene.letter
         self.errnos: list[str] = []
         self.later: list[str] = []
         self.syscalls: list[str] = []
@@ -91,9 +94,6 @@ class Player:
     def play(self) -> dict[str, str]:
         """Play the plan and return the predicted columns."""
         try:
-            if not self.row["plan"].startswith("!"):
-                msg = f"plan {self.row['plan']!r}: what happens before the injection is not modelled"
-                raise UnknownScene(msg)
             for operation in self.row["plan"]:
                 self._operate(operation)
         except Panic as panic:
@@ -133,6 +133,11 @@ class Player:
             "F": self._fork,
             "M": self._mremap,
             "D": self._dontneed,
+            "p": self._mprotect,
+            "d": self._drop_caches,
+            "g": self._guard,
+            "i": self._registered,
+            "l": self._local_calls,
         }
         if operation == "!" or operation in _INJECTIONS:
             self._inject(operation)
@@ -158,6 +163,8 @@ class Player:
         by_owner = how.startswith("madvise")
         gone = by_owner and (owner is None or owner not in self._alive)
         errno = "" if gone else ERRNO_NAMES[self._call(how, page)]
+        if page is not self.page:
+            self.page.learn_of(page)
         for copy, task in zip(page.tasks, self.page.tasks, strict=False):  # of another page they are copies
             task.died_of, task.pending = task.died_of or copy.died_of, task.pending or copy.pending
         died = by_owner and (owner is None or not owner.alive)
@@ -202,7 +209,7 @@ class Player:
             self.later.append(f"{task.name}.pfn={_entry(task.first)};")
 
     def _access(self, word: str) -> None:
-        self.machine.phase = word
+        self.machine.phase = "read" if word == "exec" else word
         for task in self._alive:
             answer = self._touch(task, word)
             self.later.append(f"{task.name}.{word}={answer if task.alive else 'died'};")
@@ -211,7 +218,9 @@ class Player:
         mapping = task.first
         if mapping is not None:
             touch = access.write if word == "write" else access.read
-            return touch(self.machine, self.page, task, mapping)
+            answer = touch(self.machine, self.page, task, mapping)
+            shown = self.scene.code and word in ("read", "reread") and answer.startswith("ok(")
+            return _INSTRUCTION if shown else answer
         if word == "write" or not self.scene.descriptors:
             return "n/a"
         fresh = Mapping(Pte.NONE, shared=True)
@@ -262,8 +271,33 @@ class Player:
             self._say("forked_child.read", calls.fork_and_read("hwp-P0:c"))
 
     def _mremap(self) -> None:
+        calls = self._on_mapping()
+        if calls is not None:
+            self._say("mremap", calls.mremap())
+
+    def _mprotect(self) -> None:
         if self._on_mapping() is not None:
-            self._say("mremap", "0")
+            self._say("mprotect(NONE)", "0")
+            self._say("mprotect(RW)", "0")
+
+    def _guard(self) -> None:
+        calls = self._on_mapping()
+        if calls is not None:
+            self._say("madvise(GUARD_INSTALL)", install_guard(calls))
+
+    def _local_calls(self) -> None:
+        calls = self._on_mapping()
+        for name, answer in local_calls(calls) if calls is not None else ():
+            self._say(name, answer)
+
+    def _registered(self) -> None:
+        calls = self._on_mapping()
+        for name, answer in registered_buffer(calls, self.letter) if calls is not None else ():
+            self._say(name, answer)
+
+    def _drop_caches(self) -> None:
+        if self.page.file is not None:
+            self.page.file.drop_caches(mapped=self.page.mapped)
 
     def _dontneed(self) -> None:
         calls = self._on_mapping()
@@ -301,7 +335,7 @@ class Player:
 
 def _entry(mapping: Mapping | None) -> str:
     """Return what /proc/self/pagemap shows; it has no special entries for hugetlb."""
-    if mapping is None or (mapping.pte is Pte.HWPOISON and mapping.shift > _PAGE_SHIFT):
+    if mapping is None or mapping.huge_entry:
         return "none"
     return mapping.pte.value
 

@@ -23,6 +23,7 @@ from node_sim.hwpoison.file import ZEROS, Backing, File
 from node_sim.hwpoison.filters import Filter, flag_bits, parse_filter, stable_flags
 from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind, Page
 from node_sim.hwpoison.process import Disposition, Mapping, Pte, Task
+from node_sim.units import PAGE_BYTES
 
 ScenarioRow = Table[str, str]
 
@@ -45,6 +46,8 @@ class _Type(NamedTuple):
         stored: Data on disk.
         written: Data that a process wrote.
         subpage: The bad 4 KiB page of a huge page, where the words do not say.
+        layered: Its file is one of overlayfs.
+        pinned: The kernel itself holds a reference.
     """
 
     kind: Kind = Kind.USER
@@ -57,6 +60,8 @@ class _Type(NamedTuple):
     stored: str | None = None
     written: str = "N"
     subpage: int = 0
+    layered: bool = False
+    pinned: bool = False
 
 
 _ANONYMOUS = _Type(backing=Backing.ANONYMOUS, written="A")
@@ -64,6 +69,7 @@ _DISK = _Type(backing=Backing.FILE, file=True, descriptors=2, named=True, stored
 _MEMORY = _Type(backing=Backing.SHMEM, file=True, descriptors=2, named=True)
 _HUGE = _Type(Kind.HUGETLB, Backing.ANONYMOUS, ORDER_2M, written="A", subpage=3)
 _RESERVED = _Type(Kind.RESERVED)
+_RING = _Type(Kind.KERNEL, written=ZEROS)
 _TYPES: Final[dict[str, _Type]] = {
     "anonymous": _ANONYMOUS,
     "anonymous THP": _ANONYMOUS._replace(order=ORDER_2M, subpage=5),
@@ -72,6 +78,9 @@ _TYPES: Final[dict[str, _Type]] = {
     "page cache ext4": _DISK._replace(device=(254, 0)),
     "page cache ext2": _DISK._replace(device=(254, 16)),
     "page cache ext4 data=journal": _DISK._replace(device=(254, 80)),
+    "page cache btrfs": _DISK,
+    "page cache overlay": _DISK._replace(layered=True),
+    "page cache rootfs": _MEMORY,
     "page cache ramfs": _DISK._replace(backing=Backing.RAMFS),
     "block device page cache": _DISK._replace(backing=Backing.BLOCK, named=False, stored=ZEROS),
     "file system metadata": _DISK._replace(backing=Backing.BLOCK, descriptors=0, named=False),
@@ -79,6 +88,11 @@ _TYPES: Final[dict[str, _Type]] = {
     "shmem THP": _MEMORY._replace(order=ORDER_2M, subpage=5),
     "shmem memfd": _MEMORY._replace(descriptors=1, named=False),
     "SysV shm": _MEMORY._replace(descriptors=0, named=False, written="A"),
+    "shared anonymous": _MEMORY._replace(descriptors=0, named=False, written="A"),
+    "DAX ext4": _DISK._replace(kind=Kind.DEVICE),
+    "AIO ring": _MEMORY._replace(descriptors=0, named=False, pinned=True),
+    "io_uring ring": _RING,
+    "perf ring buffer": _RING,
     "hugetlb 2M": _HUGE,
     "hugetlb 1G": _HUGE._replace(order=ORDER_1G),
     "free page": _Type(Kind.FREE),
@@ -109,7 +123,8 @@ _HUGETLBFS: Final[dict[str, Any]] = {
     "written": "N",
 }
 _POLICIES = {"EARLY": KillPolicy.EARLY, "LATE": KillPolicy.LATE}
-_MERGED_AT = 12288
+_MERGED_AT, _SECOND_AT = 12288, 8192
+"""Where a process maps the page a second time, from the first [bytes]."""
 _SLOW_DISK = (254, 64)
 
 
@@ -126,6 +141,7 @@ class Scene:
         privileged: The caller has CAP_SYS_ADMIN.
         spare_huge_page: The hugetlb pool has a free page.
         filter: Criteria of the injection filter; None where it is switched off.
+        code: The page holds instructions, which a read shows.
         flags: /proc/kpageflags as a number.
         device: Major and minor number of the page's backing device.
     """
@@ -138,8 +154,16 @@ class Scene:
     privileged: bool = True
     spare_huge_page: bool = True
     filter: Filter | None = None
+    code: bool = False
     flags: int = 0
     device: tuple[int, int] | None = None
+
+    @property
+    def letter(self) -> str:
+        """What the page holds, as it is now."""
+        private = [mapping.private for task in self.page.tasks for mapping in task.mappings]
+        file = self.page.file
+        return next((letter for letter in private if letter is not None), (file and file.cached) or ZEROS)
 
     def is_filtered(self, page: Page) -> bool:
         """Whether the injection filter, where it is on, drops the page; the flags of a tail page say little."""
@@ -166,7 +190,8 @@ def _type_of(page_type: str, state: str, flags: frozenset[str]) -> _Type:
     if kind.kind is Kind.SLAB and flags & {"COMPOUND_HEAD", "COMPOUND_TAIL"}:
         return kind._replace(kind=Kind.COMPOUND)
     if kind.kind is Kind.HUGETLB and ("file" in state or ("MMAP" in flags and "ANON" not in flags)):
-        return kind._replace(**_HUGETLBFS)
+        unnamed = {"descriptors": 1, "named": False} if "memfd" in state else {}
+        return kind._replace(**{**_HUGETLBFS, **unnamed})
     return kind._replace(kind=Kind.PCP) if "page is free" in state else kind
 
 
@@ -174,11 +199,18 @@ def _is_dirty(page_type: str, state: str, flags: frozenset[str], *, private_copy
     """Say whether PG_dirty or a page table entry is set; flags show the former only, and not for tail pages."""
     if page_type == "anonymous swap cache":
         return "DIRTY" in flags or "then written" in state
+    if page_type.startswith("DAX"):  # of which there are no flags
+        return "dirty" in state
     if "COMPOUND_TAIL" in flags and not flags & {"SLAB", "ZERO_PAGE"}:
         return True
     if page_type.startswith("anonymous") or private_copy:
         return "SWAPBACKED" in flags or "HUGE" in flags
     return "DIRTY" in flags
+
+
+def _order(state: str, default: int) -> int:
+    found = re.search(r"\b(\d+)K huge page", state)
+    return (int(found.group(1)) * 1024 // PAGE_BYTES).bit_length() - 1 if found else default
 
 
 def _subpage(state: str, default: int) -> int:
@@ -198,7 +230,8 @@ def _file(kind: _Type, state: str, *, dirty: bool, private_copy: bool) -> File |
         return File(kind.backing, stored=None, cached=cached)
     written = (dirty and not private_copy and "as left by" not in state) or "writeback" in state
     cached = kind.written if written else kind.stored
-    return File(kind.backing, stored=cached if "writeback" in state else kind.stored, cached=cached)
+    stored = cached if "writeback" in state else kind.stored
+    return File(kind.backing, stored=stored, cached=cached, layered=kind.layered)
 
 
 def _policies(row: ScenarioRow, index: int) -> tuple[KillPolicy, ...]:
@@ -212,9 +245,17 @@ def _policies(row: ScenarioRow, index: int) -> tuple[KillPolicy, ...]:
     return (leader,)
 
 
+def _disposition(row: ScenarioRow, index: int) -> Disposition:
+    """Return what one process has arranged for SIGBUS: its own where the words name one, else that of P0."""
+    own = re.search(
+        rf"SIGBUS: .*\bP{index} (handler|default|blocked-then-unblocked|blocked|ignored)\b", row["state_details"]
+    )
+    return Disposition(own.group(1) if own else row["sigbus_disposition"])
+
+
 def _mapping(page: Page, state: str, entry: Pte, private: str | None, *, shared: bool) -> Mapping:
     readable = "PROT_NONE" not in state
-    writable = readable and not re.search(r"PROT_READ(?!\|PROT_WRITE)|PROT_EXEC|read-only", state)
+    writable = readable and not re.search(r"PROT_READ(?!\|PROT_WRITE)|read-only", state)
     return Mapping(entry, shared=shared, readable=readable, writable=writable, private=private, locked=page.mlocked)
 
 
@@ -226,12 +267,12 @@ def _tasks(row: ScenarioRow, scene: Scene, kind: _Type, entry: Pte) -> list[Task
         private = "P" if kind.file and kind.kind is Kind.USER else kind.written
     tasks = []
     for index in range(int(row["processes"])):
-        task = Task(f"P{index}", _policies(row, index), Disposition(row["sigbus_disposition"]))
+        task = Task(f"P{index}", _policies(row, index), _disposition(row, index))
         if scene.mapped:
             task.mappings = [_mapping(page, state, entry, private, shared=shared)]
             if page.ksm or "mapped twice" in state or "2 mappings" in state:
                 second = _mapping(page, state, entry, private, shared=shared)
-                second.offset = _MERGED_AT if page.ksm else 4096
+                second.offset = _MERGED_AT if page.ksm else _SECOND_AT
                 task.mappings.append(second)
         tasks.append(task)
     return tasks
@@ -256,11 +297,12 @@ def build_scene(row: ScenarioRow) -> Scene:
         swapbacked="SWAPBACKED" in flags,
         mlocked="mlocked" in state,
         unevictable="UNEVICTABLE" in flags and "mlocked" not in state,
-        ksm="KSM" in flags,
-        order=kind.order,
+        ksm="KSM" in flags and "KSM" in page_type,  # 6.12 shows the flag of every anonymous page
+        order=_order(state, kind.order),
         subpage=_subpage(state, kind.subpage),
+        by_entries=any(words in state for words in ("mapped by page table entries", "half unmapped", "mTHP")),
         splits=not (kind.kind is Kind.USER and kind.order and "extra reference" in state),
-        extra_references=int("extra reference" in state or "still referenced" in state),
+        extra_references=int(kind.pinned or "extra reference" in state or "still referenced" in state),
         buffers="buffers in use" in state,
         table="PGTABLE" in flags,
         file=_file(kind, state, dirty=dirty, private_copy=private_copy),
@@ -273,10 +315,11 @@ def build_scene(row: ScenarioRow) -> Scene:
         privileged="not root" not in state,
         spare_huge_page="one 2M and one 1G" not in row["boot"],
         filter=_filter(row["filter"]),
+        code=bool(re.search(r"\btext (page )?of (a|the) running program", state)),
         flags=flag_bits(flags),
         device=None if private_copy else _SLOW_DISK if "writeback" in state else kind.device,
     )
-    present = bool(flags & {"MMAP", "ZERO_PAGE"})
+    present = bool(flags & {"MMAP", "ZERO_PAGE"}) or (kind.kind is Kind.DEVICE and "not mapped" not in state)
     scene.mapped = present or (page.swapcache and not page.cached_in)
     entry = Pte.PRESENT if present else Pte.SWAP if page.swapcache else Pte.NONE
     page.tasks = _tasks(row, scene, kind, entry)

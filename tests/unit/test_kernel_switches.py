@@ -168,11 +168,11 @@ def test_a_poisoned_tmpfs_page_reads_as_zeros_where_it_was_removed_and_fails_whe
         ("poisoned", [-22, -16, -16, 0, 0, 0, 0]),
         ("slab", [-22, -5, -5, -5, -5, -5, -5]),
         ("movable", [-22, 0, 0, 0, 0, 0, 0]),
-        ("anonymous-pinned", [-22, -5, -5, -5, -16, -16, -16]),
+        ("anonymous-pinned", [-22, -5, -5, -16, -16, -16, -16]),
         ("thp-unsplittable", [None, -16, -16, -16, -16, -16, -16]),
         ("file-truncated", [-22, -16, -16, -16, -16, -16, -16]),
-        ("ramfs", [-22, -5, -5, -5, -16, -16, -16]),
-        ("file-thp-min-order", [None, None, 0, 0, 0, 0, -16]),
+        ("ramfs", [-22, -5, -5, -16, -16, -16, -16]),
+        ("file-thp-min-order", [None, None, -16, -16, 0, 0, -16]),
         ("absent", [-22, -6, -6, -6, -6, -6, -6]),
         ("offline", [-22, -5, -5, -5, -5, -5, -5]),
         ("free", [-22, 0, 0, 0, 0, 0, 0]),
@@ -182,6 +182,67 @@ def test_a_poisoned_tmpfs_page_reads_as_zeros_where_it_was_removed_and_fails_whe
 )
 def test_soft_offline_answers_by_page_and_kernel(page, expected):
     across(expected, lambda kernel: inject(page, kernel_name=kernel, event="soft_offline")["call_errno"])
+
+
+def test_a_huge_page_of_a_file_is_not_split_for_soft_offline_up_to_5_10():
+    def seen(kernel):
+        found = inject("tmpfs-thp", kernel_name=kernel, event="soft_offline", then=("read",))
+        return (found["call_errno"], found["hardware_corrupted_kb"], answers(found))
+
+    kept, moved = (-16, 0, ["ok('N')"]), (0, 4, ["ok('N')"])
+    across([None, None, kept, kept, moved, moved, moved], seen)
+
+
+def test_splitting_a_huge_page_mapped_by_entries_tells_nobody_since_6_1():
+    def seen(kernel):
+        found = inject("thp-by-entries", kernel_name=kernel, processes=("early:handler",), then=("read",))
+        return (found["result"], codes(found), answers(found))
+
+    lost = [f"SIGBUS({AR})"]
+    told, untold = ("Recovered", [("app:100", AO)], lost), ("Recovered", [], lost)
+    across([None, told, told, told, untold, untold, untold], seen)
+
+
+def test_device_memory_is_unmapped_only_where_somebody_is_told_and_can_be_mapped_again():
+    def seen(policy):
+        def found(kernel):
+            got = inject("dax", kernel_name=kernel, processes=(f"{policy}:handler",), then=("read",))
+            return (codes(got), any("maps it again" in step["decision"] for step in got["steps"]), answers(got))
+
+        return found
+
+    told, untold = ([("app:100", AO)], True, ["ok('N')"]), ([], False, ["ok('N')"])
+    across([None, None, None, untold, untold, untold, untold], seen("late"))
+    across([None, None, None, untold, told, told, told], seen("early"))
+
+
+def test_madvise_dontneed_takes_hugetlb_mappings_since_5_18_and_all_others_always():
+    def seen(page):
+        return lambda kernel: answers(inject(page, kernel_name=kernel, then=("dontneed",)))
+
+    refused, taken = ["EINVAL"], ["0"]
+    across([refused, refused, refused, refused, taken, taken, taken], seen("hugetlb"))
+    across([taken] * 7, seen("anonymous"))
+    across([None, taken, taken, taken, taken, taken, taken], seen("thp"))
+
+
+def test_a_hole_punched_into_tmpfs_takes_hwpoison_entries_with_it_on_5_10_262_only():
+    def seen(page):
+        handler = ("late:handler",)
+        return lambda kernel: answers(inject(page, kernel_name=kernel, processes=handler, then=("punch", "read")))
+
+    stays, goes = ["0", f"SIGBUS({AR})"], ["0", "ok(0x00)"]
+    across([stays, stays, stays, goes, stays, stays, stays], seen("tmpfs"))
+    across([stays] * 7, seen("file-dirty"))
+
+
+def test_the_filter_is_asked_for_hugetlb_pages_in_use_but_by_4_18_and_5_10():
+    def dropped(page):
+        criteria = {"flags-mask": "0x1000", "flags-value": "0x1000" if page == "hugetlb-free" else "0"}
+        return lambda kernel: inject(page, kernel_name=kernel, filters=criteria)["result"] is None
+
+    across([None, True, False, False, True, True, True], dropped("hugetlb"))
+    across([None, True, True, True, True, True, True], dropped("hugetlb-free"))
 
 
 def test_soft_offline_never_signals_keeps_the_data_and_counts_one_page():
@@ -306,6 +367,8 @@ def test_poison_met_by_copy_from_user():
 def test_copy_from_user_in_5_10_signals_the_task_even_for_a_clean_page():
     found = inject("file-clean", kernel_name="5.10", event="ar-copy", processes=("late:handler",))
     assert codes(found) == [("app:100", AR)]
+    huge = inject("hugetlb-file-same", kernel_name="5.10", event="ar-copy", processes=("late:handler",))
+    assert [got["lsb"] for got in huge["signals"]] == [12]  # kill_me_maybe() names PAGE_SHIFT, whatever the page
 
 
 def test_deferred_errors_reach_the_handler_since_5_7():
