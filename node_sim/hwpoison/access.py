@@ -43,7 +43,7 @@ def fault(page: Page, mapping: Mapping) -> str | None:
             return code
         if page.file is None:
             mapping.private = ZEROS
-    if mapping.pte is not Pte.PRESENT:
+    if mapping.pte not in (Pte.PRESENT, Pte.MOVED):
         mapping.swapped_in = mapping.pte is Pte.SWAP
         mapping.pte = Pte.MOVED
     return None
@@ -104,7 +104,7 @@ def write(machine: Machine, page: Page, task: Task, mapping: Mapping, letter: st
     else:
         if mapping.pte is Pte.PRESENT and _is_shared(page, mapping):
             mapping.pte = Pte.MOVED
-        mapping.private = letter
+        mapping.private, mapping.swapped_in = letter, False  # a page written leaves the swap cache
     return "ok"
 
 

@@ -344,6 +344,8 @@ def played(row_id: str, **other: str) -> dict[str, str]:
         ("anon-dirty-1p-mad", {"plan": "!PDWoRkqu"}, "action_log", "dirty LRU page;dirty LRU page"),
         ("anon-dirty-1p-mad", {"plan": "!PDoRkqu"}, "call_errno", "0;madvise=EBUSY"),
         ("anon-dirty-1p-mad", {"injection": "soft_offline", "plan": "!PoRkqu"}, "result", "Recovered"),
+        ("swap-clean-map-pfn", {"plan": "!RoRkqu"}, "action_log", "clean swapcache page;clean swapcache page"),
+        ("swap-clean-map-pfn", {"plan": "!RWoRkqu"}, "action_log", "clean swapcache page;dirty LRU page"),
         # fork copies no page tables of a mapping that can be faulted in again.
         ("file-dirty-map-pfn", {"plan": "!PFRkqu"}, "later_syscalls", "forked_child.read=ok('D');"),
         # Unblocking a signal that is not blocked installs no handler.
