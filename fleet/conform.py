@@ -14,8 +14,8 @@ from node_sim.catalog.kernels import Profile, find_profile
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF
 from node_sim.hwpoison.process import Disposition
+from node_sim.one_page.page_types import ScenarioRow, UnknownScene
 from node_sim.one_page.player import COMPARED, predict
-from node_sim.one_page.scene import ScenarioRow, UnknownScene
 
 INPUTS: Final = (
     "id",
@@ -46,6 +46,7 @@ _OUTCOMES: Final = (
     "kernel_log",
 )
 """Columns of a recording after the inputs; what is not predicted is left empty."""
+_FIRST_LINE: Final = 2
 _TOO_MANY: Final = "fields beyond the last column"
 _FLAG: Final = "|".join(KPF)
 _ALLOWED: Final[dict[str, str]] = {
@@ -89,33 +90,25 @@ class Conformity:
         }
 
 
-def _problems(name: str, rows: list[dict[str, str]], columns: list[str]) -> Iterator[str]:
-    for column in INPUTS:
-        if column not in columns:
-            yield f"{name}: column {column} is missing, expected the input columns of a recording; add it"
-    if not rows:
-        yield f"{name}: no rows, expected recorded scenarios; name another table"
-    seen: set[str | None] = set()
-    for line, row in enumerate(rows, 2):
-        for column, pattern in _ALLOWED.items():
-            text = row.get(column)
-            if text is not None and not re.fullmatch(pattern, text):
-                yield f"{name}:{line}: {column} = {text!r}, expected {pattern}; correct the row"
-        if _TOO_MANY in row:
-            yield f"{name}:{line}: {len(row[_TOO_MANY])} more fields than columns; correct the row"
-        if row.get("id") in seen:
-            yield f"{name}:{line}: id {row['id']!r} was used before; ids name rows"
-        seen.add(row.get("id"))
-        tasks = row.get("processes", "0") not in ("0", None)
-        if tasks and row.get("sigbus_disposition") == "n/a":
-            yield f"{name}:{line}: sigbus_disposition = 'n/a' with processes; name their disposition"
+def _malformed(row: dict[str, str]) -> str | None:
+    """Say what is wrong with the values of a row; None where nothing is."""
+    problems = [
+        f"{column} = {row[column]!r}, expected {pattern}"
+        for column, pattern in _ALLOWED.items()
+        if not re.fullmatch(pattern, row[column])
+    ]
+    if _TOO_MANY in row:
+        problems.append(f"{len(row[_TOO_MANY])} more fields than columns")
+    if row["processes"] != "0" and row["sigbus_disposition"] == "n/a":
+        problems.append("sigbus_disposition = 'n/a' with processes, expected their disposition")
+    return "; ".join(problems) or None
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a table of scenarios.
+    """Read a table of scenarios; a row without a name is called by its line.
 
     Raises:
-        ConfigError: The file cannot be read, or its columns or values are wrong; all mistakes at once.
+        ConfigError: The file cannot be read, or input columns are missing; all of them at once.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -124,10 +117,32 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         msg = f"{path}: {error}, expected a CSV table of recorded scenarios; name one"
         raise ConfigError(msg) from None
-    problems = list(_problems(path.name, rows, columns))
+    problems = [
+        f"{path.name}: column {column} is missing, expected the input columns of a recording; add it"
+        for column in INPUTS
+        if column not in columns
+    ]
+    if not rows:
+        problems.append(f"{path.name}: no rows, expected recorded scenarios; name another table")
     if problems:
         raise ConfigError("\n".join(problems))
     return rows
+
+
+def _name(row: dict[str, str], line: int) -> str:
+    return row["id"] or f"line {line}"
+
+
+def _predict(row: dict[str, str], profile: Profile) -> dict[str, str]:
+    """Predict a row from the columns that may be read.
+
+    Raises:
+        UnknownScene: The row is malformed, or describes something outside the model.
+    """
+    malformed = _malformed(row)
+    if malformed is not None:
+        raise UnknownScene(malformed)
+    return predict({name: row[name] for name in INPUTS if name not in _NEVER_READ}, profile)
 
 
 def _unknown_data(row: ScenarioRow) -> str | None:
@@ -143,24 +158,25 @@ def _same_but_letters(expected: str, got: str) -> bool:
     return _LETTER.sub("ok(.)", expected) == _LETTER.sub("ok(.)", got)
 
 
-def compare_row(row: ScenarioRow, found: Conformity, profile: Profile) -> None:
+def compare_row(row: dict[str, str], found: Conformity, profile: Profile, line: int) -> None:
     """Predict one row and file it as matched, mismatched or not modelled."""
     found.rows += 1
+    name = _name(row, line)
     try:
-        got = predict({name: row[name] for name in INPUTS if name not in _NEVER_READ}, profile)
+        got = _predict(row, profile)
     except UnknownScene as reason:
-        found.not_modelled.append({"id": row["id"], "reason": str(reason)})
+        found.not_modelled.append({"id": name, "reason": str(reason)})
         return
     racy = row.get("racy", "no").split(" ")[0]
-    wrong = [name for name in COMPARED if name in row and name != racy and row[name] != got[name]]
+    wrong = [column for column in COMPARED if column in row and column != racy and row[column] != got[column]]
     unknown = _unknown_data(row)
     if not wrong:
-        found.matched.append(row["id"])
-    elif unknown and all(_same_but_letters(row[name], got[name]) for name in wrong):
-        found.not_modelled.append({"id": row["id"], "reason": unknown})
+        found.matched.append(name)
+    elif unknown and all(_same_but_letters(row[column], got[column]) for column in wrong):
+        found.not_modelled.append({"id": name, "reason": unknown})
     else:
         found.mismatched.extend(
-            {"id": row["id"], "column": name, "expected": row[name], "got": got[name]} for name in wrong
+            {"id": name, "column": column, "expected": row[column], "got": got[column]} for column in wrong
         )
 
 
@@ -181,8 +197,8 @@ def conform(path: Path, kernel: str, switches: Mapping[str, str] | None = None) 
         msg = f"{path}: no outcome column, expected some of {', '.join(COMPARED)}; use --predict to write them"
         raise ConfigError(msg)
     found = Conformity()
-    for row in rows:
-        compare_row(row, found, profile)
+    for line, row in enumerate(rows, _FIRST_LINE):
+        compare_row(row, found, profile, line)
     return found
 
 
@@ -196,12 +212,12 @@ def write_predictions(
     """
     profile = find_profile(kernel, switches)
     left_out, predictions = [], []
-    for row in read_rows(path):
+    for line, row in enumerate(read_rows(path), _FIRST_LINE):
         inputs = {name: row[name] for name in INPUTS}
         try:
-            outcome = predict({name: text for name, text in inputs.items() if name not in _NEVER_READ}, profile)
+            outcome = _predict(row, profile)
         except UnknownScene as reason:
-            left_out.append({"id": row["id"], "reason": str(reason)})
+            left_out.append({"id": _name(row, line), "reason": str(reason)})
             outcome = {}
         predictions.append(inputs | {"racy": "no"} | outcome)
     partial = out.parent / f"{out.name}.partial"

@@ -326,6 +326,11 @@ PROFILES: Final[dict[str, Profile]] = {
 """The switch table by profile name."""
 
 
+def has_since(profile: Profile, first: str) -> bool:
+    """Whether a profile is not older than another, by name; for what user space sees and no switch decides."""
+    return PROFILE_NAMES.index(profile.name) >= PROFILE_NAMES.index(first)
+
+
 def find_profile(name: str, switches: Mapping[str, str] | None = None) -> Profile:
     """Return a profile, with some switches set otherwise.
 

@@ -73,13 +73,14 @@ def _bus(machine: Machine, page: Page, task: Task, mapping: Mapping, code: str) 
 
 
 def _segv(machine: Machine, task: Task, mapping: Mapping) -> str:
-    task.received.append(Received(machine.phase, "SIGSEGV", "SEGV_ACCERR", None, mapping.offset, task.name))
-    return "SIGSEGV(SEGV_ACCERR)"
+    code = "SEGV_MAPERR" if mapping.pte is Pte.GUARD else "SEGV_ACCERR"
+    task.received.append(Received(machine.phase, "SIGSEGV", code, None, mapping.offset, task.name))
+    return f"SIGSEGV({code})"
 
 
 def read(machine: Machine, page: Page, task: Task, mapping: Mapping) -> str:
     """Read the page in user space; return the data or the signal, in the notation of the recordings."""
-    if not mapping.readable:
+    if not mapping.readable or mapping.pte is Pte.GUARD:
         return _segv(machine, task, mapping)
     code = fault(page, mapping)
     return show(_data(page, mapping)) if code is None else _bus(machine, page, task, mapping, code)
@@ -94,7 +95,7 @@ def _data(page: Page, mapping: Mapping) -> str:
 
 def write(machine: Machine, page: Page, task: Task, mapping: Mapping, letter: str = "w") -> str:
     """Write the page in user space."""
-    if not mapping.writable:
+    if not mapping.writable or mapping.pte is Pte.GUARD:
         return _segv(machine, task, mapping)
     code = fault(page, mapping)
     if code is not None:
@@ -142,11 +143,15 @@ class Calls:
     def copy(self) -> str:
         """Let the kernel copy the page from user space: write(pipe, page)."""
         mapping = self.task.first
-        failed = mapping is None or not mapping.readable or fault(self.page, mapping) is not None
+        failed = (
+            mapping is None or not mapping.readable or mapping.pte is Pte.GUARD or fault(self.page, mapping) is not None
+        )
         return "EFAULT" if failed else "1"
 
     def pread(self, *, healthy: bool = False) -> str:
         """Read the page with read(), or a healthy 4 KiB page of the same huge page."""
+        if self.file.backing is Backing.SECRETMEM:
+            return "ESPIPE"
         if self.file.truncated:
             return "EOF"
         healthy = healthy and self.machine.profile.hugetlbfs_read != "page"
@@ -157,13 +162,16 @@ class Calls:
     def _read_is_checked(self) -> bool:
         if self.file.backing is Backing.HUGETLBFS:
             return self.machine.profile.hugetlbfs_read != "none"
-        return self.file.backing is Backing.SHMEM
+        return self.file.backing is Backing.SHMEM and self.machine.profile.keeps_shmem
 
     def pwrite(self) -> str:
         """Write the page with write()."""
+        if self.file.backing is Backing.SECRETMEM:
+            return "ESPIPE"
         if self.file.backing is Backing.HUGETLBFS:
             return "EINVAL"
-        if self.file.backing is Backing.SHMEM and (self.file.poisoned or self.file.lost_in_swap):
+        marked = self.file.poisoned and self.machine.profile.keeps_shmem
+        if self.file.backing is Backing.SHMEM and (marked or self.file.lost_in_swap):
             return "EIO"
         self.file.cached = "W"
         return "1"
@@ -171,6 +179,8 @@ class Calls:
     def fsync(self, descriptor: Descriptor) -> str:
         """Flush: an I/O error is reported once per descriptor (once in all before 4.13)."""
         file = self.file
+        if file.backing is Backing.SECRETMEM:
+            return "EINVAL"
         if file.backing in (Backing.SHMEM, Backing.RAMFS, Backing.HUGETLBFS):
             return "0"
         if not self.machine.profile.error_once_per_descriptor:
@@ -198,6 +208,8 @@ class Calls:
     def punch_hole(self) -> str:
         """Drop the file page. On hugetlbfs hwpoison entries and private copies go, too, on tmpfs by profile."""
         file = self.file
+        if file.backing is Backing.SECRETMEM:
+            return "EOPNOTSUPP"
         poison_goes = file.backing is Backing.SHMEM and self.machine.profile.punch_takes_entries
         file.cached, file.stored = None, ZEROS
         file.poisoned = file.lost_in_swap = False

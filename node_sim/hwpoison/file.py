@@ -28,6 +28,7 @@ class Backing(enum.Enum):
     SHMEM = "shmem"
     HUGETLBFS = "hugetlbfs"
     GUEST_MEMFD = "guest_memfd"
+    SECRETMEM = "memfd_secret"
     NONE = "kernel"
 
 
@@ -58,6 +59,7 @@ class File:
         reported: Whether the last has been reported to anybody, by fsync.
         reported_by_sync: The same, by syncfs.
         layered: A file of overlayfs: fsync reaches the file below, syncfs finds no error of its own.
+        removable: Its file system can take a bad page out of a file (``error_remove_folio``).
     """
 
     backing: Backing = Backing.FILE
@@ -70,6 +72,7 @@ class File:
     reported: bool = True
     reported_by_sync: bool = True
     layered: bool = False
+    removable: bool = True
 
     def open(self) -> Descriptor:
         """Open: an error that nobody has seen is still reported to a later opener."""

@@ -48,15 +48,16 @@ KILL_SETS: Final = {
 
 
 class Told(NamedTuple):
-    """A process to signal: for which mapping, and whether it consumed the data."""
+    """A process to signal: for which mapping, whether it consumed the data, and the number of its thread."""
 
     task: Task
     mapping: Mapping
     consumer: bool
+    thread: int = 0
 
 
-def is_early(policies: tuple[KillPolicy, ...], kill_set: str, *, early_kill: bool) -> bool:
-    """Return whether a process is told at once about an action-optional error.
+def early_thread(policies: tuple[KillPolicy, ...], kill_set: str, *, early_kill: bool) -> int | None:
+    """Return the thread that is told at once about an action-optional error; None where nobody is.
 
     Args:
         policies: ``PR_MCE_KILL`` policy of each thread, leader first.
@@ -66,10 +67,10 @@ def is_early(policies: tuple[KillPolicy, ...], kill_set: str, *, early_kill: boo
     wanted = [early_kill if policy is KillPolicy.UNSET else policy is KillPolicy.EARLY for policy in policies]
     threads = KILL_SETS[kill_set].threads
     if threads == "leader":
-        return wanted[0]
+        return 0 if wanted[0] else None
     if threads == "any early":
-        return early_kill or KillPolicy.EARLY in policies
-    return any(wanted)
+        return policies.index(KillPolicy.EARLY) if KillPolicy.EARLY in policies else 0 if early_kill else None
+    return wanted.index(True) if any(wanted) else None
 
 
 def _candidates(machine: Machine, page: Page, task: Task) -> list[Mapping]:
@@ -93,14 +94,15 @@ def collect(machine: Machine, page: Page, call: MfCall) -> list[Told]:
         if not mappings:
             continue
         current = call.action_required and task is call.current
-        early = is_early(task.policies, name, early_kill=machine.early_kill)
+        thread = early_thread(task.policies, name, early_kill=machine.early_kill)
+        early = thread is not None
         told = early
         if call.action_required:
             told = current or rules.others == "all" or (rules.others == "policy" and early)
         why = "consumed the data" if current and told else "early" if early else "maps the page" if told else "late"
         machine.step("task_early_kill", f"{task.name}: {why}{'' if told else ', not told now'} ({name})")
         if told:
-            chosen += [Told(task, mapping, current) for mapping in mappings]
+            chosen += [Told(task, mapping, current, 0 if current else thread or 0) for mapping in mappings]
     return chosen
 
 
@@ -114,7 +116,7 @@ def signal(machine: Machine, page: Page, told: list[Told], *, lsb: int, sigkill:
         lsb: log2 of the extent that is lost.
         sigkill: The page could not be unmapped, so SIGKILL it is.
     """
-    for number, (task, mapping, consumer) in enumerate(told):
+    for number, (task, mapping, consumer, thread) in enumerate(told):
         if sigkill:
             machine.say(page, f"forcibly killing {task.name} because of failure to unmap corrupted page")
             machine.step("kill_procs", f"SIGKILL to {task.name}")
@@ -131,4 +133,4 @@ def signal(machine: Machine, page: Page, told: list[Told], *, lsb: int, sigkill:
         if consumer:
             task.force(received)
         else:
-            task.queue(received)
+            task.queue(received, thread)

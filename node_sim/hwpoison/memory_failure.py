@@ -257,7 +257,7 @@ def _split(machine: Machine, page: Page, call: MfCall) -> int | None:
     if unknown and not call.held:
         machine.say(page, "non anonymous thp")
         return report(machine, page, "high-order kernel page", Result.IGNORED)
-    if unknown or huge_zero or not page.splits or (page.minimum_order and profile.minimum_order):
+    if unknown or huge_zero or not page.splittable or (page.minimum_order and profile.minimum_order):
         return _split_failed(machine, page, call)
     machine.step("try_to_split_thp_page", "split: the 4 KiB page is handled")
     page.order = 0
@@ -273,6 +273,8 @@ def _split(machine: Machine, page: Page, call: MfCall) -> int | None:
 def _split_failed(machine: Machine, page: Page, call: MfCall) -> int:
     how = machine.profile.thp
     machine.step("try_to_split_thp_page", "cannot be split")
+    if page.cached_in is not None and how != "cleared":
+        page.cached_in.poisoned = True  # it stays in its file with its mark, which a new mapping runs into
     if page.kind is Kind.HUGE_ZERO and how in ("ignored", "killed") and machine.profile.counts == "action":
         machine.log.append("huge_memory: Called split_huge_page for huge zero page")
     if how == "give up":

@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field, replace
 
-from node_sim.hwpoison.file import Backing, File
+from node_sim.hwpoison.file import WRITES_BACK, Backing, File
 from node_sim.hwpoison.process import Pte, Task
 from node_sim.units import PAGE_BYTES
 
@@ -67,13 +67,14 @@ class Page:
         ksm: Merged.
         order: log2 of the pages of the huge page; 0, 9 or 18.
         by_entries: A huge page that page table entries map, one by one.
-        splits: A huge page can be split.
+        splits: A huge page has no reference that keeps it from being split.
         minimum_order: The file system needs huge pages.
         subpage: Number of the 4 KiB page in its huge page.
         table: A kernel page that is a page table.
         movable: A kernel page that its owner can move (balloon, zsmalloc).
         extra_references: References nobody expects (a pipe, a device).
         buffers: The file system or the journal is using the buffers of the page.
+        writeback: It is being written back.
         unmaps: Every page table entry can be removed.
         migratable: A hugetlb page is not isolated or being allocated.
         dissolves: A hugetlb page can be dissolved.
@@ -109,6 +110,7 @@ class Page:
     movable: bool = False
     extra_references: int = 0
     buffers: bool = False
+    writeback: bool = False
     unmaps: bool = True
     migratable: bool = True
     dissolves: bool = True
@@ -140,6 +142,14 @@ class Page:
         return self.kind is Kind.HUGETLB
 
     @property
+    def splittable(self) -> bool:
+        """Whether a huge page can be split: not while a file system needs what it notes on a dirty one of a file.
+
+        ``filemap_release_folio()`` refuses it then; pages of memory files carry no such notes.
+        """
+        return self.splits and not (self.backing in WRITES_BACK and (self.dirty or self.writeback))
+
+    @property
     def shift(self) -> int:
         """log2 of the bytes one page table entry covers."""
         return 12 + self.order if self.hugetlb else 12
@@ -154,6 +164,11 @@ class Page:
         for mapping in (mapping for task in self.tasks for mapping in task.mappings):
             if mapping.pte is Pte.PRESENT:
                 mapping.pte, mapping.shift = entry, self.shift
+
+    def separate(self, number: int) -> Page:
+        """Return another page of the same kind and use, some 4 KiB further on in each area that maps this one."""
+        tasks = [_beside(task, None, number) for task in self.tasks]
+        return replace(self, pfn=self.pfn + number, tasks=tasks, file=self.file and replace(self.file))
 
     def next_subpage(self) -> Page:
         """Return the next 4 KiB page of the same object, as it is now.
@@ -187,10 +202,10 @@ class Page:
                 self.replace_entries(Pte.NONE)
 
 
-def _beside(task: Task, entry: Pte | None) -> Task:
-    """Return a process as it maps the next page, with a given page table entry or the one it has."""
+def _beside(task: Task, entry: Pte | None, number: int = 1) -> Task:
+    """Return a process as it maps a page further on, with a given page table entry or the one it has."""
     mappings = [
-        replace(mapping, pte=mapping.pte if entry is None else entry, offset=mapping.offset + PAGE_BYTES)
+        replace(mapping, pte=mapping.pte if entry is None else entry, offset=mapping.offset + number * PAGE_BYTES)
         for mapping in task.mappings
     ]
     return replace(task, mappings=mappings)

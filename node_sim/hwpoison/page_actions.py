@@ -119,7 +119,9 @@ def _truncation_trouble(machine: Machine, page: Page) -> str | None:
         return "Failed to punch page: -5"
     if page.backing is Backing.GUEST_MEMFD and machine.profile.has_guest_memfd:
         return "Failed to punch page: 2"
-    if page.backing is Backing.RAMFS or (page.backing is Backing.BLOCK and (page.dirty or page.buffers)):
+    assert page.cached_in is not None
+    removable = page.cached_in.removable and page.backing is not Backing.BLOCK
+    if page.backing in (Backing.RAMFS, Backing.SECRETMEM) or (not removable and (page.dirty or page.buffers)):
         return "Failed to invalidate"
     return "failed to release buffers" if page.buffers else None
 

@@ -3,7 +3,8 @@
 **Models.** One or several mappings of a page in a process; handler, default, blocked and ignored SIGBUS; forced and
 queued signals, merged while one is pending.
 
-**Leaves out.** Threads apart from their policies; other signals, but for SIGSEGV of a protected mapping.
+**Leaves out.** Threads apart from their policies and signal masks; other signals, but for SIGSEGV of a protected
+mapping.
 
 **Assumes.** A SIGBUS handler leaves the access that raised the signal.
 
@@ -23,13 +24,14 @@ PLAIN = "SI_KERNEL"
 
 
 class Pte(enum.Enum):
-    """Page table entry for the page; the value says what /proc/self/pagemap shows."""
+    """Page table entry for the page; the value says what /proc/self/pagemap shows (a guard as a special swap entry)."""
 
     NONE = "none"
     PRESENT = "same"
     MOVED = "moved"
     HWPOISON = "special-swap-entry"
     SWAP = "swap"
+    GUARD = "guard"
 
 
 class Disposition(enum.Enum):
@@ -104,7 +106,8 @@ class Task:
     Attributes:
         name: As the kernel log shows it.
         policies: ``PR_MCE_KILL`` policy of each thread, leader first.
-        disposition: What it has arranged for SIGBUS.
+        disposition: What it has arranged for SIGBUS; BLOCKED says so of the leader.
+        unblocked: Threads that do not block SIGBUS though the leader does, and have a handler.
         mappings: Where it maps the page.
         unmapped: It has unmapped the injected address; what is left in ``mappings`` is elsewhere.
         pending: Signal that waits because it is blocked.
@@ -115,6 +118,7 @@ class Task:
     name: str
     policies: tuple[KillPolicy, ...] = (KillPolicy.UNSET,)
     disposition: Disposition = Disposition.HANDLER
+    unblocked: frozenset[int] = frozenset()
     mappings: list[Mapping] = field(default_factory=list)
     unmapped: bool = False
     pending: Received | None = None
@@ -147,9 +151,9 @@ class Task:
         else:
             self.kill(received)
 
-    def queue(self, received: Received) -> None:
-        """Deliver a signal in the ordinary way."""
-        if self.disposition is Disposition.HANDLER:
+    def queue(self, received: Received, thread: int = 0) -> None:
+        """Deliver a signal to a thread in the ordinary way."""
+        if self.disposition is Disposition.HANDLER or thread in self.unblocked:
             self.received.append(received)
         elif self.disposition is Disposition.DEFAULT:
             self.kill(received)

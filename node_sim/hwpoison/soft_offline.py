@@ -80,7 +80,7 @@ def _in_use(machine: Machine, page: Page, *, spare_huge_page: bool) -> int:
             machine.say(page, "non anonymous thp")
             machine.step("try_to_split_thp_page", "huge pages of files are not split")
             return EBUSY
-        if not page.splits or (page.minimum_order and machine.profile.minimum_order):
+        if not page.splittable or (page.minimum_order and machine.profile.minimum_order):
             _say(machine, page, "thp split failed")
             machine.step("try_to_split_thp_page", "cannot be split")
             return EBUSY
@@ -112,7 +112,7 @@ def _migrate(machine: Machine, page: Page, *, spare_huge_page: bool) -> int:
         _say(machine, page, "page migration failed 1")
         machine.step("migrate_pages", "the huge page is not migratable")
         return EBUSY
-    if page.extra_references or page.buffers or page.backing in (Backing.RAMFS, Backing.METADATA):
+    if page.extra_references or page.buffers or page.backing in (Backing.RAMFS, Backing.METADATA, Backing.SECRETMEM):
         _say(machine, page, "page migration failed 1")
         machine.step("migrate_pages", "the page cannot be moved")
         return machine.profile.soft_migration_errno

@@ -72,7 +72,8 @@ def madvise(
     if not privileged:
         machine.step("madvise_inject_error", "needs CAP_SYS_ADMIN")
         return EPERM
-    if mapping is None or not mapping.readable or fault(page, mapping) is not None:
+    secret = page.backing is Backing.SECRETMEM  # get_user_pages() refuses it
+    if mapping is None or not mapping.readable or secret or fault(page, mapping) is not None:
         machine.step("madvise_inject_error", "the page cannot be looked up")
         return EFAULT
     if mapping.pte is Pte.MOVED:

@@ -6,7 +6,8 @@
 
 **Assumes.** Zeros are read into a registered buffer, as the recording program does.
 
-**Sources.** mm/gup.c ``faultin_page()``; mm/mincore.c; mm/madvise.c ``madvise_populate()``; the program that made the
+**Sources.** mm/gup.c ``faultin_page()``; mm/mincore.c; mm/madvise.c ``madvise_populate()``,
+``madvise_guard_install()``; the program that made the
 recordings, on 6.1.192. MADV_COLD and MADV_PAGEOUT: 5.4; MADV_POPULATE_READ: 5.14; MADV_GUARD_INSTALL: 6.13.
 """
 
@@ -15,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from node_sim.catalog.kernels import PROFILE_NAMES, Profile
+from node_sim.catalog.kernels import PROFILE_NAMES, has_since
 from node_sim.hwpoison.access import Calls, show
 from node_sim.hwpoison.file import ZEROS
 from node_sim.hwpoison.process import Pte
-from node_sim.one_page.scene import UnknownScene
+from node_sim.one_page.page_types import UnknownScene
 
 # Call -> its answer for a healthy and for a poisoned page.
 _COPIES: Final = {
@@ -46,10 +47,6 @@ _GUARDS_SINCE: Final = "7.1"
 _READ_IN: Final = "Q"
 
 
-def _has(profile: Profile, since: str) -> bool:
-    return PROFILE_NAMES.index(profile.name) >= PROFILE_NAMES.index(since)
-
-
 def local_calls(calls: Calls) -> Iterator[tuple[str, str]]:
     """Make the calls of a process with its page as buffer; yield the name and the answer of each."""
     profile, mapping = calls.machine.profile, calls.task.first
@@ -61,7 +58,7 @@ def local_calls(calls: Calls) -> Iterator[tuple[str, str]]:
     yield from ((name, answers[bad]) for name, answers in _COPIES.items())
     yield "mincore", "0/0" if mapping.pte is Pte.SWAP else "0/1"
     for name, answers in _ADVICE.items():
-        yield name, answers[bad] if _has(profile, _SINCE.get(name, PROFILE_NAMES[0])) else "EINVAL"
+        yield name, answers[bad] if has_since(profile, _SINCE.get(name, PROFILE_NAMES[0])) else "EINVAL"
     if not bad:
         mapping.private = _READ_IN
     if calls.files:
@@ -86,12 +83,10 @@ def registered_buffer(calls: Calls, letter: str) -> Iterator[tuple[str, str]]:
 
 
 def install_guard(calls: Calls) -> str:
-    """Call madvise(MADV_GUARD_INSTALL), which older kernels do not know.
-
-    Raises:
-        UnknownScene: The kernel knows it.
-    """
-    if _has(calls.machine.profile, _GUARDS_SINCE):
-        msg = "what a guard page does to a hwpoison entry has not been recorded"
-        raise UnknownScene(msg)
-    return "EINVAL"
+    """Call madvise(MADV_GUARD_INSTALL), which older kernels do not know; it zaps whatever entry is there."""
+    mapping = calls.task.first
+    assert mapping is not None
+    if not has_since(calls.machine.profile, _GUARDS_SINCE):
+        return "EINVAL"
+    mapping.pte = Pte.GUARD
+    return "0"

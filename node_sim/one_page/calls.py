@@ -47,7 +47,7 @@ def _pagemap(mapping: Mapping) -> str:
 
 
 def _on_file(calls: access.Calls, scene: Scene) -> Answers:
-    memory = calls.file.backing is Backing.SHMEM
+    memory = calls.file.backing in (Backing.SHMEM, Backing.SECRETMEM)
     huge = calls.file.backing is Backing.HUGETLBFS
     disk = not memory and not huge
     yield "pread", calls.pread()

@@ -16,7 +16,7 @@ from node_sim.hwpoison.page import Page
 from node_sim.machine_check.acting import act_on
 from node_sim.machine_check.exception import exception, poll
 from node_sim.machine_check.severity import EIPV, MCIP, PCC, RIPV, UC, Bank, Context
-from node_sim.one_page.scene import ScenarioRow, UnknownScene
+from node_sim.one_page.page_types import ScenarioRow, UnknownScene
 
 _BY_HARDWARE = {"mce": "do_machine_check", "mce-msr": "machine_check_poll"}
 

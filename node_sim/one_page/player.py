@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from node_sim.catalog.kernels import Profile
+from node_sim.catalog.kernels import Profile, has_since
 from node_sim.hwpoison import access, sources
 from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.kernel import ERRNO_NAMES, Machine, Panic
@@ -23,10 +23,11 @@ from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import PLAIN, Mapping, Pte, Received, Task
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.unpoison import unpoison
-from node_sim.one_page.buffers import install_guard, local_calls, registered_buffer
 from node_sim.one_page.calls import later_calls
 from node_sim.one_page.checks import deliver
-from node_sim.one_page.scene import ScenarioRow, Scene, UnknownScene, build_scene
+from node_sim.one_page.operations import ON_MAPPING, core_page
+from node_sim.one_page.page_types import ScenarioRow, UnknownScene, check_type
+from node_sim.one_page.scene import Scene, build_scene
 
 _DIED = "no-return(process died)"
 _INJECTIONS: Final = {
@@ -69,6 +70,7 @@ class Player:
         """
         self.row = row
         self.scene: Scene = build_scene(row)
+        check_type(row["page_type"], profile)
         self.page: Page = self.scene.page
         self.next_page: Page | None = None
         self.was_huge = self.page.order > 0
@@ -130,14 +132,10 @@ class Player:
             "u": self._unpoison,
             "w": lambda: None,
             "X": self._munmap,
-            "F": self._fork,
-            "M": self._mremap,
-            "D": self._dontneed,
-            "p": self._mprotect,
             "d": self._drop_caches,
-            "g": self._guard,
-            "i": self._registered,
-            "l": self._local_calls,
+            "C": lambda: None,  # core dumps are switched on
+            "a": self._abort,
+            "c": self._core,
         }
         if operation == "!" or operation in _INJECTIONS:
             self._inject(operation)
@@ -145,6 +143,10 @@ class Player:
             self._access(_ACCESSES[operation])
         elif operation in others:
             others[operation]()
+        elif operation in ON_MAPPING:
+            calls = self._on_mapping()
+            for name, answer in ON_MAPPING[operation](calls, self.letter) if calls is not None else ():
+                self._say(name, answer)
         else:
             msg = f"plan {self.row['plan']!r}: operation {operation!r} is not known"
             raise UnknownScene(msg)
@@ -162,13 +164,24 @@ class Player:
         owner = self.page.tasks[0] if self.page.tasks else None
         by_owner = how.startswith("madvise")
         gone = by_owner and (owner is None or owner not in self._alive)
+        heard = len(owner.received) if owner is not None else 0
+        following = [page.separate(number) for number in range(1, self._advised(how, page))]
         errno = "" if gone else ERRNO_NAMES[self._call(how, page)]
+        for one in following if errno == "0" else ():
+            errno = ERRNO_NAMES[self._call(how, one)]
+            del one.tasks[0].received[heard + 1 :]  # merges with the one that is pending until the call returns
         if page is not self.page:
             self.page.learn_of(page)
         for copy, task in zip(page.tasks, self.page.tasks, strict=False):  # of another page they are copies
             task.died_of, task.pending = task.died_of or copy.died_of, task.pending or copy.pending
         died = by_owner and (owner is None or not owner.alive)
         self.errnos.append(prefix + (_DIED if gone or died else errno))
+
+    def _advised(self, how: str, page: Page) -> int:
+        """Return how many pages one call is about: madvise() steps over the rest of a huge page (4.0)."""
+        if not how.startswith("madvise") or (page.order and has_since(self.machine.profile, "4.18")):
+            return 1
+        return self.scene.advised_pages
 
     def _next(self) -> Page:
         if not self.was_huge:
@@ -265,44 +278,18 @@ class Player:
         ready = self.calls is not None and self.calls.task in self._alive and self.calls.task.first is not None
         return self.calls if ready else None
 
-    def _fork(self) -> None:
-        calls = self._on_mapping()
-        if calls is not None:
-            self._say("forked_child.read", calls.fork_and_read("hwp-P0:c"))
-
-    def _mremap(self) -> None:
-        calls = self._on_mapping()
-        if calls is not None:
-            self._say("mremap", calls.mremap())
-
-    def _mprotect(self) -> None:
-        if self._on_mapping() is not None:
-            self._say("mprotect(NONE)", "0")
-            self._say("mprotect(RW)", "0")
-
-    def _guard(self) -> None:
-        calls = self._on_mapping()
-        if calls is not None:
-            self._say("madvise(GUARD_INSTALL)", install_guard(calls))
-
-    def _local_calls(self) -> None:
-        calls = self._on_mapping()
-        for name, answer in local_calls(calls) if calls is not None else ():
-            self._say(name, answer)
-
-    def _registered(self) -> None:
-        calls = self._on_mapping()
-        for name, answer in registered_buffer(calls, self.letter) if calls is not None else ():
-            self._say(name, answer)
-
     def _drop_caches(self) -> None:
         if self.page.file is not None:
             self.page.file.drop_caches(mapped=self.page.mapped)
 
-    def _dontneed(self) -> None:
-        calls = self._on_mapping()
-        if calls is not None:
-            self._say("madvise(DONTNEED)", calls.dontneed())
+    def _abort(self) -> None:
+        for task in self._alive:
+            task.kill(Received("syscall", "SIGABRT", "SI_TKILL", None, None, task.name))
+
+    def _core(self) -> None:
+        if self.calls is not None and not self.calls.task.alive:
+            self._say("core", "0")
+            self._say("core.page", core_page(self.calls, self.letter))
 
     # ------------------------------------------------------------------------------------ the end
 
@@ -337,7 +324,7 @@ def _entry(mapping: Mapping | None) -> str:
     """Return what /proc/self/pagemap shows; it has no special entries for hugetlb."""
     if mapping is None or mapping.huge_entry:
         return "none"
-    return mapping.pte.value
+    return Pte.HWPOISON.value if mapping.pte is Pte.GUARD else mapping.pte.value
 
 
 def _signal(got: Received) -> str:

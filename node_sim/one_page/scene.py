@@ -13,115 +13,16 @@ page table entry, an extra reference, a private mapping).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping as Table
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
 
 from node_sim.codes import KillPolicy
-from node_sim.errors import DataError
 from node_sim.hwpoison.file import ZEROS, Backing, File
 from node_sim.hwpoison.filters import Filter, flag_bits, parse_filter, stable_flags
-from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind, Page
+from node_sim.hwpoison.page import Kind, Page
 from node_sim.hwpoison.process import Disposition, Mapping, Pte, Task
+from node_sim.one_page.page_types import RecordedType, ScenarioRow, type_of
 from node_sim.units import PAGE_BYTES
 
-ScenarioRow = Table[str, str]
-
-
-class UnknownScene(DataError):  # noqa: N818 - names what the row is
-    """A row that describes something the model does not know."""
-
-
-class _Type(NamedTuple):
-    """What a page type of the recordings means.
-
-    Attributes:
-        kind: To the allocator.
-        backing: Of the page, and of its file where ``file`` says that it has one.
-        order: log2 of its pages.
-        file: It belongs to a file.
-        descriptors: Descriptors that are open on the file.
-        named: The file has a name and can be opened again.
-        device: Major and minor number of the file system's device.
-        stored: Data on disk.
-        written: Data that a process wrote.
-        subpage: The bad 4 KiB page of a huge page, where the words do not say.
-        layered: Its file is one of overlayfs.
-        pinned: The kernel itself holds a reference.
-    """
-
-    kind: Kind = Kind.USER
-    backing: Backing = Backing.NONE
-    order: int = 0
-    file: bool = False
-    descriptors: int = 0
-    named: bool = False
-    device: tuple[int, int] | None = None
-    stored: str | None = None
-    written: str = "N"
-    subpage: int = 0
-    layered: bool = False
-    pinned: bool = False
-
-
-_ANONYMOUS = _Type(backing=Backing.ANONYMOUS, written="A")
-_DISK = _Type(backing=Backing.FILE, file=True, descriptors=2, named=True, stored="D")
-_MEMORY = _Type(backing=Backing.SHMEM, file=True, descriptors=2, named=True)
-_HUGE = _Type(Kind.HUGETLB, Backing.ANONYMOUS, ORDER_2M, written="A", subpage=3)
-_RESERVED = _Type(Kind.RESERVED)
-_RING = _Type(Kind.KERNEL, written=ZEROS)
-_TYPES: Final[dict[str, _Type]] = {
-    "anonymous": _ANONYMOUS,
-    "anonymous THP": _ANONYMOUS._replace(order=ORDER_2M, subpage=5),
-    "anonymous KSM": _ANONYMOUS,
-    "anonymous swap cache": _ANONYMOUS._replace(written="I"),
-    "page cache ext4": _DISK._replace(device=(254, 0)),
-    "page cache ext2": _DISK._replace(device=(254, 16)),
-    "page cache ext4 data=journal": _DISK._replace(device=(254, 80)),
-    "page cache btrfs": _DISK,
-    "page cache overlay": _DISK._replace(layered=True),
-    "page cache rootfs": _MEMORY,
-    "page cache ramfs": _DISK._replace(backing=Backing.RAMFS),
-    "block device page cache": _DISK._replace(backing=Backing.BLOCK, named=False, stored=ZEROS),
-    "file system metadata": _DISK._replace(backing=Backing.BLOCK, descriptors=0, named=False),
-    "shmem tmpfs": _MEMORY,
-    "shmem THP": _MEMORY._replace(order=ORDER_2M, subpage=5),
-    "shmem memfd": _MEMORY._replace(descriptors=1, named=False),
-    "SysV shm": _MEMORY._replace(descriptors=0, named=False, written="A"),
-    "shared anonymous": _MEMORY._replace(descriptors=0, named=False, written="A"),
-    "DAX ext4": _DISK._replace(kind=Kind.DEVICE),
-    "AIO ring": _MEMORY._replace(descriptors=0, named=False, pinned=True),
-    "io_uring ring": _RING,
-    "perf ring buffer": _RING,
-    "hugetlb 2M": _HUGE,
-    "hugetlb 1G": _HUGE._replace(order=ORDER_1G),
-    "free page": _Type(Kind.FREE),
-    "slab page": _Type(Kind.SLAB),
-    "reserved page": _RESERVED,
-    "kernel text": _RESERVED,
-    "kernel rodata": _RESERVED,
-    "kernel data": _RESERVED,
-    "memory map page": _RESERVED,
-    "vdso page": _RESERVED,
-    "page table page": _Type(Kind.KERNEL),
-    "kernel stack": _Type(Kind.KERNEL),
-    "vmalloc page": _Type(Kind.KERNEL),
-    "kernel page": _Type(Kind.KERNEL),
-    "zero page": _Type(Kind.ZERO, written=ZEROS),
-    "huge zero page": _Type(Kind.HUGE_ZERO, written=ZEROS),
-    "no page": _Type(Kind.ABSENT),
-    "offline memory": _Type(Kind.OFFLINE),
-}
-PAGE_TYPES: Final = tuple(_TYPES)
-"""Page types of the recordings."""
-
-_HUGETLBFS: Final[dict[str, Any]] = {
-    "backing": Backing.HUGETLBFS,
-    "file": True,
-    "descriptors": 2,
-    "named": True,
-    "written": "N",
-}
 _POLICIES = {"EARLY": KillPolicy.EARLY, "LATE": KillPolicy.LATE}
 _MERGED_AT, _SECOND_AT = 12288, 8192
 """Where a process maps the page a second time, from the first [bytes]."""
@@ -144,6 +45,7 @@ class Scene:
         code: The page holds instructions, which a read shows.
         flags: /proc/kpageflags as a number.
         device: Major and minor number of the page's backing device.
+        advised_pages: Pages that one call of madvise() is about.
     """
 
     page: Page
@@ -157,6 +59,7 @@ class Scene:
     code: bool = False
     flags: int = 0
     device: tuple[int, int] | None = None
+    advised_pages: int = 1
 
     @property
     def letter(self) -> str:
@@ -180,21 +83,6 @@ def _filter(text: str) -> Filter | None:
     return parse_filter({name: word for name, word in zip(names, words[1:], strict=True) if word != "-"})
 
 
-def _type_of(page_type: str, state: str, flags: frozenset[str]) -> _Type:
-    if page_type not in _TYPES:
-        msg = f"page_type {page_type!r}: expected one of {', '.join(PAGE_TYPES)}"
-        raise UnknownScene(msg)
-    kind = _TYPES[page_type]
-    if kind.kind is Kind.FREE:
-        return kind if "BUDDY" in flags else kind._replace(kind=Kind.PCP)
-    if kind.kind is Kind.SLAB and flags & {"COMPOUND_HEAD", "COMPOUND_TAIL"}:
-        return kind._replace(kind=Kind.COMPOUND)
-    if kind.kind is Kind.HUGETLB and ("file" in state or ("MMAP" in flags and "ANON" not in flags)):
-        unnamed = {"descriptors": 1, "named": False} if "memfd" in state else {}
-        return kind._replace(**{**_HUGETLBFS, **unnamed})
-    return kind._replace(kind=Kind.PCP) if "page is free" in state else kind
-
-
 def _is_dirty(page_type: str, state: str, flags: frozenset[str], *, private_copy: bool) -> bool:
     """Say whether PG_dirty or a page table entry is set; flags show the former only, and not for tail pages."""
     if page_type == "anonymous swap cache":
@@ -202,7 +90,7 @@ def _is_dirty(page_type: str, state: str, flags: frozenset[str], *, private_copy
     if page_type.startswith("DAX"):  # of which there are no flags
         return "dirty" in state
     if "COMPOUND_TAIL" in flags and not flags & {"SLAB", "ZERO_PAGE"}:
-        return True
+        return not re.search(r"\bclean\b", state)
     if page_type.startswith("anonymous") or private_copy:
         return "SWAPBACKED" in flags or "HUGE" in flags
     return "DIRTY" in flags
@@ -220,7 +108,7 @@ def _subpage(state: str, default: int) -> int:
     return 0 if "head sub page" in state else default
 
 
-def _file(kind: _Type, state: str, *, dirty: bool, private_copy: bool) -> File | None:
+def _file(kind: RecordedType, state: str, *, dirty: bool, private_copy: bool) -> File | None:
     if not kind.file:
         return None
     if "truncated" in state:
@@ -240,9 +128,10 @@ def _policies(row: ScenarioRow, index: int) -> tuple[KillPolicy, ...]:
     own = re.search(rf"\bP{index} (EARLY|LATE|DEFAULT|unset)\b", state)
     if index and own:
         leader = _POLICIES.get(own.group(1), KillPolicy.UNSET)
-    if "second thread" in state and "EARLY" in state:
-        return (leader, KillPolicy.EARLY)
-    return (leader,)
+    if "before a second thread is created" in state:
+        return (leader, leader)
+    second = re.search(r"a second thread (?:\(not the main one\) )?(?:has )?(EARLY|LATE|unset)\b", state)
+    return (leader, _POLICIES.get(second.group(1), KillPolicy.UNSET)) if second else (leader,)
 
 
 def _disposition(row: ScenarioRow, index: int) -> Disposition:
@@ -259,7 +148,7 @@ def _mapping(page: Page, state: str, entry: Pte, private: str | None, *, shared:
     return Mapping(entry, shared=shared, readable=readable, writable=writable, private=private, locked=page.mlocked)
 
 
-def _tasks(row: ScenarioRow, scene: Scene, kind: _Type, entry: Pte) -> list[Task]:
+def _tasks(row: ScenarioRow, scene: Scene, kind: RecordedType, entry: Pte) -> list[Task]:
     page, state = scene.page, row["state_details"]
     shared = kind.file and "MAP_PRIVATE" not in state
     private = None
@@ -268,6 +157,8 @@ def _tasks(row: ScenarioRow, scene: Scene, kind: _Type, entry: Pte) -> list[Task
     tasks = []
     for index in range(int(row["processes"])):
         task = Task(f"P{index}", _policies(row, index), _disposition(row, index))
+        if re.search(r"main thread blocks SIGBUS, a second thread .* does not", state):
+            task.unblocked = frozenset({1})
         if scene.mapped:
             task.mappings = [_mapping(page, state, entry, private, shared=shared)]
             if page.ksm or "mapped twice" in state or "2 mappings" in state:
@@ -286,7 +177,7 @@ def build_scene(row: ScenarioRow) -> Scene:
     """
     page_type, state = row["page_type"], row["state_details"]
     flags = frozenset(row["kpageflags_before"].split("+")) - {"-", "", "(no such pfn)"}
-    kind = _type_of(page_type, state, flags)
+    kind = type_of(page_type, state, flags)
     private_copy = "private copy" in state
     dirty = _is_dirty(page_type, state, flags, private_copy=private_copy)
     page = Page(
@@ -296,7 +187,7 @@ def build_scene(row: ScenarioRow) -> Scene:
         swapcache="SWAPCACHE" in flags,
         swapbacked="SWAPBACKED" in flags,
         mlocked="mlocked" in state,
-        unevictable="UNEVICTABLE" in flags and "mlocked" not in state,
+        unevictable=("UNEVICTABLE" in flags and "mlocked" not in state) or kind.backing is Backing.SECRETMEM,
         ksm="KSM" in flags and "KSM" in page_type,  # 6.12 shows the flag of every anonymous page
         order=_order(state, kind.order),
         subpage=_subpage(state, kind.subpage),
@@ -304,9 +195,11 @@ def build_scene(row: ScenarioRow) -> Scene:
         splits=not (kind.kind is Kind.USER and kind.order and "extra reference" in state),
         extra_references=int(kind.pinned or "extra reference" in state or "still referenced" in state),
         buffers="buffers in use" in state,
+        writeback="writeback" in state,
         table="PGTABLE" in flags,
         file=_file(kind, state, dirty=dirty, private_copy=private_copy),
     )
+    advised = re.search(r"madvise over (\d+) pages", state)
     scene = Scene(
         page,
         descriptors=kind.descriptors,
@@ -318,9 +211,12 @@ def build_scene(row: ScenarioRow) -> Scene:
         code=bool(re.search(r"\btext (page )?of (a|the) running program", state)),
         flags=flag_bits(flags),
         device=None if private_copy else _SLOW_DISK if "writeback" in state else kind.device,
+        advised_pages=int(advised.group(1)) if advised else 1,
     )
-    present = bool(flags & {"MMAP", "ZERO_PAGE"}) or (kind.kind is Kind.DEVICE and "not mapped" not in state)
-    scene.mapped = present or (page.swapcache and not page.cached_in)
+    missing = "no page" in state.split(";")[0] and page.backing is Backing.ANONYMOUS
+    present = bool(flags & {"MMAP", "ZERO_PAGE"}) and not missing
+    present |= kind.kind is Kind.DEVICE and "not mapped" not in state
+    scene.mapped = present or missing or (page.swapcache and not page.cached_in)
     entry = Pte.PRESENT if present else Pte.SWAP if page.swapcache else Pte.NONE
     page.tasks = _tasks(row, scene, kind, entry)
     return scene

@@ -10,7 +10,7 @@ import pytest
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import KillPolicy, PageUse, Result, SignalCode, SignalName, Timing
 from node_sim.hwpoison.error_states import ERROR_STATES, Flag, find_state
-from node_sim.hwpoison.kill import is_early
+from node_sim.hwpoison.kill import early_thread
 from node_sim.hwpoison.outcome_table import (
     NO_LINE,
     STATE_CODES,
@@ -198,7 +198,7 @@ def test_signals_report_two_mib_for_hugetlb_and_4_kib_for_all_others(use):
     ],
 )
 def test_the_policy_of_a_process_wins_over_the_sysctl(policy, sysctl, early):
-    assert is_early((policy,), "K4", early_kill=sysctl) is early
+    assert (early_thread((policy,), "K4", early_kill=sysctl) is not None) is early
 
 
 @pytest.mark.parametrize("sysctl", BOOLEANS)
