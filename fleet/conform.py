@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from node_sim.catalog.kernels import Profile, find_profile
+from node_sim.catalog.kernels import find_profile
+from node_sim.catalog.profile import Profile
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF
 from node_sim.hwpoison.process import Disposition

@@ -49,13 +49,15 @@ _SWITCH = click.option(
     multiple=True,
     metavar="POLICY[:SIGBUS]",
     help="A process mapping the page: unset|early|late[:handler|default|blocked|ignored]; repeatable. More threads: "
-    "unset+early.  [default: unset:default]",
+    "unset+early; with signal masks of their own: unset+early:blocked+open.  [default: unset:default]",
 )
 @click.option("--early-kill", is_flag=True, help="vm.memory_failure_early_kill = 1.")
 @click.option("--no-recovery", is_flag=True, help="vm.memory_failure_recovery = 0.")
 @click.option("--no-soft-offline", is_flag=True, help="vm.enable_soft_offline = 0.")
 @click.option("--no-memory-failure", is_flag=True, help="A kernel without CONFIG_MEMORY_FAILURE.")
 @click.option("--no-mca-recovery", is_flag=True, help="Hardware that cannot report recoverable errors.")
+@click.option("--firmware-first", is_flag=True, help="The firmware hides the records of the memory controller.")
+@click.option("--no-safe-copies", is_flag=True, help="A CPU without fast string copies: no kernel copy is safe.")
 @click.option(
     "--tolerant", type=click.IntRange(0, 3), default=1, show_default=True, help="The knob of kernels <= 5.17."
 )
@@ -91,7 +93,13 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
         early_kill=options["early_kill"],
         recovery=not options["no_recovery"],
         enable_soft_offline=not options["no_soft_offline"],
-        facts=MachineFacts(not options["no_memory_failure"], not options["no_mca_recovery"], options["tolerant"]),
+        facts=MachineFacts(
+            not options["no_memory_failure"],
+            not options["no_mca_recovery"],
+            options["tolerant"],
+            not options["no_safe_copies"],
+            options["firmware_first"],
+        ),
         filters=options["filters"],
         then=tuple(filter(None, options["then"].split(","))),
         switches=options["switches"],

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from node_sim.catalog.kernels import has_since
 from node_sim.hwpoison.file import ZEROS, Backing, Descriptor, File
 from node_sim.hwpoison.kernel import Machine
 from node_sim.hwpoison.page import Kind, Page
@@ -31,12 +32,14 @@ def show(letter: str) -> str:
     return f"ok('{letter}')" if letter.isprintable() else f"ok({ord(letter):#04x})"
 
 
-def fault(page: Page, mapping: Mapping) -> str | None:
+def fault(machine: Machine, page: Page, mapping: Mapping) -> str | None:
     """Resolve a missing page table entry; return the signal code when that fails."""
-    if mapping.pte is Pte.HWPOISON:
-        return _CHECKED
+    if mapping.pte in (Pte.HWPOISON, Pte.SWAP_ERROR):
+        return _CHECKED if mapping.pte is Pte.HWPOISON else _ORDINARY
     if mapping.pte is Pte.SWAP and page.swapcache and page.poisoned:
         return _CHECKED
+    if mapping.pte is Pte.NONE and page.file is not None and page.file.bad_block:
+        return machine.profile.dax_bad_block
     if mapping.pte is Pte.NONE and mapping.private is None:
         code = _file_fault(page.file) if page.file is not None else None
         if code is not None:
@@ -56,6 +59,14 @@ def _file_fault(file: File) -> str | None:
         return _CHECKED
     file.fill()
     return None
+
+
+def fail_access(machine: Machine, page: Page, task: Task, mapping: Mapping, rule: str) -> None:
+    """Send the SIGBUS of a page fault that met poison itself (VM_FAULT_HWPOISON), as a rule says."""
+    where = f"fault at {ADDRESS + mapping.offset:x}"
+    machine.log.append(f"MCE: Killing {task.name} due to hardware memory corruption {where}")
+    machine.step(rule, f"VM_FAULT_HWPOISON: SIGBUS/{_CHECKED} to {task.name}, lsb {page.shift}")
+    task.force(Received(machine.phase, "SIGBUS", _CHECKED, page.shift, mapping.offset, task.name))
 
 
 def _bus(machine: Machine, page: Page, task: Task, mapping: Mapping, code: str) -> str:
@@ -82,7 +93,7 @@ def read(machine: Machine, page: Page, task: Task, mapping: Mapping) -> str:
     """Read the page in user space; return the data or the signal, in the notation of the recordings."""
     if not mapping.readable or mapping.pte is Pte.GUARD:
         return _segv(machine, task, mapping)
-    code = fault(page, mapping)
+    code = fault(machine, page, mapping)
     return show(_data(page, mapping)) if code is None else _bus(machine, page, task, mapping, code)
 
 
@@ -97,7 +108,7 @@ def write(machine: Machine, page: Page, task: Task, mapping: Mapping, letter: st
     """Write the page in user space."""
     if not mapping.writable or mapping.pte is Pte.GUARD:
         return _segv(machine, task, mapping)
-    code = fault(page, mapping)
+    code = fault(machine, page, mapping)
     if code is not None:
         return _bus(machine, page, task, mapping, code)
     if page.file is not None and mapping.shared:
@@ -143,10 +154,9 @@ class Calls:
     def copy(self) -> str:
         """Let the kernel copy the page from user space: write(pipe, page)."""
         mapping = self.task.first
-        failed = (
-            mapping is None or not mapping.readable or mapping.pte is Pte.GUARD or fault(self.page, mapping) is not None
-        )
-        return "EFAULT" if failed else "1"
+        if mapping is None or not mapping.readable or mapping.pte is Pte.GUARD:
+            return "EFAULT"
+        return "1" if fault(self.machine, self.page, mapping) is None else "EFAULT"
 
     def pread(self, *, healthy: bool = False) -> str:
         """Read the page with read(), or a healthy 4 KiB page of the same huge page."""
@@ -154,6 +164,8 @@ class Calls:
             return "ESPIPE"
         if self.file.truncated:
             return "EOF"
+        if self.file.bad_block:
+            return "EIO"
         healthy = healthy and self.machine.profile.hugetlbfs_read != "page"
         if self.file.lost_in_swap or (self.file.poisoned and self._read_is_checked() and not healthy):
             return "EIO"
@@ -170,6 +182,8 @@ class Calls:
             return "ESPIPE"
         if self.file.backing is Backing.HUGETLBFS:
             return "EINVAL"
+        if self.file.bad_block:  # a part of a block cannot clear it (dax_iomap_rw(), 5.19)
+            return "EFAULT" if has_since(self.machine.profile, "6.1") else "EIO"
         marked = self.file.poisoned and self.machine.profile.keeps_shmem
         if self.file.backing is Backing.SHMEM and (marked or self.file.lost_in_swap):
             return "EIO"
@@ -199,7 +213,7 @@ class Calls:
     def syncfs(self, descriptor: Descriptor) -> str:
         """Flush the file system: errors are reported once per descriptor on its own account."""
         file = self.file
-        if file.backing is Backing.BLOCK or file.layered or not self.machine.profile.syncfs_reports:
+        if file.backing is Backing.BLOCK or file.system.layered or not self.machine.profile.syncfs_reports:
             return "0"
         error, descriptor.seen_by_sync = descriptor.seen_by_sync != file.errors, file.errors
         file.reported_by_sync = file.reported_by_sync or error

@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
-from node_sim.catalog.kernels import Profile
+from node_sim.catalog.profile import Profile
 from node_sim.hwpoison.page import Kind, Page
 
 

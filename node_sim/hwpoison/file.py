@@ -14,6 +14,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from node_sim.catalog.file_systems import DEFAULT_FILE_SYSTEM, FILE_SYSTEMS, FileSystem
+
 ZEROS = "\0"
 
 
@@ -58,8 +60,8 @@ class File:
         errors: I/O errors recorded so far.
         reported: Whether the last has been reported to anybody, by fsync.
         reported_by_sync: The same, by syncfs.
-        layered: A file of overlayfs: fsync reaches the file below, syncfs finds no error of its own.
-        removable: Its file system can take a bad page out of a file (``error_remove_folio``).
+        system: Its file system, where the backing is FILE.
+        bad_block: The driver of device memory knows the block as bad.
     """
 
     backing: Backing = Backing.FILE
@@ -71,8 +73,8 @@ class File:
     errors: int = 0
     reported: bool = True
     reported_by_sync: bool = True
-    layered: bool = False
-    removable: bool = True
+    system: FileSystem = FILE_SYSTEMS[DEFAULT_FILE_SYSTEM]
+    bad_block: bool = False
 
     def open(self) -> Descriptor:
         """Open: an error that nobody has seen is still reported to a later opener."""

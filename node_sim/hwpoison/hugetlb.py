@@ -36,6 +36,10 @@ def handle_hugetlb(machine: Machine, page: Page) -> int | None:
     page.migratable = False  # hugetlb_set_page_hwpoison() takes the flag away for good
     if profile.counts == "detection":
         machine.counted_pages += profile.hugetlb_counted_pages
+    if free and page.subpage and profile.free_hugetlb_tail == "marked":
+        machine.counted_pages -= profile.hugetlb_counted_pages
+        machine.step("try_memory_failure_hugetlb", "its mark is taken for that of another 4 KiB page: nothing is done")
+        return 0
     if free:
         return _free(machine, page)
     if page.order >= ORDER_1G and profile.gigantic == "ignored":

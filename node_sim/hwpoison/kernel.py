@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from node_sim.catalog.kernels import Profile
+from node_sim.catalog.profile import Profile
 from node_sim.codes import Result
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import Task
@@ -75,6 +75,14 @@ RULES: Final[dict[str, str]] = {
     "machine_check_poll": "arch/x86/kernel/cpu/mce/core.c machine_check_poll(), uc_decode_notifier()",
     "kill_me_maybe": "arch/x86/kernel/cpu/mce/core.c kill_me_maybe(), kill_me_now(), kill_me_never()",
     "mce_inject": "arch/x86/kernel/cpu/mce/inject.c do_inject()",
+    "fixup_exception": "arch/x86/kernel/cpu/mce/core.c do_machine_check(), arch/x86/mm/extable.c fixup_exception()",
+    "memory_failure_queue": f"{_MF} memory_failure_queue(); include/linux/highmem.h copy_mc_user_highpage()",
+    "copy_present_page": "mm/memory.c copy_present_page(), kernel/fork.c dup_mm()",
+    "do_wp_page": "mm/memory.c wp_page_copy(), do_cow_fault(), mm/hugetlb.c hugetlb_wp()",
+    "khugepaged": "mm/khugepaged.c __collapse_huge_page_copy(), collapse_file()",
+    "dump_user_range": "fs/coredump.c dump_user_range()",
+    "shrink_folio_list": "mm/vmscan.c shrink_folio_list(), before 5.19 shrink_page_list()",
+    "unuse_pte": "mm/swapfile.c unuse_pte()",
     "set_mce_nospec": "arch/x86/mm/pat/set_memory.c set_mce_nospec()",
 }
 """Kernel file and function of every rule that a step can name."""

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from node_sim.catalog.profile import Profile
 from node_sim.codes import KillPolicy
 from node_sim.hwpoison.file import Backing
-from node_sim.hwpoison.kernel import Machine, MfCall
+from node_sim.hwpoison.kernel import EHWPOISON, EOPNOTSUPP, Machine, MfCall
 from node_sim.hwpoison.page import Page
-from node_sim.hwpoison.process import Mapping, Pte, Received, Task
+from node_sim.hwpoison.process import PLAIN, Mapping, Pte, Received, Task
 from node_sim.units import PAGE_BYTES
 
 
@@ -54,6 +55,16 @@ class Told(NamedTuple):
     mapping: Mapping
     consumer: bool
     thread: int = 0
+
+
+def unrecovered_code(profile: Profile, errno: int) -> str | None:
+    """Return the code of the SIGBUS for a consumer, given the handler's answer; None where the page was recovered.
+
+    Neither code comes with an address (``kill_me_maybe()``; before 5.8 ``mce_notify_process()``).
+    """
+    if errno in (0, EHWPOISON, EOPNOTSUPP):
+        return None
+    return "BUS_MCEERR_AR" if profile.unrecovered == "null address" else PLAIN
 
 
 def early_thread(policies: tuple[KillPolicy, ...], kill_set: str, *, early_kill: bool) -> int | None:

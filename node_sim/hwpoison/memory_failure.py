@@ -24,6 +24,8 @@ from node_sim.hwpoison.process import Pte
 from node_sim.units import PAGE_BYTES
 
 _DEVICE = (Kind.DEVICE, Kind.DEVICE_PRIVATE, Kind.DEVICE_METADATA)
+_SPLIT_PANIC = "Fatal local machine check"
+_KERNELS_OWN = (Kind.RESERVED, Kind.ZERO, Kind.SLAB, Kind.COMPOUND)
 _NEVER_MEMORY = (Kind.ABSENT, Kind.SGX)
 
 
@@ -213,6 +215,10 @@ def _kernel_owned(machine: Machine, page: Page, call: MfCall) -> int | None:
     if not owned or not checked:
         return None
     machine.step("get_hwpoison_page", f"{page.kind.value}: not a page the handler can handle")
+    if profile.panics_unrecoverable and (page.kind in _KERNELS_OWN or page.table):
+        report(machine, page, "kernel page", Result.IGNORED)
+        unrecoverable = f"Memory failure: {page.pfn:#x}: unrecoverable page"
+        raise Panic(unrecoverable)
     if profile.kernel_page in ("unknown", "get hwpoison"):
         machine.say(page, "unhandlable page.")
         text = "unknown page" if profile.kernel_page == "unknown" else "get hwpoison page"
@@ -261,7 +267,10 @@ def _split(machine: Machine, page: Page, call: MfCall) -> int | None:
         return _split_failed(machine, page, call)
     machine.step("try_to_split_thp_page", "split: the 4 KiB page is handled")
     page.order = 0
-    if page.by_entries and profile.split_poisons:
+    if anonymous and page.zeros and profile.split_reads_zeros and not call.simulated:
+        machine.step("try_to_split_thp_page", "the split reads the bad page to see whether it holds zeros only")
+        raise Panic(_SPLIT_PANIC)
+    if page.by_entries and (profile.split_poisons or page.subpage == 0):  # before 5.17 it asked about the first page
         page.replace_entries(Pte.HWPOISON)
         machine.step("try_to_migrate_one", "the split itself leaves hwpoison entries: nobody maps the page")
     if not anonymous:
@@ -291,7 +300,8 @@ def _split_failed(machine: Machine, page: Page, call: MfCall) -> int:
         report(machine, page, "unsplit thp", Result.FAILED)
         return EHWPOISON
     if machine.profile.counts == "detection":
-        machine.log.append(f"Memory Failure: {page.pfn:#x}: thp split failed")
+        why = "thp split failed" if page.backing is Backing.ANONYMOUS else "non anonymous thp"
+        machine.log.append(f"Memory Failure: {page.pfn:#x}: {why}")
     return report(machine, page, "unsplit thp", Result.IGNORED)
 
 
@@ -339,6 +349,7 @@ def _unmap_all(machine: Machine, page: Page, entry: Pte) -> bool:
 def unmap_failed(machine: Machine, page: Page) -> int:
     """Report that a page could not be unmapped."""
     how = machine.profile.unmap_failure
+    page.held = True  # the reference stays behind
     if how == "give up":
         machine.say(page, "cannot unmap page, give up")
         return EBUSY

@@ -23,14 +23,17 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, PROFILES
+from node_sim.catalog.profile import Profile
 from node_sim.codes import KillPolicy, PageType, PageUse, Result, SignalCode, SignalName, Timing
 from node_sim.hwpoison import kernel
 from node_sim.hwpoison.access import fault
 from node_sim.hwpoison.file import Backing
+from node_sim.hwpoison.kill import unrecovered_code
 from node_sim.hwpoison.memory_failure import memory_failure as handle
 from node_sim.hwpoison.page_states import PAGES, build_page
 from node_sim.hwpoison.process import PLAIN, Task
 from node_sim.records import Flags, Ints
+from node_sim.units import PAGE_SHIFT
 
 NO_LINE = -1
 """Stored in place of page type and result where no action line is printed."""
@@ -130,19 +133,25 @@ def known_state(state: str, profile: str) -> str:
     return "anonymous" if PAGES[state].group in ("anonymous memory", "hugetlb") else "file-dirty"
 
 
-def _signal(owner: Task, errno: int, *, required: bool, told: bool) -> tuple[Signal, int | None]:
+_CODES: Final = {
+    None: Signal.NONE,
+    PLAIN: Signal.DIRECT_PLAIN,
+    "BUS_MCEERR_AR": Signal.DIRECT_AR,
+    "BUS_MCEERR_AO": Signal.EARLY_AO,
+}
+
+
+def _signal(owner: Task, profile: Profile, errno: int, *, required: bool, told: bool) -> tuple[Signal, int | None]:
     """Return the first signal of the owner, and its extent."""
     got = owner.died_of or (owner.received[0] if owner.received else None)
     if got is None:
         if told:
-            return Signal.DIRECT_AR, None
-        failed = required and errno not in (0, kernel.EHWPOISON)
-        return (Signal.DIRECT_PLAIN if failed else Signal.NONE), None
+            return Signal.DIRECT_AR, PAGE_SHIFT
+        code = unrecovered_code(profile, errno) if required else None
+        return _CODES[code], PAGE_SHIFT if code == "BUS_MCEERR_AR" else None
     if got.signal == "SIGKILL":
         return Signal.KILL, got.lsb
-    if got.code == PLAIN:
-        return Signal.DIRECT_PLAIN, None
-    return (Signal.DIRECT_AR if got.code == "BUS_MCEERR_AR" else Signal.EARLY_AO), got.lsb
+    return _CODES[got.code], got.lsb
 
 
 def handle_state(
@@ -180,9 +189,9 @@ def handle_state(
     except kernel.Panic:
         return Outcome(True, None, None, 0, Signal.NONE, False, False, False, shift)
     text, result = machine.actions[-1] if machine.actions else (None, None)
-    signal, lsb = _signal(owner, errno, required=required, told=signals_task)
+    signal, lsb = _signal(owner, machine.profile, errno, required=required, told=signals_task)
     waits = mapped and not required and signal is Signal.NONE and owner.first is not None
-    late = waits and owner.first is not None and fault(page, owner.first) is not None
+    late = waits and owner.first is not None and fault(machine, page, owner.first) is not None
     return Outcome(
         panic=False,
         page_type=None if text is None else PAGE_TYPES[text],

@@ -70,6 +70,7 @@ class Page:
         splits: A huge page has no reference that keeps it from being split.
         minimum_order: The file system needs huge pages.
         subpage: Number of the 4 KiB page in its huge page.
+        zeros: It holds nothing but zeros before the bad cache line.
         table: A kernel page that is a page table.
         movable: A kernel page that its owner can move (balloon, zsmalloc).
         extra_references: References nobody expects (a pipe, a device).
@@ -106,6 +107,7 @@ class Page:
     splits: bool = True
     minimum_order: bool = False
     subpage: int = 0
+    zeros: bool = False
     table: bool = False
     movable: bool = False
     extra_references: int = 0
@@ -147,7 +149,8 @@ class Page:
 
         ``filemap_release_folio()`` refuses it then; pages of memory files carry no such notes.
         """
-        return self.splits and not (self.backing in WRITES_BACK and (self.dirty or self.writeback))
+        kept = self.cached_in is not None and self.cached_in.system.keeps_notes and self.dirty
+        return self.splits and not (self.backing in WRITES_BACK and (kept or self.writeback))
 
     @property
     def shift(self) -> int:

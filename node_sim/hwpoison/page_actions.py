@@ -120,7 +120,7 @@ def _truncation_trouble(machine: Machine, page: Page) -> str | None:
     if page.backing is Backing.GUEST_MEMFD and machine.profile.has_guest_memfd:
         return "Failed to punch page: 2"
     assert page.cached_in is not None
-    removable = page.cached_in.removable and page.backing is not Backing.BLOCK
+    removable = page.cached_in.system.removes and page.backing is not Backing.BLOCK
     if page.backing in (Backing.RAMFS, Backing.SECRETMEM) or (not removable and (page.dirty or page.buffers)):
         return "Failed to invalidate"
     return "failed to release buffers" if page.buffers else None
@@ -164,7 +164,7 @@ def dissolve(machine: Machine, page: Page) -> bool:
     profile = machine.profile
     taken_off = page.dissolves and page.takes_off and (page.order < ORDER_1G or profile.gigantic_taken_off)
     if page.dissolves:
-        page.kind, page.order, page.lru, page.held = Kind.USER, 0, False, True
+        page.kind, page.order, page.lru, page.held = Kind.USER, 0, False, profile.dissolve_ok != "any"
         page.withdrawn = True
         page.lost_bytes = PAGE_BYTES
     taken = {

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping as Table
 from typing import Any, Final, NamedTuple
 
+from node_sim.catalog.file_systems import DEFAULT_FILE_SYSTEM, FILE_SYSTEMS
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.file import Backing, File
@@ -64,10 +65,12 @@ def _file(
     mapped: bool = True,
     since: str = PROFILE_NAMES[0],
     stored: str | None = "D",
+    system: str = DEFAULT_FILE_SYSTEM,
     **page: Any,
 ) -> PageState:
     dirty = page.get("dirty", True)
-    file = {"backing": backing, "stored": stored, "cached": "N" if dirty else stored}
+    cached = "N" if dirty else stored
+    file = {"backing": backing, "stored": stored, "cached": cached, "system": FILE_SYSTEMS[system]}
     entry = Pte.PRESENT if mapped else Pte.NONE
     return PageState(group, text, {"backing": backing, **page}, file, entry, {"shared": True}, since)
 
@@ -78,7 +81,7 @@ def _shmem(text: str, *, mapped: bool = True, since: str = PROFILE_NAMES[0], **p
 
 def _hugetlb(text: str, order: int = ORDER_2M, *, entry: Pte | None = Pte.PRESENT, **page: Any) -> PageState:
     subpage = PFN % (1 << order)
-    return PageState("hugetlb", text, {"kind": Kind.HUGETLB, "order": order, "subpage": subpage, **page}, entry=entry)
+    return PageState("hugetlb", text, {"kind": Kind.HUGETLB, "order": order, "subpage": subpage} | page, entry=entry)
 
 
 def _hugetlbfs(text: str, order: int = ORDER_2M, *, mapped: bool = True, bad: int | None = None) -> PageState:
@@ -118,6 +121,9 @@ PAGES: Final[dict[str, PageState]] = {
     ),
     "free-race": _kernel("free", "free page that is allocated first, twice", Kind.FREE, takes_off=False),
     "hugetlb-free": _hugetlb("hugetlb 2M, free in the pool", entry=None, dirty=False),
+    "hugetlb-free-head": _hugetlb(
+        "hugetlb 2M, free in the pool, in its first 4 KiB", entry=None, dirty=False, subpage=0
+    ),
     "hugetlb-free-stuck": _hugetlb(
         "hugetlb 2M, free, that cannot be dissolved", entry=None, dirty=False, dissolves=False
     ),
@@ -151,6 +157,16 @@ PAGES: Final[dict[str, PageState]] = {
     "swap-clean-pinned": _anonymous(
         "swap cache, clean, extra reference", swapcache=True, dirty=False, extra_references=1
     ),
+    "swap-kept": _anonymous(
+        "swap cache, dirty, poisoned before and kept",
+        entry=Pte.SWAP,
+        swapcache=True,
+        dirty=False,
+        lru=False,
+        poisoned=True,
+        withdrawn=True,
+        held=True,
+    ),
     "ksm": _anonymous("merged (KSM)", ksm=True),
     "thp": _anonymous("transparent huge page", order=ORDER_2M, subpage=SUBPAGE, since="3.10"),
     "thp-by-entries": _anonymous(
@@ -160,6 +176,13 @@ PAGES: Final[dict[str, PageState]] = {
         since="3.10",
         by_entries=True,
     ),
+    "thp-zeros": _anonymous(
+        "transparent huge page whose bad 4 KiB page holds zeros",
+        order=ORDER_2M,
+        subpage=SUBPAGE,
+        zeros=True,
+        since="3.10",
+    ),
     "thp-unsplittable": _anonymous(
         "transparent huge page with an extra reference", order=ORDER_2M, subpage=SUBPAGE, splits=False, since="3.10"
     ),
@@ -168,8 +191,11 @@ PAGES: Final[dict[str, PageState]] = {
     "file-clean-unmapped": _file("clean, not mapped", dirty=False, mapped=False),
     "file-dirty": _file("dirty, mapped"),
     "file-dirty-unmapped": _file("dirty, not mapped", mapped=False),
-    "file-writeback": _file("under writeback, not mapped", dirty=False, mapped=False),
-    "file-writeback-mapped": _file("under writeback, mapped", dirty=False),
+    "file-writeback": _file("under writeback, not mapped", dirty=False, mapped=False, writeback=True),
+    "file-writeback-mapped": _file("under writeback, mapped", dirty=False, writeback=True),
+    "fuse-clean": _file("clean, mapped, of a file system that cannot remove a bad page", dirty=False, system="fuse"),
+    "fuse-dirty": _file("dirty, mapped, of a file system that cannot remove a bad page", system="fuse"),
+    "overlay-dirty": _file("dirty, mapped, of overlayfs", system="overlay"),
     "file-pinned": _file("clean, mapped, extra reference", dirty=False, extra_references=1),
     "file-clean-stuck": _file("clean, mapped, that cannot be unmapped", dirty=False, unmaps=False),
     "file-truncated": PageState(
@@ -189,6 +215,21 @@ PAGES: Final[dict[str, PageState]] = {
     ),
     "journal-committed": _file("ext4 data=journal, committed, not checkpointed", mapped=False),
     "file-thp": _file("huge page of a file", dirty=False, order=ORDER_2M, subpage=SUBPAGE, since="4.18"),
+    "file-thp-dirty": _file(
+        "dirty large folio of XFS (or of ext4 since 6.16)", order=ORDER_2M, subpage=SUBPAGE, since="6.1", system="xfs"
+    ),
+    "file-thp-dirty-unmapped": _file(
+        "the same, not mapped", order=ORDER_2M, subpage=SUBPAGE, mapped=False, since="6.1", system="xfs"
+    ),
+    "file-thp-writeback": _file(
+        "large folio under writeback",
+        dirty=False,
+        writeback=True,
+        order=ORDER_2M,
+        subpage=SUBPAGE,
+        since="6.1",
+        system="xfs",
+    ),
     "file-thp-min-order": _file(
         "huge page of a file system that needs them",
         dirty=False,
@@ -207,6 +248,14 @@ PAGES: Final[dict[str, PageState]] = {
     "tmpfs-unmapped": _shmem("tmpfs or memfd, not mapped", mapped=False),
     "shm-locked": _shmem("SysV shared memory, SHM_LOCKed", unevictable=True),
     "tmpfs-swap-dirty": _shmem("tmpfs, dirty in the swap cache", swapcache=True, mapped=False),
+    "secretmem": _file(
+        "memfd_secret, mapped",
+        Backing.SECRETMEM,
+        group="shared memory",
+        stored=None,
+        unevictable=True,
+        since="6.1",
+    ),
     "tmpfs-thp": _shmem("tmpfs huge page", order=ORDER_2M, subpage=SUBPAGE, since="4.18"),
     # hugetlb
     "hugetlb": _hugetlb("2M, private, mapped"),
@@ -227,6 +276,14 @@ PAGES: Final[dict[str, PageState]] = {
         "device memory (DAX), mapped",
         {"kind": Kind.DEVICE, "backing": Backing.FILE},
         {"cached": "N"},
+        mapping={"shared": True},
+        since="4.18",
+    ),
+    "dax-bad-block": PageState(
+        "devices, guests",
+        "device memory (DAX), mapped, whose driver knows the block as bad",
+        {"kind": Kind.DEVICE, "backing": Backing.FILE},
+        {"cached": "N", "bad_block": True},
         mapping={"shared": True},
         since="4.18",
     ),

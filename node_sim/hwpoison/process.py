@@ -24,13 +24,14 @@ PLAIN = "SI_KERNEL"
 
 
 class Pte(enum.Enum):
-    """Page table entry for the page; the value says what /proc/self/pagemap shows (a guard as a special swap entry)."""
+    """Page table entry for the page; the value says what /proc/self/pagemap shows, the last two as special ones."""
 
     NONE = "none"
     PRESENT = "same"
     MOVED = "moved"
     HWPOISON = "special-swap-entry"
     SWAP = "swap"
+    SWAP_ERROR = "swap error"
     GUARD = "guard"
 
 
@@ -112,6 +113,7 @@ class Task:
         unmapped: It has unmapped the injected address; what is left in ``mappings`` is elsewhere.
         pending: Signal that waits because it is blocked.
         died_of: Signal that killed it.
+        loops: It raises machine checks without end, and does nothing else.
         received: Signals that it handled.
     """
 
@@ -123,6 +125,7 @@ class Task:
     unmapped: bool = False
     pending: Received | None = None
     died_of: Received | None = None
+    loops: bool = False
     received: list[Received] = field(default_factory=list)
 
     @property

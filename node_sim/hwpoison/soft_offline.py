@@ -19,7 +19,10 @@ from node_sim.hwpoison.process import Pte
 from node_sim.units import PAGE_BYTES
 
 _PAGE_FLAGS = {Kind.SLAB: 1 << 7, Kind.COMPOUND: 1 << 7, Kind.RESERVED: 1 << 10}
-_PREFIXES = ("soft offline: ", "soft offline: ", "Soft offline: ")
+_LAST_TEXTS = 3
+_PREFIXES = ("soft offline: ", "soft offline: ", "soft offline: ", "Soft offline: ")
+_BY_FUNCTION = ("soft offline: ", "soft_offline_page: ", "soft_offline_page: ", "Soft offline: ")
+_INVALIDATED = ("soft_offline: ", "soft_offline: ", "soft_offline: ", "Soft offline: ")
 
 
 def soft_offline(machine: Machine, page: Page, *, spare_huge_page: bool = True) -> int:
@@ -56,21 +59,26 @@ def _refusal(machine: Machine, page: Page) -> int | None:
         return EOPNOTSUPP
     neighbour = page.hugetlb and page.subpage not in page.bad_subpages and profile.hugetlb_again != "log"
     if page.poisoned and not neighbour:  # the mark of a huge page is on its first 4 KiB page
-        _say(machine, page, "page already poisoned", ("soft offline: ", "soft_offline_page: ", "Soft offline: "))
+        _say(machine, page, "page already poisoned", _BY_FUNCTION)
         return profile.soft_already_errno
     handlable = page.kind not in (*KERNEL_OWNED, Kind.DEVICE, Kind.DEVICE_PRIVATE, Kind.DEVICE_METADATA)
-    if (handlable and page.lru) or page.movable:
+    stranded = page.kind is Kind.PCP and not profile.drains_pcp  # neither in use nor in the buddy allocator
+    if ((handlable and page.lru) or page.movable) and not stranded:
         return None
-    if profile.soft_texts == 0:
-        flags = _PAGE_FLAGS.get(page.kind, 0)
+    flags = _PAGE_FLAGS.get(page.kind, 0)
+    if profile.soft_texts == 0 and stranded:
+        machine.log.append(f"__get_any_page: {page.pfn:#x}: unknown zero refcount page type {flags:x}")
+    elif profile.soft_texts == 0:
         machine.log.append(f"soft_offline: {page.pfn:#x}: unknown non LRU page type {flags:x}")
+    elif profile.soft_texts == 1:
+        machine.log.append(f"soft_offline_page: {page.pfn:#x}: unknown page type: {flags:x}")
     else:
         machine.say(page, "unhandlable page.")
     return EIO
 
 
-def _say(machine: Machine, page: Page, text: str, prefixes: tuple[str, str, str] = _PREFIXES) -> None:
-    colon = ":" if machine.profile.soft_texts > 1 or not text.startswith("page already") else ""
+def _say(machine: Machine, page: Page, text: str, prefixes: tuple[str, ...] = _PREFIXES) -> None:
+    colon = ":" if machine.profile.soft_texts == _LAST_TEXTS or not text.startswith("page already") else ""
     machine.log.append(f"{prefixes[machine.profile.soft_texts]}{page.pfn:#x}{colon} {text}")
 
 
@@ -99,7 +107,7 @@ def _invalidate(machine: Machine, page: Page) -> int:
     """Drop clean page cache that nobody maps; it is read again when it is wanted."""
     assert page.cached_in is not None
     page.cached_in.cached = None
-    _say(machine, page, "invalidated", ("soft_offline: ", "soft_offline: ", "Soft offline: "))
+    _say(machine, page, "invalidated", _INVALIDATED)
     return _withdraw(machine, page, "clean page cache: dropped")
 
 

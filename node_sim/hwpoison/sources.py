@@ -23,6 +23,8 @@ from node_sim.hwpoison.page import Kind, Page
 from node_sim.hwpoison.process import Pte, Task
 from node_sim.hwpoison.soft_offline import soft_offline
 
+_AT_PFN = "Injecting memory failure at pfn {:#x}"
+_BY_ADVICE = ("page {:x} at {:x}", "page {:#x} at {:#x}", "pfn {:#x} at process virtual address {:#x}")
 _FREE = (Kind.FREE, Kind.PCP, Kind.TAIL)
 
 
@@ -37,14 +39,16 @@ def corrupt_pfn(machine: Machine, page: Page) -> int:
         machine.step("hwpoison_inject", "no such page")
         return ENXIO
     if machine.filter_enabled:
-        known = page.hugetlb or page.kind is Kind.FREE or (page.kind is Kind.USER and page.lru)
+        free = page.kind is Kind.FREE and machine.profile.filter_takes_free
+        known = page.hugetlb or free or (page.kind is Kind.USER and page.lru)
         if not known or machine.drops(replace(page, subpage=0)):  # it asks about the first page of a huge one
             machine.step("hwpoison_inject", "dropped by the filter")
             return 0
     if page.kind in _FREE and (how == "holds" or (how == "pretends" and machine.filter_enabled)):
         machine.step("hwpoison_inject", "no reference can be taken: nothing is done")
         return 0
-    machine.log.append(f"Injecting memory failure at pfn {page.pfn:#x}")
+    old = machine.profile.injection_texts == 0
+    machine.log.append(f"Injecting memory failure at pfn {page.pfn:x}" if old else _AT_PFN.format(page.pfn))
     pretended = how == "pretends" and not machine.filter_enabled
     call = MfCall(held=how != "calls", pretended=pretended, simulated=True)
     return _unfiltered(memory_failure(machine, page, call))
@@ -73,7 +77,7 @@ def madvise(
         machine.step("madvise_inject_error", "needs CAP_SYS_ADMIN")
         return EPERM
     secret = page.backing is Backing.SECRETMEM  # get_user_pages() refuses it
-    if mapping is None or not mapping.readable or secret or fault(page, mapping) is not None:
+    if mapping is None or not mapping.readable or secret or fault(machine, page, mapping) is not None:
         machine.step("madvise_inject_error", "the page cannot be looked up")
         return EFAULT
     if mapping.pte is Pte.MOVED:
@@ -112,12 +116,11 @@ def _with_page_now(machine: Machine, page: Page, task: Task, call: Callable[[Pag
 
 def _hit(machine: Machine, page: Page, task: Task, *, soft: bool, spare: bool) -> int:
     verb = "Soft offlining" if soft else "Injecting memory failure for"
-    if machine.profile.wording > 1:
-        machine.log.append(f"{verb} pfn {page.pfn:#x} at process virtual address {ADDRESS:#x}")
-    else:
-        machine.log.append(f"{verb} page {page.pfn:x} at {ADDRESS:x}")
+    where = _BY_ADVICE[machine.profile.injection_texts].format(page.pfn, ADDRESS)
+    machine.log.append(f"{verb} {where}")
     if soft:
-        return soft_offline(machine, page, spare_huge_page=spare)
+        errno = soft_offline(machine, page, spare_huge_page=spare)
+        return errno if machine.profile.madvise_reports_errors else 0
     call = MfCall(machine.profile.madvise_is_ar, held=True, simulated=True, current=task)
     errno = _unfiltered(memory_failure(machine, page, call))
     return errno if machine.profile.madvise_reports_errors else 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from node_sim.hwpoison import kernel
 from node_sim.hwpoison.access import read
+from node_sim.hwpoison.kill import unrecovered_code
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import PLAIN, Pte, Received, Task
@@ -33,7 +34,14 @@ def _decision(arrival: Arrival) -> str:
 
 
 def act_on(
-    machine: kernel.Machine, page: Page, arrival: Arrival, task: Task | None, rule: str, *, repeats: bool = False
+    machine: kernel.Machine,
+    page: Page,
+    arrival: Arrival,
+    task: Task | None,
+    rule: str,
+    *,
+    repeats: bool = False,
+    real: bool = False,
 ) -> int:
     """Do what the machine-check code decided, then let the running task go on; return the handler's answer.
 
@@ -44,6 +52,7 @@ def act_on(
         task: The running task; None where the CPU was idle.
         rule: Where the decision was made.
         repeats: The running task was reading this page in user mode, and reads it again when it goes on.
+        real: The memory is really bad, so a page that is still mapped raises a machine check again.
 
     Raises:
         Panic: The kernel stops.
@@ -52,36 +61,51 @@ def act_on(
     machine.step(rule, _decision(arrival))
     if arrival.panic is not None:
         raise kernel.Panic(arrival.panic)
-    errno, plain, heard = 0, arrival.plain_sigbus, 0 if task is None else len(task.received)
+    errno, heard = 0, 0 if task is None else len(task.received)
+    code = PLAIN if arrival.plain_sigbus else None
     if arrival.calls_handler:
         if arrival.action_required:
             machine.log.append(f"mce: Uncorrected hardware memory error in user-access at {page.pfn << 12:x}")
+        elif arrival.copied:
+            machine.log.append(f"mce: Kernel accessed poison in user space at {page.pfn << 12:x}")
         call = kernel.MfCall(arrival.action_required, arrival.must_kill, current=task)
         errno = memory_failure(machine, page, call)
-        plain = arrival.action_required and errno not in (0, kernel.EHWPOISON, kernel.EOPNOTSUPP)
+        code = unrecovered_code(machine.profile, errno) if arrival.action_required else None
         if errno == 0 and machine.profile.unmaps_direct:
             machine.step("set_mce_nospec", "the kernel's own mapping of the page is removed")
     if task is not None:
-        _signal(machine, task, plain=plain, told=arrival.signals_task, pending=len(task.received) > heard)
+        _signal(machine, task, code, told=arrival.signals_task, pending=len(task.received) > heard)
         if repeats and len(task.received) == heard:
-            _repeat(machine, page, task)
+            _repeat(machine, page, task, arrival, real=real)
     return errno
 
 
-def _signal(machine: kernel.Machine, task: Task, *, plain: bool, told: bool, pending: bool) -> None:
+def _signal(machine: kernel.Machine, task: Task, code: str | None, *, told: bool, pending: bool) -> None:
     """Signal the running task, for which the handler may have left a signal pending."""
-    if plain:
-        machine.log.append("mce: Memory error not recovered")
+    if code is not None:
+        if code == PLAIN:
+            machine.log.append("mce: Memory error not recovered")
         swallowed = ", which the one pending swallows" if pending else ""
-        machine.step("kill_me_maybe", f"plain SIGBUS to {task.name}{swallowed}")
+        machine.step("kill_me_maybe", f"SIGBUS/{code} without address to {task.name}{swallowed}")
         if not pending:
-            task.force(Received(machine.phase, "SIGBUS", PLAIN, None, None, task.name))
+            lsb = None if code == PLAIN else PAGE_SHIFT
+            task.force(Received(machine.phase, "SIGBUS", code, lsb, None, task.name))
     elif told and task.alive and not task.received:
         task.force(Received(machine.phase, "SIGBUS", "BUS_MCEERR_AR", PAGE_SHIFT, 0, task.name))
 
 
-def _repeat(machine: kernel.Machine, page: Page, task: Task) -> None:
-    """Let the task repeat its load: it swaps the page in, finds the hwpoison entry, or reads the file anew."""
+def _repeat(machine: kernel.Machine, page: Page, task: Task, arrival: Arrival, *, real: bool) -> None:
+    """Let the task repeat its load: it swaps the page in, finds the hwpoison entry, or reads the file anew.
+
+    Where the page is still mapped it meets the poison again, and gets the same answer: ``mce_count`` bounds machine
+    checks within one entry to the kernel only, and is set back before the task goes on (``kill_me_maybe()``).
+    """
     mapping = task.first
-    if task.alive and mapping is not None and mapping.pte is not Pte.PRESENT:
+    if not task.alive or mapping is None:
+        return
+    if mapping.pte is not Pte.PRESENT:
         read(machine, page, task, mapping)
+    elif real and arrival.calls_handler:
+        machine.step("do_machine_check", f"{task.name} is told nothing and loads the poison again")
+        task.loops = True
+        machine.step("do_machine_check", "machine checks without end, each logged, until SIGKILL from elsewhere")

@@ -54,6 +54,7 @@ class Arrival(NamedTuple):
         must_kill: With MF_MUST_KILL.
         plain_sigbus: The running task gets SIGBUS without address, and the handler is not called.
         signals_task: The running task gets SIGBUS with its address, whatever the handler does.
+        copied: A copy from user space read the poison, and returns -EFAULT.
         notes: Why.
     """
 
@@ -63,6 +64,7 @@ class Arrival(NamedTuple):
     must_kill: bool = False
     plain_sigbus: bool = False
     signals_task: bool = False
+    copied: bool = False
     notes: str = ""
 
 
@@ -136,7 +138,7 @@ def _copy(recovery: str, context: Context, note: str) -> Arrival:
         return Arrival(notes=f"{note}; the copy returns an error")
     if recovery == "signal":
         return Arrival(calls_handler=True, action_required=True, signals_task=True, notes=note)
-    return Arrival(calls_handler=recovery == "errno", notes=f"{note}; the system call returns -EFAULT")
+    return Arrival(calls_handler=recovery == "errno", copied=True, notes=f"{note}; the system call returns -EFAULT")
 
 
 def _not_restartable(how: str, level: Level, note: str, *, usable: bool, checks: bool) -> Arrival:

@@ -16,8 +16,11 @@ from typing import Final
 
 from node_sim.hwpoison import access, kernel
 from node_sim.hwpoison.page import Page
+from node_sim.hwpoison.process import Pte
+from node_sim.hwpoison.reclaim import reclaim, swapoff
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.unpoison import unpoison
+from node_sim.one_page.events import copy_again, load_again, read_file
 
 ACCESSES: Final = {
     "read": "load from the mapping",
@@ -35,6 +38,8 @@ ACCESSES: Final = {
     "dontneed": "madvise(MADV_DONTNEED)",
     "munmap": "munmap()",
     "again": "the same event again",
+    "reclaim": "memory reclaim comes to the page",
+    "swapoff": "swapoff",
     "soft_offline": "sysfs soft_offline_page",
     "unpoison": "debugfs hwpoison/unpoison-pfn",
 }
@@ -45,9 +50,16 @@ _NEEDS_FILE = frozenset({"pread", "pread-healthy", "pwrite", "fsync", "fsync2", 
 class Afterwards:
     """What the first process, or an administrator, does afterwards."""
 
-    def __init__(self, machine: kernel.Machine, page: Page, again: Callable[[], int]) -> None:
-        """Prepare to act on a page; ``again`` lets the same error happen once more."""
-        self.machine, self.page, self.again = machine, page, again
+    def __init__(self, machine: kernel.Machine, page: Page, again: Callable[[], int], *, real: bool) -> None:
+        """Prepare to act on a page.
+
+        Args:
+            machine: Kernel, settings and log; changed.
+            page: The page; changed.
+            again: Lets the same error happen once more.
+            real: The memory is really bad: loads that reach it raise machine checks.
+        """
+        self.machine, self.page, self.again, self.real = machine, page, again, real
         self.calls = access.Calls(machine, page, page.tasks[0], descriptors=2) if page.tasks else None
 
     def do(self, what: str) -> str:
@@ -60,14 +72,19 @@ class Afterwards:
         }
         if what in administrator:
             return kernel.ERRNO_NAMES[administrator[what]()]
+        system = {"reclaim": reclaim, "swapoff": swapoff}
+        if what in system:
+            return system[what](self.machine, self.page)
         calls = self.calls
-        if calls is None or not calls.task.alive:
-            return "no process" if calls is None else "process is dead"
+        if calls is None or not calls.task.alive or calls.task.loops:
+            return "no process" if calls is None else "process loops" if calls.task.loops else "process is dead"
         if what in _NEEDS_FILE:
             return self._on_file(calls, what)
         mapping = calls.task.first
         if mapping is None:
             return "not mapped"
+        if self.real and mapping.pte is Pte.PRESENT and what in ("read", "copy"):
+            return self._meet_poison(calls, what)
         on_mapping: dict[str, Callable[[], str]] = {
             "read": lambda: access.read(self.machine, self.page, calls.task, mapping),
             "write": lambda: access.write(self.machine, self.page, calls.task, mapping),
@@ -79,9 +96,26 @@ class Afterwards:
         answer = on_mapping[what]()
         return answer if calls.task.alive else "died"
 
+    def _meet_poison(self, calls: access.Calls, what: str) -> str:
+        """Let the process load the poison itself, or the kernel for it, from a page that is still mapped."""
+        heard = len(calls.task.received)
+        errno = 0
+        if what == "read":
+            load_again(self.machine, self.page, calls.task)
+        else:
+            copy_again(self.machine, self.page, calls.task)
+            errno = kernel.EFAULT if self.machine.profile.copy_recovery == "errno" else 0
+        if not calls.task.alive:
+            return "died"
+        if len(calls.task.received) > heard:
+            return f"SIGBUS({calls.task.received[-1].code})"
+        return "machine checks without end" if calls.task.loops else "EFAULT" if errno else "1"
+
     def _on_file(self, calls: access.Calls, what: str) -> str:
         if self.page.file is None:
             return "no file"
+        if what == "pread" and self.real and self._still_cached() and calls.pread().startswith("ok"):
+            read_file(self.machine, self.page)
         on_file: dict[str, Callable[[], str]] = {
             "pread": calls.pread,
             "pread-healthy": lambda: calls.pread(healthy=True),
@@ -93,3 +127,9 @@ class Afterwards:
             "punch": calls.punch_hole,
         }
         return on_file[what]()
+
+    def _still_cached(self) -> bool:
+        """Whether the file still holds the bad page: marked, or one that the handler never got at."""
+        file = self.page.cached_in
+        mapped = any(task.maps(Pte.PRESENT) for task in self.page.tasks)
+        return file is not None and (file.poisoned or mapped) and not self.page.withdrawn

@@ -1,10 +1,11 @@
 """How an error comes to a page: the machine check, interface or call of each kind of event.
 
-**Models.** Machine checks of Intel CPUs by their bank contents; madvise, debugfs and sysfs.
+**Models.** Machine checks of Intel CPUs by their bank contents, and the two reports of a demand load on Intel and AMD;
+copies by the kernel; madvise, debugfs and sysfs.
 
 **Leaves out.** Other reporters than machine checks.
 
-**Assumes.** One bank holds the record, with the address of the page.
+**Assumes.** A bank holds the record, with the address of the page; on AMD it is marked as a physical one.
 
 **Sources.** Bank contents: Intel SDM volume 3B, Machine-Check Architecture, compound error codes;
 arch/x86/kernel/cpu/mce/severity.c.
@@ -18,10 +19,31 @@ from typing import Final, NamedTuple
 from node_sim.hwpoison import kernel, sources
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
+from node_sim.hwpoison.process import Task
+from node_sim.hwpoison.reclaim import reclaim
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.machine_check.acting import act_on
-from node_sim.machine_check.exception import Arrival, exception, poll
-from node_sim.machine_check.severity import ADDRV, AR, EIPV, EN, MCIP, MISCV, OVER, PCC, RIPV, UC, VAL, Bank, Context, S
+from node_sim.machine_check.exception import Arrival, amd_deferred, amd_exception, exception, poll
+from node_sim.machine_check.severity import (
+    ADDRV,
+    AR,
+    DEFERRED,
+    EIPV,
+    EN,
+    MCIP,
+    MISCV,
+    OVER,
+    PADDRV,
+    PCC,
+    POISON,
+    RIPV,
+    UC,
+    VAL,
+    Bank,
+    Context,
+    S,
+)
+from node_sim.one_page.copies import COPIES, context_of, recovery_of, survive
 
 _READ, _MCG = VAL | UC | EN | MISCV | ADDRV, RIPV | EIPV | MCIP
 _SRAR = _READ | S | AR | 0x0134
@@ -36,10 +58,15 @@ _CHECKS: Final = {
     "context-corrupt": (Bank(_READ | PCC | 0x0134, mcgstatus=_MCG), Context.USER),
 }
 _UCNA: Final = Bank(_READ | 0x0090)
+_AMD_DEFERRED: Final = Bank(VAL | EN | DEFERRED | ADDRV | PADDRV)
 EVENTS: Final = {
     "ao": "memory_failure() with flags 0: action optional, from any source",
     "srao": "machine check of the patrol scrubber (SRAO)",
     "ucna": "deferred error that the poller finds (UCNA)",
+    "ucna-ar": "a demand load, reported by the memory controller (UCNA) and then by the core (SRAR)",
+    "ar-ucna": "the same, reported by the core first",
+    "amd-deferred-ar": "a demand load on AMD, deferred error first, then the machine check of the core",
+    "amd-ar-deferred": "the same, the machine check first",
     "ar": "the first process loads the data: machine check, action required (SRAR, RIPV=1)",
     "ar-fetch": "the same for an instruction",
     "ar-not-restartable": "the same, and it cannot be restarted (RIPV=0)",
@@ -47,13 +74,18 @@ EVENTS: Final = {
     "ar-copy": "the kernel copies the data from the first process (copy_from_user)",
     "ar-kernel": "other kernel code loads the data",
     "context-corrupt": "machine check with PCC=1",
+    **{f"ar-{name}": copy.text for name, copy in COPIES.items()},
     "madvise": "madvise(MADV_HWPOISON) by the first process",
     "madvise_soft": "madvise(MADV_SOFT_OFFLINE) by the first process",
     "corrupt-pfn": "debugfs hwpoison/corrupt-pfn",
     "hard_offline": "sysfs hard_offline_page",
     "soft_offline": "sysfs soft_offline_page",
+    "reclaim": "no error: memory reclaim comes to the page",
 }
 """Kinds of event by name."""
+SIMULATED: Final = frozenset({"madvise", "madvise_soft", "corrupt-pfn", "hard_offline", "soft_offline"})
+"""Events that leave the memory as it is; all others mean memory that is really bad."""
+_INTERFACES: Final = SIMULATED | {"ao"}
 
 
 class MachineFacts(NamedTuple):
@@ -63,11 +95,15 @@ class MachineFacts(NamedTuple):
         memory_failure: CONFIG_MEMORY_FAILURE.
         mca_recovery: The CPU reports recoverable errors; otherwise every uncorrected error corrupts its context.
         tolerant: The sysfs knob, up to 5.17.
+        firmware_first: The firmware reads the banks of the memory controller and hides them.
+        safe_copies: The CPU has what machine-check safe copies need (fast string copies, or a server's RAS features).
     """
 
     memory_failure: bool = True
     mca_recovery: bool = True
     tolerant: int = 1
+    safe_copies: bool = True
+    firmware_first: bool = False
 
 
 def _without_handler(machine: kernel.Machine, event: str) -> int:
@@ -81,23 +117,39 @@ def _without_handler(machine: kernel.Machine, event: str) -> int:
 def happen(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts) -> int:
     """Let the error happen."""
     first = page.tasks[0] if page.tasks else None
-    if not facts.memory_failure and event not in _CHECKS and event != "ucna":
+    if not facts.memory_failure and event in _INTERFACES:
         return _without_handler(machine, event)
     plain: dict[str, Callable[[], int]] = {
+        "ucna-ar": lambda: _twice(machine, page, facts, "ucna", "ar"),
+        "ar-ucna": lambda: _twice(machine, page, facts, "ar", "ucna"),
+        "amd-deferred-ar": lambda: _twice(machine, page, facts, "deferred", "amd-ar"),
+        "amd-ar-deferred": lambda: _twice(machine, page, facts, "amd-ar", "deferred"),
         "ao": lambda: memory_failure(machine, page, kernel.MfCall()),
         "corrupt-pfn": lambda: sources.corrupt_pfn(machine, page),
         "hard_offline": lambda: sources.hard_offline(machine, page),
         "soft_offline": lambda: soft_offline(machine, page),
-        "ucna": lambda: act_on(machine, page, _found(machine, facts), None, "machine_check_poll"),
+        "ucna": lambda: _report(machine, page, facts, "ucna"),
     }
+    if event == "reclaim":
+        reclaim(machine, page)
+        return 0
     if event in plain:
         return plain[event]()
     if event.startswith("madvise"):
         return kernel.EFAULT if first is None else sources.madvise(machine, page, first, soft=event != "madvise")
+    if event.removeprefix("ar-") in COPIES:
+        return _copied(machine, page, event, facts)
     bank, context = _CHECKS[event]
+    arrival = _raise(machine, bank, context, facts)
+    running = first if context is not Context.KERNEL else None
+    return act_on(machine, page, arrival, running, "do_machine_check", repeats=context is Context.USER, real=True)
+
+
+def _raise(machine: kernel.Machine, bank: Bank, context: Context, facts: MachineFacts) -> Arrival:
+    """Raise a machine check, on hardware that may know no recoverable ones."""
     if not facts.mca_recovery:
         bank = Bank(bank.status & ~(S | AR) | PCC, bank.misc, bank.mcgstatus)
-    arrival = exception(
+    return exception(
         bank,
         context,
         machine.profile.name,
@@ -105,9 +157,63 @@ def happen(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts)
         memory_failure=facts.memory_failure,
         tolerant=facts.tolerant,
     )
-    running = first if context is not Context.KERNEL else None
-    return act_on(machine, page, arrival, running, "do_machine_check", repeats=context is Context.USER)
 
 
-def _found(machine: kernel.Machine, facts: MachineFacts) -> Arrival:
-    return poll(_UCNA, machine.profile.name, ser=facts.mca_recovery, memory_failure=facts.memory_failure)
+def _copied(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts) -> int:
+    """Let kernel code that copies or reads the page meet the poison."""
+    if recovery_of(event, machine.profile) == "none":
+        machine.step("do_machine_check", "this kernel makes no such copy: nothing reads the page")
+        return 0
+    context = context_of(event, machine.profile, safe_copies=facts.safe_copies)
+    arrival = _raise(machine, Bank(_SRAR, mcgstatus=_MCG), context, facts)
+    act_on(machine, page, arrival, None, "do_machine_check")
+    return survive(machine, page, event)
+
+
+def _twice(machine: kernel.Machine, page: Page, facts: MachineFacts, *reporters: str) -> int:
+    """Let the memory controller and the core report one demand load, in the order in which they win the race."""
+    answers = [_report(machine, page, facts, reporter) for reporter in reporters]
+    return answers[0]
+
+
+def _report(machine: kernel.Machine, page: Page, facts: MachineFacts, reporter: str) -> int:
+    """Let one of the two that see a demand load of poison report it."""
+    profile, configured = machine.profile.name, facts.memory_failure
+    if reporter in ("ucna", "deferred") and facts.firmware_first:
+        machine.step("machine_check_poll", "firmware first: the record of the memory controller is hidden")
+        return 0
+    if reporter == "ucna":
+        arrival = poll(_UCNA, profile, ser=facts.mca_recovery, memory_failure=configured)
+        return act_on(machine, page, arrival, None, "machine_check_poll")
+    if reporter == "deferred":
+        arrival = amd_deferred(_AMD_DEFERRED, profile, interrupt=True, memory_failure=configured)
+        return act_on(machine, page, arrival, None, "machine_check_poll")
+    task = page.tasks[0] if page.tasks else None
+    if task is None or not task.alive:
+        return 0
+    if reporter == "ar":
+        arrival = _raise(machine, *_CHECKS["ar"], facts)
+    else:
+        recovers = facts.mca_recovery
+        bank = Bank(_READ | 0x0134 | (POISON if recovers else PCC), mcgstatus=_MCG)
+        arrival = amd_exception(
+            bank, Context.USER, profile, succor=recovers, overflow_recovery=True, memory_failure=configured
+        )
+    return act_on(machine, page, arrival, task, "do_machine_check", repeats=True, real=True)
+
+
+def load_again(machine: kernel.Machine, page: Page, task: Task) -> None:
+    """Let a process load poison from a page that is still mapped: the next machine check."""
+    arrival = _raise(machine, *_CHECKS["ar"], MachineFacts())
+    act_on(machine, page, arrival, task, "do_machine_check", repeats=True, real=True)
+
+
+def copy_again(machine: kernel.Machine, page: Page, task: Task) -> int:
+    """Let the kernel copy poison from a page that is still mapped for a process (copy_from_user)."""
+    arrival = _raise(machine, *_CHECKS["ar-copy"], MachineFacts())
+    return act_on(machine, page, arrival, task, "do_machine_check")
+
+
+def read_file(machine: kernel.Machine, page: Page) -> None:
+    """Let read() copy poison out of the page cache, which no kernel survives."""
+    act_on(machine, page, _raise(machine, *_CHECKS["ar-kernel"], MachineFacts()), None, "do_machine_check")

@@ -26,7 +26,8 @@ from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.page_states import PAGES, build_page, check_state
 from node_sim.hwpoison.process import Disposition, Received, Task
 from node_sim.one_page.afterwards import ACCESSES, Afterwards
-from node_sim.one_page.events import EVENTS, MachineFacts, happen
+from node_sim.one_page.copies import COPIES, check_copy
+from node_sim.one_page.events import EVENTS, SIMULATED, MachineFacts, happen
 
 
 def _tasks(processes: Sequence[str]) -> list[Task]:
@@ -34,15 +35,17 @@ def _tasks(processes: Sequence[str]) -> list[Task]:
     dispositions = {member.value: member for member in Disposition if member is not Disposition.UNBLOCKED_LATER}
     tasks, problems = [], []
     for number, words in enumerate(processes):
-        policy, _, disposition = words.partition(":")
-        disposition = disposition or "default"
+        policy, _, masks = words.partition(":")
+        own, *others = (masks or "default").split("+")
         threads = policy.split("+")
-        if not set(threads) <= set(policies) or disposition not in dispositions:
-            known = f"{'|'.join(policies)}, {'|'.join(dispositions)}"
-            problems.append(f"--process {words}: expected POLICY[+POLICY...][:DISPOSITION] of {known}")
+        wrong = not set(threads) <= set(policies) or own not in dispositions
+        if wrong or not set(others) <= {"open", "blocked"} or len(others) >= len(threads):
+            known = f"{'|'.join(policies)}, {'|'.join(dispositions)}, open|blocked"
+            problems.append(f"--process {words}: expected POLICY[+POLICY...][:DISPOSITION[+MASK...]] of {known}")
             continue
         name = f"app{number or ''}:{100 + number}"
-        tasks.append(Task(name, tuple(policies[one] for one in threads), dispositions[disposition]))
+        unblocked = frozenset(place for place, mask in enumerate(others, 1) if mask == "open")
+        tasks.append(Task(name, tuple(policies[one] for one in threads), dispositions[own], unblocked))
     if problems:
         raise ConfigError("\n".join(problems))
     return tasks
@@ -89,7 +92,8 @@ def inject(  # noqa: PLR0913 - each is an option of the command
         page: Page use and state, a name of ``PAGES``.
         kernel_name: Kernel profile.
         event: How the error comes, a name of ``EVENTS``.
-        processes: Of each process that uses the page ``POLICY[+POLICY...][:DISPOSITION]``, a policy for each thread.
+        processes: Of each process that uses the page ``POLICY[+POLICY...][:DISPOSITION[+MASK...]]``: a policy for each
+            thread; for threads after the first ``open`` where SIGBUS is not blocked.
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
         enable_soft_offline: vm.enable_soft_offline.
@@ -114,6 +118,8 @@ def inject(  # noqa: PLR0913 - each is an option of the command
     ]
     if page in PAGES and kernel_name in PROFILE_NAMES:
         checks.append(lambda: check_state(page, kernel_name))
+        if event.removeprefix("ar-") in COPIES:
+            checks.append(lambda: check_copy(event, build_page(page, [Task("app:100")]), page))
     _check(page, event, then, checks)
     machine = kernel.Machine(
         find_profile(kernel_name, switches),
@@ -129,7 +135,7 @@ def inject(  # noqa: PLR0913 - each is an option of the command
 def _tell(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts, then: Sequence[str]) -> dict[str, Any]:
     """Let the error and what follows happen, and write down what can be seen."""
     panic, call_errno, errno, later, actions = None, 0, 0, [], 0
-    afterwards = Afterwards(machine, page, lambda: happen(machine, page, event, facts))
+    afterwards = Afterwards(machine, page, lambda: happen(machine, page, event, facts), real=event not in SIMULATED)
     try:
         call_errno = happen(machine, page, event, facts)
         errno = call_errno if machine.answer is None else machine.answer

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping as Table
 from typing import Any, Final, NamedTuple
 
-from node_sim.catalog.kernels import PROFILE_NAMES, Profile, has_since
+from node_sim.catalog.file_systems import DEFAULT_FILE_SYSTEM
+from node_sim.catalog.kernels import PROFILE_NAMES, has_since
+from node_sim.catalog.profile import Profile
 from node_sim.errors import DataError
 from node_sim.hwpoison.file import ZEROS, Backing
 from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind
@@ -41,7 +43,7 @@ class RecordedType(NamedTuple):
         stored: Data on disk.
         written: Data that a process wrote.
         subpage: The bad 4 KiB page of a huge page, where the words do not say.
-        layered: Its file is one of overlayfs.
+        system: File system of its file.
         pinned: The kernel itself holds a reference.
         since: First profile that has it.
     """
@@ -56,7 +58,7 @@ class RecordedType(NamedTuple):
     stored: str | None = None
     written: str = "N"
     subpage: int = 0
-    layered: bool = False
+    system: str = DEFAULT_FILE_SYSTEM
     pinned: bool = False
     since: str = PROFILE_NAMES[0]
 
@@ -75,11 +77,11 @@ _TYPES: Final[dict[str, RecordedType]] = {
     "anonymous KSM": _ANONYMOUS,
     "anonymous swap cache": _ANONYMOUS._replace(written="I"),
     "page cache ext4": _DISK._replace(device=(254, 0)),
-    "page cache ext2": _DISK._replace(device=(254, 16)),
+    "page cache ext2": _DISK._replace(device=(254, 16), system="ext2"),
     "page cache ext4 data=journal": _DISK._replace(device=(254, 80)),
-    "page cache xfs": _DISK,
-    "page cache btrfs": _DISK,
-    "page cache overlay": _DISK._replace(layered=True),
+    "page cache xfs": _DISK._replace(system="xfs"),
+    "page cache btrfs": _DISK._replace(system="btrfs"),
+    "page cache overlay": _DISK._replace(system="overlay"),
     "page cache rootfs": _MEMORY,
     "page cache ramfs": _DISK._replace(backing=Backing.RAMFS),
     "block device page cache": _DISK._replace(backing=Backing.BLOCK, named=False, stored=ZEROS),

@@ -15,7 +15,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from node_sim.catalog.kernels import Profile, has_since
+from node_sim.catalog.kernels import has_since
+from node_sim.catalog.profile import Profile
 from node_sim.hwpoison import access, sources
 from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.kernel import ERRNO_NAMES, Machine, Panic
@@ -51,7 +52,7 @@ COMPARED: Final = (
     "hw_corrupted_kb_delta",
 )
 """The columns that are compared, in the table's order."""
-PREDICTED: Final = (*COMPARED, "unpoison", "hw_corrupted_kb_after_unpoison", "kernel_log")
+PREDICTED: Final = (*COMPARED, "unpoison", "hw_corrupted_kb_after_unpoison", "unpoison_log", "kernel_log")
 """All columns that are predicted."""
 
 
@@ -90,6 +91,7 @@ class Player:
         self.syscalls: list[str] = []
         self.outcomes: list[str] = []
         self.unpoisoned: list[str] = []
+        self.unpoison_lines: list[str] = []
         self.counted_pages: int | None = None
         self.exited = False
 
@@ -113,6 +115,7 @@ class Player:
             "hw_corrupted_kb_delta": str(4 * (counted if self.counted_pages is None else self.counted_pages)),
             "unpoison": ";".join(self.unpoisoned),
             "hw_corrupted_kb_after_unpoison": str(4 * counted),
+            "unpoison_log": " / ".join(self._normal(line) for line in self.unpoison_lines),
             "kernel_log": " / ".join(self._normal(line) for line in self.machine.log),
         }
 
@@ -311,6 +314,7 @@ class Player:
     def _unpoison(self) -> None:
         when = "after-exit" if self.exited else "alive"
         huge = self.page.hugetlb and self.page.subpage > 0
+        before = len(self.machine.log)
         errno = unpoison(self.machine, self.page)
         marked = self.page.poisoned and not huge
         answer = f"{when}:{ERRNO_NAMES[errno]} poison={int(marked)}"
@@ -318,13 +322,16 @@ class Player:
             errno = unpoison(self.machine, self.page, head=True)
             answer += f"; head pfn:{ERRNO_NAMES[errno]} poison={int(self.page.poisoned)}"
         self.unpoisoned.append(answer)
+        self.unpoison_lines += self.machine.log[before:]
+        del self.machine.log[before:]
 
 
 def _entry(mapping: Mapping | None) -> str:
     """Return what /proc/self/pagemap shows; it has no special entries for hugetlb."""
     if mapping is None or mapping.huge_entry:
         return "none"
-    return Pte.HWPOISON.value if mapping.pte is Pte.GUARD else mapping.pte.value
+    special = mapping.pte in (Pte.SWAP_ERROR, Pte.GUARD)
+    return Pte.HWPOISON.value if special else mapping.pte.value
 
 
 def _signal(got: Received) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from node_sim.catalog.file_systems import FILE_SYSTEMS
 from node_sim.codes import KillPolicy
 from node_sim.hwpoison.file import ZEROS, Backing, File
 from node_sim.hwpoison.filters import Filter, flag_bits, parse_filter, stable_flags
@@ -119,7 +120,7 @@ def _file(kind: RecordedType, state: str, *, dirty: bool, private_copy: bool) ->
     written = (dirty and not private_copy and "as left by" not in state) or "writeback" in state
     cached = kind.written if written else kind.stored
     stored = cached if "writeback" in state else kind.stored
-    return File(kind.backing, stored=stored, cached=cached, layered=kind.layered)
+    return File(kind.backing, stored=stored, cached=cached, system=FILE_SYSTEMS[kind.system])
 
 
 def _policies(row: ScenarioRow, index: int) -> tuple[KillPolicy, ...]:

@@ -83,20 +83,12 @@ def test_every_anonymous_page_of_6_12_shows_the_flag_of_merged_ones_and_is_none(
     assert predict(flagged, PROFILES["6.1"])["result"] == "Recovered"
 
 
-# id -> why a recording of 5.10.262 is not met.
-NOT_MET_ON_5_10 = {
-    "filter-k-buddy": "a filter without criteria drops free pages",
-    "huge-free-hard": "an error in a later 4 KiB page of a free hugetlb page does nothing",
-    "soft-k-pcp": "soft offline does not drain per-CPU lists",
-}
-
-
-def test_rows_of_5_10_262_are_predicted_but_three_and_two_whose_data_is_not_an_input():
+def test_every_row_of_5_10_262_is_predicted_but_two_whose_data_is_not_an_input():
     found = conform(RECORDED / "kernel_5_10_262.csv", "5.10")
-    assert {entry["id"] for entry in found.mismatched} == set(NOT_MET_ON_5_10)
+    assert found.mismatched == []
     reasons = {entry["reason"].partition(" is ")[0] for entry in found.not_modelled}
     assert reasons == {"which neighbour read-ahead brought in"}
-    assert (found.rows, len(found.matched)) == (253, 248)
+    assert (found.rows, len(found.matched)) == (253, 251)
 
 
 COMPARABLE = [row for row in ROWS if row["result"] != "PANIC" and not row["injection"].startswith("mce")]
@@ -116,11 +108,26 @@ def test_the_kernel_log_is_the_recorded_one_line_by_line():
         assert (row["id"], plain(predict(row, KERNEL)["kernel_log"])) == (row["id"], plain(row["kernel_log"]))
 
 
+UNPOISONED = [("6.1", row) for row in COMPARABLE] + [
+    ("5.10", row) for row in read_rows(RECORDED / "kernel_5_10_262.csv") if not row["injection"].startswith("mce")
+]
+
+
 def test_unpoison_answers_as_recorded():
-    for row in COMPARABLE:
-        got = predict(row, KERNEL)
+    for kernel, row in UNPOISONED:
+        got = predict(row, PROFILES[kernel])
         for column in ("unpoison", "hw_corrupted_kb_after_unpoison"):
             assert (row["id"], got[column]) == (row["id"], row[column])
+
+
+def test_unpoison_says_what_was_recorded():
+    lines = 0
+    for kernel, row in UNPOISONED:
+        if row["unpoison_log"] and "suppressed" not in row["unpoison_log"]:
+            got = predict(row, PROFILES[kernel])["unpoison_log"]
+            assert (row["id"], got.startswith(row["unpoison_log"])) == (row["id"], True)  # the second may be suppressed
+            lines += got == row["unpoison_log"]
+    assert lines >= 383
 
 
 def test_a_prediction_reads_neither_the_name_nor_the_group_nor_an_outcome():

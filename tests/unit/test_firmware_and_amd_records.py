@@ -78,8 +78,8 @@ def test_without_succor_only_kernels_that_do_not_know_it_survive(profile):
     [
         ("4.18", Arrival(panic="Fatal local machine check")),
         ("5.10", AR._replace(signals_task=True)),
-        ("6.1", Arrival(calls_handler=True)),
-        ("7.1", Arrival(calls_handler=True)),
+        ("6.1", Arrival(calls_handler=True, copied=True)),
+        ("7.1", Arrival(calls_handler=True, copied=True)),
     ],
 )
 def test_a_copy_from_user_is_survived_as_on_intel(profile, expected):

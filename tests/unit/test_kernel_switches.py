@@ -206,7 +206,9 @@ def test_splitting_a_huge_page_mapped_by_entries_tells_nobody_since_6_1():
 def test_device_memory_is_unmapped_only_where_somebody_is_told_and_can_be_mapped_again():
     def seen(policy):
         def found(kernel):
-            got = inject("dax", kernel_name=kernel, processes=(f"{policy}:handler",), then=("read",))
+            got = inject(
+                "dax", kernel_name=kernel, event="hard_offline", processes=(f"{policy}:handler",), then=("read",)
+            )
             return (codes(got), any("maps it again" in step["decision"] for step in got["steps"]), answers(got))
 
         return found
@@ -214,6 +216,21 @@ def test_device_memory_is_unmapped_only_where_somebody_is_told_and_can_be_mapped
     told, untold = ([("app:100", AO)], True, ["ok('N')"]), ([], False, ["ok('N')"])
     across([None, None, None, untold, untold, untold, untold], seen("late"))
     across([None, None, None, untold, told, told, told], seen("early"))
+
+
+def test_the_driver_of_device_memory_answers_for_a_block_that_it_knows_as_bad():
+    def seen(access, policy="early"):
+        def found(kernel):
+            options = {"kernel_name": kernel, "event": "srao", "processes": (f"{policy}:handler",), "then": (access,)}
+            return answers(inject("dax-bad-block", **options))
+
+        return found
+
+    # Not unmapped in 5.10, which tells nobody of an asynchronous error: the load meets the poison itself.
+    adrerr, again = ["SIGBUS(BUS_ADRERR)"], ["SIGBUS(BUS_MCEERR_AR)"]
+    across([None, None, None, again, adrerr, again, again], seen("read"))
+    across([None, None, None, ["EIO"], ["EIO"], ["EIO"], ["EIO"]], seen("pread"))
+    across([None, None, None, ["EIO"], ["EFAULT"], ["EFAULT"], ["EFAULT"]], seen("pwrite"))
 
 
 def test_madvise_dontneed_takes_hugetlb_mappings_since_5_18_and_all_others_always():

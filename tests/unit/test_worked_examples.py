@@ -229,8 +229,10 @@ def test_t8_a_user_load_of_a_clean_file_page_is_executed_again(profile):
 @pytest.mark.parametrize("profile", SINCE_3_10)
 def test_t8_a_user_load_of_a_page_of_the_kernel_is_not_recovered(profile):
     found = handled("zero", profile, event="ar")
-    first, *between, last = found["log"]
-    assert same_log([first, last], [USER_ACCESS, NOT_RECOVERED])
+    first, *between = found["log"]
+    assert same_log([first], [USER_ACCESS])
+    if profile != "5.10":  # which sends BUS_MCEERR_AR without an address, and says nothing
+        assert same_log([between.pop()], [NOT_RECOVERED])
     expected = {
         "3.10": ("non LRU", "I"),
         "4.18": ("reserved kernel page", "F"),
@@ -239,7 +241,8 @@ def test_t8_a_user_load_of_a_page_of_the_kernel_is_not_recovered(profile):
     }.get(profile, ("get hwpoison page", "I"))
     assert between[-1] == action_line(profile, *expected)
     assert found["errno"] == EBUSY
-    assert signal_of(found) == ("app:100", "SIGBUS", "SI_KERNEL", None, None)
+    signal = ("BUS_MCEERR_AR", 12) if profile == "5.10" else ("SI_KERNEL", None)
+    assert signal_of(found) == ("app:100", "SIGBUS", *signal, None)
 
 
 @pytest.mark.parametrize(
@@ -334,8 +337,8 @@ def test_t12_a_ksm_page_is_not_unmapped_up_to_6_1(profile, process, early_kill):
         ]
         assert found["errno"] == EBUSY
     assert found["signals"] == []
-    (answer,) = answers(handled("ksm", profile, process, early_kill=early_kill, then=("read",)))
-    assert answer.startswith("ok(")
+    later = handled("ksm", profile, process, event="hard_offline", early_kill=early_kill, then=("read",))
+    assert answers(later)[0].startswith("ok(")
 
 
 @pytest.mark.parametrize("profile", SINCE_6_12)
