@@ -99,7 +99,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         *_HEAD,
         _CAUSE,
         _code("severity", codes.Severity, "Grade given by the kernel."),
-        Column("bank", "uint8", "-", "Machine-check bank: one per memory channel."),
+        Column("bank", "uint8", "-", "Machine-check bank: one per memory channel, then the one of the core that read."),
         _code("cpu_context", codes.CpuContext, "What the CPU was doing."),
         Column("overflow", "bool", "-", "The bank still held an unread record (OVER)."),
         _PFN,

@@ -130,6 +130,7 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "split_reads_zeros": (_N, _N, _N, _N, _N, _N, _N),
     "unrecovered": ("plain", "plain", "plain", "null address", "plain", "plain", "plain"),
     "handles_ucna": (_N, _N, _N, _Y, _Y, _Y, _Y),
+    "keeps_records": ("ring", "ring", "pool", "pool", "pool", "pool", "pool"),
     "polls_severity": (_N, _N, _Y, _Y, _Y, _Y, _Y),
     "tolerant": (_Y, _Y, _Y, _Y, _N, _N, _N),
     "unknown_source_text": (_OLD_SOURCE, _OLD_SOURCE, *[f"Fatal m{_OLD_SOURCE[1:]}"] * 5),

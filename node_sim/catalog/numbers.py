@@ -179,6 +179,15 @@ FIRMWARE_LATENCY_S: Final = Assumed(
     "s",
 )
 WORK_LATENCY_S: Final = Assumed(0.1, 0.001, 1.0, "irq work to work queue, typically below 1 s", "s")
+CONTROLLER_FIRST_SHARE: Final = Assumed(
+    0.5,
+    0.0,
+    1.0,
+    "demand loads of poison whose record of the memory controller (CMCI, work queue) reaches the handler before the "
+    "machine check of the core does; the race is described in Linux aaf99ac2ceb7, its odds nowhere",
+)
+RING_ENTRIES: Final = Published(15, "1", "MCE_RING_SIZE less one, arch/x86/kernel/cpu/mcheck/mce.c 2.6.32-4.2", "read")
+POOL_RECORDS: Final = Published(80, "1", "MCE_POOLSZ, MCE_MIN_ENTRIES, mce/genpool.c 4.3-7.1", "read")
 QUEUE_ENTRIES: Final = Published(16, "1", "MEMORY_FAILURE_FIFO, mm/memory-failure.c 3.4-7.1", "read")
 
 # --- memory -----------------------------------------------------------------------------------------------------

@@ -113,6 +113,7 @@ class Profile:
         unrecovered: A consumer whose page was not recovered gets a "plain" SIGBUS, or BUS_MCEERR_AR with a
             "null address" (5.10).
         handles_ucna: Deferred errors reach the handler.
+        keeps_records: Where records of banks wait for the handler: a "ring" that drops silently, or a "pool" (4.3).
         polls_severity: Polled records are graded by the severity rules.
         tolerant: The sysfs knob exists.
         unknown_source_text: Panic text when no CPU knows why there was a machine check.
@@ -223,6 +224,7 @@ class Profile:
     split_reads_zeros: bool
     unrecovered: str
     handles_ucna: bool
+    keeps_records: str
     polls_severity: bool
     tolerant: bool
     unknown_source_text: str

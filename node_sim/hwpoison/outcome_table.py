@@ -1,7 +1,7 @@
 """The handler as the fleet uses it: ``memory_failure()`` enumerated into a lookup table.
 
-**Models.** Every page state with one owner, every way an error arrives, every kill policy and sysctl, for any kernel
-profiles.
+**Models.** Every page state of the fleet with one owner, every way an error arrives, alone or as the second report of a
+load, every kill policy and sysctl, for any kernel profiles.
 
 **Leaves out.** Soft offline, filters, several owners of one page.
 
@@ -30,23 +30,38 @@ from node_sim.hwpoison.access import fault
 from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.kill import unrecovered_code
 from node_sim.hwpoison.memory_failure import memory_failure as handle
+from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.page_states import PAGES, build_page
-from node_sim.hwpoison.process import PLAIN, Task
+from node_sim.hwpoison.process import PLAIN, Pte, Task
 from node_sim.records import Flags, Ints
 from node_sim.units import PAGE_SHIFT
 
 NO_LINE = -1
 """Stored in place of page type and result where no action line is printed."""
-STATES: Final = tuple(PAGES)
-"""Page states in the order of their codes."""
 
 
 class CallKind(enum.IntEnum):
-    """Why ``memory_failure()`` is called: for a report, or for data that a process or a copy by the kernel consumed."""
+    """Why ``memory_failure()`` is called: for a report, or for data that a process or a copy by the kernel consumed.
+
+    A demand load is reported by the memory controller, too: the last four are the second call for one load.
+    """
 
     ACTION_OPTIONAL = 0
     ACTION_REQUIRED = 1
     KERNEL_COPY = 2
+    REQUIRED_AFTER_REPORT = 3
+    COPY_AFTER_REPORT = 4
+    REPORT_AFTER_REQUIRED = 5
+    REPORT_AFTER_COPY = 6
+
+
+CALLS: Final = {
+    CallKind.REQUIRED_AFTER_REPORT: (CallKind.ACTION_OPTIONAL, CallKind.ACTION_REQUIRED),
+    CallKind.COPY_AFTER_REPORT: (CallKind.ACTION_OPTIONAL, CallKind.KERNEL_COPY),
+    CallKind.REPORT_AFTER_REQUIRED: (CallKind.ACTION_REQUIRED, CallKind.ACTION_OPTIONAL),
+    CallKind.REPORT_AFTER_COPY: (CallKind.KERNEL_COPY, CallKind.ACTION_OPTIONAL),
+}
+"""Second calls: the call before, and what the second is by itself."""
 
 
 class Signal(enum.IntEnum):
@@ -119,6 +134,8 @@ def state_of_use(use: PageUse, *, split_ok: bool = True) -> str:
     return "thp-unsplittable" if use is PageUse.THP and not split_ok else _STATE_OF_USE[use]
 
 
+STATES: Final = tuple(dict.fromkeys(state_of_use(use, split_ok=ok) for ok in (True, False) for use in PageUse))
+"""Page states of the fleet in the order of their codes."""
 STATE_CODES: Final = np.asarray(
     [[STATES.index(state_of_use(use, split_ok=split_ok)) for split_ok in (False, True)] for use in PageUse], np.int32
 )
@@ -141,7 +158,7 @@ _CODES: Final = {
 }
 
 
-def _signal(owner: Task, profile: Profile, errno: int, *, required: bool, told: bool) -> tuple[Signal, int | None]:
+def _signal(owner: Task, profile: Profile, errno: int, required: bool, told: bool) -> tuple[Signal, int | None]:
     """Return the first signal of the owner, and its extent."""
     got = owner.died_of or (owner.received[0] if owner.received else None)
     if got is None:
@@ -180,22 +197,33 @@ def handle_state(
     if already:
         page.poisoned = True
         page.bad_subpages |= {page.subpage} if page.hugetlb else set()
-    mapped, shift, errors = page.mapped, page.shift, page.file.errors if page.file else 0
     machine = kernel.Machine(PROFILES[profile], early_kill=early_kill, recovery=recovery)
+    before, itself = CALLS.get(call, (None, call))
+    try:
+        if before is not None:
+            _call(machine, page, owner, before)
+        return _call(machine, page, owner, itself, first=before is None)
+    except kernel.Panic:
+        return Outcome(True, None, None, 0, Signal.NONE, False, False, False, page.shift)
+
+
+def _call(machine: kernel.Machine, page: Page, owner: Task, call: CallKind, *, first: bool = True) -> Outcome:
+    """Call the handler, and let the consumer repeat its load; a signal that finds one pending merges with it."""
+    mapped, shift, errors = page.mapped, page.shift, page.file.errors if page.file else 0
+    heard, actions = len(owner.received), len(machine.actions)
     signals_task = call is CallKind.KERNEL_COPY and machine.profile.copy_recovery == "signal"
     required = call is CallKind.ACTION_REQUIRED or signals_task
-    try:
-        errno = handle(machine, page, kernel.MfCall(required, current=owner if required else None))
-    except kernel.Panic:
-        return Outcome(True, None, None, 0, Signal.NONE, False, False, False, shift)
-    text, result = machine.actions[-1] if machine.actions else (None, None)
-    signal, lsb = _signal(owner, machine.profile, errno, required=required, told=signals_task)
-    waits = mapped and not required and signal is Signal.NONE and owner.first is not None
+    errno = handle(machine, page, kernel.MfCall(required, current=owner if required else None))
+    line = machine.actions[-1] if len(machine.actions) > actions else None
+    signal, lsb = (Signal.NONE, None) if heard else _signal(owner, machine.profile, errno, required, signals_task)
+    if required and not heard and signal is Signal.NONE and _repeat_fails(machine, page, owner):
+        signal, lsb = Signal.DIRECT_AR, shift
+    waits = first and mapped and not required and signal is Signal.NONE and owner.first is not None
     late = waits and owner.first is not None and fault(machine, page, owner.first) is not None
     return Outcome(
         panic=False,
-        page_type=None if text is None else PAGE_TYPES[text],
-        result=None if result is None else RESULTS[result],
+        page_type=None if line is None else PAGE_TYPES[line[0]],
+        result=None if line is None else RESULTS[line[1]],
         errno=errno,
         signal=signal,
         late=late,
@@ -203,6 +231,13 @@ def handle_state(
         withdrawn=page.withdrawn,
         lsb=shift if lsb is None else lsb,
     )
+
+
+def _repeat_fails(machine: kernel.Machine, page: Page, owner: Task) -> bool:
+    """Whether the consumer, told nothing, finds a poisoned entry or page when it loads again."""
+    mapping = owner.first
+    gone = mapping is not None and mapping.pte is not Pte.PRESENT
+    return gone and mapping is not None and fault(machine, page, mapping) == "BUS_MCEERR_AR"
 
 
 def memory_failure(  # noqa: PLR0913 - each is a dimension of the table

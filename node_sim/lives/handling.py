@@ -15,18 +15,20 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.codes import KillPolicy, LifecycleReason
-from node_sim.hwpoison.outcome_table import STATE_CODES, Outcomes, Signal, signal_rows
+from node_sim.hwpoison.outcome_table import STATE_CODES, CallKind, Outcomes, Signal, signal_rows
 from node_sim.lives.bad_pages import retire
 from node_sim.lives.repair import panic
 from node_sim.lives.signals import schedule_eio, schedule_late, signal_owners
 from node_sim.lives.state import LaneState, Pending, Touches
 from node_sim.memory.pages import Tenancy
 from node_sim.memory.processes import NOBODY
-from node_sim.records import NULL, Ints, take
+from node_sim.records import NULL, Flags, Ints, take
 from node_sim.units import PAGE_BYTES
 
 
-def handle_pages(state: LaneState, touches: Touches, call: Ints, tenancy: Tenancy, check: Ints, time_ns: Ints) -> Ints:
+def handle_pages(
+    state: LaneState, touches: Touches, call: Ints, tenancy: Tenancy, check: Ints, time_ns: Ints, already: Flags
+) -> Ints:
     """Run ``memory_failure()`` on pages; return until when the node is down (-1: up) [ns].
 
     Args:
@@ -36,6 +38,7 @@ def handle_pages(state: LaneState, touches: Touches, call: Ints, tenancy: Tenanc
         tenancy: Use of each page, shape ``(n,)``.
         check: Row of each machine check, shape ``(n,)``.
         time_ns: When the handler is done with each page [ns], shape ``(n,)``.
+        already: Whether each page was poisoned before its read, shape ``(n,)``.
     """
     policies, arm = state.policies, state.arm_set[touches.lane]
     processes = state.world.memory.processes
@@ -49,7 +52,7 @@ def handle_pages(state: LaneState, touches: Touches, call: Ints, tenancy: Tenanc
         policy,
         policies.early_kill[arm],
         policies.recovery[arm],
-        state.pages.poisoned[touches.which],
+        already,
     )
     down_ns = np.full(touches.which.size, NULL)
     panics = outcome["panic"] == 1
@@ -57,17 +60,20 @@ def handle_pages(state: LaneState, touches: Touches, call: Ints, tenancy: Tenanc
     down_ns[panics] = panic(state, touches.take(panics), time_ns[panics], check[panics], reason)
     calm = np.flatnonzero(~panics)
     if calm.size:
-        _settle(state, touches.take(calm), outcome[calm], take(tenancy, calm), check[calm], time_ns[calm])
+        second = call[calm] > int(CallKind.KERNEL_COPY)
+        _settle(state, touches.take(calm), outcome[calm], take(tenancy, calm), check[calm], time_ns[calm], second)
     return down_ns
 
 
 def _settle(
-    state: LaneState, touches: Touches, outcome: Outcomes, tenancy: Tenancy, check: Ints, time_ns: Ints
+    state: LaneState, touches: Touches, outcome: Outcomes, tenancy: Tenancy, check: Ints, time_ns: Ints, second: Flags
 ) -> None:
-    """Log what the handler did, and send or schedule its signals."""
-    owned = tenancy.owner != NOBODY
+    """Log what the handler did, and send or schedule its signals; a second call for one load releases nothing more."""
+    owner = np.maximum(tenancy.owner, 0)
+    dead = second & (state.killed_ns[touches.lane, owner] == touches.time_ns)  # of the first call
+    owned = (tenancy.owner != NOBODY) & ~dead
     again = state.pages.poisoned[touches.which]
-    released = (outcome["withdrawn"] == 1) | ((outcome["signal"] != Signal.NONE) & again)
+    released = ((outcome["withdrawn"] == 1) | ((outcome["signal"] != Signal.NONE) & again)) & ~second
     pfn = state.store.pages.pfn[touches.page]
     handled = state.log.add(
         "memory_failures",
@@ -89,7 +95,7 @@ def _settle(
         lane=touches.lane,
         time_ns=time_ns,
         late=(outcome["late"] == 1) & owned,
-        owner=np.where(owned, tenancy.owner, 0),
+        owner=owner,
         lsb=outcome["lsb"].astype(np.int64),
         fault=touches.fault,
         pfn=pfn,

@@ -1,32 +1,35 @@
 """Machine checks of lanes: how reads of poison are reported, and what the kernel does first.
 
 **Models.** Grades are looked up by reader and platform. Asynchronous records occupy the bank of their channel until
-they are read, and the 16-entry queue of ``memory_failure()`` until they are handled; the handler runs after the delay
-of the firmware and of the work queue.
+they are read, and the ring, pool or queue that holds them until they are handled; the handler runs after the delay of
+the firmware and of the work queue. A demand load is reported twice, by the core in a bank of its own and by the memory
+controller, unless the firmware hides that; who reaches the handler first is drawn.
 
 **Leaves out.** What a grade follows from; ``machine_check/`` has it.
 
-**Assumes.** Load is bounded by mechanism: one asynchronous record per bank until it is read, 16 queued pages, and the
-cordon.
+**Assumes.** Load is bounded by mechanism: one asynchronous record per bank until it is read, the records that fit,
+and the cordon. A record that wins the race is handled at the time of the load.
 
-**Sources.** ``machine_check/grades.py``; the queue: mm/memory-failure.c ``memory_failure_queue()``.
+**Sources.** ``machine_check/grades.py``; arch/x86/kernel/cpu/mcheck/mce.c ``mce_ring_add()`` (to 4.2), mce/genpool.c,
+mm/memory-failure.c ``memory_failure_queue()`` (firmware); the race: Linux aaf99ac2ceb7.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from node_sim.catalog.numbers import QUEUE_ENTRIES
 from node_sim.codes import CheckAction, CpuContext, Observer, PageUse
 from node_sim.draws import Tag, split64, unit32, words
-from node_sim.hwpoison.outcome_table import CallKind
+from node_sim.hwpoison.outcome_table import CALLS, CallKind
 from node_sim.lives.handling import handle_pages
 from node_sim.lives.repair import panic
 from node_sim.lives.state import LaneState, Touches, mask_of
 from node_sim.machine_check.grades import look_up
 from node_sim.memory.pages import Tenancy
 from node_sim.memory.sightings import masked_tenancy
-from node_sim.records import NULL, Flags, Ints, take
+from node_sim.records import NULL, Flags, Floats, Ints, take
 
 _COPIED_USES = {
     PageUse.ANONYMOUS,
@@ -40,8 +43,38 @@ _COPIED_USES = {
     PageUse.SWAPCACHE_DIRTY,
     PageUse.SWAPCACHE_CLEAN,
 }
+_SECOND = np.tile(np.arange(len(CallKind)), (len(CallKind) + 1, 1))
+"""``CallKind`` by the one before (-1, the last row: none) and the one that it is by itself."""
+for _kind, _parts in CALLS.items():
+    _SECOND[_parts] = _kind
 COPYABLE = np.asarray([use in _COPIED_USES for use in PageUse])
 """Uses whose pages the kernel reads by copy-from-user; page cache pages are read by plain copies."""
+
+
+class Records(NamedTuple):
+    """Machine-check records of touches, arrays of shape ``(n,)``.
+
+    Attributes:
+        touches: The reads.
+        grade: Parts of a ``Check`` by name.
+        bank: The bank.
+        overflow: It held an unread record.
+        tenancy: Use of the page.
+        already: Whether the page had been poisoned before this read.
+    """
+
+    touches: Touches
+    grade: dict[str, Ints]
+    bank: Ints
+    overflow: Flags
+    tenancy: Tenancy
+    already: Flags
+
+    def take(self, index: Ints | Flags) -> Records:
+        """Return those at an index."""
+        grade = {name: column[index] for name, column in self.grade.items()}
+        parts = self.bank[index], self.overflow[index], take(self.tenancy, index), self.already[index]
+        return Records(self.touches.take(index), grade, *parts)
 
 
 def raise_machine_checks(state: LaneState, touches: Touches) -> tuple[Ints, Ints]:
@@ -54,21 +87,33 @@ def raise_machine_checks(state: LaneState, touches: Touches) -> tuple[Ints, Ints
     Returns:
         When each is dealt with, and until when it took the node down (-1: up) [ns]; shape ``(n,)``.
     """
-    bank = state.world.address_map.slot_channel(state.store.faults.box.slot[touches.fault])
-    overflow = state.bank_busy_ns[touches.lane, bank] > touches.time_ns
+    channel = state.world.address_map.slot_channel(state.store.faults.box.slot[touches.fault])
+    busy = state.bank_busy_ns[touches.lane, channel] > touches.time_ns
     consumed = (touches.observer == Observer.USER) | (touches.observer == Observer.KERNEL)
-    overflow &= ~(consumed & state.policies.firmware_first[state.arm_set[touches.lane]])
     frames = state.store.frames.take(touches.page)
     tenancy, _ = masked_tenancy(state.world.memory, frames, touches.time_ns, mask_of(state, touches.lane))
-    grade = _grade(state, touches, tenancy.use, overflow)
-    lost = overflow & ~consumed & (grade["action"] != CheckAction.PANIC)
+    overflow = busy & ~consumed
+    bank = np.where(consumed, state.bank_busy_ns.shape[1], channel)
+    already = state.pages.poisoned[touches.which].copy()
+    records = Records(touches, _grade(state, touches, tenancy.use, overflow), bank, overflow, tenancy, already)
+    panics = records.grade["action"] == CheckAction.PANIC
+    arm = state.arm_set[touches.lane]
+    twice = consumed & ~busy & ~panics & ~state.policies.firmware_first[arm]
+    first = twice & (_draws(state, touches)[1] < state.policies.controller_first[arm])
     end_ns, down_ns = touches.time_ns.copy(), np.full(touches.which.size, NULL)
-    reported = np.flatnonzero(~lost)
-    if reported.size:
-        part = {name: column[reported] for name, column in grade.items()}
-        end_ns[reported], down_ns[reported] = _report(
-            state, touches.take(reported), part, bank[reported], overflow[reported], take(tenancy, reported)
-        )
+    before = np.full(touches.which.size, NULL)
+    controller = records._replace(bank=channel, grade=_found(state, touches), overflow=np.zeros_like(busy))
+
+    def report(those: Records, which: Flags, *, prompt: bool) -> None:
+        index = np.flatnonzero(which & (down_ns == NULL))
+        if index.size:
+            end_ns[index], down_ns[index], before[index] = _report(
+                state, those.take(index), before[index], prompt=prompt
+            )
+
+    report(controller, first, prompt=True)
+    report(records, ~(overflow & ~panics), prompt=False)
+    report(controller, twice & ~first, prompt=False)
     return end_ns, down_ns
 
 
@@ -80,16 +125,32 @@ def _grade(state: LaneState, touches: Touches, use: Ints, overflow: Flags) -> di
     return look_up(policies.grades, arm, touches.observer, copies, device_fatal, overflow)
 
 
-def _report(
-    state: LaneState, touches: Touches, grade: dict[str, Ints], bank: Ints, overflow: Flags, tenancy: Tenancy
-) -> tuple[Ints, Ints]:
-    """Log machine checks and act on them; return when each is done and until when the node is down (-1: up)."""
-    policies, arm = state.policies, state.arm_set[touches.lane]
+def _found(state: LaneState, touches: Touches) -> dict[str, Ints]:
+    """Grade what the memory controller reports of a demand load."""
+    arm, no = state.arm_set[touches.lane], np.zeros(touches.which.size, np.bool_)
+    return look_up(state.policies.grades, arm, np.full(arm.size, int(Observer.DEVICE)), no, no, no)
+
+
+def _report(state: LaneState, records: Records, before: Ints, *, prompt: bool) -> tuple[Ints, Ints, Ints]:
+    """Log machine checks and act on them.
+
+    Args:
+        state: Of the lanes; changed.
+        records: What is reported.
+        before: ``CallKind`` of the call for the other report of the same load, -1 where there was none.
+        prompt: The handler runs at once.
+
+    Returns:
+        When each is done, until when the node is down (-1: up), and the ``CallKind`` of the handler's last call.
+    """
+    touches, grade, policies = records.touches, records.grade, state.policies
+    arm = state.arm_set[touches.lane]
     action = grade["action"].copy()
     queued = np.flatnonzero(action == CheckAction.QUEUE)
     asynchronous = grade["context"] == CpuContext.NONE
     delay = np.where(asynchronous, policies.delay_ns[arm], 0)
-    handled_ns = touches.time_ns + delay + _work_latency(state, touches, asynchronous)
+    latency = np.where(asynchronous & (not prompt), _work_latency(state, touches), 0)
+    handled_ns = touches.time_ns + delay + latency
     arrived_ns = touches.time_ns + delay
     full = _enqueue(state, touches.lane[queued], arrived_ns[queued], handled_ns[queued])
     action[queued[full]] = CheckAction.QUEUE_FULL
@@ -100,48 +161,58 @@ def _report(
         fault=touches.fault,
         cause=state.pages.error[touches.which],
         severity=grade["severity"],
-        bank=bank,
+        bank=records.bank,
         cpu_context=grade["context"],
-        overflow=overflow,
+        overflow=records.overflow,
         pfn=state.store.pages.pfn[touches.page],
         action=action,
     )
-    busy_ns = touches.time_ns + policies.busy_ns[arm]
-    state.bank_busy_ns[touches.lane, bank] = np.where(asynchronous, busy_ns, state.bank_busy_ns[touches.lane, bank])
-    end_ns, down_ns = touches.time_ns.copy(), np.full(touches.which.size, NULL)
+    own = np.flatnonzero(asynchronous)
+    state.bank_busy_ns[touches.lane[own], records.bank[own]] = (touches.time_ns + policies.busy_ns[arm])[own]
+    end_ns, down_ns, last = touches.time_ns.copy(), np.full(touches.which.size, NULL), before.copy()
     dead = np.flatnonzero(action == CheckAction.PANIC)
     down_ns[dead] = panic(state, touches.take(dead), touches.time_ns[dead], row[dead], grade["reason"][dead])
     calls = (action == CheckAction.QUEUE) | (action == CheckAction.ACTION_REQUIRED)
     some = np.flatnonzero(calls & (handled_ns < state.world.horizon_ns))
     if some.size:
         end_ns[some] = handled_ns[some]
-        call = _call_kind(action[some], grade["context"][some])
-        down_ns[some] = handle_pages(state, touches.take(some), call, take(tenancy, some), row[some], handled_ns[some])
-    return end_ns, down_ns
+        last[some] = _call_kind(action[some], grade["context"][some], before[some])
+        mine = records.take(some)
+        down_ns[some] = handle_pages(
+            state, mine.touches, last[some], mine.tenancy, row[some], handled_ns[some], mine.already
+        )
+    return end_ns, down_ns, last
 
 
-def _call_kind(action: Ints, context: Ints) -> Ints:
-    """Return how the handler is called (``CallKind``)."""
+def _call_kind(action: Ints, context: Ints, before: Ints) -> Ints:
+    """Return how the handler is called (``CallKind``), given the call for the other report of the load (-1: none)."""
     required = np.where(
         action == CheckAction.ACTION_REQUIRED, int(CallKind.ACTION_REQUIRED), int(CallKind.ACTION_OPTIONAL)
     )
-    return np.where(context == CpuContext.KERNEL_COPY, int(CallKind.KERNEL_COPY), required)
+    itself = np.where(context == CpuContext.KERNEL_COPY, int(CallKind.KERNEL_COPY), required)
+    return _SECOND[before, itself]
 
 
-def _work_latency(state: LaneState, touches: Touches, asynchronous: Flags) -> Ints:
-    """Draw the delay of the memory_failure work; none for what runs before the task goes on [ns]."""
+def _draws(state: LaneState, touches: Touches) -> tuple[Floats, Floats]:
+    """Return two uniforms of each read: for the delay of the work, and for who wins the race to the handler."""
     low, high = split64(touches.time_ns)
-    draw, _, _, _ = words(state.store.frames.page_key.take(touches.page), low, high, int(Tag.LATENCY))
+    delay, race, _, _ = words(state.store.frames.page_key.take(touches.page), low, high, int(Tag.LATENCY))
+    return unit32(delay), unit32(race)
+
+
+def _work_latency(state: LaneState, touches: Touches) -> Ints:
+    """Draw the delay of the memory_failure work [ns]."""
     mean = state.policies.latency_ns[state.arm_set[touches.lane]]
-    delay = (-np.log(unit32(draw)) * mean).astype(np.int64)
-    return np.where(asynchronous, delay, 0)
+    delay: Ints = (-np.log(_draws(state, touches)[0]) * mean).astype(np.int64)
+    return delay
 
 
 def _enqueue(state: LaneState, lane: Ints, arrived_ns: Ints, done_ns: Ints) -> Flags:
     """Put pages into the queue of each lane, each until it is handled; return which found it full."""
+    entries = state.policies.queue_entries[state.arm_set[lane]]
     slot = state.queue_next[lane]
     full = state.queue_ns[lane, slot] > arrived_ns
     fits = ~full
     state.queue_ns[lane[fits], slot[fits]] = done_ns[fits]
-    state.queue_next[lane[fits]] = (slot[fits] + 1) % QUEUE_ENTRIES.value
+    state.queue_next[lane[fits]] = (slot[fits] + 1) % entries[fits]
     return full

@@ -36,6 +36,8 @@ class PolicyColumns(NamedTuple):
     busy_ns: Ints
     delay_ns: Ints
     firmware_first: Flags
+    controller_first: Floats
+    queue_entries: Ints
     grades: Ints
     device_fatal_share: Floats
     copy_share: Floats
@@ -62,6 +64,8 @@ class PolicyColumns(NamedTuple):
                 seconds_to_ns(policy.platform.record_busy_s),
                 seconds_to_ns(policy.platform.report_delay_s),
                 policy.platform.reporting == "firmware_first",
+                policy.platform.controller_first_share,
+                policy.platform.record_entries(policy.kernel.profile),
                 grade_table(Reporting.of(policy)),
                 policy.platform.device_fatal_share,
                 policy.platform.copy_share,

@@ -170,7 +170,7 @@ class LaneState:
         stirred_ns: When a kill in this step changed who uses memory [ns], -1 if none did.
         killed_ns: Last kill by process [ns], ``NEVER_KILLED`` if none.
         bank_busy_ns: Until when the bank of a channel holds an unread record [ns].
-        queue_ns: Until when each entry of the memory_failure queue is taken [ns].
+        queue_ns: Until when each entry is taken in what holds records for the handler (ring, pool or queue) [ns].
         queue_next: Entry that is filled next.
         limit_ns: When a fault reaches a limit in this boot [ns].
         limit_place: Which fault in place that is.

@@ -16,7 +16,6 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.catalog.kernels import PROFILE_NAMES
-from node_sim.catalog.numbers import QUEUE_ENTRIES
 from node_sim.errors import ModelError
 from node_sim.hwpoison.outcome_table import handler_table
 from node_sim.lives.bad_pages import add_pages, look_on
@@ -71,7 +70,7 @@ def start_lives(
         stirred_ns=np.full(n, -1),
         killed_ns=np.full((n, world.memory.processes.count), NEVER_KILLED),
         bank_busy_ns=np.zeros((n, server.sockets * server.channels), np.int64),
-        queue_ns=np.zeros((n, QUEUE_ENTRIES.value), np.int64),
+        queue_ns=np.zeros((n, int(policies.queue_entries.max())), np.int64),
         queue_next=np.zeros(n, np.int64),
         limit_ns=np.full(n, FOREVER),
         limit_place=np.full(n, NULL),

@@ -9,8 +9,8 @@ firmware; reads still raise a machine check, as on Intel.
 **Leaves out.** RIPV=0, broadcasts that do not reach every CPU, firmware first on AMD, the innocent page whose number
 equals a normalized address (5.10 and 6.1 take every address of a polled deferred error for a physical one).
 
-**Assumes.** An action-required record that meets an unread record in its bank carries OVER, but not with firmware
-first, where all CPUs stand still until the firmware has cleared the bank. Without recovery every record says PCC.
+**Assumes.** A load is recorded in a bank of the core, which the exception reads at once: in the fleet it never meets an
+unread record there. Without recovery every record says PCC.
 
 **Sources.** ``exception.py``, ``firmware.py`` and ``severity.py``, which decide; here only the record is made that they
 are asked about.
@@ -114,7 +114,6 @@ class Reporting(NamedTuple):
             way=platform.reporting,
             recovery=platform.mca_recovery,
             scrub_srao=platform.scrub_report == "srao",
-            overflow_recovery=platform.overflow_recovery,
             deferred_interrupt=platform.deferred_interrupt,
             physical_address=platform.physical_address,
         )

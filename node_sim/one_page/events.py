@@ -172,8 +172,14 @@ def _copied(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts
 
 def _twice(machine: kernel.Machine, page: Page, facts: MachineFacts, *reporters: str) -> int:
     """Let the memory controller and the core report one demand load, in the order in which they win the race."""
-    answers = [_report(machine, page, facts, reporter) for reporter in reporters]
-    return answers[0]
+    first, second = reporters
+    errno = _report(machine, page, facts, first)
+    heard = [len(task.received) for task in page.tasks]
+    _report(machine, page, facts, second)
+    for task, signals in zip(page.tasks, heard, strict=True):
+        if signals:
+            del task.received[signals:]  # merges with the one that is pending
+    return errno
 
 
 def _report(machine: kernel.Machine, page: Page, facts: MachineFacts, reporter: str) -> int:

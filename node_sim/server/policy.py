@@ -176,7 +176,6 @@ class Platform(Checked):
     )
     mca_recovery: bool = setting(True, "Whether poison is reported as recoverable (MCG_SER_P; AMD: SUCCOR).")
     scrub_report: str = setting("ucna", "Intel: how the scrubber reports UE.", choices=("ucna", "srao"))
-    overflow_recovery: bool = setting(True, "AMD: whether the CPU survives lost records (MCA overflow recovery).")
     deferred_interrupt: bool = setting(
         True,
         "AMD: whether deferred errors come by their interrupt, which the kernel takes no action on before 6.19, or "
@@ -198,6 +197,12 @@ class Platform(Checked):
     copy_share: float = setting(
         numbers.COPY_SHARE, "Share of kernel reads of user memory that have a recovery entry.", low=0.0, high=1.0
     )
+    controller_first_share: float = setting(
+        numbers.CONTROLLER_FIRST_SHARE,
+        "Share of reads of poison whose record of the memory controller wins against the machine check of the core.",
+        low=0.0,
+        high=1.0,
+    )
     bank_busy_s: float = setting(
         numbers.BANK_BUSY_S, "How long an asynchronous record occupies its bank.", low=0.0, high=3600.0
     )
@@ -209,6 +214,13 @@ class Platform(Checked):
     def report_delay_s(self) -> float:
         """Time from an asynchronous error to its record in the kernel [s]."""
         return self.firmware_latency_s if self.reporting == "firmware_first" else 0.0
+
+    def record_entries(self, profile: str) -> int:
+        """Asynchronous records that wait for the handler at most: of the firmware in its queue, else of the banks."""
+        if self.reporting == "firmware_first":
+            return numbers.QUEUE_ENTRIES.value
+        ring = PROFILES[profile].keeps_records == "ring"
+        return (numbers.RING_ENTRIES if ring else numbers.POOL_RECORDS).value
 
     @property
     def record_busy_s(self) -> float:

@@ -54,7 +54,8 @@ from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle.named_draws import philox, split, unit32, unit53
 from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
 
-QUEUE_ENTRIES = 16
+FIRMWARE_QUEUE, RING, POOL = 16, 15, 80
+"""memory_failure_queue() for GHES; mce_ring up to 4.2; the record pool since 4.3."""
 EIO, SOFT_OFFLINE_FAILED = -5, -5
 PENDING, TOUCH, REPLACE = 0, 1, 2
 NEVER = 1 << 62
@@ -192,9 +193,30 @@ class Read(NamedTuple):
 
     touch: Touch
     use: Use
-    check: Check
+    call: CallKind
     row: Row
     latency_ns: int
+    already: bool
+    second: bool
+    """The other report of the same load has been handled."""
+
+
+class Report(NamedTuple):
+    """A machine-check record of a touch."""
+
+    touch: Touch
+    use: Use
+    check: Check
+    bank: int
+    overflow: bool
+
+
+SECOND_CALLS = {
+    (CallKind.ACTION_OPTIONAL, CallKind.ACTION_REQUIRED): CallKind.REQUIRED_AFTER_REPORT,
+    (CallKind.ACTION_OPTIONAL, CallKind.KERNEL_COPY): CallKind.COPY_AFTER_REPORT,
+    (CallKind.ACTION_REQUIRED, CallKind.ACTION_OPTIONAL): CallKind.REPORT_AFTER_REQUIRED,
+    (CallKind.KERNEL_COPY, CallKind.ACTION_OPTIONAL): CallKind.REPORT_AFTER_COPY,
+}
 
 
 @dataclass(eq=False)
@@ -261,6 +283,8 @@ class Life:
         self.scrub_phase = int(unit53(high, low) * self.scrub_ns)
         self.firmware_first = policy.platform.reporting == "firmware_first"
         self.firmware_ns = seconds_to_ns(policy.platform.firmware_latency_s) if self.firmware_first else 0
+        ring = policy.kernel.profile in ("2.6.32", "3.10")
+        self.records_kept = FIRMWARE_QUEUE if self.firmware_first else RING if ring else POOL
         self.bank_busy_ns = self.firmware_ns if self.firmware_first else seconds_to_ns(policy.platform.bank_busy_s)
         self.work_latency_ns = seconds_to_ns(policy.platform.work_latency_s)
         self.fsync_ns = seconds_to_ns(policy.kernel.fsync_s)
@@ -272,7 +296,7 @@ class Life:
         self.heap: list[tuple[int, int, int, int, Any]] = []
         self.pending: list[Pending] = []
         self.busy_until: dict[int, int] = {}
-        self.queue, self.queue_position = [0] * QUEUE_ENTRIES, 0
+        self.queue, self.queue_position = [0] * self.records_kept, 0
         self.killed_ns: dict[int, int] = {}
         self.boot_end = 0
         self.ue_count, self.had_ue = 0, set[int]()
@@ -614,21 +638,42 @@ class Life:
         """Report a UE to the kernel; return when the node has dealt with it."""
         page, time, platform = touch.page, touch.time_ns, self.policy.platform
         use = self.masked_use(page.pfn, time)
-        bank = int(self.address_map.slot_channel(np.asarray([page.fault.slot]))[0])
-        found = touch.observer in (Observer.SCRUB, Observer.DEVICE)
-        overflow = self.busy_until.get(bank, 0) > time and (found or not self.firmware_first)
+        channel = int(self.address_map.slot_channel(np.asarray([page.fault.slot]))[0])
+        busy = self.busy_until.get(channel, 0) > time
+        load = touch.observer in (Observer.USER, Observer.KERNEL)
         check = grade(
             Observer(touch.observer),
             self.reporting(),
             copies=use.use in KERNEL_CAN_COPY and touch.mark < platform.copy_share,
             device_fatal=touch.mark < platform.device_fatal_share,
-            overflow=overflow,
+            overflow=busy and not load,
         )
-        if overflow and found and check.action != CheckAction.PANIC:
+        if busy and not load and check.action != CheckAction.PANIC:
             return time
+        own_bank = self.server.sockets * self.server.channels
+        core = Report(touch, use, check, own_bank if load else channel, busy and not load)
+        if not load or busy or self.firmware_first or check.action is CheckAction.PANIC:
+            return self.report(core, None, page.poisoned, prompt=False)[0]
+        found = grade(Observer.DEVICE, self.reporting(), copies=False, device_fatal=False, overflow=False)
+        controller = Report(touch, use, found, channel, False)
+        wins = unit32(self.latency_words(page, time)[1]) < platform.controller_first_share
+        already, boot = page.poisoned, self.boot_end
+        both = [(controller, True), (core, False)] if wins else [(core, False), (controller, False)]
+        done, before = time, None
+        for record, prompt in both:
+            if self.boot_end == boot:
+                done, before = self.report(record, before, already, prompt=prompt)
+        return done
+
+    def report(
+        self, record: Report, before: CallKind | None, already: bool, *, prompt: bool
+    ) -> tuple[int, CallKind | None]:
+        """Log a machine check and act on it; return when that is done, and the last kind of call for this read."""
+        touch, use, check, bank, overflow = record
+        page, time = touch.page, touch.time_ns
         asynchronous = check.context is CpuContext.NONE
         delay = self.firmware_ns if asynchronous else 0
-        latency = delay + self.work_latency(page, time) if asynchronous else 0
+        latency = delay + (self.work_latency(page, time) if asynchronous and not prompt else 0)
         if check.action is CheckAction.QUEUE and not self.enqueue(time + delay, time + latency):
             check = check._replace(action=CheckAction.QUEUE_FULL)
         values: Values = {
@@ -644,15 +689,21 @@ class Life:
         if asynchronous:
             self.busy_until[bank] = time + self.bank_busy_ns
         if check.action is CheckAction.PANIC:
-            return self.panic(page, row, time, check.reason)
+            return self.panic(page, row, time, check.reason), before
         handled = check.action in (CheckAction.QUEUE, CheckAction.ACTION_REQUIRED)
         if handled and time + latency < self.horizon:
-            return self.handle(Read(touch, use, check, row, latency))
-        return time
+            itself = self.event_of(check)
+            call = itself if before is None else SECOND_CALLS[before, itself]
+            return self.handle(Read(touch, use, call, row, latency, already, before is not None)), call
+        return time, before
+
+    def latency_words(self, page: BadPage, time: int) -> tuple[int, ...]:
+        """Draw for the delay of the memory_failure work of a touch, and for who reports it first."""
+        return philox(self.uses.page_key(page.pfn), *split(time), Tag.LATENCY)
 
     def work_latency(self, page: BadPage, time: int) -> int:
         """Draw the delay of the memory_failure work of a touch."""
-        return exponential(philox(self.uses.page_key(page.pfn), *split(time), Tag.LATENCY)[0], self.work_latency_ns)
+        return exponential(self.latency_words(page, time)[0], self.work_latency_ns)
 
     def reporting(self) -> Reporting:
         """Say what the hardware can tell, and to which kernel."""
@@ -663,7 +714,7 @@ class Life:
             platform.reporting,
             platform.mca_recovery,
             platform.scrub_report == "srao",
-            platform.overflow_recovery,
+            True,
             platform.deferred_interrupt,
             platform.physical_address,
         )
@@ -673,7 +724,7 @@ class Life:
         if self.queue[self.queue_position] > time:
             return False
         self.queue[self.queue_position] = done
-        self.queue_position = (self.queue_position + 1) % QUEUE_ENTRIES
+        self.queue_position = (self.queue_position + 1) % self.records_kept
         return True
 
     # --- memory_failure() ---------------------------------------------------------------------------------------
@@ -684,17 +735,18 @@ class Life:
         done = read.touch.time_ns + read.latency_ns
         outcome = memory_failure(
             PageUse(use.use),
-            self.event_of(read.check),
+            read.call,
             KillPolicy.UNSET if use.owner == NOBODY else KillPolicy(int(self.processes.kill_policy[use.owner])),
             early_kill=bool(kernel.memory_failure_early_kill),
             recovery=bool(kernel.memory_failure_recovery),
-            already=page.poisoned,
+            already=read.already,
             split_ok=use.splits < kernel.thp_split_p,
             profile=kernel.profile,
         )
         if outcome.panic:
             return self.panic(page, read.row, done, LifecycleReason.RECOVERY_OFF)
         released = outcome.withdrawn or (outcome.signal is not Signal.NONE and page.poisoned)
+        released = released and not read.second
         values: Values = {
             "pfn": page.pfn,
             "page_use": use.use,
@@ -705,7 +757,7 @@ class Life:
             "lost_bytes": PAGE_BYTES if released else 0,
         }
         row = self.write("memory_failures", done, page, read.row, values)
-        page.poisoned, page.dead = True, released
+        page.poisoned, page.dead = True, released or (read.second and page.dead)
         self.follow_up(read, outcome, row)
         return done
 
@@ -718,6 +770,8 @@ class Life:
     def follow_up(self, read: Read, outcome: Outcome, row: Row) -> None:
         """Tell the owner, now or later, and the writer of a file."""
         page, time, owner = read.touch.page, read.touch.time_ns, read.use.owner
+        if read.second and self.killed_ns.get(owner) == time:
+            owner = NOBODY
         if outcome.late and owner != NOBODY:
             self.wait_for_owner(page, row, outcome.lsb, owner)
         if outcome.eio:
@@ -814,7 +868,7 @@ class Life:
         self.heap.clear()
         self.pending.clear()
         self.busy_until.clear()
-        self.queue, self.queue_position = [0] * QUEUE_ENTRIES, 0
+        self.queue, self.queue_position = [0] * self.records_kept, 0
         self.boot_end = end
         for fault in self.faults:
             if fault.removed_ns is None:

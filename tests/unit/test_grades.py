@@ -166,12 +166,11 @@ def test_an_arm_reports_as_it_is_set():
         reporting="amd",
         mca_recovery=False,
         scrub_report="srao",
-        overflow_recovery=False,
         deferred_interrupt=False,
         physical_address=True,
     )
     policy = Policy(platform=platform, kernel=Kernel(profile="6.12", memory_failure=False))
-    assert Reporting.of(policy) == Reporting("6.12", False, "amd", False, True, False, False, True)
+    assert Reporting.of(policy) == Reporting("6.12", False, "amd", False, True, True, False, True)
 
 
 # ---- AMD ---------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from node_sim.hwpoison.outcome_table import (
     signal_rows,
     state_of_use,
 )
+from node_sim.one_page.inject import inject
 from tests.oracle.catalog.tables import read_table, rows_by
 
 EBUSY, EHWPOISON = -16, -133
@@ -53,6 +54,7 @@ CELLS = {
 UNSPLIT = ("unsplit thp", "Ignored", EBUSY, "kept", False)
 MAPPED = [use for use, cell in CELLS.items() if cell[3] != "none"]
 UNMAPPED = [use for use, cell in CELLS.items() if cell[3] == "none"]
+SINGLE = (CallKind.ACTION_OPTIONAL, CallKind.ACTION_REQUIRED, CallKind.KERNEL_COPY)
 ASYNCHRONOUS = (CallKind.ACTION_OPTIONAL, CallKind.KERNEL_COPY)
 BOOLEANS = (False, True)
 
@@ -86,7 +88,7 @@ def test_there_is_a_second_reading_of_every_page_use():
 def test_the_action_line_depends_on_the_page_only(use, split_ok):
     found = {
         line(handle(use, event, policy, early_kill=early, split_ok=split_ok))
-        for event, policy, early in itertools.product(CallKind, KillPolicy, BOOLEANS)
+        for event, policy, early in itertools.product(SINGLE, KillPolicy, BOOLEANS)
     }
     assert found == {cell_of(use, split_ok=split_ok)[:3]}
 
@@ -170,7 +172,7 @@ def test_with_recovery_nothing_panics(use):
 
 @pytest.mark.parametrize("use", PageUse)
 def test_the_next_fsync_fails_only_after_the_loss_of_a_dirty_file_page(use):
-    for event in CallKind:
+    for event in SINGLE:
         assert handle(use, event).eio is CELLS[use][4]
         assert handle(use, event, already=True).eio is False
 
@@ -249,6 +251,29 @@ def test_one_look_up_serves_pages_under_different_kernels():
         assert found[i].tolist() == tuple(NO_LINE if part is None else int(part) for part in outcome)
 
 
+# The two reports of one load, as inject plays them: the same second action line, and the consumer told once.
+@pytest.mark.parametrize("profile", ["5.10", "6.1", "6.12", "7.1"])
+@pytest.mark.parametrize("policy", [KillPolicy.LATE, KillPolicy.EARLY])
+@pytest.mark.parametrize("use", MAPPED)
+def test_two_reports_of_a_load_go_as_one_page_does(use, policy, profile):
+    page = state_of_use(use)
+    process = (f"{policy.text}:handler",)
+    for order, first, second in (
+        ("ucna-ar", CallKind.ACTION_OPTIONAL, CallKind.REQUIRED_AFTER_REPORT),
+        ("ar-ucna", CallKind.ACTION_REQUIRED, CallKind.REPORT_AFTER_REQUIRED),
+    ):
+        found = inject(page, kernel_name=profile, event=order, processes=process)
+        parts = [handle(use, kind, policy, profile=profile) for kind in (first, second)]
+        signals = [part.signal for part in parts if part.signal is not Signal.NONE]
+        codes = {Signal.EARLY_AO: "BUS_MCEERR_AO", Signal.DIRECT_AR: "BUS_MCEERR_AR", Signal.DIRECT_PLAIN: "SI_KERNEL"}
+        assert [codes[signal] for signal in signals] == [got["code"] for got in found["signals"]]
+        lines = [text for text in found["log"] if "recovery action for" in text]
+        told = [part for part in parts if part.page_type is not None]
+        for part, text in zip(told, lines, strict=True):
+            assert f"{part.page_type.text}: {part.result.text}" in text
+        assert parts[1].late is False
+
+
 def test_page_uses_of_the_fleet_are_states_of_the_table():
     for use, split_ok in itertools.product(PageUse, BOOLEANS):
         assert STATES[STATE_CODES[use, int(split_ok)]] == state_of_use(use, split_ok=split_ok)
@@ -256,14 +281,14 @@ def test_page_uses_of_the_fleet_are_states_of_the_table():
 
 def test_signals_become_rows_only_for_pages_that_have_an_owner():
     table = HandlerTable()
-    state = np.asarray([STATES.index(name) for name in ("anonymous", "anonymous", "anonymous-stuck", "slab")])
+    state = np.asarray([STATES.index(name) for name in ("anonymous", "anonymous", "file-dirty", "slab")])
     policy = np.full(4, int(KillPolicy.EARLY))
     zero = np.zeros(4, np.int64)
     outcome = table.look_up(PROFILE_NAMES.index("6.1"), state, zero, policy, zero, zero + 1, zero.astype(bool))
     rows = signal_rows(outcome, np.asarray([True, False, True, True]))
     assert rows.which.tolist() == [0, 2]
-    assert [SignalName(int(name)).text for name in rows.signal] == ["SIGBUS", "SIGKILL"]
-    assert [SignalCode(int(code)).text for code in rows.code] == ["BUS_MCEERR_AO", "SI_KERNEL"]
+    assert [SignalName(int(name)).text for name in rows.signal] == ["SIGBUS", "SIGBUS"]
+    assert [SignalCode(int(code)).text for code in rows.code] == ["BUS_MCEERR_AO", "BUS_MCEERR_AO"]
 
 
 def ladder(flags: Flag) -> tuple[str, str]:
@@ -406,7 +431,7 @@ def test_the_owner_is_left_to_its_next_access_exactly_if_that_was_recorded(name)
 def test_a_signal_names_the_extent_of_the_page_that_is_still_mapped(use, profile):
     # add_to_kill(): tk->size_shift = page_shift(compound_head(p)). 2.6.32 has no huge pages but hugetlb; what the
     # machine-check code of 5.10 sends for a copy, or where the handler failed, is always about 4 KiB.
-    for event, policy, early, split_ok in itertools.product(CallKind, KillPolicy, BOOLEANS, BOOLEANS):
+    for event, policy, early, split_ok in itertools.product(SINGLE, KillPolicy, BOOLEANS, BOOLEANS):
         outcome = handle(use, event, policy, early_kill=early, split_ok=split_ok, profile=profile)
         failed = event is CallKind.ACTION_REQUIRED and outcome.errno != 0
         if profile == "5.10" and (event is CallKind.KERNEL_COPY or failed):

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from node_sim.catalog.kernels import PROFILE_NAMES
+from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
+from node_sim.errors import ConfigError
+from node_sim.hwpoison.kernel import Machine, MfCall
+from node_sim.hwpoison.memory_failure import memory_failure
+from node_sim.hwpoison.page_states import build_page
+from node_sim.hwpoison.process import Pte, Task
 from node_sim.one_page.inject import inject
 
 
@@ -431,3 +438,178 @@ def test_memory_lost_to_a_bad_page():
     }
     for page, expected in lost.items():
         across(expected, lambda kernel, page=page: inject(page, kernel_name=kernel)["memory_lost_bytes"])
+
+
+def lines_of(event, *, then=(), page="anonymous", switches=None):
+    def found(kernel):
+        return inject(page, kernel_name=kernel, event=event, then=then, switches=switches)["log"]
+
+    return found
+
+
+def test_injections_are_announced_in_the_words_of_their_kernel():
+    pfn, hexadecimal = "Injecting memory failure at pfn 1234", "Injecting memory failure at pfn 0x1234"
+    across([pfn, pfn, *[hexadecimal] * 5], lambda kernel: lines_of("corrupt-pfn")(kernel)[0])
+    old = "Injecting memory failure for page 1234 at 7f0000001000"
+    new = "Injecting memory failure for pfn 0x1234 at process virtual address 0x7f0000001000"
+    across([old, old, *[new] * 5], lambda kernel: lines_of("madvise")(kernel)[0])
+    between = lines_of("madvise", switches={"injection_texts": "1"})("4.18")[0]
+    assert between == "Injecting memory failure for page 0x1234 at 0x7f0000001000"
+
+
+def test_unpoison_speaks_the_words_of_its_kernel():
+    old, middle, new = "MCE: Page was {} 0x1234", "Unpoison: Page was {} 0x1234", "Unpoison: 0x1234: page was {}"
+    expected = [text.format("already unpoisoned") for text in (old, middle, middle, middle, new, new)]
+    asked = lines_of("soft_offline", page="slab", then=("unpoison",))
+    across([None, *expected], lambda kernel: asked(kernel)[-1])
+
+
+def test_unpoison_takes_the_mark_off_a_page_in_use_up_to_4_2_only():
+    def seen(kernel):
+        return inject("anonymous-isolated", kernel_name=kernel, event="hard_offline", then=("unpoison",))["log"][-1]
+
+    taken, mapped = "MCE: Software-unpoisoned free page 0x1234", "Unpoison: Someone maps the hwpoison page 0x1234"
+    across([None, taken, mapped, mapped, mapped, *["Unpoison: 0x1234: someone maps the hwpoison page"] * 2], seen)
+
+
+def test_unpoison_of_what_is_no_memory_is_another_errno_since_5_10_245():
+    across(
+        [None, "ENXIO", "ENXIO", "EIO", "EIO", "EIO", "EIO"],
+        lambda kernel: answers(inject("absent", kernel_name=kernel, event="soft_offline", then=("unpoison",)))[0],
+    )
+
+
+def test_soft_offline_says_why_it_refuses_in_the_words_of_its_kernel():
+    first, second, third = (
+        "soft_offline: 0x1234: unknown non LRU page type 0",
+        "soft_offline_page: 0x1234: unknown page type: 0",
+        "Memory failure: 0x1234: unhandlable page.",
+    )
+    across(
+        [None, first, first, second, third, third, third],
+        lambda kernel: lines_of("soft_offline", page="kernel")(kernel)[0],
+    )
+    listed = "__get_any_page: 0x1234: unknown zero refcount page type 0"
+    across(
+        [None, listed, listed, second, None, None, None],
+        lambda kernel: lines_of("soft_offline", page="free-pcp")(kernel)[0],
+    )
+    spoken = [
+        lines_of("soft_offline", page="thp-unsplittable")(kernel)[-1] for kernel in ("4.18", "5.10", "6.1", "6.12")
+    ]
+    assert [line.partition(":")[0] for line in spoken] == ["soft offline"] * 3 + ["Soft offline"]
+
+
+def test_reclaim_unmaps_a_poisoned_page_that_it_still_finds_since_6_12_y():
+    def seen(page, then=("reclaim", "read")):
+        def found(kernel):
+            event = "hard_offline"
+            return answers(inject(page, kernel_name=kernel, event=event, processes=("late:handler",), then=then))
+
+        return found
+
+    left = ["like any page", "ok('A')"]
+    gone = ["unmapped", "SIGBUS(BUS_MCEERR_AR)"]
+    across([None, left, left, left, left, gone, ["kept", "ok('A')"]], seen("thp-unsplittable"))
+    across([None, None, left, left, left, gone, gone], seen("anonymous-clean-stuck"))
+    kept = ["kept", "SIGBUS(BUS_MCEERR_AR)"]  # in the swap cache: on no list
+    across([kept] * 7, seen("swap-dirty"))
+    assert answers(inject("swap-kept", event="reclaim", then=("read",))) == ["died"]
+
+
+def test_swapoff_gives_the_bad_page_back_up_to_5_10():
+    def seen(kernel):
+        found = inject(
+            "swap-dirty",
+            kernel_name=kernel,
+            event="hard_offline",
+            processes=("late:handler",),
+            then=("swapoff", "read"),
+        )
+        return answers(found)
+
+    mapped, error, marked = (
+        ["present", "ok('A')"],
+        ["swap_error", "SIGBUS(BUS_ADRERR)"],
+        ["hwpoison", "SIGBUS(BUS_MCEERR_AR)"],
+    )
+    across([*[mapped] * 4, error, marked, marked], seen)
+    assert answers(inject("anonymous", then=("swapoff",))) == ["nothing to do"]
+
+
+def test_a_page_that_its_owner_cannot_lose_panics_where_the_proposal_says_so():
+    asked = {"panics_unrecoverable": "True"}
+    for page in ("reserved", "slab", "slab-compound", "page-table", "zero"):
+        found = inject(page, kernel_name="7.1", switches=asked)
+        assert found["panic"] == "Kernel panic - not syncing: Memory failure: 0x1234: unrecoverable page"
+        assert "recovery action for kernel page: Ignored" in found["log"][-2]
+    for page in ("kernel", "kernel-tail", "huge-zero", "thp-unsplittable", "anonymous"):
+        assert inject(page, kernel_name="7.1", switches=asked)["panic"] is None
+    assert inject("slab", kernel_name="7.1")["panic"] is None
+
+
+def test_an_error_in_the_first_page_of_a_huge_page_mapped_by_entries_poisons_them_at_the_split_in_all_kernels():
+    page = build_page("thp-by-entries", [Task("app:100")])
+    assert page.subpage != 0
+    for kernel in PROFILE_NAMES[1:]:
+        head = replace(build_page("thp-by-entries", [Task("app:100")]), subpage=0)
+        machine = Machine(PROFILES[kernel], early_kill=True)
+        memory_failure(machine, head, MfCall())
+        assert head.tasks[0].received == []
+        assert head.tasks[0].maps(Pte.HWPOISON)
+
+
+@pytest.mark.parametrize(
+    ("page", "first"),
+    [("file-thp-dirty", ["unsplit thp", "Ignored"]), ("file-thp-writeback", ["unsplit thp", "Ignored"])],
+)
+def test_a_large_folio_that_its_file_system_still_needs_is_not_split(page, first):
+    found = inject(page, event="hard_offline", processes=("early:handler",), then=("read", "pread", "fsync"))
+    assert [found["page_type"], found["result"]] == first
+    assert found["signals"] == []
+    data = "ok('N')" if page == "file-thp-dirty" else "ok('D')"
+    assert answers(found) == [data, data, "0"]
+    newer = inject(page, kernel_name="6.12", event="hard_offline", processes=("early:handler",))
+    assert (newer["result"], newer["errno"], codes(newer)) == ("Failed", -133, [("app:100", AO)])
+    unmapped = inject("file-thp-dirty-unmapped", event="hard_offline", then=("read",))
+    assert answers(unmapped) == ["died"]
+
+
+def test_a_dirty_page_of_a_file_system_that_cannot_remove_it_is_kept_and_reported_once():
+    for kernel in PROFILE_NAMES:
+        found = inject(
+            "fuse-dirty",
+            kernel_name=kernel,
+            event="hard_offline",
+            then=("pread", "fsync", "fsync"),
+            processes=("late:handler",),
+        )
+        assert (found["result"], found["errno"], found["memory_lost_bytes"]) == ("Failed", -16, 0)
+        assert answers(found) == ["ok('N')", "EIO", "0"]
+        assert any(line.endswith("Failed to invalidate") for line in found["log"])
+        clean = inject(
+            "fuse-clean", kernel_name=kernel, event="hard_offline", then=("read",), processes=("late:handler",)
+        )
+        assert (clean["result"], answers(clean)) == ("Recovered", ["ok('D')"])
+    assert answers(
+        inject("overlay-dirty", event="hard_offline", then=("fsync", "syncfs"), processes=("late:handler",))
+    ) == ["EIO", "0"]
+
+
+def test_memory_that_only_its_process_can_see_is_lost_and_cannot_be_advised_upon():
+    found = inject(
+        "secretmem", event="hard_offline", processes=("early:handler",), then=("read", "pread", "fsync", "punch")
+    )
+    assert (found["page_type"], found["result"]) == ("dirty unevictable LRU page", "Failed")
+    assert answers(found) == ["SIGBUS(BUS_MCEERR_AR)", "ESPIPE", "EINVAL", "EOPNOTSUPP"]
+    assert inject("secretmem", event="madvise")["call_errno"] == -14
+    assert inject("secretmem", event="soft_offline")["call_errno"] == -16
+
+
+def test_the_second_thread_hears_of_an_error_that_the_first_has_blocked():
+    found = inject("anonymous", processes=("unset+early:blocked+open",), then=("read",))
+    assert codes(found) == [("app:100", AO)]
+    assert answers(found) == ["died"]
+    assert codes(inject("anonymous", processes=("unset+early:blocked",))) == []
+    with pytest.raises(ConfigError, match="MASK"):
+        inject("anonymous", processes=("unset:blocked+open",))
