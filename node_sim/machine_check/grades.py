@@ -1,8 +1,8 @@
 """The machine check of a read of poison in the fleet: who read it, how it is graded, what is done.
 
 **Models.** Three ways of reporting. Intel: patrol scrub as UCNA or SRAO, user reads as SRAR, kernel reads with and
-without a recovery entry, poison read by a device; hardware without recovery, a kernel without CONFIG_MEMORY_FAILURE;
-lost events. AMD with scalable MCA: what the scrubber or a device finds is deferred, by interrupt or found by the
+without a recovery entry, poison read by a device; hardware without recovery, a kernel without CONFIG_MEMORY_FAILURE.
+AMD with scalable MCA: what the scrubber or a device finds is deferred, by interrupt or found by the
 poller; reads are graded by AMD's rules. Firmware first: what the scrubber or a device finds comes as a record of the
 firmware; reads still raise a machine check, as on Intel.
 
