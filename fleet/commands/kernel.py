@@ -57,7 +57,11 @@ _SWITCH = click.option(
 @click.option("--no-memory-failure", is_flag=True, help="A kernel without CONFIG_MEMORY_FAILURE.")
 @click.option("--no-mca-recovery", is_flag=True, help="Hardware that cannot report recoverable errors.")
 @click.option("--firmware-first", is_flag=True, help="The firmware hides the records of the memory controller.")
-@click.option("--no-safe-copies", is_flag=True, help="A CPU without fast string copies: no kernel copy is safe.")
+@click.option(
+    "--no-safe-copies",
+    is_flag=True,
+    help="A CPU without fast string copies: no copy is safe but those from user space.",
+)
 @click.option(
     "--tolerant", type=click.IntRange(0, 3), default=1, show_default=True, help="The knob of kernels <= 5.17."
 )

@@ -71,13 +71,17 @@ class NodeCounts:
     def _count_rows(self, table: pa.Table, kept: Flags | slice, counts: list[tuple[str, Count]]) -> None:
         """Count some rows of one table; codes are decoded once for all counts."""
         row = np.searchsorted(self.nodes, _ints(table, "node_id")[kept])
-        codes = {column: _codes(table, column)[kept] for _, count in counts for column, _ in count.where}
+        codes = {
+            column: _codes(table, column)[kept] for _, count in counts for column, _ in (*count.where, *count.unless)
+        }
         for key, count in counts:
             amount = table.column(count.weight).fill_null(0).to_numpy()[kept] if count.weight else np.ones(1)
             if not count.where:
                 self._add(key, row, amount)
                 continue
-            some = np.flatnonzero(np.logical_and.reduce([codes[column] == code for column, code in count.where]))
+            tests = [codes[column] == code for column, code in count.where]
+            tests += [codes[column] != code for column, code in count.unless]
+            some = np.flatnonzero(np.logical_and.reduce(tests))
             self._add(key, row[some], amount[some] if count.weight else amount)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from node_sim.codes import Code, ErrorKind, Fate, LifecycleKind, OfflineResult, Result, SignalName, Timing
+from node_sim.codes import Code, ErrorKind, Fate, LifecycleKind, OfflineResult, PageType, Result, SignalName, Timing
 
 ALL_RESULTS: Final = ("mf_ignored", "mf_failed", "mf_delayed", "mf_recovered")
 KILLS: Final = ("kills_early_ao", "kills_late_ar", "kills_direct_ar", "kills_sigkill")
@@ -21,12 +21,14 @@ class Count(NamedTuple):
     Attributes:
         table: Table.
         where: Codes that enumeration columns must have.
+        unless: Codes that they must not have.
         weight: Column that is added up; None counts rows.
     """
 
     table: str
     where: tuple[tuple[str, Code], ...] = ()
     weight: str | None = None
+    unless: tuple[tuple[str, Code], ...] = ()
 
 
 class Family(NamedTuple):
@@ -92,8 +94,10 @@ def _killed(signal: SignalName, *timing: tuple[str, Code]) -> tuple[Count, ...]:
 
 
 def _handled(result: Result) -> Metric:
+    """Count action lines as the kernel's own counters do, which leave out pages that were poisoned before (6.12.48)."""
     name = result.text.lower()
-    counts = (Count("memory_failures", (("result", result),)),)
+    again = (("page_type", PageType.ALREADY_POISONED),)
+    counts = (Count("memory_failures", (("result", result),), unless=again),)
     return Metric(f"mf_{name}", ("memory_failures", name), "memory_failures", name, counts)
 
 

@@ -1,9 +1,10 @@
 """File systems as the handler tells them apart: whether a bad page can be taken out, large folios, layers.
 
-**Models.** Which file systems have an ``error_remove_page`` (``error_remove_folio``) operation, which keep private data
-with a dirty folio, and which make large folios since when.
+**Models.** Which file systems have an ``error_remove_page`` (``error_remove_folio``) operation, and which keep private
+data with a dirty folio.
 
-**Leaves out.** Block sizes beyond 4 KiB (a state of its own), btrfs with experimental features, f2fs's immutable files.
+**Leaves out.** Which make large folios (XFS 5.18, NFS and CIFS 6.12, ext4 6.16), block sizes beyond 4 KiB (a state of
+its own), btrfs with experimental features, f2fs's immutable files.
 
 **Assumes.** A file of overlayfs lives on ext4.
 
@@ -22,26 +23,24 @@ class FileSystem(NamedTuple):
 
     Attributes:
         removes: A bad page can be taken out of a file even if it is dirty.
-        keeps_notes: A dirty folio carries private data that cannot be released, so a large one cannot be split.
-        large_since: First profile in which it has large folios; None where none does.
+        private_data: A dirty folio carries private data that cannot be released, so a large one cannot be split.
         layered: fsync reaches the file system below, syncfs finds no error of its own.
     """
 
     removes: bool = True
-    keeps_notes: bool = True
-    large_since: str | None = None
+    private_data: bool = True
     layered: bool = False
 
 
 FILE_SYSTEMS: Final = {
-    "ext4": FileSystem(large_since="7.1"),
+    "ext4": FileSystem(),
     "ext2": FileSystem(),
-    "xfs": FileSystem(large_since="6.1"),
+    "xfs": FileSystem(),
     "btrfs": FileSystem(),
-    "nfs": FileSystem(keeps_notes=False, large_since="6.12"),
-    "overlay": FileSystem(large_since="7.1", layered=True),
+    "nfs": FileSystem(private_data=False),
+    "overlay": FileSystem(layered=True),
     "fuse": FileSystem(removes=False),
-    "cifs": FileSystem(removes=False, large_since="6.12"),
+    "cifs": FileSystem(removes=False),
     "ceph": FileSystem(removes=False),
     "9p": FileSystem(removes=False),
     "f2fs": FileSystem(removes=False),

@@ -60,7 +60,6 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "thp": ("none", "give up", "cleared", "ignored", "ignored", "killed", "killed"),
     "splits_file_thp": (_N, _N, _N, _N, _Y, _Y, _Y),
     "split_poisons": (_N, _N, _N, _N, _Y, _Y, _Y),
-    "minimum_order": (_N, _N, _N, _N, _N, _N, _Y),
     "mlock_survives": (_Y, _Y, _N, _N, _N, _N, _N),
     "truncated_errno": (0, -16, -16, -16, -16, -16, -16),
     "unmap_failure": ("continue", "give up", "ignored", "ignored", "ignored", "failed", "failed"),
@@ -109,6 +108,7 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "has_guest_memfd": (_N, _N, _N, _N, _N, _Y, _Y),
     "statistics": (_N, _N, _N, _N, _N, _Y, _Y),
     "trace_event": ("", "", _RAS, _RAS, _RAS, _RAS, _OWN),
+    "fault_unmaps": (_N, _N, _N, _Y, _Y, _Y, _Y),
     "error_once_per_descriptor": (_N, _N, _Y, _Y, _Y, _Y, _Y),
     "syncfs_reports": (_N, _N, _N, _Y, _Y, _Y, _Y),
     "punch_takes_entries": (_N, _N, _N, _Y, _N, _N, _N),
@@ -174,6 +174,11 @@ PROFILES: Final[dict[str, Profile]] = {
     for column, name in enumerate(PROFILE_NAMES)
 }
 """The switch table by profile name."""
+
+
+def switches_of(profile: str | Profile) -> Profile:
+    """Return a profile, given itself or its name."""
+    return profile if isinstance(profile, Profile) else PROFILES[profile]
 
 
 def has_since(profile: Profile, first: str) -> bool:

@@ -40,7 +40,6 @@ class Profile:
         thp: A huge page whose split fails: "none" (no THP), "give up", "cleared", "ignored" or "killed".
         splits_file_thp: File and shmem THP are split.
         split_poisons: Splitting a huge page that page table entries map leaves hwpoison entries; nobody is told.
-        minimum_order: File systems may need huge pages, which then count as not split.
         mlock_survives: PG_mlocked is still set when the state table is read, and a reference stays behind.
         truncated_errno: Return value for a truncated page.
         unmap_failure: "continue", "give up", "ignored" or "failed".
@@ -92,9 +91,10 @@ class Profile:
         has_guest_memfd: guest_memfd has an error hook.
         statistics: Per-node counters exist.
         trace_event: Name of the trace event; empty before there was one.
+        fault_unmaps: A fault on a flagged page left in its file unmaps it everywhere (5.10.110).
         error_once_per_descriptor: An I/O error is reported to every open descriptor.
         syncfs_reports: syncfs() reports it too.
-        punch_takes_entries: A hole punched into tmpfs also takes hwpoison entries out of mappings (5.10.111 to 5.10.y).
+        punch_takes_entries: A hole punched into a file takes hwpoison entries out of mappings, too (from 5.10.111 on).
         dontneed_hugetlb: MADV_DONTNEED takes hugetlb mappings (5.18).
         hugetlbfs_read: What read() of a poisoned hugetlbfs page is checked for: "none", "page" or "subpage".
         not_restartable: RIPV=0 in user mode: "panic", "must kill" or "plain" SIGBUS without the handler.
@@ -155,7 +155,6 @@ class Profile:
     thp: str
     splits_file_thp: bool
     split_poisons: bool
-    minimum_order: bool
     mlock_survives: bool
     truncated_errno: int
     unmap_failure: str
@@ -204,6 +203,7 @@ class Profile:
     has_guest_memfd: bool
     statistics: bool
     trace_event: str
+    fault_unmaps: bool
     error_once_per_descriptor: bool
     syncfs_reports: bool
     punch_takes_entries: bool

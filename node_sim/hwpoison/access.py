@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from node_sim.catalog.kernels import has_since
-from node_sim.hwpoison.file import ZEROS, Backing, Descriptor, File
+from node_sim.hwpoison.file import WRITES_BACK, ZEROS, Backing, Descriptor, File
 from node_sim.hwpoison.kernel import Machine
 from node_sim.hwpoison.page import Kind, Page
 from node_sim.hwpoison.process import Mapping, Pte, Received, Task
@@ -42,13 +42,15 @@ def fault(machine: Machine, page: Page, mapping: Mapping) -> str | None:
         return machine.profile.dax_bad_block
     if mapping.pte is Pte.NONE and mapping.private is None:
         code = _file_fault(page.file) if page.file is not None else None
+        if code == _CHECKED and page.backing in WRITES_BACK and machine.profile.fault_unmaps:
+            page.replace_entries(Pte.NONE)  # __do_fault() tries to drop the page first
         if code is not None:
             return code
         if page.file is None:
             mapping.private = ZEROS
     if mapping.pte not in (Pte.PRESENT, Pte.MOVED):
         mapping.swapped_in = mapping.pte is Pte.SWAP
-        mapping.pte = Pte.MOVED
+        mapping.pte = Pte.PRESENT if page.kind is Kind.DEVICE else Pte.MOVED  # device memory is where the file is
     return None
 
 
@@ -224,9 +226,9 @@ class Calls:
         file = self.file
         if file.backing is Backing.SECRETMEM:
             return "EOPNOTSUPP"
-        poison_goes = file.backing is Backing.SHMEM and self.machine.profile.punch_takes_entries
+        poison_goes = self.machine.profile.punch_takes_entries
         file.cached, file.stored = None, ZEROS
-        file.poisoned = file.lost_in_swap = False
+        file.poisoned = file.lost_in_swap = file.bad_block = False
         for mapping in (mapping for task in self.page.tasks for mapping in task.mappings):
             gone = (Pte.PRESENT, Pte.MOVED, Pte.HWPOISON) if poison_goes else (Pte.PRESENT, Pte.MOVED)
             if mapping.pte in gone or file.backing is Backing.HUGETLBFS:

@@ -24,7 +24,7 @@ from node_sim.hwpoison.process import Pte
 from node_sim.units import PAGE_BYTES
 
 _DEVICE = (Kind.DEVICE, Kind.DEVICE_PRIVATE, Kind.DEVICE_METADATA)
-_SPLIT_PANIC = "Fatal local machine check"
+_SPLIT_PANIC = "Fatal machine check"
 _KERNELS_OWN = (Kind.RESERVED, Kind.ZERO, Kind.SLAB, Kind.COMPOUND)
 _NEVER_MEMORY = (Kind.ABSENT, Kind.SGX)
 
@@ -101,14 +101,15 @@ def _hugetlb_again(machine: Machine, page: Page, call: MfCall) -> int:
     if how == "log" or (how == "lines" and known):
         return already_poisoned(machine, page, call)
     machine.step("try_memory_failure_hugetlb", "known bad page" if known else "a new bad page, added to the list")
-    if how == "lines":
-        report(machine, page, "huge page", Result.FAILED)
-    else:
+    if how != "lines":
         machine.counted_pages += not known
         machine.say(page, "already hardware poisoned")
-        if how == "raw and line" and call.action_required:
-            report(machine, page, "already poisoned", Result.FAILED)
-    return _kill_accessing(machine, page, call)
+    errno = _kill_accessing(machine, page, call)
+    if how == "lines":
+        report(machine, page, "huge page", Result.FAILED)
+    elif how == "raw and line" and call.action_required:
+        report(machine, page, "already poisoned", Result.FAILED)
+    return errno
 
 
 # ---------------------------------------------------------------------------------------- early exits
@@ -143,11 +144,12 @@ def already_poisoned(machine: Machine, page: Page, call: MfCall) -> int:
         return machine.profile.already_errno
     if how != "failed":
         machine.say(page, "already hardware poisoned")
+    errno = _kill_accessing(machine, page, call)
     if how == "log and counted":
         report(machine, page, "already poisoned", Result.FAILED)
     elif how == "failed":
         report(machine, page, "already poisoned page", Result.FAILED, counted=False)
-    return _kill_accessing(machine, page, call)
+    return errno
 
 
 def _kill_accessing(machine: Machine, page: Page, call: MfCall) -> int:
@@ -263,7 +265,7 @@ def _split(machine: Machine, page: Page, call: MfCall) -> int | None:
     if unknown and not call.held:
         machine.say(page, "non anonymous thp")
         return report(machine, page, "high-order kernel page", Result.IGNORED)
-    if unknown or huge_zero or not page.splittable or (page.minimum_order and profile.minimum_order):
+    if unknown or huge_zero or not page.splittable or page.minimum_order:
         return _split_failed(machine, page, call)
     machine.step("try_to_split_thp_page", "split: the 4 KiB page is handled")
     page.order = 0

@@ -68,7 +68,7 @@ class Page:
         order: log2 of the pages of the huge page; 0, 9 or 18.
         by_entries: A huge page that page table entries map, one by one.
         splits: A huge page has no reference that keeps it from being split.
-        minimum_order: The file system needs huge pages.
+        minimum_order: The file system needs huge pages, which then count as not split.
         subpage: Number of the 4 KiB page in its huge page.
         zeros: It holds nothing but zeros before the bad cache line.
         table: A kernel page that is a page table.
@@ -149,7 +149,7 @@ class Page:
 
         ``filemap_release_folio()`` refuses it then; pages of memory files carry no such notes.
         """
-        kept = self.cached_in is not None and self.cached_in.system.keeps_notes and self.dirty
+        kept = self.cached_in is not None and self.cached_in.system.private_data and self.dirty
         return self.splits and not (self.backing in WRITES_BACK and (kept or self.writeback))
 
     @property

@@ -236,7 +236,7 @@ PAGES: Final[dict[str, PageState]] = {
         order=ORDER_2M,
         subpage=SUBPAGE,
         minimum_order=True,
-        since="4.18",
+        since="6.12",
     ),
     "block-clean": _file("block device, clean", Backing.BLOCK, dirty=False),
     "block-dirty": _file("block device, dirty", Backing.BLOCK),
@@ -338,7 +338,7 @@ def build_page(name: str, tasks: list[Task]) -> Page:
         return page
     for task in tasks:
         mapping = Mapping(state.entry, **state.mapping)
-        zero = page.kind in (Kind.ZERO, Kind.HUGE_ZERO)
+        zero = page.zeros or page.kind in (Kind.ZERO, Kind.HUGE_ZERO)
         mapping.private = ("\0" if zero else "A") if page.file is None else None
         task.mappings = [mapping]
         if page.ksm:

@@ -143,6 +143,11 @@ class Task:
         if self.first is not None:
             self.mappings, self.unmapped = self.mappings[1:], True
 
+    @property
+    def heard(self) -> int:
+        """Number of signals it has handled, or died of."""
+        return len(self.received) + (self.died_of is not None)
+
     def maps(self, *entries: Pte) -> bool:
         """Whether it lives and has one of some page table entries for the page."""
         return self.alive and any(mapping.pte in entries for mapping in self.mappings)
@@ -164,9 +169,10 @@ class Task:
             self.pending = received
 
     def kill(self, received: Received) -> None:
-        """Let the process die of a signal."""
-        received.killed = True
-        self.died_of = received
+        """Let the process die of a signal; the first that does it counts."""
+        if self.died_of is None:
+            received.killed = True
+            self.died_of = received
 
     def unblock(self, phase: str) -> None:
         """Unblock SIGBUS, if it is blocked, and receive what is pending."""

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from node_sim.hwpoison.file import WRITES_BACK
 from node_sim.hwpoison.kernel import Machine
 from node_sim.hwpoison.page import Kind, Page
 from node_sim.hwpoison.process import Pte
@@ -33,9 +34,11 @@ def reclaim(machine: Machine, page: Page) -> str:
     if how == "small unmapped" and page.order:
         machine.step("shrink_folio_list", "a poisoned large folio stays on the list")
         return "kept"
-    page.replace_entries(Pte.HWPOISON)
+    dropped = not page.dirty and page.backing in WRITES_BACK
+    entry = Pte.SWAP if page.swapcache else Pte.NONE if dropped else Pte.HWPOISON
+    page.replace_entries(entry)
     page.lru = False
-    machine.step("shrink_folio_list", "unmapped with hwpoison entries and taken off the list")
+    machine.step("shrink_folio_list", f"unmapped and taken off the list; its entries become: {entry.name.lower()}")
     return "unmapped"
 
 

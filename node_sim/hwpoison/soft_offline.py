@@ -88,7 +88,7 @@ def _in_use(machine: Machine, page: Page, *, spare_huge_page: bool) -> int:
             machine.say(page, "non anonymous thp")
             machine.step("try_to_split_thp_page", "huge pages of files are not split")
             return EBUSY
-        if not page.splittable or (page.minimum_order and machine.profile.minimum_order):
+        if not page.splittable or page.minimum_order:
             _say(machine, page, "thp split failed")
             machine.step("try_to_split_thp_page", "cannot be split")
             return EBUSY

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from node_sim.hwpoison.access import ADDRESS, fault
 from node_sim.hwpoison.file import ZEROS, Backing
-from node_sim.hwpoison.kernel import EFAULT, ENXIO, EOPNOTSUPP, EPERM, Machine, MfCall
+from node_sim.hwpoison.kernel import EFAULT, EINVAL, ENXIO, EOPNOTSUPP, EPERM, Machine, MfCall
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Kind, Page
 from node_sim.hwpoison.process import Pte, Task
@@ -115,6 +115,9 @@ def _with_page_now(machine: Machine, page: Page, task: Task, call: Callable[[Pag
 
 
 def _hit(machine: Machine, page: Page, task: Task, *, soft: bool, spare: bool) -> int:
+    if soft and not machine.profile.has_soft_offline:
+        machine.step("madvise_inject_error", "this kernel has no such advice")
+        return EINVAL
     verb = "Soft offlining" if soft else "Injecting memory failure for"
     where = _BY_ADVICE[machine.profile.injection_texts].format(page.pfn, ADDRESS)
     machine.log.append(f"{verb} {where}")

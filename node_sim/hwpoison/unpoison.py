@@ -54,7 +54,8 @@ def unpoison(machine: Machine, page: Page, *, head: bool = False) -> int:
     held = page.held or profile.counts == "action"
     _say(machine, page, "software-unpoisoned page" if held else "software-unpoisoned free page")
     machine.step("unpoison_memory", "mark taken off")
-    machine.counted_pages -= max(len(page.bad_subpages), 1) if page.hugetlb else 1
+    counted = profile.hugetlb_counted_pages if profile.counts == "detection" else max(len(page.bad_subpages), 1)
+    machine.counted_pages -= counted if page.hugetlb else 1
     _give_back(page)
     return 0
 

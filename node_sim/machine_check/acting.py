@@ -61,8 +61,7 @@ def act_on(
     machine.step(rule, _decision(arrival))
     if arrival.panic is not None:
         raise kernel.Panic(arrival.panic)
-    errno, heard = 0, 0 if task is None else len(task.received)
-    code = PLAIN if arrival.plain_sigbus else None
+    errno, code, heard = 0, None, 0 if task is None else task.heard
     if arrival.calls_handler:
         if arrival.action_required:
             machine.log.append(f"mce: Uncorrected hardware memory error in user-access at {page.pfn << 12:x}")
@@ -71,27 +70,33 @@ def act_on(
         call = kernel.MfCall(arrival.action_required, arrival.must_kill, current=task)
         errno = memory_failure(machine, page, call)
         code = unrecovered_code(machine.profile, errno) if arrival.action_required else None
-        if errno == 0 and machine.profile.unmaps_direct:
+        if errno == 0 and machine.profile.unmaps_direct and not arrival.signals_task:
             machine.step("set_mce_nospec", "the kernel's own mapping of the page is removed")
     if task is not None:
-        _signal(machine, task, code, told=arrival.signals_task, pending=len(task.received) > heard)
-        if repeats and len(task.received) == heard:
+        _signal(machine, task, arrival, code, pending=task.heard > heard)
+        if repeats and task.heard == heard:
             _repeat(machine, page, task, arrival, real=real)
     return errno
 
 
-def _signal(machine: kernel.Machine, task: Task, code: str | None, *, told: bool, pending: bool) -> None:
-    """Signal the running task, for which the handler may have left a signal pending."""
-    if code is not None:
+def _signal(machine: kernel.Machine, task: Task, arrival: Arrival, code: str | None, *, pending: bool) -> None:
+    """Signal the running task; a signal that the handler has left pending swallows what comes now."""
+    swallowed = ", which the one pending swallows" if pending else ""
+    if arrival.signals_task:
+        machine.step("kill_me_maybe", f"SIGBUS/BUS_MCEERR_AR to {task.name}{swallowed}")
+        sent = Received(machine.phase, "SIGBUS", "BUS_MCEERR_AR", PAGE_SHIFT, 0, task.name)
+    elif arrival.plain_sigbus:
+        machine.step("kill_me_now", f"SIGBUS without address to {task.name}")
+        sent = Received(machine.phase, "SIGBUS", PLAIN, None, None, task.name)
+    elif code is not None:
         if code == PLAIN:
             machine.log.append("mce: Memory error not recovered")
-        swallowed = ", which the one pending swallows" if pending else ""
         machine.step("kill_me_maybe", f"SIGBUS/{code} without address to {task.name}{swallowed}")
-        if not pending:
-            lsb = None if code == PLAIN else PAGE_SHIFT
-            task.force(Received(machine.phase, "SIGBUS", code, lsb, None, task.name))
-    elif told and task.alive and not task.received:
-        task.force(Received(machine.phase, "SIGBUS", "BUS_MCEERR_AR", PAGE_SHIFT, 0, task.name))
+        sent = Received(machine.phase, "SIGBUS", code, None if code == PLAIN else PAGE_SHIFT, None, task.name)
+    else:
+        return
+    if not pending:
+        task.force(sent)
 
 
 def _repeat(machine: kernel.Machine, page: Page, task: Task, arrival: Arrival, *, real: bool) -> None:

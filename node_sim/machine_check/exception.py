@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from node_sim.catalog.kernels import PROFILES
+from node_sim.catalog.kernels import switches_of
+from node_sim.catalog.profile import Profile
 from node_sim.machine_check.severity import (
     ADDRV,
     EN,
@@ -77,7 +78,7 @@ def has_usable_address(bank: Bank) -> bool:
 def exception(  # noqa: PLR0913 - each is a fact about the machine
     bank: Bank,
     context: Context,
-    profile: str,
+    profile: str | Profile,
     *,
     cpus: int = 1,
     cpus_reached: int = 1,
@@ -90,14 +91,14 @@ def exception(  # noqa: PLR0913 - each is a fact about the machine
     Args:
         bank: The bank that holds a record.
         context: What the CPU was doing.
-        profile: Name of the kernel.
+        profile: The kernel, or its name.
         cpus: CPUs that are online.
         cpus_reached: CPUs that got the exception, which is a broadcast.
         ser: The CPU can report recoverable errors.
         memory_failure: CONFIG_MEMORY_FAILURE.
         tolerant: The sysfs knob, up to 5.17.
     """
-    switches = PROFILES[profile]
+    switches = switches_of(profile)
     graded = intel_severity(bank, context, profile, ser=ser, memory_failure=memory_failure, tolerant=tolerant)
     note = f"{graded.level.name}: {graded.text}"
     if cpus_reached < cpus and tolerant < switches.timeout_survived_from:
@@ -114,9 +115,9 @@ def exception(  # noqa: PLR0913 - each is a fact about the machine
 
 
 def _recover(
-    bank: Bank, context: Context, profile: str, level: Level, note: str, *, usable: bool, queued: bool
+    bank: Bank, context: Context, profile: str | Profile, level: Level, note: str, *, usable: bool, queued: bool
 ) -> Arrival:
-    switches = PROFILES[profile]
+    switches = switches_of(profile)
     user, restartable = context is Context.USER, bool(bank.mcgstatus & RIPV)
     if level is Level.AR and not user:
         return _copy(switches.copy_recovery, context, note)
@@ -149,12 +150,12 @@ def _not_restartable(how: str, level: Level, note: str, *, usable: bool, checks:
     return Arrival(plain_sigbus=True, notes=note)
 
 
-def poll(bank: Bank, profile: str, *, ser: bool = True, memory_failure: bool = True) -> Arrival:
+def poll(bank: Bank, profile: str | Profile, *, ser: bool = True, memory_failure: bool = True) -> Arrival:
     """Handle a record that the poller finds in a bank.
 
     Args:
         bank: The bank.
-        profile: Name of the kernel.
+        profile: The kernel, or its name.
         ser: The CPU can report recoverable errors.
         memory_failure: CONFIG_MEMORY_FAILURE.
     """
@@ -165,30 +166,36 @@ def poll(bank: Bank, profile: str, *, ser: bool = True, memory_failure: bool = T
         return Arrival(notes="left to the exception handler")
     graded = intel_severity(bank, Context.KERNEL, profile, exception=False, ser=ser, memory_failure=memory_failure)
     note = f"{graded.level.name}: {graded.text}"
-    switches = PROFILES[profile]
+    switches = switches_of(profile)
     handled = graded.level is Level.AO and switches.polls_severity
     handled = handled or (graded.level in (Level.UCNA, Level.DEFERRED) and switches.handles_ucna)
     return Arrival(calls_handler=handled and has_usable_address(bank) and memory_failure, notes=note)
 
 
-def has_physical_address(bank: Bank, profile: str) -> bool:
+def has_physical_address(bank: Bank, profile: str | Profile) -> bool:
     """Whether a kernel takes the address of a record of an AMD CPU with scalable MCA for that of a page.
 
     The memory controller reports addresses of its own ("normalized"), and marks a physical one with PADDRV at most.
     """
     known = {"valid": bank.has(ADDRV), "poison": bank.has(POISON), "paddrv": bank.has(POISON) or bank.has(PADDRV)}
-    return bank.has(ADDRV) and known[PROFILES[profile].amd_address]
+    return bank.has(ADDRV) and known[switches_of(profile).amd_address]
 
 
 def amd_exception(
-    bank: Bank, context: Context, profile: str, *, succor: bool, overflow_recovery: bool, memory_failure: bool = True
+    bank: Bank,
+    context: Context,
+    profile: str | Profile,
+    *,
+    succor: bool,
+    overflow_recovery: bool,
+    memory_failure: bool = True,
 ) -> Arrival:
     """Handle a machine-check exception of an AMD CPU with scalable MCA; only the CPU concerned gets it.
 
     Args:
         bank: The bank that holds a record.
         context: What the CPU was doing.
-        profile: Name of the kernel.
+        profile: The kernel, or its name.
         succor: The CPU can contain uncorrected errors.
         overflow_recovery: It survives lost records.
         memory_failure: CONFIG_MEMORY_FAILURE; the rules do not ask for it, and the work for a user's load is a BUG().
@@ -208,16 +215,16 @@ def amd_exception(
     return arrival._replace(calls_handler=False)
 
 
-def amd_deferred(bank: Bank, profile: str, *, interrupt: bool, memory_failure: bool = True) -> Arrival:
+def amd_deferred(bank: Bank, profile: str | Profile, *, interrupt: bool, memory_failure: bool = True) -> Arrival:
     """Handle a deferred error of an AMD CPU with scalable MCA.
 
     Args:
         bank: The record.
-        profile: Name of the kernel.
+        profile: The kernel, or its name.
         interrupt: It came by the deferred-error interrupt; otherwise the poller found it.
         memory_failure: CONFIG_MEMORY_FAILURE.
     """
-    switches = PROFILES[profile]
+    switches = switches_of(profile)
     graded = amd_severity(bank, Context.KERNEL, profile, overflow_recovery=True, succor=True, smca=True)
     note = f"{graded.level.name}: {graded.text}"
     if interrupt and not switches.rates_deferred:

@@ -17,7 +17,8 @@ import enum
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
+from node_sim.catalog.kernels import PROFILE_NAMES, switches_of
+from node_sim.catalog.profile import Profile
 
 VAL, OVER, UC, EN, MISCV, ADDRV, PCC, S, AR = (1 << bit for bit in (63, 62, 61, 60, 59, 58, 57, 56, 55))
 PADDRV, DEFERRED, POISON = (1 << bit for bit in (54, 44, 43))
@@ -255,9 +256,9 @@ class Graded(NamedTuple):
     text: str
 
 
-def seen_context(context: Context, bank: Bank, profile: str) -> Context:
+def seen_context(context: Context, bank: Bank, profile: str | Profile) -> Context:
     """Return the context as a kernel recognises it from the saved registers."""
-    switches = PROFILES[profile]
+    switches = switches_of(profile)
     if context is Context.USER:
         return Context.KERNEL if switches.user_needs_eipv and not bank.mcgstatus & EIPV else context
     if context is Context.SEAM:
@@ -284,7 +285,7 @@ _ROWS: Final = {profile: _rows(profile) for profile in PROFILE_NAMES}
 def intel_severity(  # noqa: PLR0913 - each is a fact about the machine
     bank: Bank,
     context: Context,
-    profile: str,
+    profile: str | Profile,
     *,
     exception: bool = True,
     ser: bool = True,
@@ -297,7 +298,7 @@ def intel_severity(  # noqa: PLR0913 - each is a fact about the machine
     Args:
         bank: The record.
         context: What the CPU was doing.
-        profile: Name of the kernel.
+        profile: The kernel, or its name.
         exception: It came as a machine-check exception; otherwise it was polled.
         ser: The CPU can report recoverable errors (MCG_SER_P).
         memory_failure: CONFIG_MEMORY_FAILURE.
@@ -305,10 +306,10 @@ def intel_severity(  # noqa: PLR0913 - each is a fact about the machine
         tolerant: The sysfs knob, up to 5.17.
     """
     where = seen_context(context, bank, profile)
-    polled = not exception and PROFILES[profile].polls_severity
+    polled = not exception and switches_of(profile).polls_severity
     row = next(
         row
-        for row in _ROWS[profile]
+        for row in _ROWS[switches_of(profile).name]
         if bank.status & row.mask == row.match
         and bank.mcgstatus & row.mcg_mask == row.mcg_match
         and (row.ser is None or row.ser is ser)
@@ -319,21 +320,21 @@ def intel_severity(  # noqa: PLR0913 - each is a fact about the machine
     )
     level = row.level
     if level >= Level.UC and where is Context.KERNEL:
-        rule = PROFILES[profile].kernel_uncorrected
+        rule = switches_of(profile).kernel_uncorrected
         if rule == "always" or (rule == "tolerant" and tolerant < 1):
             level = Level.PANIC
     return Graded(level, row.key, row.text)
 
 
 def amd_severity(
-    bank: Bank, context: Context, profile: str, *, overflow_recovery: bool, succor: bool, smca: bool
+    bank: Bank, context: Context, profile: str | Profile, *, overflow_recovery: bool, succor: bool, smca: bool
 ) -> Graded:
     """Grade a bank by AMD's rules (Intel's table up to 3.10).
 
     Args:
         bank: The record.
         context: What the CPU was doing.
-        profile: Name of the kernel.
+        profile: The kernel, or its name.
         overflow_recovery: The CPU survives lost records.
         succor: It can contain uncorrected errors.
         smca: It has scalable MCA.
@@ -342,7 +343,7 @@ def amd_severity(
         ``mce_severity_amd()``; the texts are those of 6.1 and later, earlier kernels print none.
     """
     where = seen_context(context, bank, profile)
-    rules = PROFILES[profile].amd_rules
+    rules = switches_of(profile).amd_rules
     if rules == "intel":
         return intel_severity(bank, context, profile, ser=False)
     if bank.has(PCC):

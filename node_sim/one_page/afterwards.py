@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Final
 
 from node_sim.hwpoison import access, kernel
-from node_sim.hwpoison.page import Page
-from node_sim.hwpoison.process import Pte
+from node_sim.hwpoison.page import Kind, Page
+from node_sim.hwpoison.process import Pte, Task
 from node_sim.hwpoison.reclaim import reclaim, swapoff
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.hwpoison.unpoison import unpoison
-from node_sim.one_page.events import copy_again, load_again, read_file
+from node_sim.one_page.events import MachineFacts, copy_again, load_again, read_file
 
 ACCESSES: Final = {
     "read": "load from the mapping",
@@ -50,16 +50,19 @@ _NEEDS_FILE = frozenset({"pread", "pread-healthy", "pwrite", "fsync", "fsync2", 
 class Afterwards:
     """What the first process, or an administrator, does afterwards."""
 
-    def __init__(self, machine: kernel.Machine, page: Page, again: Callable[[], int], *, real: bool) -> None:
+    def __init__(
+        self, machine: kernel.Machine, page: Page, again: Callable[[], int], facts: MachineFacts, *, real: bool
+    ) -> None:
         """Prepare to act on a page.
 
         Args:
             machine: Kernel, settings and log; changed.
             page: The page; changed.
             again: Lets the same error happen once more.
+            facts: What else the machine is like.
             real: The memory is really bad: loads that reach it raise machine checks.
         """
-        self.machine, self.page, self.again, self.real = machine, page, again, real
+        self.machine, self.page, self.again, self.facts, self.real = machine, page, again, facts, real
         self.calls = access.Calls(machine, page, page.tasks[0], descriptors=2) if page.tasks else None
 
     def do(self, what: str) -> str:
@@ -83,8 +86,15 @@ class Afterwards:
         mapping = calls.task.first
         if mapping is None:
             return "not mapped"
-        if self.real and mapping.pte is Pte.PRESENT and what in ("read", "copy"):
-            return self._meet_poison(calls, what)
+        forks = what == "fork" and mapping.private is not None  # other pages the child faults in itself
+        reads = (what in ("read", "copy") or forks) and mapping.readable
+        if (
+            self.real
+            and reads
+            and access.fault(self.machine, self.page, mapping) is None
+            and mapping.pte is Pte.PRESENT
+        ):
+            return self._meet_poison(calls.task, what)
         on_mapping: dict[str, Callable[[], str]] = {
             "read": lambda: access.read(self.machine, self.page, calls.task, mapping),
             "write": lambda: access.write(self.machine, self.page, calls.task, mapping),
@@ -96,26 +106,31 @@ class Afterwards:
         answer = on_mapping[what]()
         return answer if calls.task.alive else "died"
 
-    def _meet_poison(self, calls: access.Calls, what: str) -> str:
-        """Let the process load the poison itself, or the kernel for it, from a page that is still mapped."""
-        heard = len(calls.task.received)
-        errno = 0
-        if what == "read":
-            load_again(self.machine, self.page, calls.task)
-        else:
-            copy_again(self.machine, self.page, calls.task)
+    def _meet_poison(self, parent: Task, what: str) -> str:
+        """Let the process load the poison itself, its child, or the kernel for it, from a page that is still mapped."""
+        task = access.fork(parent, "child:200") if what == "fork" else parent
+        heard, errno = task.heard, 0
+        if what == "copy":
+            copy_again(self.machine, self.page, task, self.facts)
             errno = kernel.EFAULT if self.machine.profile.copy_recovery == "errno" else 0
-        if not calls.task.alive:
-            return "died"
-        if len(calls.task.received) > heard:
-            return f"SIGBUS({calls.task.received[-1].code})"
-        return "machine checks without end" if calls.task.loops else "EFAULT" if errno else "1"
+        else:
+            load_again(self.machine, self.page, task, self.facts)
+        if not task.alive:
+            return "killed_by_BUS" if what == "fork" else "died"
+        if task.heard > heard:
+            return f"SIGBUS({task.received[-1].code})"
+        if task.loops:
+            return "machine checks without end"
+        return "EFAULT" if errno else "1" if what == "copy" else "ok"
 
     def _on_file(self, calls: access.Calls, what: str) -> str:
         if self.page.file is None:
             return "no file"
+        device = self.page.kind is Kind.DEVICE
+        if what == "pread" and self.real and device:  # copies with _copy_mc_to_iter()
+            return "EIO"
         if what == "pread" and self.real and self._still_cached() and calls.pread().startswith("ok"):
-            read_file(self.machine, self.page)
+            read_file(self.machine, self.page, self.facts)
         on_file: dict[str, Callable[[], str]] = {
             "pread": calls.pread,
             "pread-healthy": lambda: calls.pread(healthy=True),

@@ -52,7 +52,7 @@ def deliver(machine: Machine, page: Page, row: ScenarioRow) -> None:
         Panic: The kernel stops.
     """
     words, numbers = _numbers(row)
-    profile, state, boot = machine.profile.name, row["state_details"], row["boot"]
+    profile, state, boot = machine.profile, row["state_details"], row["boot"]
     if "mce=off" in boot:
         machine.step("machine_check_poll", "machine checks are switched off")
         return

@@ -24,9 +24,10 @@ from node_sim.catalog.profile import Profile
 from node_sim.errors import ConfigError
 from node_sim.hwpoison import kernel
 from node_sim.hwpoison.access import fail_access
+from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Kind, Page
-from node_sim.hwpoison.process import Received
+from node_sim.hwpoison.process import Pte, Received
 from node_sim.machine_check.severity import Context
 
 
@@ -48,55 +49,83 @@ class Copy(NamedTuple):
     queues: bool = True
 
 
+_HUGE = Backing.HUGETLBFS
+_FILES = (Backing.FILE, Backing.BLOCK, Backing.SHMEM, Backing.RAMFS)
+
+
 def _small(page: Page) -> bool:
-    return page.kind is Kind.USER and page.lru and page.mapped and page.order == 0
+    return page.kind is Kind.USER and page.lru and page.order == 0
+
+
+def _private(page: Page) -> bool:
+    """Whether a process maps it as memory of its own, and can read it."""
+    first = page.tasks[0].first if page.tasks else None
+    return first is not None and first.pte is Pte.PRESENT and not first.shared and first.readable
+
+
+def _movable(page: Page) -> bool:
+    held = page.extra_references or page.buffers or page.backing in (Backing.RAMFS, Backing.METADATA, Backing.SECRETMEM)
+    return page.kind is Kind.USER and page.lru and page.splits and not held
 
 
 COPIES: Final = {
     "cow": Copy(
-        "the first process writes and the kernel copies the page (copy-on-write)", "mapped, of 4 KiB", _small, "fault"
+        "the first process writes to a page that it shares with a child, and the kernel copies it (copy-on-write)",
+        "private memory of 4 KiB",
+        lambda page: _small(page) and _private(page),
+        "fault",
     ),
     "do-cow": Copy(
         "the first process writes to a private mapping of a file, whose cached page is copied (do_cow_fault)",
         "a page of a file, of 4 KiB",
-        lambda page: page.kind is Kind.USER and page.cached_in is not None and page.order == 0,
+        lambda page: _small(page) and page.cached_in is not None and bool(page.tasks) and page.backing in _FILES,
         "fault",
     ),
     "fork": Copy(
         "the first process forks and the kernel copies a page that a device holds (copy_present_page)",
-        "mapped anonymous memory of 4 KiB",
-        lambda page: _small(page) and page.cached_in is None,
+        "private memory of 4 KiB with an extra reference",
+        lambda page: _small(page) and _private(page) and page.extra_references > 0,
         "fork",
     ),
     "hugetlb-cow": Copy(
         "the same as ar-cow for a hugetlb page",
-        "a mapped hugetlb page",
-        lambda page: page.hugetlb and page.mapped,
+        "a private hugetlb page",
+        lambda page: page.hugetlb and _private(page),
         "fault",
     ),
     "ksm": Copy(
         "a page swapped in has to be copied for its user (ksm_might_need_to_copy)",
-        "in the swap cache",
-        lambda page: page.swapcache and page.cached_in is None and bool(page.tasks),
+        "in the swap cache and not mapped",
+        lambda page: page.swapcache and page.cached_in is None and any(task.maps(Pte.SWAP) for task in page.tasks),
         "fault",
     ),
     "ksmd": Copy(
         "the KSM daemon compares the page",
-        "mapped anonymous memory of 4 KiB",
-        lambda page: _small(page) and page.cached_in is None,
+        "private memory of 4 KiB",
+        lambda page: _small(page) and _private(page),
         "none",
     ),
-    "khugepaged": Copy("khugepaged collapses the page into a huge one", "mapped, of 4 KiB", _small, "rolled back"),
+    "khugepaged": Copy(
+        "khugepaged collapses the page into a huge one",
+        "private memory of 4 KiB without extra references",
+        lambda page: _small(page) and _private(page) and not page.extra_references,
+        "rolled back",
+    ),
     "migration": Copy(
-        "compaction or soft offline moves the page",
-        "on the LRU",
-        lambda page: page.kind is Kind.USER and page.lru,
+        "the kernel moves the page (compaction, NUMA balancing, soft offline)",
+        "one that can be moved",
+        _movable,
         "not moved",
     ),
-    "coredump": Copy(
-        "the first process dumps core", "mapped", lambda page: page.mapped and bool(page.tasks), "core", queues=False
+    "coredump": Copy("the first process dumps core", "private memory that is mapped", _private, "core", queues=False),
+    "read": Copy(
+        "read() of the page cache",
+        "a page of a file",
+        lambda page: (
+            page.cached_in is not None and page.kind is not Kind.DEVICE and page.backing is not Backing.SECRETMEM
+        ),
+        "none",
     ),
-    "read": Copy("read() of the page cache", "a page of a file", lambda page: page.cached_in is not None, "none"),
 }
 """By name, which is that of the event less ``ar-`` and of the switch less ``copy_``."""
 
@@ -109,8 +138,14 @@ def check_copy(event: str, page: Page, page_name: str) -> None:
     """
     copy = COPIES[event.removeprefix("ar-")]
     if page.poisoned or not copy.suits(page):
-        msg = f"--event {event}: page {page_name} is not {copy.wants} and unhandled, expected such a page; see --list"
+        msg = f"--event {event}: page {page_name} does not fit, expected {copy.wants}, not handled before; see --list"
         raise ConfigError(msg)
+
+
+def begin(page: Page, event: str) -> None:
+    """Bring a page into the state in which the copy begins: the writer of a private file mapping has no page yet."""
+    if event == "ar-do-cow" and page.tasks[0].first is not None:
+        page.tasks[0].first.pte, page.tasks[0].first.shared = Pte.NONE, False
 
 
 def recovery_of(event: str, profile: Profile) -> str:
@@ -135,8 +170,8 @@ def survive(machine: kernel.Machine, page: Page, event: str) -> int:
         machine.step("memory_failure_queue", "the copy queues the error: memory_failure(0) in a worker")
         heard = [len(task.received) for task in page.tasks]
         memory_failure(machine, page, kernel.MfCall())
-        if copy.outcome == "fault" and heard:
-            del page.tasks[0].received[max(heard[0], 1) :]  # merges with the one that is pending
+        if copy.outcome == "fault":
+            del page.tasks[0].received[heard[0] :]  # merges with the one that is pending
     else:
         machine.step("dump_user_range", "nobody is told of the error")
     return errno

@@ -43,7 +43,7 @@ from node_sim.machine_check.severity import (
     Context,
     S,
 )
-from node_sim.one_page.copies import COPIES, context_of, recovery_of, survive
+from node_sim.one_page.copies import COPIES, begin, context_of, recovery_of, survive
 
 _READ, _MCG = VAL | UC | EN | MISCV | ADDRV, RIPV | EIPV | MCIP
 _SRAR = _READ | S | AR | 0x0134
@@ -83,9 +83,9 @@ EVENTS: Final = {
     "reclaim": "no error: memory reclaim comes to the page",
 }
 """Kinds of event by name."""
-SIMULATED: Final = frozenset({"madvise", "madvise_soft", "corrupt-pfn", "hard_offline", "soft_offline"})
+SIMULATED: Final = frozenset({"madvise", "madvise_soft", "corrupt-pfn", "hard_offline", "soft_offline", "reclaim"})
 """Events that leave the memory as it is; all others mean memory that is really bad."""
-_INTERFACES: Final = SIMULATED | {"ao"}
+_INTERFACES: Final = (SIMULATED | {"ao"}) - {"reclaim"}
 
 
 class MachineFacts(NamedTuple):
@@ -152,7 +152,7 @@ def _raise(machine: kernel.Machine, bank: Bank, context: Context, facts: Machine
     return exception(
         bank,
         context,
-        machine.profile.name,
+        machine.profile,
         ser=facts.mca_recovery,
         memory_failure=facts.memory_failure,
         tolerant=facts.tolerant,
@@ -161,9 +161,13 @@ def _raise(machine: kernel.Machine, bank: Bank, context: Context, facts: Machine
 
 def _copied(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts) -> int:
     """Let kernel code that copies or reads the page meet the poison."""
+    if page.poisoned:
+        machine.step("do_machine_check", "handled before: nothing reads the page any more")
+        return 0
     if recovery_of(event, machine.profile) == "none":
         machine.step("do_machine_check", "this kernel makes no such copy: nothing reads the page")
         return 0
+    begin(page, event)
     context = context_of(event, machine.profile, safe_copies=facts.safe_copies)
     arrival = _raise(machine, Bank(_SRAR, mcgstatus=_MCG), context, facts)
     act_on(machine, page, arrival, None, "do_machine_check")
@@ -184,7 +188,7 @@ def _twice(machine: kernel.Machine, page: Page, facts: MachineFacts, *reporters:
 
 def _report(machine: kernel.Machine, page: Page, facts: MachineFacts, reporter: str) -> int:
     """Let one of the two that see a demand load of poison report it."""
-    profile, configured = machine.profile.name, facts.memory_failure
+    profile, configured = machine.profile, facts.memory_failure
     if reporter in ("ucna", "deferred") and facts.firmware_first:
         machine.step("machine_check_poll", "firmware first: the record of the memory controller is hidden")
         return 0
@@ -208,18 +212,18 @@ def _report(machine: kernel.Machine, page: Page, facts: MachineFacts, reporter: 
     return act_on(machine, page, arrival, task, "do_machine_check", repeats=True, real=True)
 
 
-def load_again(machine: kernel.Machine, page: Page, task: Task) -> None:
+def load_again(machine: kernel.Machine, page: Page, task: Task, facts: MachineFacts) -> None:
     """Let a process load poison from a page that is still mapped: the next machine check."""
-    arrival = _raise(machine, *_CHECKS["ar"], MachineFacts())
+    arrival = _raise(machine, *_CHECKS["ar"], facts)
     act_on(machine, page, arrival, task, "do_machine_check", repeats=True, real=True)
 
 
-def copy_again(machine: kernel.Machine, page: Page, task: Task) -> int:
+def copy_again(machine: kernel.Machine, page: Page, task: Task, facts: MachineFacts) -> int:
     """Let the kernel copy poison from a page that is still mapped for a process (copy_from_user)."""
-    arrival = _raise(machine, *_CHECKS["ar-copy"], MachineFacts())
+    arrival = _raise(machine, *_CHECKS["ar-copy"], facts)
     return act_on(machine, page, arrival, task, "do_machine_check")
 
 
-def read_file(machine: kernel.Machine, page: Page) -> None:
+def read_file(machine: kernel.Machine, page: Page, facts: MachineFacts) -> None:
     """Let read() copy poison out of the page cache, which no kernel survives."""
-    act_on(machine, page, _raise(machine, *_CHECKS["ar-kernel"], MachineFacts()), None, "do_machine_check")
+    act_on(machine, page, _raise(machine, *_CHECKS["ar-kernel"], facts), None, "do_machine_check")

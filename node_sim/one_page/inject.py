@@ -119,7 +119,7 @@ def inject(  # noqa: PLR0913 - each is an option of the command
     if page in PAGES and kernel_name in PROFILE_NAMES:
         checks.append(lambda: check_state(page, kernel_name))
         if event.removeprefix("ar-") in COPIES:
-            checks.append(lambda: check_copy(event, build_page(page, [Task("app:100")]), page))
+            checks.append(lambda: check_copy(event, build_page(page, _tasks(processes)), page))
     _check(page, event, then, checks)
     machine = kernel.Machine(
         find_profile(kernel_name, switches),
@@ -135,7 +135,9 @@ def inject(  # noqa: PLR0913 - each is an option of the command
 def _tell(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts, then: Sequence[str]) -> dict[str, Any]:
     """Let the error and what follows happen, and write down what can be seen."""
     panic, call_errno, errno, later, actions = None, 0, 0, [], 0
-    afterwards = Afterwards(machine, page, lambda: happen(machine, page, event, facts), real=event not in SIMULATED)
+    afterwards = Afterwards(
+        machine, page, lambda: happen(machine, page, event, facts), facts, real=event not in SIMULATED
+    )
     try:
         call_errno = happen(machine, page, event, facts)
         errno = call_errno if machine.answer is None else machine.answer
@@ -198,7 +200,7 @@ def inject_lines(found: dict[str, Any]) -> list[str]:
         lines += ["afterwards:", *(f"  {entry['what']:<12} {entry['answer']}" for entry in found["later"])]
     if found["panic"]:
         return [*lines, found["panic"]]
-    errno = kernel.ERRNO_NAMES[found["errno"]]
+    errno = kernel.ERRNO_NAMES[found["errno"] or found["call_errno"]]
     summary = (
         f"{found['page_type'] or 'no action line'}: {found['result'] or '-'}",
         f"returns {'' if errno == '0' else '-'}{errno}",

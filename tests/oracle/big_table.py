@@ -924,7 +924,7 @@ SECTION_7_5 = (
         NA,
         NA,
         NA,
-        NA,
+        Cell("unsplit thp", "F", XP, None),  # already as small as it can be
         Cell("unsplit thp", "F", XP, None),
     ),
     row(

@@ -26,7 +26,7 @@ COPIES = {
     # mm/hugetlb.c hugetlb_wp(): 1cb9dc4b475c in 6.4
     "ar-hugetlb-cow": ("hugetlb", (PANIC, PANIC, PANIC, PANIC, PANIC, FAULT, FAULT)),
     # mm/ksm.c ksm_might_need_to_copy(): 6b970599e807 in 6.2, not in 6.1.158; 2.6.32 does not swap merged pages
-    "ar-ksm": ("swap-clean", (ABSENT, PANIC, PANIC, PANIC, PANIC, FAULT, FAULT)),
+    "ar-ksm": ("swap-clean-unmapped", (ABSENT, PANIC, PANIC, PANIC, PANIC, FAULT, FAULT)),
     # mm/ksm.c calc_checksum(), memcmp_pages(): plain loads in every tree
     "ar-ksmd": ("anonymous", (PANIC,) * 7),
     # mm/khugepaged.c: 98c76c9f1ef7, 12904d953364 in 6.4, queued since 6.11; no huge pages in 2.6.32

@@ -292,6 +292,11 @@ def test_the_memory_failure_queue_has_16_entries():
     assert numbers.QUEUE_ENTRIES.value == 16
 
 
+def test_records_of_banks_wait_in_a_ring_of_16_less_one_and_later_in_two_pages_of_records():
+    assert numbers.RING_ENTRIES.value == 16 - 1
+    assert numbers.POOL_RECORDS.value == 80  # "~80 records", and the minimum since 6.12
+
+
 def test_the_channels_of_a_socket_are_those_of_the_measured_address_map():
     measured = {row["mapping"] for row in read_table("pages_per_fault") if row["confidence"] == "measured-here"}
     (channels,) = (int(match[1]) for name in measured if (match := re.search(r"Intel (\d+) channels", name)))
@@ -340,6 +345,8 @@ SECOND_READ = {
     "SCRUB_HOURS",
     "SCRUB_GB_PER_DAY",
     "QUEUE_ENTRIES",
+    "RING_ENTRIES",
+    "POOL_RECORDS",
     "CHANNELS",
     "DIMMS_PER_CHANNEL",
     "SPARING_WIDTH",

@@ -64,10 +64,21 @@ def test_a_survivor_of_a_copy_is_not_told_again_by_the_worker_and_finds_the_page
 
 @pytest.mark.parametrize(
     ("event", "page"),
-    [("ar-hugetlb-cow", "anonymous"), ("ar-read", "anonymous"), ("ar-cow", "poisoned"), ("ar-ksm", "thp")],
+    [
+        ("ar-hugetlb-cow", "anonymous"),
+        ("ar-read", "anonymous"),
+        ("ar-read", "dax"),
+        ("ar-cow", "poisoned"),
+        ("ar-cow", "tmpfs"),
+        ("ar-fork", "anonymous"),
+        ("ar-ksm", "swap-dirty"),
+        ("ar-migration", "anonymous-pinned"),
+        ("ar-migration", "secretmem"),
+        ("ar-coredump", "file-clean"),
+    ],
 )
 def test_a_page_that_no_such_copy_reads_is_refused(event, page):
-    with pytest.raises(ConfigError, match=f"--event {event}: page {page} is not "):
+    with pytest.raises(ConfigError, match=f"--event {event}: page {page} does not fit, expected "):
         inject(page, event=event)
 
 
@@ -182,3 +193,102 @@ def test_the_deferred_error_interrupt_of_amd_reaches_the_handler_since_6_19(kern
     found = inject("anonymous", kernel_name=kernel, event="amd-deferred-ar", processes=("late:handler",))
     assert any("already" in line for line in found["log"]) == twice
     assert told(found) == [("SIGBUS", "BUS_MCEERR_AR", 12)]
+
+
+# What an attack on the handler found: each was wrong once.
+
+
+@pytest.mark.parametrize("disposition", ["default", "blocked", "ignored"])
+def test_a_consumer_dies_of_the_signal_that_names_the_page(disposition):
+    found = inject("fuse-dirty", event="ar", processes=(f"unset:{disposition}",))
+    assert [(got["code"], got["lsb"], got["killed"]) for got in found["signals"]] == [("BUS_MCEERR_AR", 12, True)]
+
+
+def test_reclaim_is_no_error():
+    for page, answer in (("anonymous", "ok('A')"), ("file-clean", "ok('D')")):
+        found = inject(page, kernel_name="6.12", event="reclaim", processes=TASK, then=("read",))
+        assert (found["signals"], found["later"][0]["answer"], found["result"]) == ([], answer, None)
+
+
+def test_device_memory_that_is_bad_is_met_again_when_it_is_mapped_again():
+    found = inject("dax", kernel_name="6.12", event="ar", processes=TASK, then=("read", "pread", "read"))
+    assert [entry["answer"] for entry in found["later"]] == ["SIGBUS(BUS_MCEERR_AR)", "EIO", "SIGBUS(BUS_MCEERR_AR)"]
+    punched = inject("dax-bad-block", kernel_name="6.12", event="srao", processes=TASK, then=("punch", "pread"))
+    assert punched["later"][0]["answer"] == "0"
+
+
+@pytest.mark.parametrize("kernel", ["6.12", "7.1"])
+def test_the_consumer_is_signalled_before_the_line_about_its_poisoned_page(kernel):
+    log = inject("anonymous", kernel_name=kernel, event="ucna-ar", processes=("late:handler",))["log"]
+    assert [line.partition(": ")[2].partition(" ")[0] for line in log[-2:]] == ["0x1234:"] * 2
+    assert "Sending SIGBUS" in log[-2]
+    assert "already poisoned page" in log[-1]
+
+
+def test_every_copy_from_user_of_5_10_signals_with_the_address():
+    found = inject("thp-unsplittable", kernel_name="5.10", event="ar-copy", processes=("late:handler",), then=("copy",))
+    assert [(got["code"], got["offset"]) for got in found["signals"]] == [("BUS_MCEERR_AR", 0)] * 2
+    handled = inject("anonymous", kernel_name="5.10", event="ar-copy", processes=("late:handler",))
+    assert "set_mce_nospec" not in rules(handled)
+
+
+def test_a_load_that_cannot_be_restarted_is_a_bare_sigbus_without_the_handler():
+    found = inject("anonymous", kernel_name="5.10", event="ar-not-restartable", processes=TASK)
+    assert told(found) == [("SIGBUS", "SI_KERNEL", None)]
+    assert "mce: Memory error not recovered" not in found["log"]
+    assert "kill_me_now" in rules(found)
+
+
+def test_a_forked_child_meets_poison_that_its_parent_still_maps():
+    found = inject("thp-unsplittable", kernel_name="6.12", event="ao", processes=("late:handler",), then=("fork",))
+    assert found["later"][0]["answer"] == "SIGBUS(BUS_MCEERR_AR)"
+
+
+def test_a_writer_that_never_had_the_page_reads_the_file_anew():
+    found = inject("file-dirty", kernel_name="6.12", event="ar-do-cow", processes=TASK, then=("read",))
+    assert found["later"][0]["answer"] == "ok('D')"
+
+
+def test_a_copy_does_not_read_a_page_again_that_was_handled():
+    found = inject("anonymous", kernel_name="6.12", event="ar-cow", processes=TASK, then=("again",))
+    assert rules(found).count("fixup_exception") == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "switch", "value"),
+    [
+        ("ucna", "handles_ucna", "False"),
+        ("ar-copy", "copy_recovery", "panic"),
+        ("ar-not-restartable", "not_restartable", "must kill"),
+    ],
+)
+def test_switches_of_the_machine_check_code_are_heeded(event, switch, value):
+    plain = inject("anonymous", event=event)
+    switched = inject("anonymous", event=event, switches={switch: value})
+    assert (plain["result"], plain["panic"]) != (switched["result"], switched["panic"])
+
+
+def test_an_advice_that_a_kernel_does_not_know_is_refused_without_a_word():
+    found = inject("anonymous", kernel_name="2.6.32", event="madvise_soft")
+    assert (found["call_errno"], found["log"]) == (-22, [])
+
+
+def test_unpoison_of_3_10_counts_all_pages_of_a_huge_one_back():
+    assert (
+        inject("hugetlb-free", kernel_name="3.10", event="hard_offline", then=("unpoison",))["hardware_corrupted_kb"]
+        == 0
+    )
+
+
+def test_a_fault_on_a_flagged_page_of_a_file_takes_it_from_everybody():
+    def seen(kernel):
+        found = inject(
+            "file-thp-dirty",
+            kernel_name=kernel,
+            event="hard_offline",
+            processes=("late:handler",),
+            then=("fork", "read"),
+        )
+        return [entry["answer"] for entry in found["later"]]
+
+    assert seen("6.1") == ["SIGBUS(BUS_MCEERR_AR)"] * 2
