@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from node_sim.catalog.kernels import PROFILES
+from node_sim.errors import ConfigError
 from node_sim.hwpoison import kernel, sources
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
@@ -104,6 +106,17 @@ class MachineFacts(NamedTuple):
     tolerant: int = 1
     safe_copies: bool = True
     firmware_first: bool = False
+
+
+def check_event(event: str, profile: str) -> None:
+    """Check that a kernel grades the machine checks of an event.
+
+    Raises:
+        ConfigError: It does not: kernels before 4.6 have no rules for AMD.
+    """
+    if event.startswith("amd-") and PROFILES[profile].amd_rules == "intel":
+        msg = f"--event {event}: kernel {profile} has no rules for AMD, expected 4.18 or later; choose another --kernel"
+        raise ConfigError(msg)
 
 
 def _without_handler(machine: kernel.Machine, event: str) -> int:

@@ -27,7 +27,7 @@ from node_sim.hwpoison.page_states import PAGES, build_page, check_state
 from node_sim.hwpoison.process import Disposition, Received, Task
 from node_sim.one_page.afterwards import ACCESSES, Afterwards
 from node_sim.one_page.copies import COPIES, check_copy
-from node_sim.one_page.events import EVENTS, SIMULATED, MachineFacts, happen
+from node_sim.one_page.events import EVENTS, SIMULATED, MachineFacts, check_event, happen
 
 
 def _tasks(processes: Sequence[str]) -> list[Task]:
@@ -118,6 +118,7 @@ def inject(  # noqa: PLR0913 - each is an option of the command
     ]
     if page in PAGES and kernel_name in PROFILE_NAMES:
         checks.append(lambda: check_state(page, kernel_name))
+        checks.append(lambda: check_event(event, kernel_name))
         if event.removeprefix("ar-") in COPIES:
             checks.append(lambda: check_copy(event, build_page(page, _tasks(processes)), page))
     _check(page, event, then, checks)
