@@ -48,6 +48,7 @@ _OUTCOMES: Final = (
 )
 """Columns of a recording after the inputs; what is not predicted is left empty."""
 _FIRST_LINE: Final = 2
+_MISSING: Final = "(missing)"
 _TOO_MANY: Final = "fields beyond the last column"
 _FLAG: Final = "|".join(KPF)
 _ALLOWED: Final[dict[str, str]] = {
@@ -74,12 +75,14 @@ class Conformity:
         matched: Identifiers of rows equal in every compared column.
         mismatched: ``id``, ``column``, ``expected``, ``got`` of every difference.
         not_modelled: ``id`` and ``reason`` of rows the model leaves out.
+        not_compared: Outcome columns that the table does not have.
     """
 
     rows: int = 0
     matched: list[str] = field(default_factory=list)
     mismatched: list[dict[str, str]] = field(default_factory=list)
     not_modelled: list[dict[str, str]] = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain document."""
@@ -88,6 +91,7 @@ class Conformity:
             "matched": len(self.matched),
             "mismatched": self.mismatched,
             "not_modelled": self.not_modelled,
+            "not_compared": self.not_compared,
         }
 
 
@@ -98,6 +102,9 @@ def _malformed(row: dict[str, str]) -> str | None:
         for column, pattern in _ALLOWED.items()
         if not re.fullmatch(pattern, row[column])
     ]
+    missing = sum(row[column] == _MISSING for column in INPUTS)
+    if missing:
+        return f"{missing} fewer fields than input columns"
     if _TOO_MANY in row:
         problems.append(f"{len(row[_TOO_MANY])} more fields than columns")
     if row["processes"] != "0" and row["sigbus_disposition"] == "n/a":
@@ -113,7 +120,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey=_TOO_MANY, restval="")
+            reader = csv.DictReader(stream, restkey=_TOO_MANY, restval=_MISSING)
             rows, columns = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         msg = f"{path}: {error}, expected a CSV table of recorded scenarios; name one"
@@ -197,7 +204,7 @@ def conform(path: Path, kernel: str, switches: Mapping[str, str] | None = None) 
     if rows and not set(COMPARED) & set(rows[0]):
         msg = f"{path}: no outcome column, expected some of {', '.join(COMPARED)}; use --predict to write them"
         raise ConfigError(msg)
-    found = Conformity()
+    found = Conformity(not_compared=[column for column in COMPARED if column not in rows[0]])
     for line, row in enumerate(rows, _FIRST_LINE):
         compare_row(row, found, profile, line)
     return found
@@ -224,7 +231,7 @@ def write_predictions(
     partial = out.parent / f"{out.name}.partial"
     try:
         with partial.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, [*INPUTS, *_OUTCOMES], restval="", lineterminator="\n")
+            writer = csv.DictWriter(stream, [*INPUTS, *_OUTCOMES], restval=_MISSING, lineterminator="\n")
             writer.writeheader()
             writer.writerows(predictions)
         partial.replace(out)
@@ -247,6 +254,8 @@ def conform_lines(found: Conformity, *, verbose: bool) -> Iterator[str]:
         yield f"    got        {entry['got']}"
     for entry in found.not_modelled:
         yield f"not modelled   {entry['id']}: {entry['reason']}"
+    if found.not_compared:
+        yield f"not compared   no column {', '.join(found.not_compared)}"
     share = len(found.matched) / found.rows if found.rows else 0.0
     yield (
         f"{found.rows} rows: {len(found.matched)} matched ({share:.1%}), {len(names)} mismatched, "

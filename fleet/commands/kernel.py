@@ -49,7 +49,8 @@ _SWITCH = click.option(
     multiple=True,
     metavar="POLICY[:SIGBUS]",
     help="A process mapping the page: unset|early|late[:handler|default|blocked|ignored]; repeatable. More threads: "
-    "unset+early; with signal masks of their own: unset+early:blocked+open.  [default: unset:default]",
+    "unset+early; with signal masks of their own: unset+early:blocked+open, unset+early:handler+blocked.  "
+    "[default: unset:default]",
 )
 @click.option("--early-kill", is_flag=True, help="vm.memory_failure_early_kill = 1.")
 @click.option("--no-recovery", is_flag=True, help="vm.memory_failure_recovery = 0.")
@@ -75,7 +76,7 @@ _SWITCH = click.option(
 )
 @_SWITCH
 @click.option("--then", metavar="LIST", default="", help="What happens next, e.g. read,pread,fsync; see --list.")
-@click.option("--list", "show_list", is_flag=True, help="List page states, events, accesses and kernels.")
+@click.option("--list", "show_list", is_flag=True, help="List page states, events, accesses, kernels and switches.")
 @click.option("--rules", "show_rules", is_flag=True, help="List every rule with kernel file and function.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: Any) -> None:

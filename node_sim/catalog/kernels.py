@@ -108,7 +108,6 @@ SWITCHES: Final[dict[str, tuple[Any, ...]]] = {
     "has_guest_memfd": (_N, _N, _N, _N, _N, _Y, _Y),
     "statistics": (_N, _N, _N, _N, _N, _Y, _Y),
     "trace_event": ("", "", _RAS, _RAS, _RAS, _RAS, _OWN),
-    "fault_unmaps": (_N, _N, _N, _Y, _Y, _Y, _Y),
     "error_once_per_descriptor": (_N, _N, _Y, _Y, _Y, _Y, _Y),
     "syncfs_reports": (_N, _N, _N, _Y, _Y, _Y, _Y),
     "punch_takes_entries": (_N, _N, _N, _Y, _N, _N, _N),

@@ -91,7 +91,6 @@ class Profile:
         has_guest_memfd: guest_memfd has an error hook.
         statistics: Per-node counters exist.
         trace_event: Name of the trace event; empty before there was one.
-        fault_unmaps: A fault on a flagged page left in its file unmaps it everywhere (5.10.110).
         error_once_per_descriptor: An I/O error is reported to every open descriptor.
         syncfs_reports: syncfs() reports it too.
         punch_takes_entries: A hole punched into a file takes hwpoison entries out of mappings, too (from 5.10.111 on).
@@ -203,7 +202,6 @@ class Profile:
     has_guest_memfd: bool
     statistics: bool
     trace_event: str
-    fault_unmaps: bool
     error_once_per_descriptor: bool
     syncfs_reports: bool
     punch_takes_entries: bool

@@ -42,8 +42,8 @@ def fault(machine: Machine, page: Page, mapping: Mapping) -> str | None:
         return machine.profile.dax_bad_block
     if mapping.pte is Pte.NONE and mapping.private is None:
         code = _file_fault(page.file) if page.file is not None else None
-        if code == _CHECKED and page.backing in WRITES_BACK and machine.profile.fault_unmaps:
-            page.replace_entries(Pte.NONE)  # __do_fault() tries to drop the page first
+        if code == _CHECKED and page.backing in WRITES_BACK:
+            page.replace_entries(Pte.NONE)  # __do_fault() tries to drop the page first (5.10.110)
         if code is not None:
             return code
         if page.file is None:

@@ -219,7 +219,7 @@ PAGES: Final[dict[str, PageState]] = {
         "dirty large folio of XFS (or of ext4 since 6.16)", order=ORDER_2M, subpage=SUBPAGE, since="6.1", system="xfs"
     ),
     "file-thp-dirty-unmapped": _file(
-        "the same, not mapped", order=ORDER_2M, subpage=SUBPAGE, mapped=False, since="6.1", system="xfs"
+        "dirty large folio of XFS, not mapped", order=ORDER_2M, subpage=SUBPAGE, mapped=False, since="6.1", system="xfs"
     ),
     "file-thp-writeback": _file(
         "large folio under writeback",

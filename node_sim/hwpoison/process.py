@@ -109,6 +109,7 @@ class Task:
         policies: ``PR_MCE_KILL`` policy of each thread, leader first.
         disposition: What it has arranged for SIGBUS; BLOCKED says so of the leader.
         unblocked: Threads that do not block SIGBUS though the leader does, and have a handler.
+        blocked: Threads that block it though the leader does not.
         mappings: Where it maps the page.
         unmapped: It has unmapped the injected address; what is left in ``mappings`` is elsewhere.
         pending: Signal that waits because it is blocked.
@@ -121,6 +122,7 @@ class Task:
     policies: tuple[KillPolicy, ...] = (KillPolicy.UNSET,)
     disposition: Disposition = Disposition.HANDLER
     unblocked: frozenset[int] = frozenset()
+    blocked: frozenset[int] = frozenset()
     mappings: list[Mapping] = field(default_factory=list)
     unmapped: bool = False
     pending: Received | None = None
@@ -161,7 +163,9 @@ class Task:
 
     def queue(self, received: Received, thread: int = 0) -> None:
         """Deliver a signal to a thread in the ordinary way."""
-        if self.disposition is Disposition.HANDLER or thread in self.unblocked:
+        if thread in self.blocked:
+            self.pending = self.pending or received
+        elif self.disposition is Disposition.HANDLER or thread in self.unblocked:
             self.received.append(received)
         elif self.disposition is Disposition.DEFAULT:
             self.kill(received)

@@ -29,10 +29,11 @@ def reclaim(machine: Machine, page: Page) -> str:
         return "kept"
     how = machine.profile.reclaim
     if not page.poisoned or how == "any":
-        machine.step("shrink_folio_list", "taken for a page like any other")
+        machine.step("shrink_folio_list", "taken for a page like any other: written out or dropped")
         return "like any page"
-    if how == "small unmapped" and page.order:
-        machine.step("shrink_folio_list", "a poisoned large folio stays on the list")
+    if (how == "small unmapped" and page.order) or not page.unmaps:
+        why = "a poisoned large folio stays on the list" if page.unmaps else "it cannot be unmapped"
+        machine.step("shrink_folio_list", why)
         return "kept"
     dropped = not page.dirty and page.backing in WRITES_BACK
     entry = Pte.SWAP if page.swapcache else Pte.NONE if dropped else Pte.HWPOISON

@@ -126,11 +126,11 @@ class Afterwards:
     def _on_file(self, calls: access.Calls, what: str) -> str:
         if self.page.file is None:
             return "no file"
-        device = self.page.kind is Kind.DEVICE
-        if what == "pread" and self.real and device:  # copies with _copy_mc_to_iter()
-            return "EIO"
-        if what == "pread" and self.real and self._still_cached() and calls.pread().startswith("ok"):
-            read_file(self.machine, self.page, self.facts)
+        if what == "pread" and self.real:
+            if self.page.kind is Kind.DEVICE:
+                return "EIO"  # the one reader that copies safely (_copy_mc_to_iter())
+            if self._still_cached() and calls.pread().startswith("ok"):
+                read_file(self.machine, self.page, self.facts)
         on_file: dict[str, Callable[[], str]] = {
             "pread": calls.pread,
             "pread-healthy": lambda: calls.pread(healthy=True),

@@ -70,7 +70,7 @@ def _movable(page: Page) -> bool:
 
 COPIES: Final = {
     "cow": Copy(
-        "the first process writes to a page that it shares with a child, and the kernel copies it (copy-on-write)",
+        "the first process writes to a page that it shares with the second, its child: copy-on-write",
         "private memory of 4 KiB",
         lambda page: _small(page) and _private(page),
         "fault",
@@ -88,7 +88,7 @@ COPIES: Final = {
         "fork",
     ),
     "hugetlb-cow": Copy(
-        "the same as ar-cow for a hugetlb page",
+        "the first process writes to a hugetlb page that it shares with the second, its child: copy-on-write",
         "a private hugetlb page",
         lambda page: page.hugetlb and _private(page),
         "fault",

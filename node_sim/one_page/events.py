@@ -66,9 +66,9 @@ EVENTS: Final = {
     "srao": "machine check of the patrol scrubber (SRAO)",
     "ucna": "deferred error that the poller finds (UCNA)",
     "ucna-ar": "a demand load, reported by the memory controller (UCNA) and then by the core (SRAR)",
-    "ar-ucna": "the same, reported by the core first",
+    "ar-ucna": "a demand load, reported by the core (SRAR) and then by the memory controller (UCNA)",
     "amd-deferred-ar": "a demand load on AMD, deferred error first, then the machine check of the core",
-    "amd-ar-deferred": "the same, the machine check first",
+    "amd-ar-deferred": "a demand load on AMD, machine check first, then the deferred error",
     "ar": "the first process loads the data: machine check, action required (SRAR, RIPV=1)",
     "ar-fetch": "the same for an instruction",
     "ar-not-restartable": "the same, and it cannot be restarted (RIPV=0)",
@@ -87,6 +87,8 @@ EVENTS: Final = {
 """Kinds of event by name."""
 SIMULATED: Final = frozenset({"madvise", "madvise_soft", "corrupt-pfn", "hard_offline", "soft_offline", "reclaim"})
 """Events that leave the memory as it is; all others mean memory that is really bad."""
+TWO_REPORTS: Final = frozenset({"ucna-ar", "ar-ucna", "amd-deferred-ar", "amd-ar-deferred"})
+"""Events of two reports; the answer of the first is told."""
 _INTERFACES: Final = (SIMULATED | {"ao"}) - {"reclaim"}
 
 
@@ -148,8 +150,12 @@ def happen(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts)
         return 0
     if event in plain:
         return plain[event]()
+    if event.startswith("madvise") and first is None:
+        machine.step("madvise_inject_error", "no process maps the page")
+        return kernel.EFAULT
     if event.startswith("madvise"):
-        return kernel.EFAULT if first is None else sources.madvise(machine, page, first, soft=event != "madvise")
+        assert first is not None
+        return sources.madvise(machine, page, first, soft=event != "madvise")
     if event.removeprefix("ar-") in COPIES:
         return _copied(machine, page, event, facts)
     bank, context = _CHECKS[event]
@@ -192,10 +198,13 @@ def _twice(machine: kernel.Machine, page: Page, facts: MachineFacts, *reporters:
     first, second = reporters
     errno = _report(machine, page, facts, first)
     heard = [len(task.received) for task in page.tasks]
+    answer = machine.answer
     _report(machine, page, facts, second)
+    machine.answer = answer
     for task, signals in zip(page.tasks, heard, strict=True):
-        if signals:
-            del task.received[signals:]  # merges with the one that is pending
+        if signals and len(task.received) > signals:
+            del task.received[signals:]
+            machine.step("kill_procs", f"{task.name} has a SIGBUS pending, which swallows the second")
     return errno
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, find_profile
+from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, SWITCHES, find_profile, switch_value
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
 from node_sim.hwpoison import kernel
@@ -27,7 +27,7 @@ from node_sim.hwpoison.page_states import PAGES, build_page, check_state
 from node_sim.hwpoison.process import Disposition, Received, Task
 from node_sim.one_page.afterwards import ACCESSES, Afterwards
 from node_sim.one_page.copies import COPIES, check_copy
-from node_sim.one_page.events import EVENTS, SIMULATED, MachineFacts, check_event, happen
+from node_sim.one_page.events import EVENTS, SIMULATED, TWO_REPORTS, MachineFacts, check_event, happen
 
 
 def _tasks(processes: Sequence[str]) -> list[Task]:
@@ -38,14 +38,19 @@ def _tasks(processes: Sequence[str]) -> list[Task]:
         policy, _, masks = words.partition(":")
         own, *others = (masks or "default").split("+")
         threads = policy.split("+")
-        wrong = not set(threads) <= set(policies) or own not in dispositions
-        if wrong or not set(others) <= {"open", "blocked"} or len(others) >= len(threads):
-            known = f"{'|'.join(policies)}, {'|'.join(dispositions)}, open|blocked"
-            problems.append(f"--process {words}: expected POLICY[+POLICY...][:DISPOSITION[+MASK...]] of {known}")
+        wrong = not set(threads) <= set(policies) or own not in dispositions or len(others) >= len(threads)
+        if wrong or not set(others) <= {"open", "blocked"} or ("open" in others and own != "blocked"):
+            known = f"{'|'.join(policies)}, {'|'.join(dispositions)}"
+            problems.append(
+                f"--process {words}: expected POLICY[+POLICY...][:DISPOSITION[+MASK...]] of {known}, with a MASK for "
+                f"threads after the first at most: blocked, or open where DISPOSITION is blocked"
+            )
             continue
         name = f"app{number or ''}:{100 + number}"
-        unblocked = frozenset(place for place, mask in enumerate(others, 1) if mask == "open")
-        tasks.append(Task(name, tuple(policies[one] for one in threads), dispositions[own], unblocked))
+        unblocked, blocked = (
+            frozenset(place for place, mask in enumerate(others, 1) if mask == word) for word in ("open", "blocked")
+        )
+        tasks.append(Task(name, tuple(policies[one] for one in threads), dispositions[own], unblocked, blocked))
     if problems:
         raise ConfigError("\n".join(problems))
     return tasks
@@ -143,12 +148,16 @@ def _tell(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts, 
         call_errno = happen(machine, page, event, facts)
         errno = call_errno if machine.answer is None else machine.answer
         actions = len(machine.actions)
-        later = [{"what": what, "answer": afterwards.do(what)} for what in then]
+        for what in then:
+            later.append({"what": what, "answer": "panic"})
+            later[-1]["answer"] = afterwards.do(what)
     except kernel.Panic as reason:
         panic = f"Kernel panic - not syncing: {reason}"
         machine.log.append(panic)
-    page_type, result = machine.actions[actions - 1] if actions else (None, None)
-    received = [got for task in page.tasks for got in (*task.received, task.died_of) if got is not None]
+    told = 0 if event in TWO_REPORTS else actions - 1  # the line of the call whose answer is told
+    page_type, result = machine.actions[told] if actions else (None, None)
+    received = [got for task in page.tasks for got in (*task.received, task.pending, task.died_of) if got is not None]
+    pending = [task.pending for task in page.tasks]
     return {
         "page_type": page_type,
         "result": result,
@@ -156,7 +165,7 @@ def _tell(machine: kernel.Machine, page: Page, event: str, facts: MachineFacts, 
         "call_errno": call_errno,
         "log": machine.log,
         "trace": machine.trace,
-        "signals": [_signal(got) for got in received],
+        "signals": [_signal(got) | {"pending": got in pending} for got in received],
         "panic": panic,
         "later": later,
         "hardware_corrupted_kb": 4 * machine.counted_pages,
@@ -214,12 +223,12 @@ def inject_lines(found: dict[str, Any]) -> list[str]:
 def _signal_line(got: dict[str, Any]) -> str:
     extent = "" if got["lsb"] is None else f" lsb={got['lsb']}"
     address = "" if got["offset"] is None else f" addr=page{got['offset']:+d}"
-    fate = "killed" if got["killed"] else "handled"
+    fate = "killed" if got["killed"] else "pending" if got["pending"] else "handled"
     return f"{got['task']} during {got['phase']}: {got['signal']} {got['code']}{extent}{address}, {fate}"
 
 
 def list_lines() -> list[str]:
-    """List page states, events, accesses and kernels."""
+    """List page states, events, accesses, kernels and switches."""
     lines, group = ["pages (--page):"], ""
     for name, state in PAGES.items():
         if state.group != group:
@@ -227,9 +236,18 @@ def list_lines() -> list[str]:
             lines.append(f"  {group}:")
         since = "" if state.since == PROFILE_NAMES[0] else f" (since {state.since})"
         lines.append(f"    {name:<26} {state.text}{since}")
-    for heading, table in (("events (--event):", EVENTS), ("afterwards (--then):", ACCESSES)):
+    events = {name: text + " (the memory stays good)" * (name in SIMULATED) for name, text in EVENTS.items()}
+    for heading, table in (("events (--event):", events), ("afterwards (--then):", ACCESSES)):
         lines += [heading, *(f"  {name:<28} {text}" for name, text in table.items())]
-    return [*lines, "kernels (--kernel):", f"  {', '.join(PROFILE_NAMES)}"]
+    lines += [
+        "kernels (--kernel):",
+        f"  {', '.join(PROFILE_NAMES)}",
+        "switches (--switch), with their value in each kernel:",
+    ]
+    columns = range(len(PROFILE_NAMES))
+    return lines + [
+        f"  {name:<24} {', '.join(str(switch_value(name, column)) for column in columns)}" for name in SWITCHES
+    ]
 
 
 def rule_lines() -> list[str]:

@@ -311,6 +311,18 @@ def test_a_malformed_row_is_not_modelled_with_all_its_reasons_and_refuses_no_oth
     assert [reason.split(" = ")[0] for reason in entry["reason"].split("; ")] == ["early_kill", "injection", "filter"]
 
 
+def test_a_row_that_is_too_short_and_a_column_that_is_missing_are_named(tmp_path):
+    lines = TABLE.read_text().splitlines()
+    path = tmp_path / "table.csv"
+    path.write_text(
+        "\n".join((lines[0].replace(",result,", ",outcome,"), lines[1], ",".join(lines[2].split(",")[:9]))) + "\n"
+    )
+    found = conform(path, "6.1")
+    assert found.not_compared == ["result"]
+    assert [entry["reason"].partition(" ")[2] for entry in found.not_modelled] == ["fewer fields than input columns"]
+    assert "not compared   no column result" in run("conform", path, "--kernel", "6.1").stdout
+
+
 def test_rows_whose_names_are_blank_or_equal_are_predicted_and_named_by_their_line(tmp_path):
     rows = [{**row, "id": ""} for row in ROWS[:2]] + [{**ROWS[2], "id": "", "result": "Failed"}]
     path = tmp_path / "table.csv"

@@ -24,6 +24,7 @@ TESTS = (
     "tests/unit/test_worked_examples.py",
     "tests/unit/test_inject.py",
     "tests/unit/test_kernel_switches.py",
+    "tests/unit/test_kernel_copies.py",
     "tests/unit/test_handler.py",
     "tests/unit/test_machine_check_flow.py",
     "tests/conformance/test_recorded_kernel.py",

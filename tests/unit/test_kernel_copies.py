@@ -138,7 +138,7 @@ def test_the_kernel_copies_from_a_page_that_stays_mapped(kernel, answer, codes):
     found = inject("thp-unsplittable", kernel_name=kernel, event="ao", processes=("late:handler",), then=("copy",))
     assert (found["panic"] is not None) == (answer is None)
     assert [got["code"] for got in found["signals"]] == codes
-    assert [entry["answer"] for entry in found["later"]] == ([] if answer is None else [answer])
+    assert [entry["answer"] for entry in found["later"]] == ["panic" if answer is None else answer]
     accessed = any(line.startswith("mce: Kernel accessed poison in user space at") for line in found["log"])
     assert accessed == (kernel in ("6.1", "7.1"))
 
@@ -292,3 +292,16 @@ def test_a_fault_on_a_flagged_page_of_a_file_takes_it_from_everybody():
         return [entry["answer"] for entry in found["later"]]
 
     assert seen("6.1") == ["SIGBUS(BUS_MCEERR_AR)"] * 2
+
+
+def test_what_came_before_a_panic_is_told():
+    found = inject("fuse-dirty", processes=TASK, then=("read", "pread", "fsync"))
+    assert [entry["answer"] for entry in found["later"]] == ["SIGBUS(BUS_MCEERR_AR)", "panic"]
+
+
+def test_the_answer_told_of_two_reports_is_that_of_the_first():
+    for kernel in ("6.1", "6.12"):
+        found = inject("anonymous", kernel_name=kernel, event="ucna-ar", processes=TASK)
+        assert (found["page_type"], found["result"], found["errno"]) == ("dirty LRU page", "Recovered", 0)
+        assert [got["code"] for got in found["signals"]] == ["BUS_MCEERR_AO"]
+        assert any("which swallows the second" in step["decision"] for step in found["steps"])

@@ -509,7 +509,8 @@ def test_reclaim_unmaps_a_poisoned_page_that_it_still_finds_since_6_12_y():
     left = ["like any page", "ok('A')"]
     gone = ["unmapped", "SIGBUS(BUS_MCEERR_AR)"]
     across([None, left, left, left, left, gone, ["kept", "ok('A')"]], seen("thp-unsplittable"))
-    across([None, None, left, left, left, gone, gone], seen("anonymous-clean-stuck"))
+    stuck = ["kept", "ok('A')"]  # what cannot be unmapped
+    across([None, None, left, left, left, stuck, stuck], seen("anonymous-clean-stuck"))
     kept = ["kept", "SIGBUS(BUS_MCEERR_AR)"]  # in the swap cache: on no list
     across([kept] * 7, seen("swap-dirty"))
     assert answers(inject("swap-kept", event="reclaim", then=("read",))) == ["died"]
@@ -608,6 +609,10 @@ def test_the_second_thread_hears_of_an_error_that_the_first_has_blocked():
     found = inject("anonymous", processes=("unset+early:blocked+open",), then=("read",))
     assert codes(found) == [("app:100", AO)]
     assert answers(found) == ["died"]
-    assert codes(inject("anonymous", processes=("unset+early:blocked",))) == []
-    with pytest.raises(ConfigError, match="MASK"):
-        inject("anonymous", processes=("unset:blocked+open",))
+    alone = inject("anonymous", processes=("unset+early:blocked",))
+    assert [(got["code"], got["pending"]) for got in alone["signals"]] == [(AO, True)]
+    waiting = inject("anonymous", processes=("unset+early:handler+blocked",))
+    assert [(got["code"], got["pending"]) for got in waiting["signals"]] == [(AO, True)]
+    for words in ("unset:blocked+open", "unset+early:default+open", "unset+early:blocked+open+open"):
+        with pytest.raises(ConfigError, match="MASK"):
+            inject("anonymous", processes=(words,))
