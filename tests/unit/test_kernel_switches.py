@@ -13,6 +13,7 @@ from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page_states import build_page
 from node_sim.hwpoison.process import Pte, Task
 from node_sim.one_page.inject import inject
+from node_sim.server.policy import Platform
 
 
 def across(expected, found):
@@ -616,3 +617,8 @@ def test_the_second_thread_hears_of_an_error_that_the_first_has_blocked():
     for words in ("unset:blocked+open", "unset+early:default+open", "unset+early:blocked+open+open"):
         with pytest.raises(ConfigError, match="MASK"):
             inject("anonymous", processes=(words,))
+
+
+def test_records_of_banks_wait_in_a_ring_up_to_4_2_and_in_a_pool_since_those_of_the_firmware_in_its_queue():
+    across([15, 15, 80, 80, 80, 80, 80], Platform().record_entries)
+    across([16] * 7, Platform(reporting="firmware_first").record_entries)
