@@ -153,6 +153,12 @@ class Page:
         return self.splits and not (self.backing in WRITES_BACK and (kept or self.writeback))
 
     @property
+    def movable_data(self) -> bool:
+        """Whether migration can move the data: nobody else holds the page, and its owner has an operation for it."""
+        immovable = (Backing.RAMFS, Backing.METADATA, Backing.SECRETMEM)
+        return not self.extra_references and not self.buffers and self.backing not in immovable
+
+    @property
     def shift(self) -> int:
         """log2 of the bytes one page table entry covers."""
         return 12 + self.order if self.hugetlb else 12

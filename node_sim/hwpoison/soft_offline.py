@@ -120,7 +120,7 @@ def _migrate(machine: Machine, page: Page, *, spare_huge_page: bool) -> int:
         _say(machine, page, "page migration failed 1")
         machine.step("migrate_pages", "the huge page is not migratable")
         return EBUSY
-    if page.extra_references or page.buffers or page.backing in (Backing.RAMFS, Backing.METADATA, Backing.SECRETMEM):
+    if not page.movable_data:
         _say(machine, page, "page migration failed 1")
         machine.step("migrate_pages", "the page cannot be moved")
         return machine.profile.soft_migration_errno

@@ -49,7 +49,6 @@ class Copy(NamedTuple):
     queues: bool = True
 
 
-_HUGE = Backing.HUGETLBFS
 _FILES = (Backing.FILE, Backing.BLOCK, Backing.SHMEM, Backing.RAMFS)
 
 
@@ -64,8 +63,7 @@ def _private(page: Page) -> bool:
 
 
 def _movable(page: Page) -> bool:
-    held = page.extra_references or page.buffers or page.backing in (Backing.RAMFS, Backing.METADATA, Backing.SECRETMEM)
-    return page.kind is Kind.USER and page.lru and page.splits and not held
+    return page.kind is Kind.USER and page.lru and page.splits and page.movable_data
 
 
 COPIES: Final = {

@@ -305,3 +305,9 @@ def test_the_answer_told_of_two_reports_is_that_of_the_first():
         assert (found["page_type"], found["result"], found["errno"]) == ("dirty LRU page", "Recovered", 0)
         assert [got["code"] for got in found["signals"]] == ["BUS_MCEERR_AO"]
         assert any("which swallows the second" in step["decision"] for step in found["steps"])
+
+
+def test_a_kernel_told_to_tolerate_everything_goes_on_with_what_it_read():
+    for event, (page, _) in oracle.COPIES.items():
+        found = inject(page, kernel_name="5.10", event=event, facts=MachineFacts(tolerant=3))
+        assert (found["panic"], found["signals"], found["result"]) == (None, [], None)

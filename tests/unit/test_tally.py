@@ -70,7 +70,7 @@ def slow_counts(run, arm):
         for row in tables[name]:
             add(row, name)
     for row in tables["memory_failures"]:
-        if row["result"] is not None:
+        if row["result"] is not None and row["page_type"] != "already poisoned page":
             add(row, f"mf_{row['result'].lower()}")
         lost(row, row["lost_bytes"])
     for row in tables["signals"]:
