@@ -108,6 +108,7 @@ class CheckAction(Code):
     ACTION_REQUIRED = 2, "memory_failure action required"
     PANIC = 3, "panic"
     QUEUE_FULL = 4, "memory_failure queue full"
+    ALREADY_POISONED = 5, "page already poisoned"
 
 
 class PageUse(Code):
@@ -265,6 +266,7 @@ class OfflineResult(Code):
 
     OFFLINED = 0, "offlined"
     UNHANDLABLE = 1, "unhandlable page"
+    ALREADY_POISONED = 2, "page already poisoned"
 
 
 class LifecycleKind(Code):

@@ -17,6 +17,7 @@ known-answer vectors (``tests/unit/test_draws.py``).
 from __future__ import annotations
 
 import enum
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.records import Floats, Index, Ints, take
+from node_sim.units import FOREVER
 
 Words = npt.NDArray[np.uint32]
 Wide = npt.NDArray[np.uint64]
@@ -31,8 +33,11 @@ Wide = npt.NDArray[np.uint64]
 CHUNK = 16384
 """Counters mixed at a time: the working set of one chunk stays in the first cache levels."""
 
-_MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+FEW = 1024
+"""Up to so many counters both halves of a round are done at once."""
+
+_MULTIPLIERS = np.asarray([0xD2511F53, 0xCD9E8D57], np.uint64)
+_WEYL = np.asarray([0x9E3779B9, 0xBB67AE85], np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 _ROUNDS = 10
@@ -65,6 +70,7 @@ class Tag(enum.IntEnum):
     FSYNC = 8
     TOUCH_HOT = 9
     TOUCH_COLD = 10
+    REFILL = 11
 
 
 class Key(NamedTuple):
@@ -78,19 +84,19 @@ class Key(NamedTuple):
         return take(self, index)
 
 
-def _mix_chunk(scratch: Wide, key: Key, out: Words) -> None:
-    """Apply the ten rounds to one chunk.
+def _mix_many(cells: Wide, key: Key, out: Words) -> None:
+    """Apply the ten rounds, each half of a round by itself: no operand is copied.
 
     Args:
-        scratch: The four counter words, then room to work, shape ``(7, n)``; changed.
+        cells: The four counter words, then room to work, shape ``(7, n)``; changed.
         key: Scalars, or of shape ``(n,)``.
         out: The words drawn, shape ``(4, n)``.
     """
-    c0, c1, c2, c3, p0, p1, spare = scratch
+    c0, c1, c2, c3, p0, p1, spare = cells
     k0, k1 = key.low, key.high
     for _ in range(_ROUNDS):
-        np.multiply(c0, _MULTIPLIER_0, out=p0)
-        np.multiply(c2, _MULTIPLIER_1, out=p1)
+        np.multiply(c0, _MULTIPLIERS[0], out=p0)
+        np.multiply(c2, _MULTIPLIERS[1], out=p1)
         np.right_shift(p1, _SHIFT, out=spare)
         np.bitwise_xor(spare, c1, out=spare)
         np.bitwise_xor(spare, k0, out=c0)
@@ -99,9 +105,40 @@ def _mix_chunk(scratch: Wide, key: Key, out: Words) -> None:
         np.bitwise_xor(spare, c3, out=spare)
         np.bitwise_xor(spare, k1, out=c2)
         np.bitwise_and(p0, _LOW, out=c3)
-        k0 = (k0 + _WEYL_0) & _LOW
-        k1 = (k1 + _WEYL_1) & _LOW
+        k0 = (k0 + _WEYL[0]) & _LOW
+        k1 = (k1 + _WEYL[1]) & _LOW
     out[0], out[1], out[2], out[3] = c0, c1, c2, c3
+
+
+def _mix_few(cells: Wide, key: Key, out: Words) -> None:
+    """Apply the ten rounds, both halves at once: for few numbers the operations count, not their size.
+
+    Args:
+        cells: The four counter words, shape ``(4, n)``.
+        key: Scalars, or of shape ``(n,)``.
+        out: The words drawn, shape ``(4, n)``.
+    """
+    n = cells.shape[1]
+    # Words 0 and 2 change places every round, and with them their multipliers and key words; words 3 and 1 do not.
+    even, odd = cells[[0, 2]].astype(np.uint32).ravel(), cells[[3, 1]].astype(np.uint32).ravel()
+    keys, steps = np.empty((3, n), np.uint32), np.empty((3, n), np.uint32)
+    keys[0] = keys[2] = key.high
+    keys[1] = key.low
+    steps[0] = steps[2] = _WEYL[1]
+    steps[1] = _WEYL[0]
+    schedule, step = keys.ravel(), steps.ravel()
+    both = np.repeat(_MULTIPLIERS[[0, 1, 0]], n)
+    product = np.empty(2 * n, np.uint64)
+    halves = product.view(np.uint32)
+    low, high = (halves[0::2], halves[1::2]) if sys.byteorder == "little" else (halves[1::2], halves[0::2])
+    for number in range(_ROUNDS):
+        turn = slice(n, 3 * n) if number % 2 else slice(0, 2 * n)
+        np.multiply(even, both[turn], out=product)
+        np.bitwise_xor(high, odd, out=even)
+        np.bitwise_xor(even, schedule[turn], out=even)
+        odd[n:], odd[:n] = low[:n], low[n:]
+        np.add(schedule, step, out=schedule)
+    out[0], out[2], out[3], out[1] = even[:n], even[n:], odd[:n], odd[n:]
 
 
 def words(
@@ -125,6 +162,12 @@ def words(
     parts = [np.asarray(part) for part in (c0, c1, c2, c3)]
     n = max((part.shape[0] for part in (*parts, key.low) if part.ndim), default=1)
     out = np.empty((4, n), np.uint32)
+    if n <= FEW:
+        cells = np.empty((4, n), np.uint64)
+        for cell, part in zip(cells, parts, strict=True):
+            cell[:] = part
+        _mix_few(cells, key, out)
+        return out[0], out[1], out[2], out[3]
     room = np.empty((7, min(n, CHUNK)), np.uint64)  # reused: fresh memory would cost as much as the rounds
     for start in range(0, n, CHUNK):
         chunk = slice(start, min(start + CHUNK, n))
@@ -132,7 +175,7 @@ def words(
         for cell, part in zip(scratch, parts, strict=False):
             np.copyto(cell, part[chunk] if part.ndim else part, casting="unsafe")
         mine = key if not key.low.ndim else take(key, chunk)
-        _mix_chunk(scratch, mine, out[:, chunk])
+        _mix_many(scratch, mine, out[:, chunk])
     return out[0], out[1], out[2], out[3]
 
 
@@ -230,6 +273,29 @@ def _bin_points(key: Key, tag: npt.ArrayLike, width_ns: Ints, bin_index: Ints) -
     return time_ns, count
 
 
+def _bins_at_once(n: int) -> int:
+    """Return how many bins of each of n processes are looked into together: for few, more cost the same as one."""
+    return max(1, min(8, 256 // n))
+
+
+def _look_into(key: Key, tags: Ints, width_ns: Ints, some: Ints, bins: Ints) -> tuple[Ints, int]:
+    """Draw the points of several bins of some processes.
+
+    Args:
+        key: Child keys of all processes, shape ``(n,)``.
+        tags: Of all, shape ``(n,)``.
+        width_ns: Width of their bins [ns], shape ``(n,)``.
+        some: Which processes, shape ``(m,)``.
+        bins: Bins of each, shape ``(m, k)``.
+
+    Returns:
+        Times of their points, bin by bin, padded with -1, shape ``(m, k * most)``, and ``most``, the room of each bin.
+    """
+    which = np.repeat(some, bins.shape[1])
+    time_ns, _ = _bin_points(key.take(which), tags[which], width_ns[which], bins.ravel())
+    return time_ns.reshape(some.size, -1), time_ns.shape[1]
+
+
 def next_point(key: Key, tag: npt.ArrayLike, width_ns: Ints, after_ns: Ints, limit_ns: Ints) -> Points:
     """Find, for each process, its first point later than a time.
 
@@ -252,16 +318,56 @@ def next_point(key: Key, tag: npt.ArrayLike, width_ns: Ints, after_ns: Ints, lim
     bin_index = after_ns // width_ns
     open_ = np.flatnonzero(after_ns < limit_ns)
     while open_.size:
-        time, _ = _bin_points(key.take(open_), tags[open_], width_ns[open_], bin_index[open_])
-        late = np.where(time > after_ns[open_, None], time, np.iinfo(np.int64).max)
+        bins = bin_index[open_, None] + np.arange(_bins_at_once(open_.size))
+        late, most = _look_into(key, tags, width_ns, open_, bins)
+        late = np.where(late > after_ns[open_, None], late, np.iinfo(np.int64).max)
         position = late.argmin(axis=1)
         best = late[np.arange(open_.size), position]
         hit = best < limit_ns[open_]
-        rows = open_[hit]
-        found.time_ns[rows], found.bin[rows], found.position[rows] = best[hit], bin_index[rows], position[hit]
-        bin_index[open_] += 1
+        rows, at = open_[hit], position[hit]
+        found.time_ns[rows], found.bin[rows], found.position[rows] = best[hit], bins[hit, at // most], at % most
+        bin_index[open_] += bins.shape[1]
         open_ = open_[~hit & (bin_index[open_] * width_ns[open_] < limit_ns[open_])]
     return found
+
+
+def points_around(key: Key, tag: int, width_ns: Ints, at_ns: Ints) -> tuple[Points, Ints]:
+    """Find, for each process, its last point at or before a time, and when the next one comes.
+
+    Args:
+        key: Child keys, arrays of shape ``(n,)``.
+        tag: Which process of the child.
+        width_ns: Width of a bin [ns] = 1/rate, shape ``(n,)``, > 0.
+        at_ns: Times [ns], shape ``(n,)``, >= 0.
+
+    Returns:
+        The last points as of ``last_point``, and the times of the next ones [ns].
+    """
+    n = at_ns.shape[0]
+    half = _bins_at_once(max(n, 1)) // 2
+    middle = at_ns // width_ns
+    bins = middle[:, None] + np.arange(-half, half + 1)
+    time_ns, most = _look_into(key, np.full(n, tag), width_ns, np.arange(n), np.maximum(bins, 0))
+    real = (time_ns >= 0) & np.repeat(bins >= 0, most, axis=1)
+    early = np.where(real & (time_ns <= at_ns[:, None]), time_ns, -1)
+    late = np.where(real & (time_ns > at_ns[:, None]), time_ns, FOREVER)
+    at = early.argmax(axis=1)
+    each = np.arange(n)
+    none = early[each, at] < 0
+    last = Points(early[each, at], np.where(none, -1, bins[each, at // most]), np.where(none, 0, at % most))
+    next_ns = late.min(axis=1, initial=FOREVER)
+    before = np.flatnonzero(none & (middle > half))
+    if before.size:
+        earlier = last_point(key.take(before), tag, width_ns[before], (middle - half)[before] * width_ns[before] - 1)
+        for column, cells in zip(last, earlier, strict=True):
+            column[before] = cells
+    after = np.flatnonzero(next_ns == FOREVER)
+    if after.size:
+        from_ns = (middle + half + 1)[after] * width_ns[after] - 1
+        next_ns[after] = next_point(
+            key.take(after), tag, width_ns[after], from_ns, np.full(after.size, FOREVER)
+        ).time_ns
+    return last, next_ns
 
 
 def last_point(key: Key, tag: npt.ArrayLike, width_ns: Ints, until_ns: Ints) -> Points:
@@ -282,13 +388,14 @@ def last_point(key: Key, tag: npt.ArrayLike, width_ns: Ints, until_ns: Ints) -> 
     bin_index = until_ns // width_ns
     open_ = np.arange(n)
     while open_.size:
-        time, _ = _bin_points(key.take(open_), tags[open_], width_ns[open_], bin_index[open_])
-        early = np.where(time <= until_ns[open_, None], time, -1)
+        bins = bin_index[open_, None] - np.arange(_bins_at_once(open_.size))
+        early, most = _look_into(key, tags, width_ns, open_, np.maximum(bins, 0))
+        early = np.where((early <= until_ns[open_, None]) & np.repeat(bins >= 0, most, axis=1), early, -1)
         position = early.argmax(axis=1)
         best = early[np.arange(open_.size), position]
         hit = best >= 0
-        rows = open_[hit]
-        found.time_ns[rows], found.bin[rows], found.position[rows] = best[hit], bin_index[rows], position[hit]
-        bin_index[open_] -= 1
+        rows, at = open_[hit], position[hit]
+        found.time_ns[rows], found.bin[rows], found.position[rows] = best[hit], bins[hit, at // most], at % most
+        bin_index[open_] -= bins.shape[1]
         open_ = open_[~hit & (bin_index[open_] >= 0)]
     return found

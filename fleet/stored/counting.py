@@ -134,10 +134,11 @@ COMPUTED: Final[dict[str, Callable[[NodeCounts, Tables], None]]] = {
 
 
 def _down(tables: Tables, horizon_ns: int) -> tuple[Ints, Ints, Ints]:
-    """Return node, start and end [ns] of all intervals down, cut at the horizon."""
+    """Return node, start and end [ns] of all intervals down, cut at the horizon; a cordoned node drains and is up."""
     if "lifecycle" not in tables:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
     table = tables["lifecycle"]
+    table = table.filter(pa.array(_codes(table, "kind") != LifecycleKind.CORDON))
     end_ns = np.minimum(_ints(table, "end_ns"), horizon_ns)
     return down_intervals(_ints(table, "node_id"), _ints(table, "time_ns"), end_ns)
 

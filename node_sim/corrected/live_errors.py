@@ -1,9 +1,11 @@
-"""Corrected errors on pages still in use: how many are left of a window once pages have gone offline.
+"""Corrected errors that are still seen: how many are left of a window once pages have gone out of use.
 
-**Models.** The errors of a window fall on its pages in turn, so counts, first and last error follow from the numbers of
-the pages that are offline, without a list of errors.
+**Models.** Nobody reads a page that is out of use, but for the patrol scrubber, which reads physical memory: it goes on
+to report it. The errors of a window fall on its pages in turn, so counts, first and last error follow from the numbers
+of the pages that are offline, without a list of errors. Where others have marked pages of an era (``marks.py``), which
+is rare, its errors are gone through one by one.
 
-**Leaves out.** Errors of pages that a bad page or a boot takes away; eras end there.
+**Leaves out.** Errors that a boot takes away; eras end there.
 
 **Assumes.** A page leaves at its error number ``threshold`` of the window, and that error is still seen.
 
@@ -17,12 +19,13 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.corrected.eras import Eras, Spans, WindowIndex, spans_of
-from node_sim.corrected.offlining import Offlines, find_offlines
-from node_sim.corrected.windows import error_time_ns
+from node_sim.corrected.marks import Marks, Poisoned, find_names, name_page
+from node_sim.corrected.offlining import Counted, Offlines, find_offlines
+from node_sim.corrected.windows import error_time_ns, errors_before
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.records import Ints, take
+from node_sim.records import Index, Ints, expand_counts, take
 from node_sim.units import FOREVER
 
 
@@ -129,12 +132,66 @@ def _live_in_whole(dead: DeadPages, spans: Spans, threshold: Ints, shown: Ints, 
     return live
 
 
+class SeenErrors(NamedTuple):
+    """Errors that are seen, ordered by (span, number): the span, the number in its window, the page; shape ``(n,)``."""
+
+    span: Ints
+    number: Ints
+    page: Ints
+
+    def take(self, index: Index) -> SeenErrors:
+        """Select some errors."""
+        return take(self, index)
+
+
+def _last_seen(spans: Spans, some: Ints, index: WindowIndex, marks: Marks) -> tuple[Ints, Ints]:
+    """Return how far the errors of marked pages are seen in some spans.
+
+    Returns:
+        Names of (position in ``some``, page), ascending, and the number of the last error of the window that comes
+        before the page goes out of use.
+    """
+    marks = marks.take(marks.out_ns < FOREVER)
+    mine, step = expand_counts(marks.in_era(spans.era[some]))
+    mark = marks.first_of(spans.era[some])[mine] + step
+    windows = index.windows.take(spans.window[some][mine])
+    page, out_ns = marks.page[mark], marks.out_ns[mark]
+    number = np.where(out_ns >= windows.high_ns, windows.errors, 0)
+    cut = np.flatnonzero((windows.low_ns < out_ns) & (out_ns < windows.high_ns))
+    number[cut] = errors_before(windows.take(cut), out_ns[cut])
+    return name_page(mine, page), number
+
+
+def go_through(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SeenErrors:
+    """List the errors of some spans that are seen.
+
+    Args:
+        spans: All spans.
+        some: Which of them, ascending.
+        index: All windows.
+        counted: Pages offline and marks.
+    """
+    mine, step = expand_counts(spans.last[some] - spans.first[some])
+    span = some[mine]
+    number = spans.first[span] + step + 1
+    errors = SeenErrors(span, number, (number - 1) % index.windows.n_pages[spans.window[span]])
+    own = counted.offlines.take(counted.offlines.offlined)
+    unseen = np.zeros(span.size, np.bool_)
+    name, until = _last_seen(spans, some, index, counted.marks)
+    hit, at = find_names(name, name_page(mine, errors.page))
+    unseen[hit] = number[hit] > until[at]
+    hit, at = find_names(name_page(own.era, own.page), name_page(spans.era[span], errors.page))
+    unseen[hit] |= (span[hit] > own.span[at]) | ((span[hit] == own.span[at]) & (number[hit] > own.error[at]))
+    return errors.take(~unseen | index.windows.scrub[spans.window[span]])
+
+
 def limit_times(
     eras: Eras,
     index: WindowIndex,
     faults: FaultTable,
     address_map: AddressMap,
     kernel: tuple[Seed, float],
+    poisoned: Poisoned,
     limit: Ints,
 ) -> Ints:
     """Return when each era first shows ``limit`` errors in one whole window, ``FOREVER`` if it never does [ns].
@@ -145,48 +202,106 @@ def limit_times(
         faults: All faults.
         address_map: Of the nodes.
         kernel: As in ``find_offlines``.
-        limit: Errors on pages in use, > 0, shape ``(n,)``.
+        poisoned: As in ``find_offlines``.
+        limit: Errors that are seen, > 0, shape ``(n,)``.
     """
     spans = spans_of(eras, index)
-    offlines, *pages = find_offlines(eras, spans, index, faults, address_map, kernel)
-    windows = index.windows
+    counted = find_offlines(eras, spans, index, faults, address_map, kernel, poisoned)
     enough = (spans.last >= limit[spans.era]) & (spans.first == 0)
-    some = np.flatnonzero(enough & (windows.low_ns[spans.window] >= eras.from_ns[spans.era]))
-    mine, reached = take(spans, some), np.asarray(pages)[:, some]
-    window = windows.take(mine.window)
-    dead, threshold, wanted = DeadPages(offlines, eras.lane.size), eras.threshold[mine.era], limit[mine.era]
-
-    def live(error: Ints) -> Ints:
-        return _live_in_whole(dead, mine, threshold, window.n_pages, reached, error)
-
-    low, high = wanted - 1, mine.last
-    late = live(high) < wanted
-    while (low + 1 < high).any():
-        middle = (low + high) // 2
-        enough = live(middle) >= wanted
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    time_ns = np.where(late, FOREVER, error_time_ns(window, high))
+    some = np.flatnonzero(enough & (index.windows.low_ns[spans.window] >= eras.from_ns[spans.era]))
+    marked = counted.marks.touched(eras.lane.size)[spans.era[some]]
     found = np.full(eras.lane.size, FOREVER)
-    np.minimum.at(found, mine.era, time_ns)
+    for which, time_of in ((some[~marked], _reached_by_turns), (some[marked], _reached_one_by_one)):
+        if which.size:
+            time_ns = time_of(eras, spans, which, index, counted, limit[spans.era[which]])
+            np.minimum.at(found, spans.era[which], time_ns)
     return found
 
 
-def count_live(
-    eras: Eras, spans: Spans, index: WindowIndex, offlines: Offlines, before: Ints, after: Ints
-) -> SpanCounts:
-    """Count the errors of each span that fall on pages still in use."""
-    windows = index.windows
-    era, shown = spans.era, windows.n_pages[spans.window]
-    first, last = spans.first, spans.last
-    if offlines.page.size == 0:
-        seen = last - first
-        return SpanCounts(seen, np.minimum(seen, shown), first + 1, last)
+def _reached_one_by_one(
+    _eras: Eras, spans: Spans, some: Ints, index: WindowIndex, counted: Counted, limit: Ints
+) -> Ints:
+    """Return when windows reach a limit, from their errors one by one [ns]; ``FOREVER`` if never."""
+    seen = go_through(spans, some, index, counted)
+    first = np.searchsorted(seen.span, some)
+    reached = np.searchsorted(seen.span, some, side="right") - first >= limit
+    found = np.full(some.size, FOREVER)
+    at = (first + limit - 1)[reached]
+    found[reached] = error_time_ns(index.windows.take(spans.window[some[reached]]), seen.number[at])
+    return found
+
+
+def _reached_by_turns(eras: Eras, spans: Spans, some: Ints, index: WindowIndex, counted: Counted, limit: Ints) -> Ints:
+    """Return when windows reach a limit, by bisection on what is left of their errors [ns]; ``FOREVER`` if never."""
+    mine, pages = take(spans, some), np.stack((counted.before, counted.after))[:, some]
+    window = index.windows.take(mine.window)
+    dead, threshold = DeadPages(counted.offlines, eras.lane.size), eras.threshold[mine.era]
+
+    def live(error: Ints) -> Ints:
+        left = _live_in_whole(dead, mine, threshold, window.n_pages, pages, error)
+        return np.where(window.scrub, error, left)
+
+    low, high = limit - 1, mine.last
+    late = live(high) < limit
+    while (low + 1 < high).any():
+        middle = (low + high) // 2
+        enough = live(middle) >= limit
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.where(late, FOREVER, error_time_ns(window, high))
+
+
+def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -> SpanCounts:
+    """Count the errors of each span that are seen."""
+    first, last, shown = spans.first, spans.last, index.windows.n_pages[spans.window]
+    seen = last - first
+    counts = SpanCounts(seen, np.minimum(seen, shown), first + 1, last)
+    offlines, marks = counted.offlines, counted.marks
+    if offlines.era.size == 0 and marks.name.size == 0:
+        return counts
+    own = np.zeros(eras.lane.size, np.bool_)
+    own[offlines.era[offlines.offlined]] = True
+    marked = marks.touched(eras.lane.size)
+    late = index.windows.high_ns[spans.window] > marks.first_out_ns(eras.lane.size)[spans.era]
+    fewer = ~index.windows.scrub[spans.window] & (own[spans.era] | late)
+    by_turns = np.flatnonzero(fewer & ~marked[spans.era])
+    one_by_one = np.flatnonzero(fewer & marked[spans.era])
+    for some, part in (
+        (by_turns, _count_by_turns(eras, spans, by_turns, index, counted)),
+        (one_by_one, _count_one_by_one(spans, one_by_one, index, counted)),
+    ):
+        for column, cells in zip(counts, part, strict=True):
+            column[some] = cells
+    return counts
+
+
+def _count_one_by_one(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
+    """Count what is left of some spans, from their errors one by one."""
+    seen = go_through(spans, some, index, counted)
+    begin, end = np.searchsorted(seen.span, some), np.searchsorted(seen.span, some, side="right")
+    # The first error on each page comes within one round of the pages; one that is seen at all is seen then.
+    fresh = seen.number <= spans.first[seen.span] + index.windows.n_pages[spans.window[seen.span]]
+    before = np.concatenate(([0], np.cumsum(fresh)))
+    n_pages = before[end] - before[begin]
+    number = np.append(seen.number, 0)
+    empty = begin == end
+    return SpanCounts(
+        end - begin, n_pages, np.where(empty, 0, number[begin]), np.where(empty, 0, number[np.maximum(end, 1) - 1])
+    )
+
+
+def _count_by_turns(eras: Eras, spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
+    """Count what is left of some spans of demand reads, from the numbers of the pages that are offline."""
+    offlines, before, after = counted.offlines, counted.before[some], counted.after[some]
+    era, first, last = spans.era[some], spans.first[some], spans.last[some]
+    shown = index.windows.n_pages[spans.window[some]]
     dead = DeadPages(offlines, eras.lane.size)
     upper = _live_up_to(dead, era, last, shown, before)
     count = upper - _live_up_to(dead, era, first, shown, before)
     pages = np.where(last - first >= shown, shown - dead.count(era, np.minimum(before, shown)), count)
-    cut = np.flatnonzero(offlines.offlined)
-    span = offlines.span[cut]
+    place = np.full(spans.era.size, -1)
+    place[some] = np.arange(some.size)
+    cut = np.flatnonzero(offlines.offlined & (place[offlines.span] >= 0))
+    span = place[offlines.span[cut]]
     of_page = (last[span] - offlines.page[cut] - 1) // shown[span] + 1
     np.subtract.at(count, span, of_page - eras.threshold[offlines.era[cut]])
     begin = _first_live(dead, era, first, shown, before)

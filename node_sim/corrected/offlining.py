@@ -1,10 +1,11 @@
 """Pages taken offline by counting: which pages of a fault reach the threshold in an era, and when.
 
-**Models.** Within an era (``eras.py``) a daemon counts the corrected errors of each page per window and soft-offlines
-the page at the threshold; an offlined page shows no more errors until the next boot.
+**Models.** Within an era (``eras.py``) a daemon counts the corrected errors of each page per window and asks for its
+soft offlining at the threshold, once: it does not ask again for the page because another fault hits it, too. The kernel
+refuses pages of its own, and says of one that ``memory_failure()`` has marked that it is poisoned already.
 
-**Leaves out.** Decay of counters between windows, limits on offlined pages, errors of pages withdrawn by
-``memory_failure()``.
+**Leaves out.** Decay of counters between windows, limits on offlined pages; errors of two faults of one page are
+counted apart.
 
 **Assumes.** Counting starts with the first whole window after a boot. Kernel pages cannot be soft-offlined and stay in
 use; all other uses of the fleet can.
@@ -19,19 +20,31 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.corrected.eras import Eras, Spans, WindowIndex
+from node_sim.corrected.marks import Marks, Poisoned, marks_of_asked, marks_of_poisoned, merge_marks, name_page
 from node_sim.corrected.windows import error_time_ns
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.memory.pages import make_frames
-from node_sim.records import Flags, Ints, expand_counts
+from node_sim.records import Flags, Index, Ints, expand_counts, take
 
 _WIDE = 1 << 24
 """More than the pages one window can show."""
 
 
 class Offlines(NamedTuple):
-    """Pages that reach the threshold, ordered by (era, page); arrays of shape ``(n,)``."""
+    """Pages that reach the threshold, ordered by (era, page); arrays of shape ``(n,)``.
+
+    Attributes:
+        era: Era.
+        span: The window in which the page reaches it.
+        page: Number of the page among those of the fault.
+        error: Number of the error in the window that reaches it.
+        time_ns: When [ns].
+        pfn: Page number.
+        offlined: The page goes out of use.
+        already: It had been poisoned before.
+    """
 
     era: Ints
     span: Ints
@@ -40,15 +53,40 @@ class Offlines(NamedTuple):
     time_ns: Ints
     pfn: Ints
     offlined: Flags
+    already: Flags
+
+    def take(self, index: Index) -> Offlines:
+        """Select some pages."""
+        return take(self, index)
 
 
-def _pages_at_threshold(eras: Eras, spans: Spans, index: WindowIndex) -> tuple[Ints, Ints]:
-    """Pages (0 … m-1) of each span's fault past the threshold before and after the span."""
+class Counted(NamedTuple):
+    """What counting errors leads to.
+
+    Attributes:
+        offlines: Pages for whose offlining is asked.
+        before: Pages of each span's fault past the threshold before it, shape ``(n_spans,)``.
+        after: … and after it.
+        marks: What others have done to pages of the eras.
+    """
+
+    offlines: Offlines
+    before: Ints
+    after: Ints
+    marks: Marks
+
+
+def _reached(eras: Eras, spans: Spans, index: WindowIndex) -> Ints:
+    """Return how many pages (0 … m-1) of each span's fault reach the threshold in it."""
     windows = index.windows
     threshold = eras.threshold[spans.era]
     shown = windows.n_pages[spans.window]
     whole = (threshold > 0) & (spans.first == 0) & (windows.low_ns[spans.window] >= eras.from_ns[spans.era])
-    reached = np.where(whole, np.clip(spans.last - (threshold - 1) * shown, 0, shown), 0)
+    return np.where(whole, np.clip(spans.last - (threshold - 1) * shown, 0, shown), 0)
+
+
+def _past_threshold(spans: Spans, reached: Ints) -> tuple[Ints, Ints]:
+    """Return how many pages of each span's fault are past the threshold before and after it."""
     after = np.maximum.accumulate(reached + spans.era * _WIDE) - spans.era * _WIDE
     same = np.diff(spans.era, prepend=-1) == 0
     before = np.where(same, np.concatenate(([0], after[:-1]))[: after.size], 0)
@@ -62,29 +100,44 @@ def find_offlines(
     faults: FaultTable,
     address_map: AddressMap,
     kernel: tuple[Seed, float],
-) -> tuple[Offlines, Ints, Ints]:
-    """Find every page that reaches its threshold.
+    poisoned: Poisoned,
+) -> Counted:
+    """Find every page that reaches its threshold, and what becomes of it.
 
     Args:
-        eras: Eras, each with its threshold.
+        eras: All eras of some lanes, each with its threshold.
         spans: Their windows.
         index: All windows.
         faults: All faults.
         address_map: Of the nodes.
         kernel: Seed and share of kernel blocks; pages there cannot be offlined.
-
-    Returns:
-        The pages, and for each span how many pages of the fault were past the threshold before and after it.
+        poisoned: Pages that ``memory_failure()`` has marked in the lanes.
     """
-    before, after = _pages_at_threshold(eras, spans, index)
-    span, step = expand_counts(after - before)
-    page = before[span] + step
-    window = spans.window[span]
-    threshold = eras.threshold[spans.era[span]]
-    error = page + 1 + (threshold - 1) * index.windows.n_pages[window]
-    fault = eras.fault[spans.era[span]]
+    reached = _reached(eras, spans, index)
+    before, after = _past_threshold(spans, reached)
+    marks = marks_of_poisoned(eras, faults, address_map, poisoned)
+    # A page that is out of use may be past the threshold in a window of demand reads, which nobody sees, and asked for
+    # in a later one of the scrubber: where there are marks, every window is looked at.
+    marked = marks.touched(eras.lane.size)[spans.era]
+    begin = np.where(marked, 0, before)
+    span, step = expand_counts(np.where(marked, reached, after) - begin)
+    page = begin[span] + step
+    window, era = spans.window[span], spans.era[span]
+    error = page + 1 + (eras.threshold[era] - 1) * index.windows.n_pages[window]
+    fault = eras.fault[era]
     pfn = address_map.page(faults.box.take(fault), page)
     seed, share = kernel
     fixed = make_frames(seed, faults.node_id[fault], pfn, share).kernel
     time_ns = error_time_ns(index.windows.take(window), error)
-    return Offlines(spans.era[span], span, page, error, time_ns, pfn, ~fixed), before, after
+    known = marks.look_up(era, page)
+    already = time_ns >= known.poisoned_ns
+    asked = Offlines(era, span, page, error, time_ns, pfn, ~fixed & ~already, already)
+    if marks.name.size:
+        seen = asked.take((time_ns < known.out_ns) | index.windows.scrub[window])
+        order = np.lexsort((seen.span, seen.page, seen.era))
+        asked = seen.take(order[np.diff(name_page(seen.era, seen.page)[order], prepend=-1) != 0])
+    if asked.era.size:
+        others = (asked.era, asked.page, asked.pfn, asked.time_ns)
+        marks = merge_marks([marks, marks_of_asked(eras, faults, address_map, others, asked.offlined)])
+        asked = asked.take(asked.time_ns <= marks.look_up(asked.era, asked.page).asked_ns)
+    return Counted(asked, before, after, marks)

@@ -242,6 +242,52 @@ class AddressMap:
             return self._corner(box, rank, bank, row, in_row) // LINES_PER_PAGE
         return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
 
+    def ordinals(self, box: Footprint, pfn: Ints) -> tuple[Ints, Ints]:
+        """Return under which numbers each box knows a page: the inverse of ``page``.
+
+        Args:
+            box: Boxes, shape ``(n,)``.
+            pfn: A page for each box, shape ``(n,)``.
+
+        Returns:
+            Index of the box and number of the page, ordered; none where the page lies outside the box, several where it
+            has lines of several of the box's banks or ranks.
+        """
+        near = np.flatnonzero(self._row_is_inside(box, pfn))
+        place = self.place(pfn[near, None] * LINES_PER_PAGE + np.arange(LINES_PER_PAGE))
+        mine = Footprint(*(part[near, None] for part in box))
+        server = self.server
+        slot = (place.socket * server.channels + place.channel) * server.dimms_per_channel + place.dimm
+        rank, bank = (place.rank - mine.rank) % self.dimm.ranks, (place.bank - mine.bank) % self.dimm.banks
+        row, line = place.row - mine.row, place.line - mine.line
+        inside = (slot == mine.slot) & (rank < mine.n_ranks) & (bank < mine.n_banks)
+        inside &= (row >= 0) & (row < mine.n_rows) & (line >= 0) & (line < mine.n_lines)
+        which, at = np.nonzero(inside)
+        offsets = (part[which, at] for part in (rank, bank, row, line))
+        number = self._ordinal(box.take(near[which]), pfn[near[which]], *offsets)
+        order = np.lexsort((number, which))
+        which, number = which[order], number[order]
+        new = (np.diff(which, prepend=-1) != 0) | (np.diff(number, prepend=-1) != 0)
+        return near[which[new]], number[new]
+
+    def _row_is_inside(self, box: Footprint, pfn: Ints) -> Flags:
+        """Whether the row of each page is one of the box; no page has lines of two."""
+        row = self.place(pfn * LINES_PER_PAGE).row
+        inside: Flags = (row >= box.row) & (row < box.row + box.n_rows)
+        return inside
+
+    def _ordinal(self, box: Footprint, pfn: Ints, rank: Ints, bank: Ints, row: Ints, line: Ints) -> Ints:
+        """Number the page of a line at an offset inside each box, as ``page`` does."""
+        by_bank = self._pages_by_bank(box)
+        end = np.cumsum(by_bank, axis=1)
+        each = np.arange(pfn.size)
+        zero = np.zeros_like(pfn)
+        in_row = line
+        if self.line_stride < LINES_PER_PAGE:
+            in_row = pfn - self._corner(box, rank, bank, row, zero) // LINES_PER_PAGE
+        number: Ints = rank * end[:, -1] + (end - by_bank)[each, bank] + row * self._pages_per_row(box, bank) + in_row
+        return number
+
 
 def meet(a: Footprint, b: Footprint, dimm: Dimm) -> Flags:
     """Return which boxes of the same DIMM have a line in common, pairwise."""

@@ -1,14 +1,15 @@
-"""Bad pages of lanes: which there are, until when they can be touched, and who touches each next.
+"""Bad pages of lanes: which there are, how long their frames stay in use, and who touches each next.
 
-**Models.** A page rests once it is healed, silent or withdrawn, and wakes at the next boot unless its fault is gone. A
-page that corrected errors took offline is not touched from then on.
+**Models.** A page rests once it is healed or silent, and wakes at the next boot unless its fault is gone. A frame that
+went out of use, whoever took it out and whichever fault hits it, is read by nobody but the patrol scrubber until then.
+The scrubber begins a round at every boot.
 
 **Leaves out.** What a touch leads to; ``touches.py`` has it.
 
-**Assumes.** Corrected errors take bad pages offline only of a fault that is uncorrectable by itself: where two faults
-meet, pages are numbered along the overlap.
+**Assumes.** The scrubber passes over a line it has reported in this boot; a silent error on a frame out of use harms
+nobody and has no row.
 
-**Sources.** None.
+**Sources.** Patrol scrub begins anew at boot: registers of the memory controller are set up by firmware.
 """
 
 from __future__ import annotations
@@ -16,27 +17,20 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.corrected.eras import spans_of
+from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.offlining import find_offlines
-from node_sim.lives.places import open_eras
-from node_sim.lives.state import LanePages, LaneState, extend, mask_of
-from node_sim.memory.sightings import next_scrub_ns, next_sighting
-from node_sim.records import Ints, expand_counts
+from node_sim.lives.places import open_eras, poisoned_now
+from node_sim.lives.state import LaneFrames, LanePages, LaneState, extend, forget_spells, mask_of, spells_at
+from node_sim.memory.sightings import Range, next_scrub_ns, next_sighting
+from node_sim.records import Flags, Ints, expand_counts
 from node_sim.units import FOREVER
 
-_WIDE = np.int64(1) << 32
-"""More than the pages of an era, so that (era, page) fits one word."""
 
-
-def add_pages(state: LaneState, place: Ints) -> None:
-    """List the bad pages of faults put in place and find their first touches."""
-    pages = state.store.pages
-    fault = state.places.fault[place]
-    start = np.searchsorted(pages.fault, fault)
-    owner, step = expand_counts(np.searchsorted(pages.fault, fault, side="right") - start)
-    page = start[owner] + step
-    added = extend(state.pages, LanePages.of(state.places.lane[place[owner]], place[owner], page))
-    _limit(state, added)
-    _look_ahead(state, added, state.places.installed_ns[state.pages.place[added]])
+def start_pages(state: LaneState) -> None:
+    """List the bad pages of the faults in place at the start, and find their first touches."""
+    _list_pages(state, np.arange(state.places.lane.size))
+    _plan(state, np.ones(state.node_id.size, np.bool_))
+    _look_ahead(state, np.arange(state.pages.lane.size), np.zeros(state.pages.lane.size, np.int64))
 
 
 def retire(state: LaneState, which: Ints) -> None:
@@ -45,28 +39,61 @@ def retire(state: LaneState, which: Ints) -> None:
     state.pages.next_ns[which] = FOREVER
 
 
-def _limit(state: LaneState, which: Ints) -> None:
-    """Work out until when bad pages can be touched: the horizon, or when corrected errors took them offline."""
-    pages, places, store = state.pages, state.places, state.store
-    pages.limit_ns[which] = state.world.horizon_ns
-    lane, place = pages.lane[which], pages.place[which]
-    threshold = state.policies.ce_threshold[state.arm_set[lane]]
-    mine = which[(threshold > 0) & store.alone[places.fault[place]]]
-    if not mine.size:
+def _list_pages(state: LaneState, place: Ints) -> None:
+    """List the bad pages of faults put in place."""
+    pages = state.store.pages
+    fault = state.places.fault[place]
+    start = np.searchsorted(pages.fault, fault)
+    owner, step = expand_counts(np.searchsorted(pages.fault, fault, side="right") - start)
+    page, lane = start[owner] + step, state.places.lane[place[owner]]
+    extend(state.pages, LanePages.of(lane, place[owner], page, _frames_of(state, lane, page)))
+    state.frames.shared = np.bincount(state.pages.frame, minlength=state.frames.lane.size) > 1
+
+
+def _frames_of(state: LaneState, lane: Ints, page: Ints) -> Ints:
+    """Return the frames of bad pages of lanes; those not met before are listed."""
+    frames, pages = state.frames, state.world.address_map.pages
+    asked = lane * pages + state.store.pages.pfn[page]
+    by_name = np.argsort(asked, kind="stable")
+    names = np.unique(asked)
+    first = by_name[np.searchsorted(asked[by_name], names)]
+    known = frames.lane * pages + frames.pfn
+    order = np.argsort(known)
+    at = np.searchsorted(known[order], names)
+    found = np.full(names.size, -1)
+    old = np.flatnonzero(at < known.size)
+    old = old[known[order[at[old]]] == names[old]]
+    found[old] = order[at[old]]
+    new = np.flatnonzero(found < 0)
+    of_lane, of_page = lane[first[new]], page[first[new]]
+    freed_ns = np.where(state.boot_ns[of_lane] > 0, state.boot_ns[of_lane], -1)
+    found[new] = extend(frames, LaneFrames.of(of_lane, state.store.pages.pfn[of_page], of_page, freed_ns))
+    return found[np.searchsorted(names, asked)]
+
+
+def _plan(state: LaneState, lanes: Flags) -> None:
+    """Work out when corrected errors take the frames of marked lanes offline in this boot, if nothing else does."""
+    places, frames, store = state.places, state.frames, state.store
+    counts: Flags = lanes & (state.policies.ce_threshold[state.arm_set] > 0)
+    which = np.flatnonzero(counts[frames.lane])
+    if not which.size:
         return
-    of_place, era = np.unique(pages.place[mine], return_inverse=True)
-    eras = open_eras(state, of_place)
+    counts &= np.bincount(frames.lane[which], minlength=counts.size) > 0
+    eras = open_eras(state, np.flatnonzero(counts[places.lane] & (places.removed_ns == FOREVER)))
     spans = spans_of(eras, store.index)
     share = (state.world.seed, state.world.policy.workload.use.kernel)
-    found, _, _ = find_offlines(eras, spans, store.index, store.faults, state.world.address_map, share)
-    name = (found.era * _WIDE + found.page)[found.offlined]  # ascending: offlines are ordered by (era, page)
-    time_ns = found.time_ns[found.offlined]
-    if not name.size:
+    none = Poisoned.none()
+    found = find_offlines(eras, spans, store.index, store.faults, state.world.address_map, share, none).offlines
+    found = found.take(found.offlined)
+    if not found.era.size:
         return
-    asked = era * _WIDE + store.pages.page[pages.page[mine]]
-    position = np.minimum(np.searchsorted(name, asked), name.size - 1)
-    hit = name[position] == asked
-    pages.limit_ns[mine[hit]] = np.minimum(pages.limit_ns[mine[hit]], time_ns[position[hit]])
+    name = eras.lane[found.era] * state.world.address_map.pages + found.pfn
+    order = np.lexsort((found.time_ns, name))
+    name, time_ns = name[order], found.time_ns[order]
+    asked = frames.lane[which] * state.world.address_map.pages + frames.pfn[which]
+    at = np.minimum(np.searchsorted(name, asked), name.size - 1)
+    hit = name[at] == asked
+    frames.out_ns[which[hit]] = time_ns[at[hit]]
 
 
 def _look_ahead(state: LaneState, which: Ints, after_ns: Ints) -> None:
@@ -76,35 +103,39 @@ def _look_ahead(state: LaneState, which: Ints, after_ns: Ints) -> None:
     if not which.size:
         return
     pages, store, world = state.pages, state.store, state.world
-    bad, lane = pages.page[which], pages.lane[which]
-    fault = store.pages.fault[bad]
+    bad, lane, frame = pages.page[which], pages.lane[which], pages.frame[which]
+    fault, out_ns = store.pages.fault[bad], state.frames.out_ns[frame]
     after = np.maximum(after_ns, store.faults.time_ns[fault])
+    round_ns = np.where(state.boot_ns[lane] > 0, state.boot_ns[lane], store.phase_ns[bad])
     period_ns = world.policy.detection.scrub_ns
-    scrub = next_scrub_ns(store.phase_ns[bad], store.pages.pfn[bad], world.address_map.pages, after, period_ns)
-    scrub = np.where(pages.seen[which], FOREVER, scrub)
-    found = next_sighting(
-        world.memory,
-        store.frames.take(bad),
-        scrub,
-        after,
-        np.minimum(pages.limit_ns[which], world.horizon_ns),
-        store.stays[fault],
-        mask_of(state, lane),
-    )
+    scrub = next_scrub_ns(round_ns, store.pages.pfn[bad], world.address_map.pages, after, period_ns)
+    end_ns = np.minimum(world.horizon_ns, state.drain.end_ns[lane])
+    passed_over = pages.seen[which] | (store.pages.silent[bad] & (scrub >= out_ns)) | (scrub >= end_ns)
+    where = Range(after, np.where(passed_over, FOREVER, scrub), np.minimum(out_ns, end_ns))
+    mask, spell = mask_of(state, frame), spells_at(state, frame, after)
+    found = next_sighting(world.memory, store.frames.take(bad), mask, spell, store.stays[fault], where)
     pages.next_ns[which] = np.where(found.observer >= 0, found.time_ns, FOREVER)
     pages.observer[which], pages.mark[which] = found.observer, found.mark
 
 
-def _wake_pages(state: LaneState) -> None:
+def _wake(state: LaneState) -> None:
     """A reboot forgets page isolation: let bad pages be touched again, unless their fault is gone."""
-    pages, places, store = state.pages, state.places, state.store
+    pages, places, store, frames = state.pages, state.places, state.store, state.frames
+    state.poisoned.append(poisoned_now(state, state.booted))
+    for place in state.fresh_places:
+        _list_pages(state, place)
+    state.fresh_places.clear()
+    mine = np.flatnonzero(state.booted[frames.lane])
+    frames.poisoned_ns[mine] = frames.out_ns[mine] = FOREVER
+    frames.freed_ns[mine] = state.boot_ns[frames.lane[mine]]
+    forget_spells(state, mine)
     which = np.flatnonzero(state.booted[pages.lane])
     fault = store.pages.fault[pages.page[which]]
-    pages.seen[which] = pages.poisoned[which] = False
+    pages.seen[which] = pages.logged[which] = False
     healed = ~store.stays[fault] & (store.faults.time_ns[fault] < state.boot_ns[pages.lane[which]])
     pages.dead[which] = healed | (places.removed_ns[pages.place[which]] != FOREVER)
     pages.next_ns[which] = FOREVER
-    _limit(state, which[~pages.dead[which]])
+    _plan(state, state.booted)
 
 
 def look_on(state: LaneState, touched: Ints, touched_ns: Ints) -> None:
@@ -117,15 +148,15 @@ def look_on(state: LaneState, touched: Ints, touched_ns: Ints) -> None:
     """
     pages = state.pages
     if state.booted.any():
-        _wake_pages(state)
-    from_ns = np.where(state.booted, state.boot_ns, state.stirred_ns)
-    which = np.flatnonzero(from_ns[pages.lane] >= 0)
-    calm = from_ns[pages.lane[touched]] < 0  # pages of the other lanes are looked at from the boot or kill on
-    _look_ahead(
-        state, np.concatenate((which, touched[calm])), np.concatenate((from_ns[pages.lane[which]], touched_ns[calm]))
-    )
+        _wake(state)
+    of_lane = np.where(state.booted, state.boot_ns, state.stirred_ns)
+    of_frame = np.full(state.frames.lane.size, -1)
+    for frame, time_ns in state.changed:
+        of_frame[frame] = time_ns
+    from_ns = np.where(of_lane[pages.lane] >= 0, of_lane[pages.lane], of_frame[pages.frame])
+    from_ns[touched] = np.where(from_ns[touched] >= 0, from_ns[touched], touched_ns)
+    which = np.flatnonzero(from_ns >= 0)
+    _look_ahead(state, which, from_ns[which])
     state.booted[:] = False
     state.stirred_ns[:] = -1
-    for place in state.fresh_places:
-        add_pages(state, place)
-    state.fresh_places.clear()
+    state.changed.clear()

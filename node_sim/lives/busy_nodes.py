@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason
+from node_sim.columns import Columns
 from node_sim.dram.faults import FaultTable
 from node_sim.lives.corrected_rows import log_corrected, log_reports
 from node_sim.lives.physics import Physics, Store, take_physics
@@ -111,7 +112,7 @@ def busy_tables(lives: FinishedLives, placed: PlacedFaults) -> list[ArmTables]:
     """Add the corrected errors and reports of finished lives and number all rows."""
     state, store = lives.state, lives.state.store
     eras = all_eras(state)
-    log_corrected(state.log, eras, store.index, store.faults, state.world)
+    log_corrected(state.log, eras, store.index, store.faults, state.world, join(state.poisoned))
     log_reports(state.log, eras, store.passes, store.faults, state.world.policy.ecc)
     _link_cordons(state.log)
     order = np.argsort(placed.table.fault_id)
@@ -130,23 +131,32 @@ def busy_tables(lives: FinishedLives, placed: PlacedFaults) -> list[ArmTables]:
 def _link_cordons(log: EventLog) -> None:
     """Name the row that reached the limit of a fault as the cause of each cordon, once these rows are logged.
 
-    It is the row of the same lane and fault whose last error, or whose report, came ``CORDON_DELAY_NS`` before the
-    cordon.
+    It is the row of the same lane and fault with the error, or the report, that came ``CORDON_DELAY_NS`` before the
+    cordon: the last that had begun by then.
     """
-    for reason, table, time in (
-        (LifecycleReason.CE_LIMIT, "errors", "last_time_ns"),
-        (LifecycleReason.ECS_LIMIT, "ecs_reports", "time_ns"),
-    ):
+    for reason, table in ((LifecycleReason.CE_LIMIT, "errors"), (LifecycleReason.ECS_LIMIT, "ecs_reports")):
         cordons = [
-            (chunk, (chunk["kind"] == LifecycleKind.CORDON) & (chunk["reason"] == reason))
+            (chunk, np.flatnonzero((chunk["kind"] == LifecycleKind.CORDON) & (chunk["reason"] == reason)))
             for chunk in log.chunks["lifecycle"]
         ]
-        if not any(mine.any() for _, mine in cordons):
+        if not any(mine.size for _, mine in cordons):
             continue
         rows = log.table(table)
-        counted = rows["kind"] == ErrorKind.CE if table == "errors" else slice(None)
-        keys = zip(*(rows[name][counted].tolist() for name in ("lane", "fault", time)), strict=True)
-        row_of = dict(zip(keys, rows["name"][counted].tolist(), strict=True))
+        counted = np.flatnonzero(rows["kind"] == ErrorKind.CE) if table == "errors" else np.arange(rows["name"].size)
+        rows = {name: rows[name][counted] for name in ("lane", "fault", "time_ns", "name")}
         for chunk, mine in cordons:
-            keys = zip(*(chunk[name][mine].tolist() for name in ("lane", "fault", "time_ns")), strict=True)
-            chunk["cause"][mine] = [row_of[lane, fault, time_ns - CORDON_DELAY_NS] for lane, fault, time_ns in keys]
+            lane, fault, time_ns = (chunk[name][mine].astype(np.int64) for name in ("lane", "fault", "time_ns"))
+            chunk["cause"][mine] = _last_row(rows, lane, fault, time_ns)
+
+
+def _last_row(rows: Columns, lane: Ints, fault: Ints, time_ns: Ints) -> Ints:
+    """Return the last row of each lane and fault that begins ``CORDON_DELAY_NS`` before a time, or earlier."""
+    n = rows["name"].size
+    time = np.concatenate((rows["time_ns"], time_ns - CORDON_DELAY_NS))
+    of_fault, of_lane = (np.concatenate((rows[name], mine)) for name, mine in (("fault", fault), ("lane", lane)))
+    asked = np.arange(time.size) >= n
+    order = np.lexsort((asked, time, of_fault, of_lane))
+    before = np.maximum.accumulate(np.where(asked[order], 0, np.arange(order.size)))
+    found = np.empty(order.size, np.int64)
+    found[order] = order[before]
+    return rows["name"][found[n:]].astype(np.int64)

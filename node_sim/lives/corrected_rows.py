@@ -16,6 +16,7 @@ import numpy as np
 from node_sim.codes import EcsUnit, ErrorKind, Observer, OfflineResult, OfflineTrigger
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
 from node_sim.corrected.live_errors import count_live
+from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.offlining import Offlines, find_offlines
 from node_sim.corrected.passes import Passes
 from node_sim.corrected.reports import reports_of
@@ -29,14 +30,25 @@ from node_sim.records import Ints
 from node_sim.server.policy import Ecc
 
 
-def log_corrected(log: EventLog, eras: Eras, index: WindowIndex, faults: FaultTable, world: World) -> None:
-    """Log the corrected errors and page offlinings of eras."""
+def log_corrected(
+    log: EventLog, eras: Eras, index: WindowIndex, faults: FaultTable, world: World, poisoned: Poisoned
+) -> None:
+    """Log the corrected errors and page offlinings of eras.
+
+    Args:
+        log: Rows so far; changed.
+        eras: All eras of some lanes.
+        index: Windows of the faults.
+        faults: All faults.
+        world: What the lanes share.
+        poisoned: Pages that ``memory_failure()`` has marked in the lanes.
+    """
     spans = spans_of(eras, index)
     if not spans.era.size:
         return
     share = (world.seed, world.policy.workload.use.kernel)
-    offlines, before, after = find_offlines(eras, spans, index, faults, world.address_map, share)
-    counts = count_live(eras, spans, index, offlines, before, after)
+    counted = find_offlines(eras, spans, index, faults, world.address_map, share, poisoned)
+    offlines, counts = counted.offlines, count_live(eras, spans, index, counted)
     row = np.flatnonzero(counts.errors > 0)
     windows = index.windows.take(spans.window[row])
     era = spans.era[row]
@@ -86,9 +98,10 @@ def _observer_code(windows: Windows) -> Ints:
 
 def _offline_columns(offlines: Offlines) -> dict[str, Ints]:
     """Return result and errno of each attempt to offline a page."""
+    refused = np.where(offlines.already, int(OfflineResult.ALREADY_POISONED), int(OfflineResult.UNHANDLABLE))
     return {
-        "result": np.where(offlines.offlined, int(OfflineResult.OFFLINED), int(OfflineResult.UNHANDLABLE)),
-        "errno": np.where(offlines.offlined, 0, EIO),
+        "result": np.where(offlines.offlined, int(OfflineResult.OFFLINED), refused),
+        "errno": np.where(offlines.offlined | offlines.already, 0, EIO),
     }
 
 

@@ -1,107 +1,136 @@
 """What ``memory_failure()`` does to pages of lanes: looked up, logged, its signals sent or scheduled.
 
-**Models.** The outcome of each page by kernel, state, kind of call, policy of the owner and sysctls; a page that is
-withdrawn is not touched again before the next boot.
+**Models.** The outcome of each page by kernel, state, kind of call, policy of the owner and sysctls. The handler sees
+the page as it is when its work runs. A frame that is withdrawn is out of use until the next boot; one that is poisoned
+and stays in use never returns: it is out of use once its user gives it back.
 
-**Leaves out.** Events of one node within the delay of the memory_failure work see each other's outcome at once.
+**Leaves out.** A report of a frame that went out of use before its work runs changes nothing, and has no row.
 
 **Assumes.** The owner of the page is its only user.
 
-**Sources.** ``hwpoison/outcome_table.py``.
+**Sources.** ``hwpoison/outcome_table.py``; poisoned pages are not handed out again: mm/page_alloc.c
+``free_pages_prepare()``, ``check_new_page()``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from node_sim.codes import KillPolicy, LifecycleReason
+from node_sim.codes import KillPolicy, LifecycleReason, PageUse
 from node_sim.hwpoison.outcome_table import STATE_CODES, CallKind, Outcomes, Signal, signal_rows
-from node_sim.lives.bad_pages import retire
 from node_sim.lives.repair import panic
 from node_sim.lives.signals import schedule_eio, schedule_late, signal_owners
-from node_sim.lives.state import LaneState, Pending, Touches
-from node_sim.memory.pages import Tenancy
+from node_sim.lives.state import LaneState, Pending, fault_of, pfn_of, spells_at
 from node_sim.memory.processes import NOBODY
-from node_sim.records import NULL, Flags, Ints, take
-from node_sim.units import PAGE_BYTES
+from node_sim.records import NULL, Flags, Ints
+from node_sim.units import FOREVER, PAGE_BYTES
 
 
-def handle_pages(
-    state: LaneState, touches: Touches, call: Ints, tenancy: Tenancy, check: Ints, time_ns: Ints, already: Flags
-) -> Ints:
-    """Run ``memory_failure()`` on pages; return until when the node is down (-1: up) [ns].
+def handle_calls(state: LaneState, calls: Pending) -> Ints:
+    """Run ``memory_failure()`` for calls whose time has come, at most one per lane.
 
     Args:
         state: Of the lanes; changed.
-        touches: Reads of the pages, shape ``(n,)``.
-        call: ``CallKind`` of each, shape ``(n,)``.
-        tenancy: Use of each page, shape ``(n,)``.
-        check: Row of each machine check, shape ``(n,)``.
-        time_ns: When the handler is done with each page [ns], shape ``(n,)``.
-        already: Whether each page was poisoned before its read, shape ``(n,)``.
+        calls: The calls, shape ``(n,)``.
+
+    Returns:
+        Until when each took the node down (-1: up) [ns], shape ``(n,)``.
     """
-    policies, arm = state.policies, state.arm_set[touches.lane]
-    processes = state.world.memory.processes
-    owned = tenancy.owner != NOBODY
-    policy = np.where(owned, processes.kill_policy[np.maximum(tenancy.owner, 0)], int(KillPolicy.UNSET))
-    splits = tenancy.splits < policies.thp_split_p[arm]
-    outcome = state.handler.look_up(
-        policies.profile[arm],
-        STATE_CODES[tenancy.use, splits.astype(np.intp)],
-        call,
-        policy,
-        policies.early_kill[arm],
-        policies.recovery[arm],
-        already,
-    )
-    down_ns = np.full(touches.which.size, NULL)
-    panics = outcome["panic"] == 1
-    reason = np.full(int(panics.sum()), int(LifecycleReason.RECOVERY_OFF))
-    down_ns[panics] = panic(state, touches.take(panics), time_ns[panics], check[panics], reason)
-    calm = np.flatnonzero(~panics)
-    if calm.size:
-        second = call[calm] > int(CallKind.KERNEL_COPY)
-        _settle(state, touches.take(calm), outcome[calm], take(tenancy, calm), check[calm], time_ns[calm], second)
+    down_ns = np.full(calls.lane.size, NULL)
+    frame = state.pages.frame[calls.which]
+    fresh = calls.use == NULL
+    some = np.flatnonzero(~fresh | (state.frames.out_ns[frame] > calls.time_ns))
+    if some.size:
+        down_ns[some] = _handle(state, _as_it_is(state, calls.take(some)))
     return down_ns
 
 
-def _settle(
-    state: LaneState, touches: Touches, outcome: Outcomes, tenancy: Tenancy, check: Ints, time_ns: Ints, second: Flags
-) -> None:
+def _as_it_is(state: LaneState, calls: Pending) -> Pending:
+    """Let calls see the use of the page by now, but for those that are the second for one load."""
+    fresh = np.flatnonzero(calls.use == NULL)
+    if not fresh.size:
+        return calls
+    frame = state.pages.frame[calls.which[fresh]]
+    tenancy = spells_at(state, frame, calls.time_ns[fresh]).tenancy
+    parts = calls.use.copy(), calls.owner.copy(), calls.splits.copy(), calls.already.copy()
+    now = tenancy.use, tenancy.owner, tenancy.splits, state.frames.poisoned_ns[frame] < FOREVER
+    for column, cells in zip(parts, now, strict=True):
+        column[fresh] = cells
+    use, owner, splits, already = parts
+    return calls._replace(use=use, owner=owner, splits=splits, already=already)
+
+
+def _handle(state: LaneState, calls: Pending) -> Ints:
+    """Look up what the handler does, and let it happen; return until when each call took the node down."""
+    policies, arm = state.policies, state.arm_set[calls.lane]
+    processes = state.world.memory.processes
+    owned = calls.owner != NOBODY
+    policy = np.where(owned, processes.kill_policy[np.maximum(calls.owner, 0)], int(KillPolicy.UNSET))
+    splits = calls.splits < policies.thp_split_p[arm]
+    outcome = state.handler.look_up(
+        policies.profile[arm],
+        STATE_CODES[calls.use, splits.astype(np.intp)],
+        calls.call,
+        policy,
+        policies.early_kill[arm],
+        policies.recovery[arm],
+        calls.already,
+    )
+    down_ns = np.full(calls.lane.size, NULL)
+    panics = outcome["panic"] == 1
+    if panics.any():
+        dead = calls.take(panics)
+        reason = np.full(dead.lane.size, int(LifecycleReason.RECOVERY_OFF))
+        down_ns[panics] = panic(state, dead.lane, fault_of(state, dead.which), dead.time_ns, dead.cause, reason)
+    if not panics.all():
+        _settle(state, calls.take(~panics), outcome[~panics])
+    return down_ns
+
+
+def _settle(state: LaneState, calls: Pending, outcome: Outcomes) -> None:
     """Log what the handler did, and send or schedule its signals; a second call for one load releases nothing more."""
-    owner = np.maximum(tenancy.owner, 0)
-    dead = second & (state.killed_ns[touches.lane, owner] == touches.time_ns)  # of the first call
-    owned = (tenancy.owner != NOBODY) & ~dead
-    again = state.pages.poisoned[touches.which]
+    second = calls.call > int(CallKind.KERNEL_COPY)
+    owner = np.maximum(calls.owner, 0)
+    dead = second & (state.killed_ns[calls.lane, owner] >= calls.read_ns)  # since the load
+    owned = (calls.owner != NOBODY) & ~dead
+    again = state.frames.poisoned_ns[state.pages.frame[calls.which]] < FOREVER
     released = ((outcome["withdrawn"] == 1) | ((outcome["signal"] != Signal.NONE) & again)) & ~second
-    pfn = state.store.pages.pfn[touches.page]
     handled = state.log.add(
         "memory_failures",
-        lane=touches.lane,
-        time_ns=time_ns,
-        fault=touches.fault,
-        cause=check,
-        pfn=pfn,
-        page_use=tenancy.use,
+        lane=calls.lane,
+        time_ns=calls.time_ns,
+        fault=fault_of(state, calls.which),
+        cause=calls.cause,
+        pfn=pfn_of(state, calls.which),
+        page_use=calls.use,
         page_type=outcome["page_type"].astype(np.int64),
         result=outcome["result"].astype(np.int64),
         errno=outcome["errno"].astype(np.int64),
-        latency_ns=time_ns - touches.time_ns,
+        latency_ns=calls.time_ns - calls.read_ns,
         lost_bytes=np.where(released, PAGE_BYTES, 0),
     )
-    state.pages.poisoned[touches.which] = True
-    retire(state, touches.which[released])
-    things = Pending(
-        lane=touches.lane,
-        time_ns=time_ns,
-        late=(outcome["late"] == 1) & owned,
-        owner=owner,
-        lsb=outcome["lsb"].astype(np.int64),
-        fault=touches.fault,
-        pfn=pfn,
-        cause=handled,
-    )
-    schedule_late(state, touches, things)
-    schedule_eio(state, touches, things, outcome["eio"] == 1)
+    _mark(state, calls, released)
+    things = calls._replace(owner=owner, lsb=outcome["lsb"].astype(np.int64), cause=handled)
+    schedule_late(state, things.take((outcome["late"] == 1) & owned))
+    schedule_eio(state, things.take(outcome["eio"] == 1))
     sent = signal_rows(outcome, owned)
-    signal_owners(state, things.take(sent.which), sent.signal, sent.code, sent.timing, touches.time_ns[sent.which])
+    signal_owners(state, things.take(sent.which), sent.signal, sent.code, sent.timing)
+
+
+def _mark(state: LaneState, calls: Pending, released: Flags) -> None:
+    """Mark the frames of handled pages, and work out how long they stay in use."""
+    frames, frame = state.frames, state.pages.frame[calls.which]
+    end_ns = spells_at(state, frame, calls.time_ns).until_ns
+    unused = released | (calls.use == PageUse.FREE)
+    planned = frames.poisoned_ns[frame] == FOREVER  # by counting; a poisoned page is not taken offline any more
+    before = np.where(planned, FOREVER, frames.out_ns[frame])
+    out_ns = np.minimum(before, np.where(unused, calls.time_ns, end_ns))
+    new = planned | (out_ns != before)
+    frames.out_ns[frame] = out_ns
+    frames.poisoned_ns[frame[planned]] = calls.time_ns[planned]
+    gone = out_ns <= calls.time_ns
+    state.pages.next_ns[calls.which[gone]] = FOREVER
+    look = new & (~gone | frames.shared[frame])
+    state.changed.append((frame[look], calls.time_ns[look]))
+    counts = state.policies.replace_ce[state.arm_set[calls.lane]] > 0
+    state.turned[calls.lane[new & counts]] = True

@@ -2,8 +2,10 @@
 
 **Models.** Grades are looked up by reader and platform. Asynchronous records occupy the bank of their channel until
 they are read, and the ring, pool or queue that holds them until they are handled; the handler runs after the delay of
-the firmware and of the work queue. A demand load is reported twice, by the core in a bank of its own and by the memory
-controller, unless the firmware hides that; who reaches the handler first is drawn.
+the firmware and of the work queue, unless the node goes down before. A demand load is reported twice, by the core in a
+bank of its own and by the memory controller, unless the firmware hides that; who reaches the handler first is drawn.
+Only an error that a record shows counts for the cordon and accuses a DIMM. What the scrubber reports of a frame that is
+out of use, the handler finds poisoned already: it changes nothing, and there is no row of ``memory_failures``.
 
 **Leaves out.** What a grade follows from; ``machine_check/`` has it.
 
@@ -20,16 +22,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.codes import CheckAction, CpuContext, Observer, PageUse
+from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, PageUse
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.hwpoison.outcome_table import CALLS, CallKind
-from node_sim.lives.handling import handle_pages
+from node_sim.lives.handling import handle_calls
+from node_sim.lives.places import accuse
 from node_sim.lives.repair import panic
-from node_sim.lives.state import LaneState, Touches, mask_of
+from node_sim.lives.signals import wait_for
+from node_sim.lives.state import LaneState, Pending, Touches, Waits, spells_at
 from node_sim.machine_check.grades import look_up
 from node_sim.memory.pages import Tenancy
-from node_sim.memory.sightings import masked_tenancy
-from node_sim.records import NULL, Flags, Floats, Ints, take
+from node_sim.records import NULL, Flags, Floats, Index, Ints, take
+from node_sim.units import FOREVER
 
 _COPIED_USES = {
     PageUse.ANONYMOUS,
@@ -70,7 +74,7 @@ class Records(NamedTuple):
     tenancy: Tenancy
     already: Flags
 
-    def take(self, index: Ints | Flags) -> Records:
+    def take(self, index: Index) -> Records:
         """Return those at an index."""
         grade = {name: column[index] for name, column in self.grade.items()}
         parts = self.bank[index], self.overflow[index], take(self.tenancy, index), self.already[index]
@@ -78,43 +82,42 @@ class Records(NamedTuple):
 
 
 def raise_machine_checks(state: LaneState, touches: Touches) -> tuple[Ints, Ints]:
-    """Raise and handle the machine checks of reads of poison.
+    """Raise the machine checks of reads of poison, and handle those that do not wait.
 
     Args:
         state: Of the lanes; changed.
         touches: Reads that are noticed, at most one per lane, shape ``(n,)``.
 
     Returns:
-        When each is dealt with, and until when it took the node down (-1: up) [ns]; shape ``(n,)``.
+        Row of the first record of each (-1 where it was lost), and until when the read took the node down (-1: up)
+        [ns]; shape ``(n,)``.
     """
     channel = state.world.address_map.slot_channel(state.store.faults.box.slot[touches.fault])
     busy = state.bank_busy_ns[touches.lane, channel] > touches.time_ns
     consumed = (touches.observer == Observer.USER) | (touches.observer == Observer.KERNEL)
-    frames = state.store.frames.take(touches.page)
-    tenancy, _ = masked_tenancy(state.world.memory, frames, touches.time_ns, mask_of(state, touches.lane))
+    frame = state.pages.frame[touches.which]
+    tenancy = spells_at(state, frame, touches.time_ns).tenancy
     overflow = busy & ~consumed
     bank = np.where(consumed, state.bank_busy_ns.shape[1], channel)
-    already = state.pages.poisoned[touches.which].copy()
+    already = state.frames.poisoned_ns[frame] < FOREVER
     records = Records(touches, _grade(state, touches, tenancy.use, overflow), bank, overflow, tenancy, already)
     panics = records.grade["action"] == CheckAction.PANIC
     arm = state.arm_set[touches.lane]
     twice = consumed & ~busy & ~panics & ~state.policies.firmware_first[arm]
     first = twice & (_draws(state, touches)[1] < state.policies.controller_first[arm])
-    end_ns, down_ns = touches.time_ns.copy(), np.full(touches.which.size, NULL)
-    before = np.full(touches.which.size, NULL)
+    row, down_ns, before = (np.full(touches.which.size, NULL) for _ in range(3))
     controller = records._replace(bank=channel, grade=_found(state, touches), overflow=np.zeros_like(busy))
 
     def report(those: Records, which: Flags, *, prompt: bool) -> None:
         index = np.flatnonzero(which & (down_ns == NULL))
         if index.size:
-            end_ns[index], down_ns[index], before[index] = _report(
-                state, those.take(index), before[index], prompt=prompt
-            )
+            logged, down_ns[index], before[index] = _report(state, those.take(index), before[index], prompt=prompt)
+            row[index] = np.where(row[index] == NULL, logged, row[index])
 
     report(controller, first, prompt=True)
     report(records, ~(overflow & ~panics), prompt=False)
     report(controller, twice & ~first, prompt=False)
-    return end_ns, down_ns
+    return row, down_ns
 
 
 def _grade(state: LaneState, touches: Touches, use: Ints, overflow: Flags) -> dict[str, Ints]:
@@ -141,18 +144,18 @@ def _report(state: LaneState, records: Records, before: Ints, *, prompt: bool) -
         prompt: The handler runs at once.
 
     Returns:
-        When each is done, until when the node is down (-1: up), and the ``CallKind`` of the handler's last call.
+        Their rows, until when the node is down (-1: up), and the ``CallKind`` of the handler's last call.
     """
     touches, grade, policies = records.touches, records.grade, state.policies
     arm = state.arm_set[touches.lane]
     action = grade["action"].copy()
     queued = np.flatnonzero(action == CheckAction.QUEUE)
     asynchronous = grade["context"] == CpuContext.NONE
-    delay = np.where(asynchronous, policies.delay_ns[arm], 0)
-    latency = np.where(asynchronous & (not prompt), _work_latency(state, touches), 0)
-    handled_ns = touches.time_ns + delay + latency
-    arrived_ns = touches.time_ns + delay
+    arrived_ns = touches.time_ns + np.where(asynchronous, policies.delay_ns[arm], 0)
+    handled_ns = arrived_ns + np.where(asynchronous & (not prompt), _work_latency(state, touches), 0)
     full = _enqueue(state, touches.lane[queued], arrived_ns[queued], handled_ns[queued])
+    out = state.frames.out_ns[state.pages.frame[touches.which[queued]]] <= touches.time_ns[queued]
+    action[queued[out]] = CheckAction.ALREADY_POISONED
     action[queued[full]] = CheckAction.QUEUE_FULL
     row = state.log.add(
         "machine_checks",
@@ -167,21 +170,53 @@ def _report(state: LaneState, records: Records, before: Ints, *, prompt: bool) -
         pfn=state.store.pages.pfn[touches.page],
         action=action,
     )
+    _count(state, touches, row)
     own = np.flatnonzero(asynchronous)
     state.bank_busy_ns[touches.lane[own], records.bank[own]] = (touches.time_ns + policies.busy_ns[arm])[own]
-    end_ns, down_ns, last = touches.time_ns.copy(), np.full(touches.which.size, NULL), before.copy()
+    down_ns, last = np.full(touches.which.size, NULL), before.copy()
     dead = np.flatnonzero(action == CheckAction.PANIC)
-    down_ns[dead] = panic(state, touches.take(dead), touches.time_ns[dead], row[dead], grade["reason"][dead])
+    down_ns[dead] = panic(
+        state, touches.lane[dead], touches.fault[dead], touches.time_ns[dead], row[dead], grade["reason"][dead]
+    )
     calls = (action == CheckAction.QUEUE) | (action == CheckAction.ACTION_REQUIRED)
     some = np.flatnonzero(calls & (handled_ns < state.world.horizon_ns))
     if some.size:
-        end_ns[some] = handled_ns[some]
         last[some] = _call_kind(action[some], grade["context"][some], before[some])
-        mine = records.take(some)
-        down_ns[some] = handle_pages(
-            state, mine.touches, last[some], mine.tenancy, row[some], handled_ns[some], mine.already
-        )
-    return end_ns, down_ns, last
+        mine = _calls_of(records.take(some), last[some], row[some], handled_ns[some])
+        waits = handled_ns[some] > touches.time_ns[some]
+        wait_for(state, mine.take(waits))
+        down_ns[some[~waits]] = handle_calls(state, mine.take(~waits))
+    return row, down_ns, last
+
+
+def _calls_of(records: Records, kind: Ints, row: Ints, time_ns: Ints) -> Pending:
+    """Return the calls of the handler for some records; the later report of a load is about the page as it was then."""
+    touches, tenancy = records.touches, records.tenancy
+    known = (kind > CallKind.KERNEL_COPY) | (time_ns == touches.time_ns)
+    return Pending(
+        lane=touches.lane,
+        time_ns=time_ns,
+        what=np.full(kind.size, int(Waits.CALL)),
+        cause=row,
+        which=touches.which,
+        owner=tenancy.owner,
+        lsb=np.zeros(kind.size, np.int64),
+        call=kind,
+        read_ns=touches.time_ns,
+        use=np.where(known, tenancy.use, NULL),
+        splits=tenancy.splits,
+        already=records.already,
+    )
+
+
+def _count(state: LaneState, touches: Touches, row: Ints) -> None:
+    """Count uncorrected errors that a log shows for the first time since the boot, and accuse their DIMMs."""
+    new = np.flatnonzero(~state.pages.logged[touches.which])
+    mine = touches.take(new)
+    state.pages.logged[mine.which] = True
+    state.ue_count[mine.lane] += 1
+    state.had_ue[mine.lane, state.store.faults.box.slot[mine.fault]] = True
+    accuse(state, state.pages.place[mine.which], row[new], int(LifecycleReason.DIMM_HAD_UE))
 
 
 def _call_kind(action: Ints, context: Ints, before: Ints) -> Ints:

@@ -17,9 +17,10 @@ import numpy as np
 from node_sim.codes import LifecycleReason
 from node_sim.corrected.eras import Eras
 from node_sim.corrected.live_errors import limit_times
+from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.reports import first_reports
 from node_sim.lives.state import LaneState
-from node_sim.records import NULL, Ints, join
+from node_sim.records import NULL, Flags, Ints, join
 from node_sim.units import FOREVER
 
 CORDON_DELAY_NS = 1
@@ -55,6 +56,13 @@ def all_eras(state: LaneState) -> Eras:
     return eras.take(np.lexsort((eras.from_ns, eras.fault, eras.lane)))
 
 
+def poisoned_now(state: LaneState, lanes: Flags) -> Poisoned:
+    """Return the frames of marked lanes that ``memory_failure()`` has marked in this boot."""
+    frames = state.frames
+    which = np.flatnonzero(lanes[frames.lane] & (frames.poisoned_ns < FOREVER))
+    return Poisoned(frames.lane[which], frames.pfn[which], frames.poisoned_ns[which], frames.out_ns[which])
+
+
 def go_down(state: LaneState, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
     """Take lanes down for an interval: eras end, tenancies end, what was pending is off."""
     places = state.places
@@ -71,9 +79,10 @@ def go_down(state: LaneState, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
 
 
 def watch(state: LaneState, lane: Ints) -> None:
-    """Find out when, by which fault and in what, lanes reach a limit of faults in their present boot."""
+    """Find out when, by which fault and in what, lanes in service reach a limit of faults in their present boot."""
     arm = state.arm_set[lane]
-    lane = lane[(state.policies.replace_ce[arm] > 0) | state.policies.replace_ecs[arm]]
+    limited = (state.policies.replace_ce[arm] > 0) | state.policies.replace_ecs[arm]
+    lane = lane[limited & (state.drain.begin_ns[lane] == FOREVER)]
     if not lane.size:
         return
     places = state.places
@@ -100,7 +109,17 @@ def _ce_limits(state: LaneState, eras: Eras) -> Ints:
     limit = state.policies.replace_ce[state.arm_set[eras.lane]]
     some = np.flatnonzero(limit > 0)
     share = (world.seed, world.policy.workload.use.kernel)
-    found[some] = limit_times(eras.take(some), store.index, store.faults, world.address_map, share, limit[some])
+    marked = np.zeros(state.node_id.size, np.bool_)
+    marked[eras.lane[some]] = True
+    found[some] = limit_times(
+        eras.take(some),
+        store.index,
+        store.faults,
+        world.address_map,
+        share,
+        poisoned_now(state, marked),
+        limit[some],
+    )
     return found
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from node_sim.columns import Columns
 from node_sim.corrected.eras import Eras, WindowIndex
+from node_sim.corrected.marks import Poisoned
 from node_sim.lives.corrected_rows import log_corrected, log_reports
 from node_sim.lives.physics import Physics
 from node_sim.lives.rows import COMMON, ArmTables, EventLog, Lanes, number_rows, split_by_arms
@@ -62,7 +63,8 @@ def _rows(
         threshold=np.repeat(np.asarray(thresholds, np.int64), mine.size),
     )
     log = EventLog()
-    log_corrected(log, eras, WindowIndex(physics.windows, block.faults.time_ns.size), block.faults, world)
+    index = WindowIndex(physics.windows, block.faults.time_ns.size)
+    log_corrected(log, eras, index, block.faults, world, Poisoned.none())
     log_reports(log, eras, physics.passes, block.faults, world.policy.ecc)
     first_seq = np.bincount(lane, minlength=n)
     lanes = Lanes(np.tile(picked, copies), np.repeat(np.arange(copies), n), np.tile(first_seq, copies))

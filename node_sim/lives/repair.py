@@ -1,21 +1,22 @@
 """What follows from errors for the whole node: panic and reboot, cordon, row repair, DIMM replacement.
 
 **Models.** A panic takes the node down until it has booted. After ``repair.cordon.ue`` uncorrected errors (per page and
-boot) since the last repair, or ``repair.replace_ce`` logged corrected errors in one window, or with
-``repair.replace_ecs`` a report of error check and scrub, the node is cordoned, drained, and every DIMM that is due is
-replaced: those that had uncorrected errors since the last repair, and the one at the limit. With ``repair.ppr``, a boot
-gives the spare row of its bank group to a hard fault that takes one row of a device and had an uncorrected error or
-reached the limit of corrected ones; in that last case the DIMM stays, and a reboot ends the repair. Hard repair uses
-the spare up; soft repair is undone when the node is powered off to replace a DIMM.
+boot) that a log shows since the last repair, or ``repair.replace_ce`` logged corrected errors in one window, or with
+``repair.replace_ecs`` a report of error check and scrub, the node is cordoned. It drains: it is up, its work ends bit
+by bit, and what still runs is exposed to errors. Then it goes down and every DIMM that is due is replaced: those that
+had uncorrected errors in a log since the last repair, and the one at the limit. With ``repair.ppr``, a boot gives the
+spare row of its bank group to a hard fault that takes one row of a device and had an uncorrected error or reached the
+limit of corrected ones; in that last case the DIMM stays, and a reboot ends the repair. Hard repair uses the spare up;
+soft repair is undone when the node is powered off to replace a DIMM.
 
 **Leaves out.** What becomes of a later fault that met the repaired one in a code word. Limits of sockets; a daemon
 that forgets part of a count.
 
-**Assumes.** A cordon does not wait: the node does no work from the limit until the repair ends. A panic that reaches
-the limit reboots first and is cordoned then. The new DIMM is in place at the end of the repair. Corrected errors are
-counted per fault, so two faults of a DIMM do not reach the limit together, in whole windows since the last boot; the
-cordon begins a nanosecond after the error that reaches it. Of two faults that meet, the later one is repaired.
-Uncorrected errors of a repaired row still count for the cordon.
+**Assumes.** A panic that reaches the limit reboots first; nothing runs then, so the node is drained at once, as it is
+by a panic during the drain. The new DIMM is in place at the end of the repair. Corrected errors are counted per fault,
+so two faults of a DIMM do not reach the limit together, in whole windows since the last boot; the cordon begins a
+nanosecond after the error that reaches it. Of two faults that meet, the later one is repaired. Uncorrected errors of a
+repaired row still count for the cordon.
 
 **Sources.** Limits: ``catalog/numbers.py``.
 """
@@ -28,48 +29,84 @@ from node_sim.codes import LifecycleKind, LifecycleReason
 from node_sim.lives.dimms import power_off, remove_dimms, spare_is_free, use_spare_rows
 from node_sim.lives.places import accuse, go_down
 from node_sim.lives.policies import PPR_OFF
-from node_sim.lives.state import AtLimit, LaneState, Touches
+from node_sim.lives.state import LaneState, Touches, forget_spells
 from node_sim.records import NULL, Flags, Ints
+from node_sim.units import FOREVER
 
 
-def panic(state: LaneState, touches: Touches, time_ns: Ints, cause: Ints, reason: Ints) -> Ints:
-    """Panic and reboot nodes; return when they are up again [ns]."""
-    if not touches.which.size:
+def panic(state: LaneState, lane: Ints, fault: Ints, time_ns: Ints, cause: Ints, reason: Ints) -> Ints:
+    """Panic and reboot nodes; return when they are up again [ns].
+
+    Args:
+        state: Of the lanes; changed.
+        lane: Lanes, each once, shape ``(n,)``.
+        fault: Fault whose error is the last straw, shape ``(n,)``.
+        time_ns: When [ns], shape ``(n,)``.
+        cause: Row that causes it, shape ``(n,)``.
+        reason: ``LifecycleReason``, shape ``(n,)``.
+    """
+    if not lane.size:
         return time_ns
-    end_ns = time_ns + state.policies.reboot_ns[state.arm_set[touches.lane]]
-    nothing = np.full(touches.which.size, NULL)
-    lost = state.world.memory.processes.count
-    _log(state, touches.lane, touches.fault, cause, (time_ns, end_ns), LifecycleKind.PANIC, reason, nothing, lost)
-    go_down(state, touches.lane, time_ns, end_ns)
-    _spare_rows(state, touches.lane, time_ns, end_ns)
+    end_ns = time_ns + state.policies.reboot_ns[state.arm_set[lane]]
+    nothing, lost = np.full(lane.size, NULL), _running(state, lane, time_ns)
+    _log(state, lane, fault, cause, (time_ns, end_ns), LifecycleKind.PANIC, reason, nothing, lost)
+    go_down(state, lane, time_ns, end_ns)
+    _spare_rows(state, lane, time_ns, end_ns)
+    drains = lane[state.drain.begin_ns[lane] < FOREVER]
+    state.drain.end_ns[drains] = state.boot_ns[drains]
     return end_ns
 
 
-def cordon(state: LaneState, touches: Touches, end_ns: Ints, down_ns: Ints) -> None:
-    """Cordon, drain and repair nodes that have had enough uncorrected errors.
+def _running(state: LaneState, lane: Ints, time_ns: Ints) -> Ints:
+    """Count the processes that run on nodes: all, but for those that have left one that drains."""
+    leaving = state.world.memory.processes.leaving
+    drain = state.drain
+    drains = drain.begin_ns[lane] < FOREVER
+    length_ns = np.where(drains, drain.end_ns[lane] - drain.begin_ns[lane], 0)
+    leaves_ns = (leaving * length_ns[:, None]).astype(np.int64) + np.where(drains, drain.begin_ns[lane], 0)[:, None]
+    running: Ints = ((leaves_ns > time_ns[:, None]) | ~drains[:, None]).sum(axis=1)
+    return running
+
+
+def cordon(state: LaneState, touches: Touches, row: Ints, down_ns: Ints) -> None:
+    """Cordon nodes whose logs show enough uncorrected errors.
 
     Args:
         state: Of the lanes; changed.
         touches: Of this step.
-        end_ns: When each is dealt with [ns].
-        down_ns: Until when it took the node down [ns], -1 if it did not.
+        row: Machine check of each, -1 if its record was lost.
+        down_ns: Until when each took the node down [ns], -1 if it did not.
     """
     limit = state.policies.cordon_ue[state.arm_set[touches.lane]]
-    start_ns = np.maximum(end_ns, down_ns)
-    enough = (limit > 0) & (state.ue_count[touches.lane] >= limit)
+    start_ns = np.maximum(touches.time_ns, down_ns)
+    enough = (limit > 0) & (state.ue_count[touches.lane] >= limit) & (state.drain.begin_ns[touches.lane] == FOREVER)
     full = np.flatnonzero(enough & (start_ns < state.world.horizon_ns))
-    if not full.size:
-        return
-    mine = touches.take(full)
-    cause = state.pages.error[mine.which]
-    limits = AtLimit(np.full(full.size, NULL), np.full(full.size, int(LifecycleReason.UE_LIMIT)))
-    _repair(state, mine.lane, mine.fault, cause, start_ns[full], limits)
+    if full.size:
+        mine, nothing = touches.take(full), np.full(full.size, NULL)
+        reason = np.full(full.size, int(LifecycleReason.UE_LIMIT))
+        _begin_drain(state, mine.lane, mine.fault, row[full], start_ns[full], nothing, reason)
+        idle = mine.lane[down_ns[full] >= 0]
+        state.drain.end_ns[idle] = state.drain.begin_ns[idle]
 
 
-def replace_at_limit(state: LaneState, lane: Ints, limits: AtLimit, start_ns: Ints) -> None:
-    """Cordon, drain and repair nodes with a fault in place that has reached a limit."""
-    fault = state.places.fault[limits.place]
-    _repair(state, lane, fault, -1 - fault, start_ns, limits)
+def cordon_at_limit(state: LaneState, lane: Ints) -> None:
+    """Cordon nodes with a fault in place that has reached a limit."""
+    place = state.limit_place[lane]
+    fault = state.places.fault[place]
+    _begin_drain(state, lane, fault, -1 - fault, state.limit_ns[lane], place, state.limit_reason[lane])
+
+
+def _begin_drain(
+    state: LaneState, lane: Ints, fault: Ints, cause: Ints, start_ns: Ints, place: Ints, reason: Ints
+) -> None:
+    """Cordon nodes: from now on their work ends."""
+    drain = state.drain
+    drain.begin_ns[lane] = start_ns
+    drain.end_ns[lane] = start_ns + state.policies.drain_ns[state.arm_set[lane]]
+    drain.fault[lane], drain.cause[lane], drain.place[lane], drain.reason[lane] = fault, cause, place, reason
+    state.limit_ns[lane] = FOREVER
+    state.stirred_ns[lane] = np.maximum(state.stirred_ns[lane], start_ns)
+    forget_spells(state, np.flatnonzero(drain.begin_ns[state.frames.lane] < FOREVER))
 
 
 def _log(  # noqa: PLR0913, PLR0917 - the columns of the table
@@ -81,9 +118,9 @@ def _log(  # noqa: PLR0913, PLR0917 - the columns of the table
     kind: LifecycleKind,
     reason: Ints,
     dimm: Ints,
-    lost: int,
+    lost: Ints | int,
 ) -> Ints:
-    """Log intervals down and return the names of the rows."""
+    """Log intervals of the life of nodes and return the names of the rows."""
     start_ns, end_ns = interval_ns
     return state.log.add(
         "lifecycle",
@@ -95,7 +132,7 @@ def _log(  # noqa: PLR0913, PLR0917 - the columns of the table
         reason=reason,
         end_ns=end_ns,
         dimm=dimm,
-        processes_lost=np.full(lane.size, lost),
+        processes_lost=np.broadcast_to(lost, lane.shape),
     )
 
 
@@ -134,41 +171,40 @@ def _is_due(state: LaneState, lane: Ints, place: Ints) -> Flags:
     return due
 
 
-def _repair(state: LaneState, lane: Ints, fault: Ints, cause: Ints, start_ns: Ints, limits: AtLimit) -> None:
-    """Cordon and drain nodes and repair what is due.
+def log_cordons(state: LaneState, lane: Ints) -> Ints:
+    """Log the cordons of lanes, now that their ends are known; return the rows."""
+    drain, nothing = state.drain, np.full(lane.size, NULL)
+    interval = drain.begin_ns[lane], drain.end_ns[lane]
+    fault, cause, reason = drain.fault[lane], drain.cause[lane], drain.reason[lane]
+    return _log(state, lane, fault, cause, interval, LifecycleKind.CORDON, reason, nothing, 0)
 
-    Args:
-        state: Of the lanes; changed.
-        lane: Lanes, each once.
-        fault: Fault that reached a limit.
-        cause: Row that did.
-        start_ns: When.
-        limits: Which limit.
-    """
-    policies, arm, due = state.policies, state.arm_set[lane], _is_due(state, lane, limits.place)
-    drained_ns = start_ns + policies.drain_ns[arm]
-    end_ns = drained_ns + np.where(due.any(axis=1), policies.replace_ns[arm], policies.reboot_ns[arm])
-    nothing = np.full(lane.size, NULL)
-    cordoned = _log(state, lane, fault, cause, (start_ns, drained_ns), LifecycleKind.CORDON, limits.reason, nothing, 0)
-    done = drained_ns < state.world.horizon_ns
-    which, slot = np.nonzero(due & done[:, None])  # one element per (lane, DIMM) that is replaced
-    of_place = limits.place >= 0
+
+def repair(state: LaneState, lane: Ints) -> None:
+    """Take nodes that have been drained down, and repair what is due."""
+    policies, arm, drain = state.policies, state.arm_set[lane], state.drain
+    fault, place, reason = drain.fault[lane], drain.place[lane], drain.reason[lane]
+    start_ns, due = drain.end_ns[lane], _is_due(state, lane, place)
+    end_ns = start_ns + np.where(due.any(axis=1), policies.replace_ns[arm], policies.reboot_ns[arm])
+    cordoned = log_cordons(state, lane)
+    which, slot = np.nonzero(due)  # one element per (lane, DIMM) that is replaced
+    of_place = place >= 0
     for_limit = of_place[which] & (slot == state.store.faults.box.slot[fault[which]])
     _log(
         state,
         lane[which],
         fault[which],
-        np.where(of_place, cordoned, cause)[which],
-        (drained_ns[which], end_ns[which]),
+        cordoned[which],
+        (start_ns[which], end_ns[which]),
         LifecycleKind.DIMM_REPLACEMENT,
-        np.where(for_limit, limits.reason[which], int(LifecycleReason.DIMM_HAD_UE)),
+        np.where(for_limit, reason[which], int(LifecycleReason.DIMM_HAD_UE)),
         slot,
         0,
     )
-    accuse(state, limits.place[of_place], cordoned[of_place], limits.reason[of_place])
+    accuse(state, place[of_place], cordoned[of_place], reason[of_place])
     go_down(state, lane, start_ns, end_ns)
     power_off(state, lane[which], end_ns[which])
     remove_dimms(state, lane[which], slot, end_ns[which])
-    _spare_rows(state, lane[done], drained_ns[done], end_ns[done])
+    _spare_rows(state, lane, start_ns, end_ns)
     state.ue_count[lane] = 0
     state.had_ue[lane] = False
+    drain.begin_ns[lane] = drain.end_ns[lane] = FOREVER

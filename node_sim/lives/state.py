@@ -1,4 +1,4 @@
-"""State of lanes as records of arrays: DIMM generations, faults in place, eras, bad pages and things still to come.
+"""State of lanes as records of arrays: DIMM generations, faults in place, bad pages, frames, things still to come.
 
 **Models.** One lane is one node under one set of arms. All lanes of a call share one store of faults; lanes
 refer to it.
@@ -12,23 +12,26 @@ refer to it.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from node_sim.corrected.eras import Eras
+from node_sim.corrected.marks import Poisoned
 from node_sim.hwpoison.outcome_table import HandlerTable
 from node_sim.lives.physics import Store
 from node_sim.lives.policies import PPR_OFF, PolicyColumns
 from node_sim.lives.rows import EventLog
 from node_sim.lives.world import World
-from node_sim.memory.sightings import Mask
-from node_sim.records import NULL, Flags, Floats, Index, Ints, take
+from node_sim.memory.pages import Tenancy
+from node_sim.memory.sightings import Mask, Spell, replace_spells, spell_of
+from node_sim.records import NULL, Flags, Floats, Index, Ints, join, take
 from node_sim.units import FOREVER
 
-NEVER_KILLED = -2
-"""Time of the last kill of a process that was never killed: before -1, the start of what was there from the first."""
+NEVER_KILLED = -1
+"""Time of the last kill of a process that was never killed."""
 
 
 class Touches(NamedTuple):
@@ -47,24 +50,44 @@ class Touches(NamedTuple):
         return take(self, index)
 
 
-class AtLimit(NamedTuple):
-    """Limits reached in lanes: which (``LifecycleReason``), and by which fault in place, -1 if by none alone."""
+class Waits(enum.IntEnum):
+    """What a pending thing is: a late kill, an I/O error, or a call of ``memory_failure()``."""
 
-    place: Ints
-    reason: Ints
+    KILL = 0
+    EIO = 1
+    CALL = 2
 
 
 class Pending(NamedTuple):
-    """Things that will happen to a lane unless it goes down first."""
+    """Things that will happen to a lane unless it goes down first; arrays of shape ``(n,)``.
+
+    Attributes:
+        lane: Lane.
+        time_ns: When [ns].
+        what: ``Waits``.
+        cause: Row that causes it.
+        which: Bad page.
+        owner: Process to be told, ``NOBODY`` if none; of a second call for one load, the owner at the load.
+        lsb: log2 of the extent a signal names.
+        call: ``CallKind`` of a call.
+        read_ns: When the bad page was read [ns].
+        use: ``PageUse`` at the load, of a second call for it; -1 of other calls, which find the page as it is by then.
+        splits: As in ``Tenancy``, where there is a use.
+        already: The page had been poisoned before the load, of a second call for it.
+    """
 
     lane: Ints
     time_ns: Ints
-    late: Flags
+    what: Ints
+    cause: Ints
+    which: Ints
     owner: Ints
     lsb: Ints
-    fault: Ints
-    pfn: Ints
-    cause: Ints
+    call: Ints
+    read_ns: Ints
+    use: Ints
+    splits: Floats
+    already: Flags
 
     def take(self, index: Index) -> Pending:
         """Select some."""
@@ -73,8 +96,8 @@ class Pending(NamedTuple):
 
 def no_pending() -> Pending:
     """Return an empty list of pending things."""
-    empty = np.empty(0, np.int64)
-    return Pending(empty, empty, np.empty(0, np.bool_), empty, empty, empty, empty, empty)
+    n = np.empty(0, np.int64)
+    return Pending(n, n, n, n, n, n, n, n, n, n, np.empty(0), np.empty(0, np.bool_))
 
 
 @dataclass
@@ -109,45 +132,108 @@ class LanePages:
         lane: Lane.
         place: Index into the faults in place.
         page: Index into the bad pages of the store.
+        frame: Index into the frames.
         next_ns: Next touch [ns], ``FOREVER`` if there is none.
         observer: Who touches it next (``Observer``), -1 if nobody.
         mark: Uniform of that touch, which decides what is left open.
-        limit_ns: Until when it can be touched [ns].
         error: Row of its first sight since the last boot.
         seen: It has been seen since the last boot.
-        poisoned: The kernel has marked it since the last boot.
+        logged: A log shows it since the last boot.
         dead: It rests until the next boot.
     """
 
     lane: Ints
     place: Ints
     page: Ints
+    frame: Ints
     next_ns: Ints
     observer: Ints
     mark: Floats
-    limit_ns: Ints
     error: Ints
     seen: Flags
-    poisoned: Flags
+    logged: Flags
     dead: Flags
 
     @classmethod
-    def of(cls, lane: Ints, place: Ints, page: Ints) -> LanePages:
+    def of(cls, lane: Ints, place: Ints, page: Ints, frame: Ints) -> LanePages:
         """List bad pages whose next touch is not known yet."""
         n = lane.size
-        never, zero, off = np.full(n, FOREVER), np.zeros(n, np.int64), np.zeros(n, np.bool_)
-        return cls(lane, place, page, never, zero + NULL, np.zeros(n), never.copy(), zero, off, off.copy(), off.copy())
+        never, nothing = np.full(n, FOREVER), np.full(n, NULL)
+        off = [np.zeros(n, np.bool_) for _ in range(3)]
+        return cls(lane, place, page, frame, never, nothing, np.zeros(n), nothing.copy(), *off)
 
 
-R = TypeVar("R", InPlace, LanePages)
+@dataclass
+class LaneFrames:
+    """Page frames with bad pages in lanes: one element per (lane, frame), whichever faults hit it.
+
+    Attributes:
+        lane: Lane.
+        pfn: Page number.
+        page: Index of one of its bad pages in the store.
+        freed_ns: When it last went back to the free lists, by a kill or a boot [ns], -1 if never.
+        poisoned_ns: When ``memory_failure()`` marked it in this boot [ns], ``FOREVER`` if it did not.
+        out_ns: When it goes out of use in this boot [ns], ``FOREVER`` if it does not.
+        shared: It has several bad pages: of several faults, or of one that knows it under several numbers.
+        spell: Its use when it was last asked for.
+    """
+
+    lane: Ints
+    pfn: Ints
+    page: Ints
+    freed_ns: Ints
+    poisoned_ns: Ints
+    out_ns: Ints
+    shared: Flags
+    spell: Spell
+
+    @classmethod
+    def of(cls, lane: Ints, pfn: Ints, page: Ints, freed_ns: Ints) -> LaneFrames:
+        """List frames that are in use."""
+        n = lane.size
+        never, zero, past = np.full(n, FOREVER), np.zeros(n, np.int64), np.full(n, -1)
+        tenancy = Tenancy(zero, zero.copy(), zero.copy(), np.zeros(n, np.bool_), np.zeros(n))
+        spell = Spell(tenancy, past, past.copy())
+        return cls(lane, pfn, page, freed_ns, never, never.copy(), np.zeros(n, np.bool_), spell)
+
+
+R = TypeVar("R", InPlace, LanePages, LaneFrames)
 
 
 def extend(record: R, more: R) -> Ints:
     """Add elements to a record in place; return their positions."""
     first = record.lane.size
     for item in fields(record):
-        setattr(record, item.name, np.concatenate((getattr(record, item.name), getattr(more, item.name))))
+        old, new = getattr(record, item.name), getattr(more, item.name)
+        setattr(record, item.name, join([old, new]) if isinstance(old, tuple) else np.concatenate((old, new)))
     return np.arange(first, record.lane.size)
+
+
+@dataclass
+class Drains:
+    """Cordons of lanes that have not been repaired yet; arrays of shape ``(n_lanes,)``.
+
+    Attributes:
+        begin_ns: When the node was cordoned [ns], ``FOREVER`` if it is in service.
+        end_ns: When it is drained and goes down for repair [ns].
+        fault: Fault that is answered.
+        cause: Row that shows it, or a fault as the causes of rows name it.
+        place: Fault in place at a limit, -1 if none is at one alone.
+        reason: Which limit (``LifecycleReason``).
+    """
+
+    begin_ns: Ints
+    end_ns: Ints
+    fault: Ints
+    cause: Ints
+    place: Ints
+    reason: Ints
+
+    @classmethod
+    def none(cls, n: int) -> Drains:
+        """Return the state of n lanes in service."""
+        never, nothing = np.full(n, FOREVER), np.full(n, NULL)
+        return cls(never, never.copy(), nothing, nothing.copy(), nothing.copy(), nothing.copy())
 
 
 @dataclass
@@ -163,11 +249,12 @@ class LaneState:
         node_id: Node.
         arm_set: Index into ``policies``.
         generation: DIMM generation by slot.
-        ue_count: Uncorrected errors since the last repair.
+        ue_count: Uncorrected errors (page and boot) that a log shows since the last repair.
         had_ue: Which DIMMs had some, by slot.
         boot_ns: End of the last time down [ns], 0 if none.
         booted: It has gone down in this step.
-        stirred_ns: When a kill in this step changed who uses memory [ns], -1 if none did.
+        stirred_ns: When this step changed who uses memory [ns], -1 if it did not.
+        turned: The kernel marked one of its frames in this step, so that limits may be reached later.
         killed_ns: Last kill by process [ns], ``NEVER_KILLED`` if none.
         bank_busy_ns: Until when the bank of a channel holds an unread record [ns].
         queue_ns: Until when each entry is taken in what holds records for the handler (ring, pool or queue) [ns].
@@ -175,11 +262,15 @@ class LaneState:
         limit_ns: When a fault reaches a limit in this boot [ns].
         limit_place: Which fault in place that is.
         limit_reason: Which limit (``LifecycleReason``).
+        drain: Its cordon and what follows.
         places: Faults in place.
         pages: Bad pages.
-        pending: Late kills and I/O errors still to come.
+        frames: Their page frames.
+        pending: Late kills, I/O errors and calls of the handler still to come.
         closed_eras: Eras that have ended.
+        poisoned: Frames that were poisoned in boots that have ended.
         fresh_places: Faults of DIMMs installed in this step, whose bad pages are not listed yet.
+        changed: Frames whose state has changed in this step, and when [ns].
     """
 
     world: World
@@ -195,6 +286,7 @@ class LaneState:
     boot_ns: Ints
     booted: Flags
     stirred_ns: Ints
+    turned: Flags
     killed_ns: Ints
     bank_busy_ns: Ints
     queue_ns: Ints
@@ -202,13 +294,46 @@ class LaneState:
     limit_ns: Ints
     limit_place: Ints
     limit_reason: Ints
+    drain: Drains
     places: InPlace
     pages: LanePages
+    frames: LaneFrames
     pending: Pending = field(default_factory=no_pending)
     closed_eras: list[Eras] = field(default_factory=list)
+    poisoned: list[Poisoned] = field(default_factory=list)
     fresh_places: list[Ints] = field(default_factory=list)
+    changed: list[tuple[Ints, Ints]] = field(default_factory=list)
 
 
-def mask_of(state: LaneState, lane: Ints) -> Mask:
-    """Return what the arms have done to the users of frames in lanes."""
-    return Mask(state.boot_ns[lane], lane, state.killed_ns)
+def fault_of(state: LaneState, which: Ints) -> Ints:
+    """Return the faults of bad pages."""
+    return state.store.pages.fault[state.pages.page[which]]
+
+
+def pfn_of(state: LaneState, which: Ints) -> Ints:
+    """Return the page numbers of bad pages."""
+    return state.store.pages.pfn[state.pages.page[which]]
+
+
+def mask_of(state: LaneState, frame: Ints) -> Mask:
+    """Return what the arms have done to the users of frames."""
+    lane = state.frames.lane[frame]
+    return Mask(state.frames.freed_ns[frame], state.drain.begin_ns[lane], state.drain.end_ns[lane])
+
+
+def spells_at(state: LaneState, frame: Ints, time_ns: Ints) -> Spell:
+    """Return the uses of frames at times, as the arms have left them; known ones are not worked out again."""
+    known = state.frames.spell
+    spell = known.take(frame)
+    old = np.flatnonzero((time_ns < spell.from_ns) | (time_ns >= spell.until_ns))
+    if old.size:
+        drawn = state.store.frames.take(state.frames.page[frame[old]])
+        new = spell_of(state.world.memory, drawn, time_ns[old], mask_of(state, frame[old]))
+        replace_spells(spell, old, new)
+        replace_spells(known, frame[old], new)
+    return spell
+
+
+def forget_spells(state: LaneState, frame: Ints) -> None:
+    """Work out the uses of frames anew when they are next asked for."""
+    state.frames.spell.until_ns[frame] = -1

@@ -1,8 +1,8 @@
 """Lives of nodes under arms, step by step to the horizon.
 
-**Models.** One step takes the earliest event of every lane: a late kill or an I/O error, the touch of a bad page, or
-the corrected error or report that reaches a limit. The lookup tables of the machine check and the handler decide;
-follow-ups are scheduled.
+**Models.** One step takes the earliest event of every lane: a late kill, an I/O error or a call of the handler that
+waited; the touch of a bad page; the corrected error or report that reaches a limit; the end of a drain. The lookup
+tables of the machine check and the handler decide; follow-ups are scheduled. A node that goes down forgets what waited.
 
 **Leaves out.** Corrected errors, which follow from the eras once a life is over; ``corrected_rows.py`` logs them.
 
@@ -13,19 +13,22 @@ follow-ups are scheduled.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.errors import ModelError
 from node_sim.hwpoison.outcome_table import handler_table
-from node_sim.lives.bad_pages import add_pages, look_on
+from node_sim.lives.bad_pages import look_on, start_pages
+from node_sim.lives.handling import handle_calls
 from node_sim.lives.physics import Store
-from node_sim.lives.places import watch
+from node_sim.lives.places import poisoned_now, watch
 from node_sim.lives.policies import PPR_SOFT, PolicyColumns
-from node_sim.lives.repair import replace_at_limit
+from node_sim.lives.repair import cordon_at_limit, log_cordons, repair
 from node_sim.lives.rows import EventLog
-from node_sim.lives.signals import pending_step
-from node_sim.lives.state import NEVER_KILLED, AtLimit, InPlace, LanePages, LaneState
+from node_sim.lives.signals import kill_late, return_errors
+from node_sim.lives.state import NEVER_KILLED, Drains, InPlace, LaneFrames, LanePages, LaneState, Waits
 from node_sim.lives.touches import touch_step
 from node_sim.lives.world import World
 from node_sim.records import NULL, Flags, Ints
@@ -68,6 +71,7 @@ def start_lives(
         boot_ns=np.zeros(n, np.int64),
         booted=np.zeros(n, np.bool_),
         stirred_ns=np.full(n, -1),
+        turned=np.zeros(n, np.bool_),
         killed_ns=np.full((n, world.memory.processes.count), NEVER_KILLED),
         bank_busy_ns=np.zeros((n, server.sockets * server.channels), np.int64),
         queue_ns=np.zeros((n, int(policies.queue_entries.max())), np.int64),
@@ -75,12 +79,27 @@ def start_lives(
         limit_ns=np.full(n, FOREVER),
         limit_place=np.full(n, NULL),
         limit_reason=np.full(n, NULL),
+        drain=Drains.none(n),
         places=InPlace.of(lane, fault, np.zeros(lane.size, np.int64)),
-        pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(3))),
+        pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(4))),
+        frames=LaneFrames.of(*(np.empty(0, np.int64) for _ in range(4))),
     )
-    add_pages(state, np.arange(lane.size))
+    start_pages(state)
     watch(state, np.arange(n))
     return state
+
+
+@dataclass
+class Looking:
+    """What waits for a look at what comes next.
+
+    Attributes:
+        lanes: Lanes whose prospects have changed, shape ``(n_lanes,)``.
+        touched: Bad pages that were touched, and when [ns].
+    """
+
+    lanes: Flags
+    touched: list[tuple[Ints, Ints]] = field(default_factory=list)
 
 
 def run_lives(state: LaneState) -> None:
@@ -90,20 +109,19 @@ def run_lives(state: LaneState) -> None:
         ModelError: A lane took more than ``STEPS_MAX`` steps.
     """
     live = np.arange(state.pages.lane.size)
+    looking = Looking(np.zeros(state.node_id.size, np.bool_))
     for _ in range(STEPS_MAX):
-        known = state.pages.lane.size
-        due = _next_due(state, live)
-        if not (due < state.world.horizon_ns).any():
-            return
-        busy = pending_step(state, due)
-        touched = touch_step(state, due, live, busy)
-        busy[touched.lane] = True
-        _limit_step(state, due, busy)
-        rebooted = np.flatnonzero(state.booted)
-        look_on(state, touched.which, touched.time_ns)
-        watch(state, rebooted)
-        live = np.concatenate((live, np.arange(known, state.pages.lane.size)))
-        live = _still_live(state, live, due)
+        due = np.where(looking.lanes, FOREVER, _next_due(state, live))
+        running = np.count_nonzero(due < state.world.horizon_ns)
+        # Lanes are independent, so that those whose prospects have changed can wait until they are many.
+        if running <= np.count_nonzero(looking.lanes):
+            if not looking.lanes.any():
+                _finish(state)
+                return
+            live = _look_on(state, looking, live)
+            looking = Looking(np.zeros(state.node_id.size, np.bool_))
+            continue
+        _step(state, due, live, looking)
     active = np.flatnonzero(_next_due(state, live) < state.world.horizon_ns)
     if active.size:
         msg = (
@@ -113,27 +131,100 @@ def run_lives(state: LaneState) -> None:
         raise ModelError(msg)
 
 
+def _step(state: LaneState, due: Ints, live: Ints, looking: Looking) -> None:
+    """Let the earliest event of every lane happen that does not wait for a look.
+
+    Args:
+        state: Of the lanes; changed.
+        due: Time of that event [ns], shape ``(n_lanes,)``.
+        live: Bad pages that can still be touched.
+        looking: Lanes whose prospects have changed; changed.
+    """
+    busy = _pending_step(state, due)
+    touched = touch_step(state, due, live, busy)
+    busy[touched.lane] = True
+    for event_ns, happen in ((state.limit_ns, cordon_at_limit), (state.drain.end_ns, repair)):
+        ready = np.flatnonzero((event_ns == due) & (due < state.world.horizon_ns) & ~busy)
+        if ready.size:
+            busy[ready] = True
+            happen(state, ready)
+    pages = state.pages
+    which = touched.which
+    over = pages.dead[which] | (pages.seen[which] & (state.frames.out_ns[pages.frame[which]] <= touched.time_ns))
+    pages.next_ns[which[over]] = FOREVER
+    looking.touched.append((which[~over], touched.time_ns[~over]))
+    looking.lanes[touched.lane[~over]] = True
+    looking.lanes |= _unsettled(state)
+
+
+def _look_on(state: LaneState, looking: Looking, live: Ints) -> Ints:
+    """Find what comes next in lanes whose prospects have changed; return the bad pages that can still be touched."""
+    known = state.pages.lane.size
+    moved = np.flatnonzero(state.booted | state.turned)
+    which, time_ns = (np.concatenate(parts) for parts in zip(*looking.touched, strict=True))
+    now_ns = np.maximum(state.boot_ns, state.stirred_ns)
+    np.maximum.at(now_ns, state.pages.lane[which], time_ns)
+    look_on(state, which, time_ns)
+    watch(state, moved)
+    state.turned[:] = False
+    live = np.concatenate((live, np.arange(known, state.pages.lane.size)))
+    return _still_live(state, live, now_ns)
+
+
+def _finish(state: LaneState) -> None:
+    """Log the cordons whose drain outlasts the horizon, and what is still poisoned."""
+    log_cordons(state, np.flatnonzero(state.drain.begin_ns < FOREVER))
+    state.poisoned.append(poisoned_now(state, np.ones(state.node_id.size, np.bool_)))
+
+
+def _unsettled(state: LaneState) -> Flags:
+    """Return in which lanes this step has changed when pages are touched next."""
+    moved: Flags = state.booted | state.turned | (state.stirred_ns >= 0)
+    for frame, _ in state.changed:
+        moved[state.frames.lane[frame]] = True
+    return moved
+
+
 def _next_due(state: LaneState, live: Ints) -> Ints:
     """Return when something next happens to each lane, ``FOREVER`` if nothing does [ns], shape ``(n_lanes,)``."""
     due = np.full(state.node_id.size, FOREVER)
     np.minimum.at(due, state.pages.lane[live], state.pages.next_ns[live])
     np.minimum.at(due, state.pending.lane, state.pending.time_ns)
-    np.minimum(due, state.limit_ns, out=due)
+    for event_ns in (state.limit_ns, state.drain.end_ns):
+        np.minimum(due, event_ns, out=due)
     return due
 
 
-def _limit_step(state: LaneState, due: Ints, busy: Flags) -> None:
-    """Cordon the lanes one of whose faults reaches a limit now, unless something else happened to them."""
-    ready = np.flatnonzero((state.limit_ns == due) & (due < state.world.horizon_ns) & ~busy)
-    if ready.size:
-        replace_at_limit(state, ready, AtLimit(state.limit_place[ready], state.limit_reason[ready]), due[ready])
+def _pending_step(state: LaneState, due: Ints) -> Flags:
+    """Let at most one pending thing per lane happen; return which lanes had one.
+
+    Args:
+        state: Of the lanes; changed.
+        due: Time of this step in each lane [ns], shape ``(n_lanes,)``.
+    """
+    busy = np.zeros(state.node_id.size, np.bool_)
+    waiting = state.pending
+    ready = np.flatnonzero((waiting.time_ns == due[waiting.lane]) & (waiting.time_ns < state.world.horizon_ns))
+    if not ready.size:
+        return busy
+    lanes, first = np.unique(waiting.lane[ready], return_index=True)
+    chosen = ready[first]
+    things = waiting.take(chosen)
+    keep = np.ones(waiting.lane.size, np.bool_)
+    keep[chosen] = False
+    state.pending = waiting.take(keep)
+    busy[lanes] = True
+    return_errors(state, things.take(things.what == Waits.EIO))
+    kill_late(state, things.take(things.what == Waits.KILL))
+    handle_calls(state, things.take(things.what == Waits.CALL))
+    return busy
 
 
 def _still_live(state: LaneState, live: Ints, now_ns: Ints) -> Ints:
     """Keep pages that can still be touched in this boot or a later one, given the time of each lane."""
     places, pages, store = state.places, state.pages, state.store
     fault = store.pages.fault[pages.page[live]]
-    revivable = store.stays[fault] | (store.faults.time_ns[fault] > now_ns[pages.lane[live]])
+    revivable = store.stays[fault] | (store.faults.time_ns[fault] > now_ns[pages.lane[live]]) | ~pages.dead[live]
     coming = pages.next_ns[live] < state.world.horizon_ns
     place = pages.place[live]
     in_place = (places.removed_ns[place] == FOREVER) | (places.ppr[place] == PPR_SOFT)

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from node_sim.codes import ErrorKind, LifecycleReason, Observer
+from node_sim.codes import ErrorKind, Observer
 from node_sim.lives.bad_pages import retire
 from node_sim.lives.machine_checks import raise_machine_checks
-from node_sim.lives.places import accuse
 from node_sim.lives.repair import cordon
 from node_sim.lives.state import LaneState, Touches
 from node_sim.records import NULL, Flags, Ints
@@ -79,11 +78,7 @@ def _log_first_sight(state: LaneState, touches: Touches, kind: ErrorKind) -> Non
 
 
 def _notice(state: LaneState, touches: Touches) -> None:
-    """Report uncorrected errors: first sight, machine check, handling, cordon."""
-    new = touches.take(~state.pages.seen[touches.which])
-    _log_first_sight(state, new, ErrorKind.UE)
-    state.ue_count[new.lane] += 1
-    state.had_ue[new.lane, state.store.faults.box.slot[new.fault]] = True
-    accuse(state, state.pages.place[new.which], state.pages.error[new.which], int(LifecycleReason.DIMM_HAD_UE))
-    end_ns, down_ns = raise_machine_checks(state, touches)
-    cordon(state, touches, end_ns, down_ns)
+    """Report uncorrected errors: first sight, machine check, cordon."""
+    _log_first_sight(state, touches.take(~state.pages.seen[touches.which]), ErrorKind.UE)
+    row, down_ns = raise_machine_checks(state, touches)
+    cordon(state, touches, row, down_ns)

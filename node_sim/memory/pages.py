@@ -8,8 +8,8 @@ points.
 **Leaves out.** 1 GiB pages, page migration, ownership of one page by several processes.
 
 **Assumes.** The shares in ``catalog/workloads.py``. An arm only masks tenancies: after a kill the owner's
-memory, after a boot all memory of processes, is free until it has been filled again; then it is used as the
-draw says.
+memory, after a boot all memory of processes, is free until it has been filled again; its use from then on to the next
+change is a draw of its own, named by the frame and that time.
 
 **Sources.** None for the shares: no public breakdown exists, so they are swept.
 """
@@ -23,11 +23,11 @@ import numpy as np
 
 from node_sim.catalog.workloads import ACCESS_SHARES, BLOCK_USES, PAGE_REFINEMENT
 from node_sim.codes import Observer, PageUse
-from node_sim.draws import Key, Purpose, Seed, Tag, child_key, last_point, next_point, split64, unit32, words
+from node_sim.draws import Key, Purpose, Seed, Tag, child_key, next_point, points_around, split64, unit32, words
 from node_sim.memory.processes import NOBODY, ProcessTable
-from node_sim.records import Flags, Floats, Index, Ints, take
+from node_sim.records import Flags, Floats, Index, Ints, join, take
 from node_sim.server.policy import Policy
-from node_sim.units import LINES_PER_PAGE, NS_PER_DAY, PAGES_PER_HUGE_PAGE, hours_to_ns, seconds_to_ns
+from node_sim.units import FOREVER, LINES_PER_PAGE, NS_PER_DAY, PAGES_PER_HUGE_PAGE, hours_to_ns, seconds_to_ns
 
 ACCESS_OBSERVERS = (Observer.USER, Observer.KERNEL, Observer.DEVICE, Observer.WRITE)
 """Order of the columns of ``ACCESS_SHARES``."""
@@ -126,32 +126,37 @@ class Memory:
             accessed=np.asarray([sum(ACCESS_SHARES[page_use.text]) > 0 for page_use in PageUse]),
         )
 
-    def tenancy(self, frames: Frames, time_ns: Ints) -> Tenancy:
-        """Return the use of each frame at a time."""
+    def tenancy(self, frames: Frames, time_ns: Ints) -> tuple[Tenancy, Ints]:
+        """Return the use of each frame at a time, and when it next changes [ns], ``FOREVER`` if it never does."""
         width = np.full(time_ns.shape, self.tenancy_ns, np.int64)
-        since = last_point(frames.block_key, int(Tag.TENANCY), width, time_ns)
+        since, next_ns = points_around(frames.block_key, int(Tag.TENANCY), width, time_ns)
         start = np.where(frames.kernel, -1, since.time_ns)
-        low, high = split64(np.where(frames.kernel, 0, since.bin + 1))
-        which = np.where(frames.kernel, 0, since.position)
-        by_use, by_group, by_member, _ = words(frames.block_key, low, high, int(Tag.TENANT), which)
-        by_page, by_heat, by_split, _ = words(frames.page_key, low, high, int(Tag.TENANT), which)
+        bins, which = np.where(frames.kernel, 0, since.bin + 1), np.where(frames.kernel, 0, since.position)
+        return self._drawn(frames, start, Tag.TENANT, bins, which), np.where(frames.kernel, FOREVER, next_ns)
+
+    def refilled(self, frames: Frames, filled_ns: Ints) -> Tenancy:
+        """Return the use of each frame, not of the kernel, since memory that had become free was filled again."""
+        return self._drawn(frames, filled_ns, Tag.REFILL, filled_ns // self.tenancy_ns, np.zeros_like(filled_ns))
+
+    def _drawn(self, frames: Frames, start_ns: Ints, tag: Tag, bins: Ints, which: Ints) -> Tenancy:
+        """Draw the uses that are named by a bin of time and a number in it."""
+        low, high = split64(bins)
+        both = join([frames.block_key, frames.page_key])
+        low, high, number = np.concatenate((low, low)), np.concatenate((high, high)), np.concatenate((which, which))
+        drawn = words(both, low, high, int(tag), number)
+        n = bins.size
+        by_use, by_group, by_member, _ = (part[:n] for part in drawn)
+        by_page, by_heat, by_split, _ = (part[n:] for part in drawn)
         block_use = np.where(frames.kernel, KERNEL_BLOCK, np.searchsorted(self.use_cdf, unit32(by_use), side="right"))
         use = (unit32(by_page)[:, None] >= self.refinement_cdf[block_use]).sum(axis=1)
         owned = (use != PageUse.FREE) & ~frames.kernel
         return Tenancy(
-            start_ns=start,
+            start_ns=start_ns,
             use=use,
             owner=np.where(owned, self.processes.owner(by_group, by_member), NOBODY),
             hot=unit32(by_heat) < self.policy.detection.hot_share,
             splits=unit32(by_split),
         )
-
-    def tenancy_end(self, frames: Frames, after_ns: Ints, limit_ns: Ints) -> Ints:
-        """Return when the use of each frame next changes, or the limit if not before."""
-        width = np.full(after_ns.shape, self.tenancy_ns, np.int64)
-        moving = np.where(frames.kernel, after_ns, limit_ns)
-        end = next_point(frames.block_key, int(Tag.TENANCY), width, after_ns, moving)
-        return np.where(frames.kernel, limit_ns, end.time_ns)
 
     def next_access(
         self,

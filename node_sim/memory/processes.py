@@ -6,7 +6,8 @@ and a reaction to SIGBUS. Owners of blocks are drawn by share.
 **Leaves out.** Start and end of processes other than by a kill; memory shared between processes.
 
 **Assumes.** A killed process is restarted at once under its number and fills the same share of memory again
-within the refill time.
+within the refill time. The work of a node that drains ends evenly over the drain, in the order of the numbers; its
+system processes run to the end.
 
 **Sources.** None: workloads are assumptions (``catalog/workloads.py``).
 """
@@ -36,6 +37,7 @@ class ProcessTable:
         first: Number of the first process of each configured group.
         size: Processes of each group.
         share_cdf: Cumulative share of blocks of the groups, without the last.
+        leaving: When each leaves a node that drains, as a share of the drain.
     """
 
     kind: Ints
@@ -44,6 +46,7 @@ class ProcessTable:
     first: Ints
     size: Ints
     share_cdf: Floats
+    leaving: Floats
 
     @classmethod
     def of(cls, workload: Workload) -> ProcessTable:
@@ -54,13 +57,16 @@ class ProcessTable:
         def spread(codes: list[int]) -> Ints:
             return np.repeat(np.asarray(codes, np.int64), size)
 
+        kind = spread([ProcessClass.of(group.kind) for group in groups])
+        work = kind != ProcessClass.SYSTEM
         return cls(
-            kind=spread([ProcessClass.of(group.kind) for group in groups]),
+            kind=kind,
             kill_policy=spread([KillPolicy.of(group.kill_policy) for group in groups]),
             on_sigbus=spread([OnSigbus.of(group.on_sigbus) for group in groups]),
             first=np.cumsum(size) - size,
             size=size,
             share_cdf=np.cumsum([group.share for group in groups])[:-1],
+            leaving=np.where(work, np.cumsum(work) / max(int(work.sum()), 1), 1.0),
         )
 
     @property

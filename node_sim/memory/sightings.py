@@ -21,26 +21,50 @@ from node_sim.codes import Observer, PageUse
 from node_sim.draws import Purpose, Seed, unit53, words
 from node_sim.memory.pages import Frames, Memory, Tenancy
 from node_sim.memory.processes import NOBODY
-from node_sim.records import Flags, Floats, Index, Ints
+from node_sim.records import Flags, Floats, Index, Ints, take
 from node_sim.units import FOREVER
 
 
 class Mask(NamedTuple):
-    """What an arm has done to the users of frames: last boot, and kills by lane and process.
+    """What an arm has done to the users of frames; arrays of shape ``(n,)``.
 
     Attributes:
-        boot_ns: End of the last downtime [ns], 0 if none, shape ``(n,)``.
-        lane: Lane of each frame, shape ``(n,)``.
-        killed_ns: Last kill of each process in each lane, shape ``(lanes, processes)``, negative if none.
+        freed_ns: When the frame last went back to the free lists, by a kill or a boot [ns], -1 if never.
+        drain_ns: Since when the node drains [ns], ``FOREVER`` if it does not.
+        drained_ns: When it will be drained [ns].
     """
 
-    boot_ns: Ints
-    lane: Ints
-    killed_ns: Ints
+    freed_ns: Ints
+    drain_ns: Ints
+    drained_ns: Ints
 
     def take(self, index: Index) -> Mask:
         """Select some frames."""
-        return Mask(self.boot_ns[index], self.lane[index], self.killed_ns)
+        return take(self, index)
+
+    def leaves_ns(self, memory: Memory, owner: Ints) -> Ints:
+        """Return when the owner of each frame leaves a node that drains [ns], ``FOREVER`` if it does not."""
+        drains = (self.drain_ns < FOREVER) & (owner != NOBODY)
+        last = memory.processes.leaving[np.maximum(owner, 0)] * np.where(drains, self.drained_ns - self.drain_ns, 0)
+        return np.where(drains, self.drain_ns + last.astype(np.int64), FOREVER)
+
+
+class Spell(NamedTuple):
+    """Uses of frames with the times between which nothing changes them, shape ``(n,)``.
+
+    Attributes:
+        tenancy: The use, as an arm has left it.
+        from_ns: A time at which it was so [ns].
+        until_ns: When it changes [ns].
+    """
+
+    tenancy: Tenancy
+    from_ns: Ints
+    until_ns: Ints
+
+    def take(self, index: Index) -> Spell:
+        """Select some."""
+        return take(self, index)
 
 
 class Sighting(NamedTuple):
@@ -51,21 +75,48 @@ class Sighting(NamedTuple):
     mark: Floats
 
 
-def masked_tenancy(memory: Memory, frames: Frames, time_ns: Ints, mask: Mask) -> tuple[Tenancy, Ints]:
-    """Return the use of frames at a time under an arm's mask, and until when the mask keeps it so.
+class Range(NamedTuple):
+    """Where to look for touches of frames, shape ``(n,)``.
 
-    Memory of a killed process, and all memory of processes after a boot, is free until it is filled again [ns];
-    the second part is FOREVER where nothing masks the tenancy.
+    Attributes:
+        after_ns: Later than this [ns].
+        scrub_ns: When the scrubber next reports each frame [ns]; FOREVER if it will not.
+        limit_ns: Nobody but the scrubber reads the frame from then on [ns].
     """
-    tenancy = memory.tenancy(frames, time_ns)
-    owner, start = tenancy.owner, tenancy.start_ns
-    killed_ns = np.where(owner != NOBODY, mask.killed_ns[mask.lane, np.maximum(owner, 0)], start)
-    after_kill = np.where(killed_ns > start, killed_ns + memory.refill_ns, -1)
-    after_boot = np.where((mask.boot_ns > 0) & (start < mask.boot_ns), mask.boot_ns + memory.refill_ns, -1)
-    filled_ns = np.maximum(after_kill, after_boot)
-    free = ~frames.kernel & (filled_ns > time_ns)
-    masked = tenancy._replace(use=np.where(free, int(PageUse.FREE), tenancy.use), owner=np.where(free, NOBODY, owner))
-    return masked, np.where(free, filled_ns, FOREVER)
+
+    after_ns: Ints
+    scrub_ns: Ints
+    limit_ns: Ints
+
+
+def spell_of(memory: Memory, frames: Frames, time_ns: Ints, mask: Mask) -> Spell:
+    """Return the use of frames at a time under an arm's mask.
+
+    A frame that went back to the free lists is free until memory has been filled again; its next use is the one that
+    the frame and that time name. Memory of a process that has left a draining node stays free until the next boot.
+
+    Args:
+        memory: Tables of the arm.
+        frames: Frames, shape ``(n,)``.
+        time_ns: When [ns], shape ``(n,)``.
+        mask: What the arm has done to their users.
+    """
+    tenancy, next_ns = memory.tenancy(frames, time_ns)
+    lost = ~frames.kernel & (mask.freed_ns > tenancy.start_ns)
+    filled_ns = np.where(lost, mask.freed_ns + memory.refill_ns, -1)
+    free = filled_ns > time_ns
+    again = np.flatnonzero(lost & ~free)
+    if again.size:
+        later = memory.refilled(frames.take(again), filled_ns[again])
+        for column, cells in zip(tenancy, later, strict=True):
+            column[again] = cells
+    leaves_ns = np.where(free, FOREVER, mask.leaves_ns(memory, tenancy.owner))
+    left = leaves_ns <= time_ns
+    masked = tenancy._replace(
+        use=np.where(free | left, int(PageUse.FREE), tenancy.use), owner=np.where(free | left, NOBODY, tenancy.owner)
+    )
+    until_ns = np.where(free, filled_ns, np.where(left, FOREVER, leaves_ns))
+    return Spell(masked, time_ns, np.minimum(until_ns, next_ns))
 
 
 def scrub_phase_ns(seed: Seed, node_id: Ints, period_ns: int) -> Ints:
@@ -75,62 +126,83 @@ def scrub_phase_ns(seed: Seed, node_id: Ints, period_ns: int) -> Ints:
 
 
 def next_scrub_ns(phase_ns: Ints, pfn: Ints, pages: int, after_ns: Ints, period_ns: int) -> Ints:
-    """Return when the scrubber next passes each page after a time; never where it is off."""
+    """Return when the scrubber next passes each page after a time; never where it is off.
+
+    Args:
+        phase_ns: When a round began, shape ``(n,)``; a boot begins one.
+        pfn: Page, shape ``(n,)``.
+        pages: Pages of the node.
+        after_ns: Look later than this [ns], shape ``(n,)``.
+        period_ns: Length of a round [ns], 0 if there is no scrubber.
+    """
     if period_ns == 0:
         return np.full(after_ns.shape, FOREVER, np.int64)
     offset = (phase_ns + (pfn / pages * period_ns).astype(np.int64)) % period_ns
     return after_ns + 1 + (offset - after_ns - 1) % period_ns
 
 
-def next_sighting(
-    memory: Memory,
-    frames: Frames,
-    scrub_ns: Ints,
-    after_ns: Ints,
-    limit_ns: Ints,
-    hard: Flags,
-    mask: Mask,
-) -> Sighting:
+def next_sighting(memory: Memory, frames: Frames, mask: Mask, spell: Spell, hard: Flags, where: Range) -> Sighting:
     """Find the next touch of each frame that matters.
 
     Args:
         memory: Tables of the arm.
         frames: Frames, shape ``(n,)``.
-        scrub_ns: When the scrubber next reports each frame [ns]; FOREVER if it will not.
-        after_ns: Look later than this [ns].
-        limit_ns: Look no further than this [ns].
-        hard: Writes do not heal these.
         mask: What the arm has done to their users.
+        spell: Their use at the beginning of the range.
+        hard: Writes do not heal these.
+        where: When to look.
     """
-    n = after_ns.shape[0]
-    time_ns = limit_ns.copy()
+    n = where.after_ns.shape[0]
+    time_ns = where.limit_ns.copy()
     observer, mark = np.full(n, -1, np.int64), np.zeros(n)
-    stop = np.minimum(scrub_ns, limit_ns)
-    now = after_ns.copy()
+    stop = np.minimum(where.scrub_ns, where.limit_ns)
+    now = where.after_ns.copy()
     open_ = np.flatnonzero(now < stop)
+    spell = spell.take(open_)
     while open_.size:
-        part = frames.take(open_)
-        tenancy, filled = masked_tenancy(memory, part, now[open_], mask.take(open_))
-        end = memory.tenancy_end(part, now[open_], np.minimum(stop[open_], filled))
+        part, tenancy = frames.take(open_), spell.tenancy
+        end = np.minimum(spell.until_ns, stop[open_])
         at, kind, u = memory.next_access(part, tenancy.use, tenancy.hot, now[open_], end)
         skipped = (kind == Observer.WRITE) & hard[open_]
         hit = (kind >= 0) & ~skipped
         rows = open_[hit]
         time_ns[rows], observer[rows], mark[rows] = at[hit], kind[hit], u[hit]
         now[open_] = np.where(skipped, at, end)
-        open_ = open_[~hit & (now[open_] < stop[open_])]
-    scrubbed = (observer < 0) & (scrub_ns < limit_ns)
-    time_ns = np.where(scrubbed, scrub_ns, time_ns)
+        on = np.flatnonzero(~hit & (now[open_] < stop[open_]))
+        open_, spell = open_[on], spell.take(on)
+        _move_on(memory, frames.take(open_), mask.take(open_), spell, now[open_])
+    scrubbed = (observer < 0) & (where.scrub_ns < FOREVER)
+    time_ns = np.where(scrubbed, where.scrub_ns, time_ns)
     return Sighting(time_ns, np.where(scrubbed, int(Observer.SCRUB), observer), mark)
 
 
-def next_owner_access(memory: Memory, frames: Frames, after_ns: Ints, limit_ns: Ints, mask: Mask) -> Ints:
-    """Return when the present owner of each frame next touches any line of it, within its tenancy; else FOREVER."""
+def _move_on(memory: Memory, frames: Frames, mask: Mask, spell: Spell, now_ns: Ints) -> None:
+    """Replace the spells that are over by those at a time."""
+    over = np.flatnonzero(now_ns >= spell.until_ns)
+    if over.size:
+        replace_spells(spell, over, spell_of(memory, frames.take(over), now_ns[over], mask.take(over)))
+
+
+def replace_spells(spell: Spell, which: Ints, by: Spell) -> None:
+    """Put other spells in the places of some."""
+    columns = (*spell.tenancy, spell.from_ns, spell.until_ns)
+    for column, cells in zip(columns, (*by.tenancy, by.from_ns, by.until_ns), strict=True):
+        column[which] = cells
+
+
+def next_owner_access(memory: Memory, frames: Frames, spell: Spell, after_ns: Ints) -> Ints:
+    """Return when the owner of each frame next touches any line of it before the spell ends; else FOREVER.
+
+    Args:
+        memory: Tables of the arm.
+        frames: Frames, shape ``(n,)``.
+        spell: Their use at ``after_ns``.
+        after_ns: Later than this [ns], shape ``(n,)``.
+    """
     n = after_ns.shape[0]
     found = np.full(n, FOREVER, np.int64)
-    tenancy, _ = masked_tenancy(memory, frames, after_ns, mask)
-    end = memory.tenancy_end(frames, after_ns, limit_ns)
     now = after_ns.copy()
+    tenancy, end = spell.tenancy, spell.until_ns
     open_ = np.flatnonzero(tenancy.owner != NOBODY)
     while open_.size:
         part = frames.take(open_)

@@ -1,7 +1,7 @@
 """All event rows of one node under one policy, one event at a time: the readable twin of the simulator's lanes.
 
-**Models.** A heap of pending events (late kills, fsync errors) and touches of bad pages; corrected errors by
-walking over every single error.
+**Models.** A heap of pending events (late kills, fsync errors, calls of the handler), touches of bad pages, limits and
+ends of drains; corrected errors by walking over every single error of all faults of a boot, in the order of time.
 
 **Leaves out.** Speed. The physics of faults, windows and footprints, and the scalar definitions of the
 handler and of the machine-check grade, are those of ``node_sim``.
@@ -14,7 +14,7 @@ handler and of the machine-check grade, are those of ``node_sim``.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +57,7 @@ from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
 FIRMWARE_QUEUE, RING, POOL = 16, 15, 80
 """memory_failure_queue() for GHES; mce_ring up to 4.2; the record pool since 4.3."""
 EIO, SOFT_OFFLINE_FAILED = -5, -5
-PENDING, TOUCH, REPLACE = 0, 1, 2
+PENDING, TOUCH, REPLACE, DRAINED = 0, 1, 2, 3
 NEVER = 1 << 62
 KERNEL_CAN_COPY = frozenset(
     {
@@ -151,6 +151,17 @@ class Row:
 
 
 @dataclass(eq=False)
+class Frame:
+    """A page frame, whichever faults hit it."""
+
+    freed_ns: int = -1
+    """When it last went back to the free lists."""
+    poisoned_ns: int | None = None
+    out_ns: int = NEVER
+    """From when on only the scrubber reads it in this boot."""
+
+
+@dataclass(eq=False)
 class BadPage:
     """A page with uncorrectable words, and what became of it since the last boot."""
 
@@ -159,8 +170,9 @@ class BadPage:
     pfn: int
     silent: bool
     position: int
+    frame: Frame
     seen: Row | None = None
-    poisoned: bool = False
+    logged: bool = False
     dead: bool = False
     dead_for_good: bool = False
     search: int = 0
@@ -169,14 +181,27 @@ class BadPage:
 
 @dataclass(eq=False)
 class Pending:
-    """A late kill (of ``process``) or, without a process, an I/O error."""
+    """A late kill (of ``process``), a call of the handler (``read``) or else an I/O error."""
 
     time_ns: int
     page: BadPage
     cause: Row
     process: int | None = None
     lsb: int = 0
+    read: Read | None = None
     cancelled: bool = False
+
+
+@dataclass(eq=False)
+class Drain:
+    """A cordon that has not been repaired yet."""
+
+    begin_ns: int
+    end_ns: int
+    fault: Fault
+    cause: Fault | Row
+    reason: LifecycleReason
+    at_limit: bool
 
 
 class Touch(NamedTuple):
@@ -189,16 +214,16 @@ class Touch(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A touch that raised a machine check: what was found at its time."""
+    """A touch that raised a machine check and its call of the handler."""
 
     touch: Touch
-    use: Use
+    use: Use | None
+    """As it was at the load; None: as it is when the handler runs."""
     call: CallKind
     row: Row
-    latency_ns: int
     already: bool
     second: bool
-    """The other report of the same load has been handled."""
+    """The other report of the same load has been handled, or will be before."""
 
 
 class Report(NamedTuple):
@@ -219,16 +244,14 @@ SECOND_CALLS = {
 }
 
 
-@dataclass(eq=False)
-class Errors:
-    """Corrected errors of one fault in one era."""
+class Errors(NamedTuple):
+    """Corrected errors of one boot."""
 
-    rows: list[Row] = field(default_factory=list)
-    offlined: dict[int, int] = field(default_factory=dict)
-    """When each page that was taken out of use was taken out."""
-    refused: set[int] = field(default_factory=set)
-    too_many: int | None = None
-    """When the errors of one window first reach the limit at which the DIMM is replaced."""
+    rows: list[Row]
+    offlined: dict[int, int]
+    """When each page that counting took out of use was taken out, by page number."""
+    too_many: dict[Fault, int]
+    """When the errors of one window first reach the limit at which a DIMM is replaced."""
 
 
 def exponential(word: int, mean: int) -> int:
@@ -298,10 +321,14 @@ class Life:
         self.busy_until: dict[int, int] = {}
         self.queue, self.queue_position = [0] * self.records_kept, 0
         self.killed_ns: dict[int, int] = {}
+        self.frames: dict[int, Frame] = {}
+        self.drain: Drain | None = None
+        self.past_poison: list[tuple[int, dict[int, Frame]]] = []
+        self.version = 0
         self.boot_end = 0
         self.ue_count, self.had_ue = 0, set[int]()
         self.caused_by_limit: list[Row] = []
-        self.known_eras: dict[tuple[Fault, int], Errors] = {}
+        self.pfns: dict[Fault, list[int]] = {}
 
     # --- physics ------------------------------------------------------------------------------------------------
 
@@ -347,7 +374,8 @@ class Life:
         bad = bad_pages(self.seed, batch, verdict, self.address_map, mirroring=False)
         for owner, number, pfn, silent in zip(*(part.tolist() for part in bad), strict=True):
             if silent or not ecc.mirroring:
-                self.pages.append(BadPage(added[owner], number, pfn, silent, len(self.pages)))
+                frame = self.frames.setdefault(pfn, Frame(freed_ns=installed_ns or -1))
+                self.pages.append(BadPage(added[owner], number, pfn, silent, len(self.pages), frame))
         self.faults.extend(added)
 
     def windows_of(self, batch: FaultTable, corrected: np.ndarray) -> dict[int, list[Window]]:
@@ -366,46 +394,65 @@ class Life:
 
     def pfn_of(self, fault: Fault, number: int) -> int:
         """Return the pfn of a page of a fault's footprint."""
-        box = fault.batch.box.take(slice(fault.index, fault.index + 1))
-        return int(self.address_map.page(box, np.asarray([number]))[0])
+        if fault not in self.pfns:
+            most = max(window.n_pages for window in fault.windows)
+            box = fault.batch.box.take(np.full(most, fault.index))
+            self.pfns[fault] = self.address_map.page(box, np.arange(most)).tolist()
+        return self.pfns[fault][number]
 
     # --- corrected errors ---------------------------------------------------------------------------------------
 
-    def walk(self, fault: Fault, begin: int, end: int) -> Errors:
-        """Go through every corrected error of a fault in an era."""
-        errors = Errors()
-        for window in fault.windows:
-            self._walk_window(errors, fault, window, begin, end)
+    def walk(self, eras: list[tuple[Fault, int, int]], poison: dict[int, Frame]) -> Errors:
+        """Go through every corrected error of one boot in the order of time.
+
+        Args:
+            eras: Faults, and from when to when each was in place in this boot.
+            poison: What memory_failure() marked in it, by page number.
+        """
+        errors = Errors([], {}, {})
+        times = [
+            (time, position, k, i)
+            for position, (fault, begin, end) in enumerate(eras)
+            for k, window in enumerate(fault.windows)
+            for i, time in enumerate(window.times)
+            if begin <= time < end
+        ]
+        shown: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        answers: dict[tuple[int, int], list[tuple[int, int, OfflineResult]]] = {}
+        seen: dict[tuple[int, int, int], int] = {}
+        asked = set[int]()
+        threshold, limit = self.policy.page_offline.ce_threshold, self.policy.repair.replace_ce
+        for time, position, k, i in sorted(times):
+            fault, begin, _ = eras[position]
+            window = fault.windows[k]
+            page, whole = i % window.n_pages, window.low_ns >= begin
+            pfn = self.pfn_of(fault, page)
+            frame = poison.get(pfn)
+            if not window.scrub and (pfn in errors.offlined or (frame is not None and frame.out_ns <= time)):
+                continue
+            mine = shown.setdefault((position, k), [])
+            mine.append((time, page))
+            if whole and len(mine) == limit:
+                errors.too_many.setdefault(fault, time)
+            seen[position, k, page] = seen.get((position, k, page), 0) + 1
+            if whole and seen[position, k, page] == threshold and pfn not in asked:
+                asked.add(pfn)
+                answer = self.soft_offline(pfn, time, frame)
+                answers.setdefault((position, k), []).append((time, pfn, answer))
+                if answer is OfflineResult.OFFLINED:
+                    errors.offlined[pfn] = time
+        for (position, k), mine in shown.items():
+            fault = eras[position][0]
+            row = Row("errors", mine[0][0], fault, fault, self._window_values(fault, fault.windows[k], mine))
+            errors.rows.append(row)
+            errors.rows.extend(self._offline_row(fault, row, *answer) for answer in answers.get((position, k), []))
         return errors
 
-    def _walk_window(self, errors: Errors, fault: Fault, window: Window, begin: int, end: int) -> None:
-        if window.times[-1] < begin or window.times[0] >= end:
-            return
-        threshold = self.policy.page_offline.ce_threshold
-        counted = threshold > 0 and window.low_ns >= begin
-        seen: dict[int, int] = {}
-        shown: list[tuple[int, int]] = []
-        answers: list[tuple[int, int]] = []
-        for i, time in enumerate(window.times):
-            page = i % window.n_pages
-            if not begin <= time < end or page in errors.offlined:
-                continue
-            shown.append((time, page))
-            seen[page] = seen.get(page, 0) + 1
-            if counted and seen[page] == threshold and page not in errors.refused:
-                answers.append((time, page))
-                if self.uses.is_kernel(self.pfn_of(fault, page)):
-                    errors.refused.add(page)
-                else:
-                    errors.offlined[page] = time
-        if not shown:
-            return
-        limit = self.policy.repair.replace_ce
-        if 0 < limit <= len(shown) and window.low_ns >= begin and errors.too_many is None:
-            errors.too_many = shown[limit - 1][0]
-        row = Row("errors", shown[0][0], fault, fault, self._window_values(fault, window, shown))
-        errors.rows.append(row)
-        errors.rows.extend(self._offline_row(errors, fault, row, time, page) for time, page in answers)
+    def soft_offline(self, pfn: int, time: int, frame: Frame | None) -> OfflineResult:
+        """Say what the kernel answers to a daemon."""
+        if frame is not None and frame.poisoned_ns is not None and frame.poisoned_ns <= time:
+            return OfflineResult.ALREADY_POISONED
+        return OfflineResult.UNHANDLABLE if self.uses.is_kernel(pfn) else OfflineResult.OFFLINED
 
     def _window_values(self, fault: Fault, window: Window, shown: list[tuple[int, int]]) -> Values:
         return {
@@ -418,13 +465,12 @@ class Life:
             "last_time_ns": shown[-1][0],
         }
 
-    def _offline_row(self, errors: Errors, fault: Fault, cause: Row, time: int, page: int) -> Row:
-        done = page in errors.offlined
+    def _offline_row(self, fault: Fault, cause: Row, time: int, pfn: int, answer: OfflineResult) -> Row:
         values: Values = {
-            "pfn": self.pfn_of(fault, page),
+            "pfn": pfn,
             "trigger": OfflineTrigger.CE_THRESHOLD,
-            "result": OfflineResult.OFFLINED if done else OfflineResult.UNHANDLABLE,
-            "errno": 0 if done else SOFT_OFFLINE_FAILED,
+            "result": answer,
+            "errno": SOFT_OFFLINE_FAILED if answer is OfflineResult.UNHANDLABLE else 0,
         }
         return Row("page_offlines", time, fault, cause, values)
 
@@ -437,9 +483,23 @@ class Life:
             if begin <= p.begin_ns and p.end_ns < end
         ]
 
+    def open_eras(self) -> list[tuple[Fault, int, int]]:
+        """List the faults in place, as if nothing happened until the horizon."""
+        return [(fault, fault.era_start_ns, self.horizon) for fault in self.faults if fault.removed_ns is None]
+
+    def poison(self) -> dict[int, Frame]:
+        """Return what memory_failure() has marked in this boot so far."""
+        return {pfn: frame for pfn, frame in self.frames.items() if frame.poisoned_ns is not None}
+
     def watch(self) -> None:
         """Put the moment at which some fault reaches a limit on the heap."""
-        found = self.too_many_errors() if self.policy.repair.replace_ce else []
+        self.version += 1
+        if self.drain is not None:
+            return
+        found: list[tuple[int, int, LifecycleReason]] = []
+        if self.policy.repair.replace_ce:
+            too_many = self.walk(self.open_eras(), self.poison()).too_many
+            found = [(time, self.faults.index(fault), LifecycleReason.CE_LIMIT) for fault, time in too_many.items()]
         if self.policy.repair.replace_ecs:
             for position, fault in enumerate(self.faults):
                 if fault.removed_ns is None:
@@ -447,61 +507,58 @@ class Life:
                     found += [(report.time_ns, position, LifecycleReason.ECS_LIMIT) for report in reports]
         if found:
             time, position, reason = min(found)
-            heapq.heappush(self.heap, (time + 1, REPLACE, position, 0, (self.faults[position], reason)))
+            heapq.heappush(self.heap, (time + 1, REPLACE, position, self.version, (self.faults[position], reason)))
 
-    def too_many_errors(self) -> list[tuple[int, int, LifecycleReason]]:
-        """Say when faults have had too many corrected errors."""
-        found = []
-        for position, fault in enumerate(self.faults):
-            begin, limit = fault.era_start_ns, self.policy.repair.replace_ce
-            if fault.removed_ns is None and any(w.low_ns >= begin and len(w.times) >= limit for w in fault.windows):
-                time = self.era_to_come(fault).too_many
-                if time is not None:
-                    found.append((time, position, LifecycleReason.CE_LIMIT))
-        return found
-
-    def offline_ns(self, page: BadPage) -> int:
-        """Return when a bad page is soft-offlined in the current era; the horizon if it is not."""
-        fault = page.fault
-        if not (fault.alone and self.policy.page_offline.ce_threshold):
-            return self.horizon
-        return self.era_to_come(fault).offlined.get(page.number, self.horizon)
-
-    def era_to_come(self, fault: Fault) -> Errors:
-        """Go through the corrected errors of a fault as if nothing happened until the horizon."""
-        key = fault, fault.era_start_ns
-        if key not in self.known_eras:
-            self.known_eras[key] = self.walk(fault, fault.era_start_ns, self.horizon)
-        return self.known_eras[key]
+    def plan(self) -> None:
+        """Work out when counting takes bad pages offline in this boot, if nothing else happens."""
+        if self.policy.page_offline.ce_threshold and self.frames:
+            offlined = self.walk(self.open_eras(), {}).offlined
+            for pfn, frame in self.frames.items():
+                frame.out_ns = offlined.get(pfn, NEVER)
 
     # --- who touches a bad page next ----------------------------------------------------------------------------
 
-    def masked_use(self, pfn: int, time: int) -> Use:
-        """Return the use of a page, as left by kills and reboots: it is free until it has been filled again."""
-        use = self.uses.at(pfn, time)
-        if time < self.filled_ns(pfn, use):
-            return use._replace(use=PageUse.FREE, owner=NOBODY)
-        return use
+    def leaves_ns(self, process: int) -> int:
+        """Return when a process leaves the node, if it drains."""
+        if self.drain is None or process == NOBODY:
+            return NEVER
+        kinds = [group.kind for group in self.policy.workload.process for _ in range(group.count)]
+        length, share = self.drain.end_ns - self.drain.begin_ns, 1.0
+        if kinds[process] != "system":
+            before = sum(kind != "system" for kind in kinds[: process + 1])
+            share = before / sum(kind != "system" for kind in kinds)
+        return self.drain.begin_ns + int(share * length)
 
-    def filled_ns(self, pfn: int, use: Use) -> int:
-        """Return when a page is in use again after a kill of its owner or a boot; -1 if there was neither."""
-        if self.uses.is_kernel(pfn):
-            return -1
-        losses = [self.killed_ns.get(use.owner, -1), self.boot_end if self.boot_end > 0 else -1]
-        return max((loss + self.refill_ns for loss in losses if loss > use.start), default=-1)
+    def use_until(self, pfn: int, time: int) -> tuple[Use, int]:
+        """Return the use of a page, as kills, reboots and a drain have left it, and until when they keep it so."""
+        use = self.uses.at(pfn, time)
+        freed = self.frames[pfn].freed_ns
+        if freed > use.start and not self.uses.is_kernel(pfn):
+            filled = freed + self.refill_ns
+            if time < filled:
+                return use._replace(use=PageUse.FREE, owner=NOBODY), filled
+            use = self.uses.refilled(pfn, filled)
+        leaves = self.leaves_ns(use.owner)
+        if leaves <= time:
+            return use._replace(use=PageUse.FREE, owner=NOBODY), NEVER
+        return use, leaves
+
+    def masked_use(self, pfn: int, time: int) -> Use:
+        """Return the use of a page at a time."""
+        return self.use_until(pfn, time)[0]
 
     def scrub_visit(self, pfn: int, after: int) -> int:
-        """Return when the patrol scrubber next comes by."""
-        offset = (self.scrub_phase + int(pfn / self.address_map.pages * self.scrub_ns)) % self.scrub_ns
+        """Return when the patrol scrubber next comes by; it begins a round at every boot."""
+        begin = self.boot_end or self.scrub_phase
+        offset = (begin + int(pfn / self.address_map.pages * self.scrub_ns)) % self.scrub_ns
         return after + 1 + (offset - after - 1) % self.scrub_ns
 
     def find_access(self, page: BadPage, after: int, limit: int) -> Access | None:
         """Return the first access to a bad page that matters."""
         time = after
         while time < limit:
-            use = self.masked_use(page.pfn, time)
-            filled = self.filled_ns(page.pfn, self.uses.at(page.pfn, time))
-            end = self.uses.end_of_use(page.pfn, time, min(limit, filled) if filled > time else limit)
+            use, until = self.use_until(page.pfn, time)
+            end = self.uses.end_of_use(page.pfn, time, min(limit, until))
             access = self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end)
             if access is None:
                 time = end
@@ -515,14 +572,16 @@ class Life:
         """Look for the next touch of a page and put it on the heap."""
         page.search += 1
         after = max(after, page.fault.time_ns, page.fault.installed_ns, self.boot_end)
-        limit = min(self.horizon, self.offline_ns(page))
-        visit = limit
+        end = self.horizon if self.drain is None else min(self.horizon, self.drain.end_ns)
+        visit = NEVER
         if self.scrub_ns and page.seen is None:
-            visit = min(limit, self.scrub_visit(page.pfn, after))
-        access = self.find_access(page, after, visit)
+            visit = self.scrub_visit(page.pfn, after)
+            if visit >= end or (page.silent and visit >= page.frame.out_ns):
+                visit = NEVER
+        access = self.find_access(page, after, min(visit, end, page.frame.out_ns))
         if access is not None:
             touch = Touch(page, access.time, access.kind, access.mark)
-        elif visit < limit:
+        elif visit < NEVER:
             touch = Touch(page, visit, Observer.SCRUB, 0.0)
         else:
             return
@@ -540,6 +599,7 @@ class Life:
         """Live until the horizon."""
         node = np.asarray([self.node])
         self.install(simulate_faults(self.seed, node, self.hardware, self.horizon), 0)
+        self.plan()
         self.find_all_touches(0)
         self.watch()
         while self.heap:
@@ -550,14 +610,25 @@ class Life:
                 self.fire(what)
             elif kind == TOUCH and search == what.page.search and not what.page.dead:
                 self.touch(what)
-            elif kind == REPLACE:
-                self.replace(*what, time)
+            elif kind == REPLACE and search == self.version and self.drain is None:
+                fault, reason = what
+                self.cordon(fault, fault, time, reason, at_limit=True)
+            elif kind == DRAINED and what is self.drain and what.end_ns == time:
+                self.repair(what)
+        if self.drain is not None:
+            self.cordon_row(self.drain)
+        self.past_poison.append((self.boot_end, self.poison()))
+        boots: dict[int, list[tuple[Fault, int, int]]] = {}
         for fault in self.faults:
             if fault.removed_ns is None:
                 fault.eras.append((fault.era_start_ns, self.horizon))
             for begin, end in fault.eras:
-                self.rows.extend(self.walk(fault, begin, end).rows)
+                if begin < end:
+                    boots.setdefault(begin, []).append((fault, begin, end))
                 self.rows.extend(self.reports(fault, begin, end))
+        poisoned = dict(self.past_poison)
+        for begin, eras in boots.items():
+            self.rows.extend(self.walk(eras, poisoned[begin]).rows)
         for cordon in self.caused_by_limit:
             (cordon.cause,) = (row for row in self.rows if row.fault is cordon.fault and self.reached(row, cordon))
         return self
@@ -566,8 +637,12 @@ class Life:
         """Whether a row is the one that let a fault reach the limit a cordon names."""
         if cordon.values["reason"] == LifecycleReason.ECS_LIMIT:
             return row.table == "ecs_reports" and row.time_ns == cordon.time_ns - 1
-        is_ce = row.table == "errors" and row.values["kind"] == ErrorKind.CE
-        return is_ce and row.values["last_time_ns"] == cordon.time_ns - 1
+        if row.table != "errors" or row.values["kind"] != ErrorKind.CE:
+            return False
+        first, last = row.values["first_time_ns"], row.values["last_time_ns"]
+        assert first is not None
+        assert last is not None
+        return first < cordon.time_ns <= last + 1
 
     def write(self, table: str, time: int, page: BadPage, cause: Fault | Row, values: Values) -> Row:
         """Add a row."""
@@ -581,17 +656,19 @@ class Life:
         heapq.heappush(self.heap, (pending.time_ns, PENDING, len(self.pending), 0, pending))
 
     def fire(self, pending: Pending) -> None:
-        """Let a late kill or an I/O error happen."""
+        """Let a late kill, a call of the handler or an I/O error happen."""
         time, page = pending.time_ns, pending.page
-        if pending.process is None:
+        if pending.read is not None:
+            if pending.read.use is not None or page.frame.out_ns > time:
+                self.handle(pending.read, time)
+        elif pending.process is None:
             values: Values = {"pfn": page.pfn, "call": IoCall.FSYNC, "errno": EIO}
             self.write("io_errors", time, page, pending.cause, values)
-            return
-        if self.signal(pending, SignalCode.MCEERR_AR, Timing.LATE):
-            self.find_all_touches(time)
+        else:
+            self.signal(pending, SignalCode.MCEERR_AR, Timing.LATE)
 
-    def signal(self, what: Pending, code: SignalCode, timing: Timing) -> bool:
-        """Signal a process; return whether it died."""
+    def signal(self, what: Pending, code: SignalCode, timing: Timing) -> None:
+        """Signal a process; one that dies gives its memory back, and poisoned frames never return."""
         process = what.process
         assert process is not None
         dies = code is SignalCode.KERNEL or self.processes.on_sigbus[process] == OnSigbus.DIE
@@ -605,11 +682,17 @@ class Life:
             "fate": Fate.KILLED if dies else Fate.HANDLED,
         }
         self.write("signals", what.time_ns, what.page, what.cause, values)
-        if dies:
-            self.killed_ns[process] = what.time_ns
-            for pending in self.pending:
-                pending.cancelled |= pending.process == process
-        return dies
+        if not dies:
+            return
+        time = self.killed_ns[process] = what.time_ns
+        for pending in self.pending:
+            pending.cancelled |= pending.process == process
+        freed = [frame for pfn, frame in self.frames.items() if self.masked_use(pfn, time).owner == process]
+        for frame in freed:
+            frame.freed_ns = time
+            if frame.poisoned_ns is not None:
+                frame.out_ns = min(frame.out_ns, time)
+        self.find_all_touches(time)
 
     # --- a touch ------------------------------------------------------------------------------------------------
 
@@ -625,17 +708,17 @@ class Life:
             return
         if page.seen is None:
             page.seen = self.write("errors", time, page, page.fault, first_sight(ErrorKind.UE, touch))
-            self.ue_count += 1
-            self.had_ue.add(page.fault.slot)
-            page.fault.suspect = page.seen
-        cause, boot = page.seen, self.boot_end
-        ready = self.machine_check(touch)
-        self.check_cordon(page, cause, ready)
+        boot = self.boot_end
+        row = self.machine_check(touch)
+        ready = time if self.boot_end == boot else self.boot_end
+        limit = self.policy.repair.cordon.ue
+        if row is not None and 0 < limit <= self.ue_count and self.drain is None and ready < self.horizon:
+            self.cordon(page.fault, row, ready, LifecycleReason.UE_LIMIT, at_limit=False, idle=ready > time)
         if self.boot_end == boot and not page.dead:
             self.find_touch(page, time)
 
-    def machine_check(self, touch: Touch) -> int:
-        """Report a UE to the kernel; return when the node has dealt with it."""
+    def machine_check(self, touch: Touch) -> Row | None:
+        """Report a UE to the kernel; return its first record, None if it was lost."""
         page, time, platform = touch.page, touch.time_ns, self.policy.platform
         use = self.masked_use(page.pfn, time)
         channel = int(self.address_map.slot_channel(np.asarray([page.fault.slot]))[0])
@@ -649,33 +732,37 @@ class Life:
             overflow=busy and not load,
         )
         if busy and not load and check.action != CheckAction.PANIC:
-            return time
+            return None
         own_bank = self.server.sockets * self.server.channels
         core = Report(touch, use, check, own_bank if load else channel, busy and not load)
+        already = page.frame.poisoned_ns is not None
         if not load or busy or self.firmware_first or check.action is CheckAction.PANIC:
-            return self.report(core, None, page.poisoned, prompt=False)[0]
+            return self.report(core, None, already, prompt=False)[0]
         found = grade(Observer.DEVICE, self.reporting(), copies=False, device_fatal=False, overflow=False)
         controller = Report(touch, use, found, channel, False)
         wins = unit32(self.latency_words(page, time)[1]) < platform.controller_first_share
-        already, boot = page.poisoned, self.boot_end
+        boot = self.boot_end
         both = [(controller, True), (core, False)] if wins else [(core, False), (controller, False)]
-        done, before = time, None
+        rows, before = [], None
         for record, prompt in both:
             if self.boot_end == boot:
-                done, before = self.report(record, before, already, prompt=prompt)
-        return done
+                row, before = self.report(record, before, already, prompt=prompt)
+                rows.append(row)
+        return rows[0]
 
     def report(
         self, record: Report, before: CallKind | None, already: bool, *, prompt: bool
-    ) -> tuple[int, CallKind | None]:
-        """Log a machine check and act on it; return when that is done, and the last kind of call for this read."""
+    ) -> tuple[Row, CallKind | None]:
+        """Log a machine check and act on it; return its row, and the last kind of call for this read."""
         touch, use, check, bank, overflow = record
         page, time = touch.page, touch.time_ns
         asynchronous = check.context is CpuContext.NONE
         delay = self.firmware_ns if asynchronous else 0
         latency = delay + (self.work_latency(page, time) if asynchronous and not prompt else 0)
-        if check.action is CheckAction.QUEUE and not self.enqueue(time + delay, time + latency):
-            check = check._replace(action=CheckAction.QUEUE_FULL)
+        if check.action is CheckAction.QUEUE:
+            fits = self.enqueue(time + delay, time + latency)
+            if not fits or page.frame.out_ns <= time:
+                check = check._replace(action=CheckAction.ALREADY_POISONED if fits else CheckAction.QUEUE_FULL)
         values: Values = {
             "severity": check.severity,
             "bank": bank,
@@ -686,16 +773,27 @@ class Life:
         }
         assert page.seen is not None
         row = self.write("machine_checks", time, page, page.seen, values)
+        if not page.logged:
+            page.logged, page.fault.suspect = True, row
+            self.ue_count += 1
+            self.had_ue.add(page.fault.slot)
         if asynchronous:
             self.busy_until[bank] = time + self.bank_busy_ns
         if check.action is CheckAction.PANIC:
-            return self.panic(page, row, time, check.reason), before
+            self.panic(page, row, time, check.reason)
+            return row, before
         handled = check.action in (CheckAction.QUEUE, CheckAction.ACTION_REQUIRED)
-        if handled and time + latency < self.horizon:
-            itself = self.event_of(check)
-            call = itself if before is None else SECOND_CALLS[before, itself]
-            return self.handle(Read(touch, use, call, row, latency, already, before is not None)), call
-        return time, before
+        if not handled or time + latency >= self.horizon:
+            return row, before
+        itself = self.event_of(check)
+        call = itself if before is None else SECOND_CALLS[before, itself]
+        read = Read(touch, use, call, row, already, before is not None)
+        if latency == 0:
+            self.handle(read, time)
+        else:
+            waits = read if read.second else read._replace(use=None)
+            self.wait(Pending(time + latency, page, row, read=waits))
+        return row, call
 
     def latency_words(self, page: BadPage, time: int) -> tuple[int, ...]:
         """Draw for the delay of the memory_failure work of a touch, and for who reports it first."""
@@ -729,37 +827,52 @@ class Life:
 
     # --- memory_failure() ---------------------------------------------------------------------------------------
 
-    def handle(self, read: Read) -> int:
-        """Run ``memory_failure()``; return when it is done, or the node is up again."""
-        page, use, kernel = read.touch.page, read.use, self.policy.kernel
-        done = read.touch.time_ns + read.latency_ns
+    def handle(self, read: Read, done: int) -> None:
+        """Run ``memory_failure()``."""
+        page, kernel, use, already = read.touch.page, self.policy.kernel, read.use, read.already
+        frame = page.frame
+        if use is None:
+            use, already = self.masked_use(page.pfn, done), frame.poisoned_ns is not None
         outcome = memory_failure(
             PageUse(use.use),
             read.call,
             KillPolicy.UNSET if use.owner == NOBODY else KillPolicy(int(self.processes.kill_policy[use.owner])),
             early_kill=bool(kernel.memory_failure_early_kill),
             recovery=bool(kernel.memory_failure_recovery),
-            already=read.already,
+            already=already,
             split_ok=use.splits < kernel.thp_split_p,
             profile=kernel.profile,
         )
         if outcome.panic:
-            return self.panic(page, read.row, done, LifecycleReason.RECOVERY_OFF)
-        released = outcome.withdrawn or (outcome.signal is not Signal.NONE and page.poisoned)
-        released = released and not read.second
+            self.panic(page, read.row, done, LifecycleReason.RECOVERY_OFF)
+            return
+        again = frame.poisoned_ns is not None
+        released = (outcome.withdrawn or (outcome.signal is not Signal.NONE and again)) and not read.second
         values: Values = {
             "pfn": page.pfn,
             "page_use": use.use,
             "page_type": outcome.page_type,
             "result": outcome.result,
             "errno": outcome.errno,
-            "latency_ns": read.latency_ns,
+            "latency_ns": done - read.touch.time_ns,
             "lost_bytes": PAGE_BYTES if released else 0,
         }
         row = self.write("memory_failures", done, page, read.row, values)
-        page.poisoned, page.dead = True, released or (read.second and page.dead)
-        self.follow_up(read, outcome, row)
-        return done
+        self.mark(page, use, done, released=released)
+        self.follow_up(read._replace(use=use), outcome, row)
+        if self.drain is None and self.policy.repair.replace_ce:
+            self.watch()
+        for other in self.pages:
+            if other.frame is frame and not other.dead:
+                self.find_touch(other, done)
+
+    def mark(self, page: BadPage, use: Use, time: int, *, released: bool) -> None:
+        """Mark a frame: from now on it is not soft-offlined, and it does not come back once its user is done."""
+        frame = page.frame
+        if frame.poisoned_ns is None:
+            frame.poisoned_ns, frame.out_ns = time, NEVER
+        given_back = time if released or use.use == PageUse.FREE else self.uses.end_of_use(page.pfn, time, self.horizon)
+        frame.out_ns = min(frame.out_ns, given_back)
 
     def event_of(self, check: Check) -> CallKind:
         """Say how the error reached the handler."""
@@ -769,8 +882,9 @@ class Life:
 
     def follow_up(self, read: Read, outcome: Outcome, row: Row) -> None:
         """Tell the owner, now or later, and the writer of a file."""
-        page, time, owner = read.touch.page, read.touch.time_ns, read.use.owner
-        if read.second and self.killed_ns.get(owner) == time:
+        page, time = read.touch.page, read.touch.time_ns
+        owner = read.use.owner if read.use else NOBODY
+        if read.second and self.killed_ns.get(owner, -1) >= time:
             owner = NOBODY
         if outcome.late and owner != NOBODY:
             self.wait_for_owner(page, row, outcome.lsb, owner)
@@ -779,16 +893,15 @@ class Life:
             self.wait(Pending(row.time_ns + delay, page, row))
         if outcome.signal is not Signal.NONE and owner != NOBODY:
             code, timing = SIGNALS[outcome.signal]
-            if self.signal(Pending(row.time_ns, page, row, owner, outcome.lsb), code, timing):
-                self.find_all_touches(time)
+            self.signal(Pending(row.time_ns, page, row, owner, outcome.lsb), code, timing)
 
     def wait_for_owner(self, page: BadPage, cause: Row, lsb: int, owner: int) -> None:
         """Let a process run until its own next access to a page it has lost."""
         time = cause.time_ns
-        use = self.masked_use(page.pfn, time)
+        use, until = self.use_until(page.pfn, time)
         if use.owner == NOBODY:
             return
-        end = self.uses.end_of_use(page.pfn, time, self.horizon)
+        end = self.uses.end_of_use(page.pfn, time, min(until, self.horizon))
         while access := self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end, lines=64):
             if access.kind in (Observer.USER, Observer.WRITE):
                 self.wait(Pending(access.time, page, cause, owner, lsb))
@@ -797,35 +910,55 @@ class Life:
 
     # --- down ---------------------------------------------------------------------------------------------------
 
-    def panic(self, page: BadPage, cause: Row, time: int, reason: LifecycleReason) -> int:
-        """Panic and reboot; return when the node is up again."""
+    def panic(self, page: BadPage, cause: Row, time: int, reason: LifecycleReason) -> None:
+        """Panic and reboot; a node that drained is empty then."""
         end = time + round(self.policy.repair.reboot_minutes * 60 * NS_PER_S)
-        values = down(LifecycleKind.PANIC, reason, end, None, self.policy.workload.processes)
-        self.write("lifecycle", time, page, cause, values)
+        running = sum(self.leaves_ns(process) > time for process in range(self.policy.workload.processes))
+        self.write("lifecycle", time, page, cause, down(LifecycleKind.PANIC, reason, end, None, running))
+        if self.drain is not None:
+            self.drain.end_ns = end
         self.go_down(time, end, set(), time)
-        return end
 
-    def check_cordon(self, page: BadPage, cause: Row, ready: int) -> None:
-        """Take the node out of service if it has had too many UEs."""
-        repair = self.policy.repair
-        if 0 < repair.cordon.ue <= self.ue_count and ready < self.horizon:
-            drained = ready + hours_to_ns(repair.cordon.drain_hours)
-            values = down(LifecycleKind.CORDON, LifecycleReason.UE_LIMIT, drained, None, 0)
-            self.write("lifecycle", ready, page, cause, values)
-            self.swap(page.fault, cause, ready, dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE))
+    def cordon(
+        self,
+        fault: Fault,
+        cause: Fault | Row,
+        time: int,
+        reason: LifecycleReason,
+        *,
+        at_limit: bool,
+        idle: bool = False,
+    ) -> None:
+        """Cordon the node; it drains, unless it is idle after a boot."""
+        drain_ns = 0 if idle else hours_to_ns(self.policy.repair.cordon.drain_hours)
+        self.drain = Drain(time, time + drain_ns, fault, cause, reason, at_limit)
+        heapq.heappush(self.heap, (self.drain.end_ns, DRAINED, 0, 0, self.drain))
+        self.find_all_touches(time)
 
-    def replace(self, fault: Fault, reason: LifecycleReason, time: int) -> None:
-        """Take the node out of service as a fault has reached a limit."""
-        drained = time + hours_to_ns(self.policy.repair.cordon.drain_hours)
-        values = down(LifecycleKind.CORDON, reason, drained, None, 0)
-        row = Row("lifecycle", time, fault, fault, values)
+    def cordon_row(self, drain: Drain) -> Row:
+        """Write down a cordon, now that its end is known."""
+        values = down(LifecycleKind.CORDON, drain.reason, drain.end_ns, None, 0)
+        row = Row("lifecycle", drain.begin_ns, drain.fault, drain.cause, values)
         self.rows.append(row)
-        self.caused_by_limit.append(row)
+        if drain.at_limit:
+            self.caused_by_limit.append(row)
+        return row
+
+    def repair(self, drain: Drain) -> None:
+        """Take the drained node down, and replace or repair what is due."""
+        repair, fault, start = self.policy.repair, drain.fault, drain.end_ns
+        row = self.cordon_row(drain)
         due = dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE)
-        if fault.slot in due or not self.can_repair_row(fault):
-            due[fault.slot] = reason
-        fault.suspect = row
-        self.swap(fault, row, time, due)
+        if drain.at_limit:
+            if fault.slot in due or not self.can_repair_row(fault):
+                due[fault.slot] = drain.reason
+            fault.suspect = row
+        end = start + (hours_to_ns(repair.replace_hours) if due else round(repair.reboot_minutes * 60 * NS_PER_S))
+        for slot, reason in sorted(due.items()):
+            values = down(LifecycleKind.DIMM_REPLACEMENT, reason, end, slot, 0)
+            self.rows.append(Row("lifecycle", start, fault, row, values))
+        self.ue_count, self.had_ue, self.drain = 0, set(), None
+        self.go_down(start, end, set(due), start)
 
     def can_repair_row(self, fault: Fault) -> bool:
         """Whether post-package repair is on and has a spare row for a fault."""
@@ -846,21 +979,7 @@ class Life:
             self.rows.append(Row("lifecycle", start, fault, fault.suspect, values))
             fault.suspect, fault.repaired, fault.removed_ns = None, self.policy.repair.ppr, end
 
-    def swap(self, fault: Fault, cause: Row, start: int, due: dict[int, LifecycleReason]) -> None:
-        """Replace DIMMs of a node that is cordoned."""
-        repair = self.policy.repair
-        drained = start + hours_to_ns(repair.cordon.drain_hours)
-        end = drained + (hours_to_ns(repair.replace_hours) if due else round(repair.reboot_minutes * 60 * NS_PER_S))
-        if drained >= self.horizon:
-            self.go_down(start, end, set(), None)
-            return
-        for slot, reason in sorted(due.items()):
-            values = down(LifecycleKind.DIMM_REPLACEMENT, reason, end, slot, 0)
-            self.rows.append(Row("lifecycle", drained, fault, cause, values))
-        self.ue_count, self.had_ue = 0, set()
-        self.go_down(start, end, set(due), drained)
-
-    def go_down(self, start: int, end: int, replaced: set[int], boot: int | None) -> None:
+    def go_down(self, start: int, end: int, replaced: set[int], boot: int) -> None:
         """Be down for an interval, at the end of which some DIMMs have been replaced.
 
         Firmware repairs rows in the part that starts at ``boot``.
@@ -869,6 +988,7 @@ class Life:
         self.pending.clear()
         self.busy_until.clear()
         self.queue, self.queue_position = [0] * self.records_kept, 0
+        self.past_poison.append((self.boot_end, {pfn: replace(frame) for pfn, frame in self.poison().items()}))
         self.boot_end = end
         for fault in self.faults:
             if fault.removed_ns is None:
@@ -878,19 +998,23 @@ class Life:
                 fault.era_start_ns, fault.removed_ns, fault.repaired = end, None, None
             if fault.removed_ns is None and fault.slot in replaced:
                 fault.removed_ns = end
-        if boot is not None:
-            self.repair_rows(boot, end)
+        self.repair_rows(boot, end)
         for page in self.pages:
             page.dead_for_good |= not page.fault.stays and page.fault.time_ns < end
-            page.seen, page.poisoned = None, False
+            page.seen, page.logged = None, False
             page.dead = page.dead_for_good or page.fault.removed_ns is not None
+        for frame in self.frames.values():
+            frame.freed_ns, frame.poisoned_ns, frame.out_ns = end, None, NEVER
         for slot in sorted(replaced):
             self.generation[slot] += 1
             one = (np.asarray([value]) for value in (self.node, slot, self.generation[slot], end))
             batch, _ = simulate_generation(self.seed, *one, self.hardware, self.horizon)
             self.install(batch, end)
+        self.plan()
         self.find_all_touches(end)
         self.watch()
+        if self.drain is not None:
+            heapq.heappush(self.heap, (self.drain.end_ns, DRAINED, 0, 0, self.drain))
 
 
 def first_sight(kind: ErrorKind, touch: Touch) -> Values:

@@ -89,17 +89,25 @@ class PageUses:
             self._uses[pfn, since] = self._draw_use(pfn, since)
         return self._uses[pfn, since]
 
+    def refilled(self, pfn: int, time: int) -> Use:
+        """Return the use of a page since memory that had become free was filled again."""
+        name = (*split(time // self.memory.tenancy_ns), Tag.REFILL, 0)
+        return self._draw_named_use(pfn, name, time)
+
     def _draw_use(self, pfn: int, since: Point | None) -> Use:
         """Draw the use of a page from a change of its block on."""
-        block, page, kernel = self._page(pfn)
         name = (*split(since.bin + 1), Tag.TENANT, since.position) if since else (0, 0, Tag.TENANT, 0)
+        return self._draw_named_use(pfn, name, since.time if since else BEFORE_THE_SCENARIO)
+
+    def _draw_named_use(self, pfn: int, name: tuple[int, ...], start: int) -> Use:
+        block, page, kernel = self._page(pfn)
         by_use, by_group, by_member, _ = philox(block, *name)
         by_page, by_heat, by_split, _ = philox(page, *name)
         block_use = KERNEL_BLOCK if kernel else bisect_right(self.use_cdf, unit32(by_use))
         use = bisect_right(self.refinement_cdf[block_use], unit32(by_page))
         first, size = self.groups[bisect_right(self.group_cdf, unit32(by_group))]
         return Use(
-            start=since.time if since else BEFORE_THE_SCENARIO,
+            start=start,
             use=use,
             owner=NOBODY if kernel or use == PageUse.FREE else first + below(by_member, size),
             hot=unit32(by_heat) < self.policy.detection.hot_share,

@@ -75,16 +75,21 @@ def test_line_numbers_fill_exactly_the_memory_of_the_server(server, words):
     assert number.max() < address_map.lines
 
 
-@given(SERVERS, WORDS)
-@settings(deadline=None)
-def test_pages_of_a_fault_lie_in_the_memory_of_the_server(server, words):
-    address_map, place, dimm = AddressMap(server), any_place(server, words), Dimm.of(server)
+def any_box(server: Server, words: list[int]) -> Footprint:
+    """Boxes at arbitrary coordinates."""
+    place, dimm = any_place(server, words), Dimm.of(server)
     rng = np.random.default_rng([*words, 1])
     n_rows = 1 + rng.integers(0, dimm.rows, 50) % (dimm.rows - place.row)
     n_lines = 1 + rng.integers(0, dimm.lines, 50) % (dimm.lines - place.line)
     slot = (place.socket * server.channels + place.channel) * server.dimms_per_channel + place.dimm
     n_ranks, n_banks = 1 + rng.integers(0, dimm.ranks, 50), 1 + rng.integers(0, dimm.banks, 50)
-    box = Footprint(slot, place.rank, place.bank, place.row, place.line, n_ranks, n_banks, n_rows, n_lines)
+    return Footprint(slot, place.rank, place.bank, place.row, place.line, n_ranks, n_banks, n_rows, n_lines)
+
+
+@given(SERVERS, WORDS)
+@settings(deadline=None)
+def test_pages_of_a_fault_lie_in_the_memory_of_the_server(server, words):
+    address_map, box = AddressMap(server), any_box(server, words)
     count = address_map.page_count(box)
     for ordinal in (np.zeros_like(count), count // 2, count - 1):
         pfn = address_map.page(box, ordinal)
@@ -100,3 +105,37 @@ def test_the_first_page_of_a_fault_holds_its_first_line(server, words):
     one = np.ones_like(slot)
     box = Footprint(slot, place.rank, place.bank, place.row, place.line, one, one, one, one)
     assert np.array_equal(address_map.page(box, 0 * one), address_map.line_number(place) // 64)
+
+
+@given(SERVERS, WORDS)
+@settings(deadline=None)
+def test_a_box_knows_each_of_its_pages_by_its_numbers_and_no_other_page(server, words):
+    address_map, box = AddressMap(server), any_box(server, words)
+    rng = np.random.default_rng([*words, 2])
+    inside = rng.integers(0, 2, 50) == 1
+    number = rng.integers(0, 1 << 62, 50) % address_map.page_count(box)
+    pfn = np.where(inside, address_map.page(box, number), rng.integers(0, address_map.pages, 50))
+    which, found = address_map.ordinals(box, pfn)
+    assert np.array_equal(address_map.page(box.take(which), found), pfn[which])
+    pairs = set(zip(which.tolist(), found.tolist(), strict=True))
+    assert len(pairs) == which.size
+    assert {(i, number[i]) for i in np.flatnonzero(inside)} <= pairs
+    for i in range(50):
+        assert (i in which) == any(line_is_inside(server, box, i, 64 * int(pfn[i]) + k) for k in range(64))
+
+
+def line_is_inside(server: Server, box: Footprint, i: int, number: int) -> bool:
+    """Whether a line lies in a box, coordinate by coordinate."""
+    place, dimm = (int(part[0]) for part in AddressMap(server).place(np.asarray([number]))), Dimm.of(server)
+    socket, channel, in_channel, rank, bank, row, line = place
+    slot = (socket * server.channels + channel) * server.dimms_per_channel + in_channel
+    ranks = {(int(box.rank[i]) + k) % dimm.ranks for k in range(int(box.n_ranks[i]))}
+    banks = {(int(box.bank[i]) + k) % dimm.banks for k in range(int(box.n_banks[i]))}
+    rows, lines = row - int(box.row[i]), line - int(box.line[i])
+    return (
+        slot == box.slot[i]
+        and rank in ranks
+        and bank in banks
+        and 0 <= rows < box.n_rows[i]
+        and 0 <= lines < box.n_lines[i]
+    )

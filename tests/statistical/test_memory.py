@@ -18,6 +18,7 @@ from node_sim.memory.pages import Frames, Memory, Tenancy, make_frames
 from node_sim.memory.processes import NOBODY
 from node_sim.server.policy import Detection, Policy
 from node_sim.server.workload import Process, Use, Workload
+from node_sim.units import FOREVER
 
 ALPHA = 1e-6
 SEED = Seed.of(20260403)
@@ -64,7 +65,7 @@ def same(a: Tenancy, b: Tenancy) -> bool:
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_long_run_shares_of_page_use_are_those_of_the_workload(name):
     policy = policy_of(name)
-    tenancy = Memory.of(policy).tenancy(frames_of(policy), times())
+    tenancy = Memory.of(policy).tenancy(frames_of(policy), times())[0]
     use = dataclasses.asdict(policy.workload.use)
     share = [use[BLOCK_OF_USE[u.text]] * PAGE_REFINEMENT[BLOCK_OF_USE[u.text]][u.text] for u in PageUse]
     assert chi2_p(np.bincount(tenancy.use, minlength=len(PageUse)), np.asarray(share)) > ALPHA
@@ -72,7 +73,7 @@ def test_long_run_shares_of_page_use_are_those_of_the_workload(name):
 
 def test_shares_of_page_use_are_stationary_from_the_first_instant():
     policy = policy_of("web")
-    tenancy = Memory.of(policy).tenancy(frames_of(policy), np.zeros(N, np.int64))
+    tenancy = Memory.of(policy).tenancy(frames_of(policy), np.zeros(N, np.int64))[0]
     use = dataclasses.asdict(policy.workload.use)
     share = [use[BLOCK_OF_USE[u.text]] * PAGE_REFINEMENT[BLOCK_OF_USE[u.text]][u.text] for u in PageUse]
     assert chi2_p(np.bincount(tenancy.use, minlength=len(PageUse)), np.asarray(share)) > ALPHA
@@ -82,7 +83,7 @@ def test_shares_of_page_use_are_stationary_from_the_first_instant():
 def test_owned_pages_belong_to_each_kind_of_process_by_its_share(name):
     policy = policy_of(name)
     memory = Memory.of(policy)
-    tenancy = memory.tenancy(frames_of(policy), times())
+    tenancy = memory.tenancy(frames_of(policy), times())[0]
     kind = memory.processes.kind[tenancy.owner[tenancy.owner != NOBODY]]
     share = np.zeros(len(ProcessClass))
     for process in policy.workload.process:
@@ -92,7 +93,7 @@ def test_owned_pages_belong_to_each_kind_of_process_by_its_share(name):
 
 def test_processes_of_one_kind_own_equal_shares():
     policy = policy_of("web")
-    owner = Memory.of(policy).tenancy(frames_of(policy), times()).owner
+    owner = Memory.of(policy).tenancy(frames_of(policy), times())[0].owner
     share = np.repeat([p.share / p.count for p in policy.workload.process], [p.count for p in policy.workload.process])
     assert chi2_p(np.bincount(owner[owner != NOBODY], minlength=share.size), share) > ALPHA
 
@@ -100,27 +101,27 @@ def test_processes_of_one_kind_own_equal_shares():
 def test_free_and_kernel_pages_belong_to_nobody_and_all_others_to_somebody():
     policy = policy_of("web")
     frames = frames_of(policy)
-    tenancy = Memory.of(policy).tenancy(frames, times())
+    tenancy = Memory.of(policy).tenancy(frames, times())[0]
     assert np.array_equal(tenancy.owner == NOBODY, (tenancy.use == PageUse.FREE) | frames.kernel)
 
 
 def test_kernel_frames_are_used_by_the_kernel_at_all_times_and_no_others_ever():
     policy = policy_of("web")
     frames = frames_of(policy)
-    tenancy = Memory.of(policy).tenancy(frames, times())
+    tenancy = Memory.of(policy).tenancy(frames, times())[0]
     kernel_uses = [PageUse.RESERVED, PageUse.SLAB, PageUse.PAGE_TABLE]
     assert np.array_equal(np.isin(tenancy.use, kernel_uses), frames.kernel)
 
 
 def test_the_configured_share_of_pages_is_hot():
     policy = policy_of("web")
-    tenancy = Memory.of(policy).tenancy(frames_of(policy), times())
+    tenancy = Memory.of(policy).tenancy(frames_of(policy), times())[0]
     assert stats.binomtest(int(tenancy.hot.sum()), N, 0.3).pvalue > ALPHA
 
 
 def test_the_uniform_that_decides_a_split_is_uniform():
     policy = policy_of("web")
-    assert stats.kstest(Memory.of(policy).tenancy(frames_of(policy), times()).splits, "uniform").pvalue > ALPHA
+    assert stats.kstest(Memory.of(policy).tenancy(frames_of(policy), times())[0].splits, "uniform").pvalue > ALPHA
 
 
 def whole_blocks(policy: Policy, n_blocks: int = 200) -> tuple[Frames, Tenancy]:
@@ -129,7 +130,7 @@ def whole_blocks(policy: Policy, n_blocks: int = 200) -> tuple[Frames, Tenancy]:
     node = np.repeat(rng.integers(0, 1000, n_blocks), 512)
     pfn = (rng.integers(0, PAGES // 512, n_blocks)[:, None] * 512 + np.arange(512)).ravel()
     frames = make_frames(SEED, node, pfn, policy.workload.use.kernel)
-    return frames, Memory.of(policy).tenancy(frames, np.repeat(times(n_blocks, 4), 512))
+    return frames, Memory.of(policy).tenancy(frames, np.repeat(times(n_blocks, 4), 512))[0]
 
 
 def test_pages_of_one_block_share_owner_and_start_of_use():
@@ -164,29 +165,29 @@ def test_neighbouring_blocks_and_the_same_block_of_another_node_differ():
 def test_a_tenancy_is_the_same_at_all_times_until_its_end():
     policy = policy_of("web")
     memory, frames, start = Memory.of(policy), frames_of(policy, 3000), times(3000)
-    end = memory.tenancy_end(frames, start, np.full(3000, 10 * YEAR_NS))
-    now = memory.tenancy(frames, start)
-    assert same(now, memory.tenancy(frames, end - 1))
-    assert same(now, memory.tenancy(frames, start + (end - start) // 2))
-    assert same(now, memory.tenancy(frames, np.maximum(now.start_ns, 0)))
+    end = memory.tenancy(frames, start)[1]
+    now = memory.tenancy(frames, start)[0]
+    end = np.minimum(end, 10 * YEAR_NS)
+    assert same(now, memory.tenancy(frames, end - 1)[0])
+    assert same(now, memory.tenancy(frames, start + (end - start) // 2)[0])
+    assert same(now, memory.tenancy(frames, np.maximum(now.start_ns, 0))[0])
 
 
 def test_a_new_tenancy_begins_at_the_end_of_the_last():
     policy = policy_of("web")
     memory, frames, start = Memory.of(policy), frames_of(policy, 3000), times(3000)
-    limit = np.full(3000, 10 * YEAR_NS)
-    end = memory.tenancy_end(frames, start, limit)
-    moving = end < limit
+    end = memory.tenancy(frames, start)[1]
+    moving = end < FOREVER
     assert np.array_equal(moving, ~frames.kernel)
-    assert np.array_equal(memory.tenancy(frames, end).start_ns[moving], end[moving])
+    assert np.array_equal(memory.tenancy(frames, end)[0].start_ns[moving], end[moving])
 
 
 def test_successive_tenancies_are_drawn_anew():
     policy = policy_of("web")
     memory, frames, start = Memory.of(policy), frames_of(policy), times()
-    end = memory.tenancy_end(frames, start, np.full(N, 10 * YEAR_NS))
+    end = memory.tenancy(frames, start)[1]
     moving = ~frames.kernel
-    before, after = (memory.tenancy(frames, at).use[moving] == PageUse.FREE for at in (start, end))
+    before, after = (memory.tenancy(frames, at)[0].use[moving] == PageUse.FREE for at in (start, end))
     use = policy.workload.use
     free = use.free / (1 - use.kernel)
     assert stats.binomtest(int((before & after).sum()), int(moving.sum()), free**2).pvalue > ALPHA
@@ -197,7 +198,7 @@ def test_use_changes_at_the_rate_of_one_over_the_tenancy(name):
     policy = policy_of(name)
     memory, frames, start = Memory.of(policy), frames_of(policy), times()
     moving = ~frames.kernel
-    end = memory.tenancy_end(frames, start, np.full(N, 100 * YEAR_NS))
+    end = memory.tenancy(frames, start)[1]
     days = (end - start)[moving] / DAY_NS
     assert stats.kstest(days / policy.workload.tenancy_days, "expon").pvalue > ALPHA
 
@@ -208,8 +209,8 @@ def test_kernel_frames_never_change():
     kernel = frames.take(frames.kernel)
     n = kernel.pfn.size
     limit = np.full(n, 50 * YEAR_NS)
-    assert np.array_equal(memory.tenancy_end(kernel, np.zeros(n, np.int64), limit), limit)
-    assert same(memory.tenancy(kernel, np.zeros(n, np.int64)), memory.tenancy(kernel, limit))
+    assert (memory.tenancy(kernel, np.zeros(n, np.int64))[1] == FOREVER).all()
+    assert same(memory.tenancy(kernel, np.zeros(n, np.int64))[0], memory.tenancy(kernel, limit)[0])
 
 
 def first_access(use: PageUse, *, hot: bool, n: int = 20_000, after: int = DAY_NS) -> tuple[np.ndarray, ...]:
@@ -267,8 +268,8 @@ def test_the_use_of_a_page_does_not_depend_on_those_asked_with_it():
     policy = policy_of("web")
     memory, frames, time = Memory.of(policy), frames_of(policy, 4000), times(4000)
     some = np.random.default_rng(5).permutation(4000)[:600]
-    whole = memory.tenancy(frames, time)
-    part = memory.tenancy(frames.take(some), time[some])
+    whole = memory.tenancy(frames, time)[0]
+    part = memory.tenancy(frames.take(some), time[some])[0]
     assert same(part, Tenancy(*(column[some] for column in whole)))
 
 
@@ -277,4 +278,4 @@ def test_a_workload_of_kernel_pages_only_is_used_by_the_kernel_only():
     policy = Policy(workload=Workload(use=use))
     frames = frames_of(policy, 1000)
     assert frames.kernel.all()
-    assert (Memory.of(policy).tenancy(frames, times(1000)).owner == NOBODY).all()
+    assert (Memory.of(policy).tenancy(frames, times(1000))[0].owner == NOBODY).all()

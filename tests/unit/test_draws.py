@@ -51,9 +51,10 @@ def test_the_scalar_oracle_gives_the_published_known_answers(key, counter, answe
     assert philox(counter, key) == answer
 
 
-def test_words_equal_the_scalar_generator_on_random_counters_and_keys():
+@pytest.mark.parametrize("n", [1, 500, draws.FEW + 1])
+def test_words_equal_the_scalar_generator_on_random_counters_and_keys(n):
     rng = np.random.default_rng(20260101)
-    cells = rng.integers(0, 2**32, (6, 500), dtype=np.uint64)
+    cells = rng.integers(0, 2**32, (6, n), dtype=np.uint64)
     found = np.asarray(words(Key(cells[4], cells[5]), *cells[:4])).T.tolist()
     expected = [list(philox(tuple(row[:4]), tuple(row[4:]))) for row in cells.T.tolist()]
     assert found == expected
@@ -183,6 +184,19 @@ def test_last_point_is_the_last_listed_point_until_the_time(key):
         inside = [point for point in listed if point[0] <= t]
         expected.append(inside[-1] if inside else (-1, -1, 0))
     assert as_rows(found) == expected
+
+
+@pytest.mark.parametrize("n", [1, 7, 400])
+@pytest.mark.parametrize("key", KEYS)
+def test_points_around_a_time_are_the_last_and_the_next(key, n):
+    listed = [point[0] for point in list_points(key, TAG)]
+    at = np.random.default_rng(n).integers(0, (BINS - 30) * WIDTH_NS, n)
+    at[0] = listed[3]
+    keys, width = key_of(key, n), np.full(n, WIDTH_NS)
+    for shift in (0, -1, listed[0] - 1 - at):
+        last, next_ns = draws.points_around(keys, TAG, width, at + shift)
+        assert as_rows(last) == as_rows(last_point(keys, TAG, width, at + shift))
+        assert next_ns.tolist() == [next(point for point in listed if point > t) for t in (at + shift).tolist()]
 
 
 def test_points_of_different_tags_of_one_child_differ():

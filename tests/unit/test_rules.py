@@ -135,5 +135,5 @@ def test_a_row_fault_in_one_block_kills_at_most_the_owners_of_that_block(early):
     assert address_map.line_stride < 64
     pfn = np.asarray([block_of[fault] for fault in signals["fault_id"][mine].tolist()])
     frames = make_frames(SEED, signals["node_id"][mine], pfn, policy.workload.use.kernel)
-    owner = memory.tenancy(frames, signals["time_ns"][mine]).owner
+    owner = memory.tenancy(frames, signals["time_ns"][mine])[0].owner
     assert (owner == signals["process"][mine]).all()

@@ -1,0 +1,204 @@
+"""Pages of eras that somebody else has poisoned or taken out of use: ``memory_failure()``, or counting another fault.
+
+**Models.** A page has one state, whichever fault hits it and under whichever number that fault knows it. From its mark
+on a page is poisoned; from the time it is out of use nobody but the patrol scrubber reads it.
+
+**Leaves out.** What else becomes of a bad page; the lives know that.
+
+**Assumes.** Nothing.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from node_sim.corrected.eras import Eras
+from node_sim.dram.faults import FaultTable
+from node_sim.dram.geometry import AddressMap
+from node_sim.records import Flags, Index, Ints, expand_counts, join, take
+from node_sim.units import FOREVER
+
+_PAGE_BITS = 40
+"""Numbers of pages are below 2**40, so that (era, page) fits one word."""
+
+
+class Poisoned(NamedTuple):
+    """Pages that ``memory_failure()`` has marked in lanes; arrays of shape ``(n,)``.
+
+    Attributes:
+        lane: Lane.
+        pfn: Page.
+        poisoned_ns: When it was marked [ns].
+        out_ns: When it went out of use [ns], ``FOREVER`` if it stays in use.
+    """
+
+    lane: Ints
+    pfn: Ints
+    poisoned_ns: Ints
+    out_ns: Ints
+
+    @classmethod
+    def none(cls) -> Poisoned:
+        """Return an empty list."""
+        empty = np.empty(0, np.int64)
+        return cls(empty, empty, empty, empty)
+
+    def take(self, index: Index) -> Poisoned:
+        """Select some pages."""
+        return take(self, index)
+
+
+class Marks(NamedTuple):
+    """What others have done to pages of eras, each (era, page) once, in order; ``FOREVER`` where nothing.
+
+    Attributes:
+        name: Era and number of the page in one word.
+        asked_ns: When counting another fault (or another number of the page) led to asking for its offlining [ns].
+        poisoned_ns: When ``memory_failure()`` marked it [ns].
+        out_ns: Since when it is out of use [ns].
+    """
+
+    name: Ints
+    asked_ns: Ints
+    poisoned_ns: Ints
+    out_ns: Ints
+
+    @classmethod
+    def none(cls) -> Marks:
+        """Return no marks."""
+        return cls(*Poisoned.none())
+
+    def take(self, index: Index) -> Marks:
+        """Select some marks."""
+        return take(self, index)
+
+    def touched(self, n_eras: int) -> Flags:
+        """Return which eras have marked pages, shape ``(n_eras,)``."""
+        found = np.zeros(n_eras, np.bool_)
+        found[self.name >> _PAGE_BITS] = True
+        return found
+
+    @property
+    def page(self) -> Ints:
+        """Numbers of the pages in their eras."""
+        return self.name & ((1 << _PAGE_BITS) - 1)
+
+    def first_of(self, era: Ints) -> Ints:
+        """Return the position of the first mark of eras."""
+        return np.searchsorted(self.name, name_page(era, np.zeros_like(era)))
+
+    def in_era(self, era: Ints) -> Ints:
+        """Count the marks of eras."""
+        return self.first_of(era + 1) - self.first_of(era)
+
+    def first_out_ns(self, n_eras: int) -> Ints:
+        """Return since when each era has a page out of use [ns], ``FOREVER`` if it has none, shape ``(n_eras,)``."""
+        found = np.full(n_eras, FOREVER)
+        np.minimum.at(found, self.name >> _PAGE_BITS, self.out_ns)
+        return found
+
+    def look_up(self, era: Ints, page: Ints) -> Marks:
+        """Return the marks of pages, each of shape ``(n,)``."""
+        asked = name_page(era, page)
+        hit, at = find_names(self.name, asked)
+        found = Marks(asked, *(np.full(asked.size, FOREVER) for _ in self[1:]))
+        for column, cells in zip(found[1:], self[1:], strict=True):
+            column[hit] = cells[at]
+        return found
+
+
+def find_names(names: Ints, asked: Ints) -> tuple[Ints, Ints]:
+    """Return which of some names are among others, which are ascending, and where."""
+    if not names.size:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    at = np.minimum(np.searchsorted(names, asked), names.size - 1)
+    hit = np.flatnonzero(names[at] == asked)
+    return hit, at[hit]
+
+
+def name_page(era: Ints, page: Ints) -> Ints:
+    """Name pages of eras, in the order of (era, page)."""
+    name: Ints = (era << _PAGE_BITS) | page
+    return name
+
+
+def merge_marks(marks: list[Marks]) -> Marks:
+    """Put marks together; of several of one page the earliest times count."""
+    every = join(marks)
+    every = every.take(np.argsort(every.name, kind="stable"))
+    first = np.flatnonzero(np.diff(every.name, prepend=-1))
+    if not first.size:
+        return every
+    return Marks(every.name[first], *(np.minimum.reduceat(part, first) for part in every[1:]))
+
+
+def _pages_in_eras(
+    eras: Eras, faults: FaultTable, address_map: AddressMap, seen: tuple[Ints, Ints, Ints], unless: Ints | None
+) -> tuple[Ints, Ints, Ints]:
+    """Find pages in the eras of their lanes.
+
+    Args:
+        eras: Eras in any order.
+        faults: All faults.
+        address_map: Of the nodes.
+        seen: Lane, page number and time of each page [ns], shape ``(n,)``: an era that contains the time is meant.
+        unless: Era that knows the page already and need not be asked, where its fault has one number for a page.
+
+    Returns:
+        Index of the page, era, and the page's number in it.
+    """
+    lane, pfn, time_ns = seen
+    order = np.argsort(eras.lane, kind="stable")
+    first = np.searchsorted(eras.lane[order], lane)
+    which, step = expand_counts(np.searchsorted(eras.lane[order], lane, side="right") - first)
+    era = order[first[which] + step]
+    open_ = (eras.from_ns[era] <= time_ns[which]) & (time_ns[which] < eras.to_ns[era])
+    if unless is not None:
+        box = faults.box
+        wide = (box.n_banks > 1) | (box.n_ranks > 1)
+        open_ &= (era != unless[which]) | wide[eras.fault[era]]
+    which, era = which[open_], era[open_]
+    if not which.size:
+        return which, era, which
+    pair, page = address_map.ordinals(faults.box.take(eras.fault[era]), pfn[which])
+    return which[pair], era[pair], page
+
+
+def marks_of_poisoned(eras: Eras, faults: FaultTable, address_map: AddressMap, poisoned: Poisoned) -> Marks:
+    """Return the marks that ``memory_failure()`` has left on pages of eras."""
+    if not poisoned.lane.size:
+        return Marks.none()
+    seen = poisoned.lane, poisoned.pfn, poisoned.poisoned_ns
+    which, era, page = _pages_in_eras(eras, faults, address_map, seen, None)
+    never = np.full(era.size, FOREVER)
+    marks = Marks(name_page(era, page), never, poisoned.poisoned_ns[which], poisoned.out_ns[which])
+    return merge_marks([marks])
+
+
+def marks_of_asked(
+    eras: Eras,
+    faults: FaultTable,
+    address_map: AddressMap,
+    asked: tuple[Ints, Ints, Ints, Ints],
+    offlined: Flags,
+) -> Marks:
+    """Return the marks that asking for the offlining of pages leaves on them under all their other names.
+
+    Args:
+        eras: All eras.
+        faults: All faults.
+        address_map: Of the nodes.
+        asked: Era, number in it, page number and time of each page that is asked for [ns].
+        offlined: Which of them go out of use.
+    """
+    own, number, pfn, time_ns = asked
+    which, era, page = _pages_in_eras(eras, faults, address_map, (eras.lane[own], pfn, time_ns), own)
+    other = (era != own[which]) | (page != number[which])
+    which, era, page = which[other], era[other], page[other]
+    never = np.full(which.size, FOREVER)
+    out_ns = np.where(offlined[which], time_ns[which], never)
+    return merge_marks([Marks(name_page(era, page), time_ns[which], never, out_ns)])
