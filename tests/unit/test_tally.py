@@ -31,7 +31,8 @@ def slow_counts(run, arm):
 
     down, cause = {}, {}
     for row in tables["lifecycle"]:
-        down.setdefault(row["node_id"], set()).add((row["time_ns"], min(row["end_ns"], horizon)))
+        if row["kind"] != "cordon":  # a cordoned node drains, and is up
+            down.setdefault(row["node_id"], set()).add((row["time_ns"], min(row["end_ns"], horizon)))
         if row["kind"] == "panic":
             add(row, "panics")
             add(row, "losses", row["processes_lost"])
