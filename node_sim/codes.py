@@ -181,6 +181,11 @@ class PageType(Code):
     DIRTY_LRU_MSG = 42, "dirty LRU"
     CLEAN_LRU_MSG = 43, "clean LRU"
     TRUNCATED_LRU_MSG = 44, "already truncated LRU"
+    # Of kernels between the profiles (switches).
+    RESERVED_KERNEL_MSG = 45, "reserved kernel"
+    SLAB_MSG = 46, "kernel slab"
+    UNKNOWN_STATE_MSG = 47, "unknown page state"
+    ALREADY_POISONED_MSG_2024 = 48, "already poisoned"
 
 
 class Result(Code):
@@ -262,11 +267,13 @@ class OfflineTrigger(Code):
 
 
 class OfflineResult(Code):
-    """Answer of ``soft_offline_page()``."""
+    """Answer to a request to soft-offline a page: of ``soft_offline_page()``, or that there is none to ask."""
 
     OFFLINED = 0, "offlined"
     UNHANDLABLE = 1, "unhandlable page"
-    ALREADY_POISONED = 2, "page already poisoned"
+    NO_INTERFACE = 2, "no interface"
+    DISABLED = 3, "disabled"
+    ALREADY_POISONED = 4, "page already poisoned"
 
 
 class LifecycleKind(Code):
@@ -296,6 +303,7 @@ class LifecycleReason(Code):
     FATAL_HARDWARE = 12, "Fatal hardware error"
     NO_HANDLER = 13, "kernel BUG: MF_ACTION_REQUIRED without CONFIG_MEMORY_FAILURE"
     ECS_LIMIT = 14, "error check and scrub reached its threshold"
+    UNRECOVERABLE_PAGE = 15, "unrecoverable page"
 
 
 class KillCause(Code):

@@ -139,8 +139,10 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         _CAUSE,
         _PFN,
         _code("trigger", codes.OfflineTrigger, "Why the page was to be taken out of use."),
-        _code("result", codes.OfflineResult, "Answer of soft_offline_page()."),
-        Column("errno", "int16", "-", "Return value of soft_offline_page(), 0 or a negative errno."),
+        _code(
+            "result", codes.OfflineResult, "Answer of soft_offline_page(), or that the kernel has no such interface."
+        ),
+        Column("errno", "int16", "-", "What the daemon gets from sysfs: 0 or a negative errno."),
     ),
     "lifecycle": (
         *_HEAD,

@@ -54,7 +54,7 @@ _SWITCH = click.option(
 )
 @click.option("--early-kill", is_flag=True, help="vm.memory_failure_early_kill = 1.")
 @click.option("--no-recovery", is_flag=True, help="vm.memory_failure_recovery = 0.")
-@click.option("--no-soft-offline", is_flag=True, help="vm.enable_soft_offline = 0.")
+@click.option("--no-soft-offline", is_flag=True, help="vm.enable_soft_offline = 0, which profiles from 6.12 on have.")
 @click.option("--no-memory-failure", is_flag=True, help="A kernel without CONFIG_MEMORY_FAILURE.")
 @click.option("--no-mca-recovery", is_flag=True, help="Hardware that cannot report recoverable errors.")
 @click.option("--firmware-first", is_flag=True, help="The firmware hides the records of the memory controller.")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin, get_type_hints
 
-from fleet.scenario.document import expand_workloads, items, put, tables
+from fleet.scenario.document import expand_switches, expand_workloads, items, put, tables
 from fleet.scenario.fleet import ARMS_MAX, FIXED_SECTIONS, Document, Fleet, Group, GroupPlan, Scenario
 from node_sim.errors import ConfigError
 from node_sim.server.policy import Policy
@@ -44,7 +44,7 @@ def _range_complaints(kind: Any, value: Any, path: str) -> Iterator[str]:
 def _is_of(value: Any, wanted: Any) -> bool:
     if isinstance(value, bool):
         return wanted is bool
-    return isinstance(value, int | float) if wanted is float else isinstance(value, wanted)
+    return isinstance(value, int | float) if wanted is float else isinstance(value, get_origin(wanted) or wanted)
 
 
 def _decode(kind: Any, document: Document, path: str) -> tuple[Any, list[str]]:
@@ -127,7 +127,7 @@ def _arm_policies(document: Document, known: list[str]) -> tuple[dict[str, list[
             if not known_groups or name in known_groups:
                 for key, value in dict(items(arm.get("set"))).items():
                     put(changed["group"][name], key.split("."), value)
-            mine = list(expand_workloads(changed))
+            mine = [*expand_workloads(changed), *expand_switches(changed)]
             decoded, more = _decode(Group, changed["group"][name], f"group.{name}.")
             complaints.extend(f"arm.{arm_name}: {line}" for line in (*mine, *more) if line not in known)
             if decoded is not None:
@@ -148,7 +148,7 @@ def decode(label: str, document: Document) -> Fleet:
     original = copy.deepcopy(document)
     work = copy.deepcopy(document)
     complaints = [*_share_complaints(work), *_arm_name_complaints(work, work.get("arm", {}) or {})]
-    complaints.extend(expand_workloads(work))
+    complaints.extend((*expand_workloads(work), *expand_switches(work)))
     scenario, mine = _decode(Scenario, work, "")
     complaints.extend(mine)
     policies, mine = _arm_policies(document, complaints)

@@ -39,7 +39,8 @@ def _entries(config: Any, path: str) -> Iterator[Entry]:
             origin = _origin(known, value)
             if here.startswith("workload."):
                 origin = f"assumed: {WORKLOAD_ASSUMPTION.why}" if origin == "definition" else origin
-            yield {"key": here, "value": value, "unit": known.unit, "means": known.sentence, "origin": origin}
+            shown = dict(value) if isinstance(value, tuple) else value
+            yield {"key": here, "value": shown, "unit": known.unit, "means": known.sentence, "origin": origin}
         elif dataclasses.is_dataclass(value):
             yield from _entries(value, f"{here}.")
         elif isinstance(value, tuple):
@@ -94,6 +95,13 @@ def scenario_document(fleet: Fleet, only: str | None = None) -> dict[str, Any]:
     }
 
 
+def _shown(value: Any) -> str:
+    """Write a value as text; of a table its entries."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} = {entry}" for name, entry in value.items()) or "none"
+    return str(value)
+
+
 def scenario_lines(fleet: Fleet, only: str | None = None) -> list[str]:
     """Write every number of a scenario as text."""
     document = scenario_document(fleet, only)
@@ -105,7 +113,7 @@ def scenario_lines(fleet: Fleet, only: str | None = None) -> list[str]:
         lines.extend(["", f"group {name}"])
         for entry in entries:
             unit = "" if entry["unit"] in ("-", "1") else f" {entry['unit']}"
-            lines.append(f"  {entry['key']:<34} {entry['value']!s}{unit}  ({entry['origin']})")
+            lines.append(f"  {entry['key']:<34} {_shown(entry['value'])}{unit}  ({entry['origin']})")
     lines.append("")
     for name, arm in document["arms"].items():
         changes = ", ".join(f"{key} = {value}" for key, value in arm["set"].items()) or "changes nothing"

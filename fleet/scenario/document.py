@@ -118,6 +118,19 @@ def expand_workloads(document: Document) -> Iterator[str]:
         group["workload"] = table
 
 
+def expand_switches(document: Document) -> Iterator[str]:
+    """Replace tables of kernel switches by pairs of texts, as ``--switch`` has them, in place; yield complaints."""
+    for name, group in tables(document.get("group")):
+        kernel = group.get("kernel")
+        if not isinstance(kernel, dict) or "switches" not in kernel:
+            continue
+        switches = kernel.pop("switches")
+        if isinstance(switches, dict):
+            kernel["switches"] = [[switch, str(value)] for switch, value in switches.items()]
+        else:
+            yield f"group.{name}.kernel.switches = {switches!r}, expected a table of NAME = VALUE"
+
+
 def _merge(into: Document, more: Document) -> None:
     for key, value in more.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):

@@ -32,13 +32,18 @@ def _split_values(text: str) -> list[str]:
     return [value.strip() for value in values]
 
 
+def _name_part(value: str) -> str:
+    """Return what of a value can stand in the name of an arm: values of kernel switches have spaces and colons."""
+    return "".join(character if character.isalnum() or character in "_-+.=" else "_" for character in value)
+
+
 def _sweep_arms(sweeps: tuple[str, ...]) -> Document:
     """Make an arm of every combination of swept values."""
     axes = [(key, _split_values(values)) for key, values in (_pair(sweep, "--sweep") for sweep in sweeps)]
     arms = {}
     for values in product(*(choices for _, choices in axes)):
         pairs = [(key, value) for (key, _), value in zip(axes, values, strict=True)]
-        name = "+".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in pairs)
+        name = "+".join(f"{key.rsplit('.', 1)[-1]}={_name_part(value)}" for key, value in pairs)
         arms[name] = {"set": {key: parse_value(key, value) for key, value in pairs}}
     return arms
 

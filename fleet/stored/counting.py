@@ -76,7 +76,7 @@ class NodeCounts:
         }
         for key, count in counts:
             amount = table.column(count.weight).fill_null(0).to_numpy()[kept] if count.weight else np.ones(1)
-            if not count.where:
+            if not (count.where or count.unless):
                 self._add(key, row, amount)
                 continue
             tests = [codes[column] == code for column, code in count.where]

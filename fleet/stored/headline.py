@@ -137,7 +137,7 @@ REGISTRY: Final = (
     _rows("pages_offlined", Count("page_offlines", (("result", OfflineResult.OFFLINED),)), "page_offlines", "offlined"),
     _rows(
         "pages_not_offlined",
-        Count("page_offlines", (("result", OfflineResult.UNHANDLABLE),)),
+        Count("page_offlines", unless=(("result", OfflineResult.OFFLINED),)),
         "page_offlines",
         "failed",
     ),

@@ -15,7 +15,7 @@ drivers/acpi/apei/ghes.c at 2.6.32, 3.10.105, 4.18, 5.10.7, 6.1.192, 6.12.100 an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from node_sim.catalog.profile import Profile
@@ -185,6 +185,96 @@ def has_since(profile: Profile, first: str) -> bool:
     return PROFILE_NAMES.index(profile.name) >= PROFILE_NAMES.index(first)
 
 
+RELEASES: Final[dict[str, tuple[str, ...]]] = {
+    "handles_ucna": ("5.6",),
+    "filter_errno": ("5.19",),
+    "filter_takes_free": ("5.18",),
+    "swapoff": ("6.5",),
+    "unpoison_texts": ("4.9", "6.12"),
+    "unpoison_checks": ("4.4",),
+    "dax_bad_block": ("6.5",),
+    "dontneed_hugetlb": ("5.18",),
+    "copy_do_cow": ("6.12",),
+    "copy_fork": ("5.9", "6.12"),
+    "copy_hugetlb_cow": ("6.4",),
+    "copy_ksm": ("6.2",),
+    "copy_khugepaged": ("6.4",),
+    "copy_migration": ("6.11",),
+    "copy_coredump": ("6.4",),
+    "keeps_records": ("4.3",),
+    "tolerant": ("5.18",),
+    "rates_deferred": ("6.19",),
+}
+"""First releases with the value of the next column, of the switches for which ``profile.py`` names one."""
+
+
+def _version(name: str) -> tuple[int, ...] | None:
+    """Return a release as numbers that can be compared; None if the name is none."""
+    parts = name.split(".")
+    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else None
+
+
+def _value_at(switch: str, version: tuple[int, ...], older: int) -> Any:
+    """Return the value of a switch in a release between a column and the next; None if that is not known."""
+    low, high = (_version(PROFILE_NAMES[column]) or () for column in (older, older + 1))
+    changes = [found for found in map(_version, RELEASES.get(switch, ())) if found and low < found <= high]
+    return switch_value(switch, older + (version >= changes[0])) if changes else None
+
+
+def kernel_advice(name: str) -> str:
+    """Say which profiles are nearest to a release that has none, and in what these differ; nothing of other names."""
+    version = _version(name)
+    columns = [(known, column) for column, known in enumerate(map(_version, PROFILE_NAMES)) if known is not None]
+    if version is None:
+        return ""
+    series = [column for known, column in columns if version[: len(known)] == known]
+    below = [column for known, column in columns if known < version]
+    if series or not below or len(below) == len(columns):
+        return f" (the nearest is {PROFILE_NAMES[(series or below or [0])[-1]]})"
+    older, newer = PROFILE_NAMES[below[-1]], PROFILE_NAMES[below[-1] + 1]
+    known, open_ = [], []
+    for switch in SWITCHES:
+        values = [switch_value(switch, below[-1] + step) for step in (0, 1)]
+        value = _value_at(switch, version, below[-1])
+        if values[0] != values[1] and value is not None:
+            known.append(f"{switch} {value!r}")
+        elif values[0] != values[1]:
+            open_.append(f"{switch} {values[0]!r} or {values[1]!r}")
+    told = f"known of {name}: {', '.join(known)}, not known: " if known else ""
+    return (
+        f" (it lies between {older} and {newer}, choose one and set the switches that differ, {told}{', '.join(open_)})"
+    )
+
+
+def read_switches(switches: Mapping[str, str], where: str = "--switch ") -> dict[str, Any]:
+    """Return the values that texts stand for; a boolean may be written as TOML does.
+
+    Args:
+        switches: Texts of values by switch.
+        where: Stands before the name of a switch in a message.
+
+    Raises:
+        ConfigError: A switch or a value is not known; all mistakes at once, one a line.
+    """
+    problems, changes = [], {}
+    for switch, text in switches.items():
+        if switch not in SWITCHES:
+            problems.append(f"{where}{switch}: not a switch, expected one of {', '.join(sorted(SWITCHES))}")
+            continue
+        values = dict.fromkeys((*SWITCHES[switch], *CHOICES.get(switch, ())))
+        found = [
+            value for value in values if text == str(value) or (isinstance(value, bool) and text == str(value).lower())
+        ]
+        if found:
+            changes[switch] = found[0]
+        else:
+            allowed = ", ".join(str(value) for value in values)
+            problems.append(f"{where}{switch}={text}: expected one of {allowed}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return changes
+
+
 def find_profile(name: str, switches: Mapping[str, str] | None = None) -> Profile:
     """Return a profile, with some switches set otherwise.
 
@@ -195,21 +285,13 @@ def find_profile(name: str, switches: Mapping[str, str] | None = None) -> Profil
     Raises:
         ConfigError: The name, a switch or a value is not known; all mistakes at once.
     """
-    problems = []
+    problems, changes = [], {}
     if name not in PROFILES:
-        problems.append(f"--kernel {name}: expected one of {', '.join(PROFILE_NAMES)}")
-    known = {field.name for field in fields(Profile)} - {"name"}
-    changes = {}
-    for switch, text in (switches or {}).items():
-        if switch not in known:
-            problems.append(f"--switch {switch}: not a switch, expected one of {', '.join(sorted(known))}")
-            continue
-        values = dict.fromkeys((*SWITCHES[switch], *CHOICES.get(switch, ())))
-        found = [value for value in values if str(value) == text]
-        if not found:
-            allowed = ", ".join(str(value) for value in values)
-            problems.append(f"--switch {switch}={text}: expected one of {allowed}")
-        changes.update(dict.fromkeys([switch], found[0]) if found else {})
+        problems.append(f"--kernel {name}: expected one of {', '.join(PROFILE_NAMES)}{kernel_advice(name)}")
+    try:
+        changes = read_switches(switches or {})
+    except ConfigError as error:
+        problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
     return replace(PROFILES[name], **changes)

@@ -62,7 +62,7 @@ class Profile:
         hugetlb_counted_pages: Pages counted for a 2 MiB hugetlb page.
         kill_set: Collection rules, K0 ... K4.
         hugetlb_early: Address of an early signal for hugetlb: "start", "exact", or "head only" (6.12.0).
-        filter_errno: Return value for a filtered page.
+        filter_errno: Return value for a filtered page (5.19).
         filters_before_split: The filter is asked before a huge page is split.
         filters_used_hugetlb: It is asked for hugetlb pages in use, too.
         filter_takes_free: The injector with a filter takes free pages, too (5.18).
@@ -111,10 +111,10 @@ class Profile:
         split_reads_zeros: A split looks for zeros in the bad page (b1f202060afe in 6.12 to 841a8bfcbad9 in 6.12.56).
         unrecovered: A consumer whose page was not recovered gets a "plain" SIGBUS, or BUS_MCEERR_AR with a
             "null address" (5.10).
-        handles_ucna: Deferred errors reach the handler.
+        handles_ucna: Deferred errors reach the handler (5.6).
         keeps_records: Where records of banks wait for the handler: a "ring" that drops silently, or a "pool" (4.3).
         polls_severity: Polled records are graded by the severity rules.
-        tolerant: The sysfs knob exists.
+        tolerant: The sysfs knob exists (gone in 5.18).
         unknown_source_text: Panic text when no CPU knows why there was a machine check.
         timeout_text: Panic text when a CPU does not answer the broadcast.
         timeout_survived_from: Value of the knob from which that is survived.

@@ -27,7 +27,9 @@ class Eras(NamedTuple):
         fault: Index into the fault table.
         from_ns: Start of the era [ns].
         to_ns: End of the era [ns].
-        threshold: Corrected errors of a page in a window that take it offline; 0 = never.
+        threshold: Corrected errors of a page in a window at which it is to go offline; 0 = never.
+        answer: What the kernel answers to that for a page of a process, for one of its own and for one that is
+            poisoned: 0 or a negative errno, shape ``(n, 3)``.
     """
 
     lane: Ints
@@ -35,6 +37,7 @@ class Eras(NamedTuple):
     from_ns: Ints
     to_ns: Ints
     threshold: Ints
+    answer: Ints
 
     def take(self, index: Index) -> Eras:
         """Select some eras."""

@@ -1,16 +1,16 @@
 """Pages taken offline by counting: which pages of a fault reach the threshold in an era, and when.
 
-**Models.** Within an era (``eras.py``) a daemon counts the corrected errors of each page per window and asks for its
-soft offlining at the threshold, once: it does not ask again for the page because another fault hits it, too. The kernel
-refuses pages of its own, and says of one that ``memory_failure()`` has marked that it is poisoned already.
+**Models.** Within an era (``eras.py``) a daemon counts the corrected errors of each page per window and asks the kernel
+to soft-offline the page at the threshold, once whatever the answer, and not again because another fault hits the page,
+too. An offlined page is out of use until the next boot, any other goes on.
 
 **Leaves out.** Decay of counters between windows, limits on offlined pages; errors of two faults of one page are
 counted apart.
 
-**Assumes.** Counting starts with the first whole window after a boot. Kernel pages cannot be soft-offlined and stay in
-use; all other uses of the fleet can.
+**Assumes.** Counting starts with the first whole window after a boot. The kernel's answer depends on the arm, and on
+whether the page is the kernel's, or poisoned already.
 
-**Sources.** Soft offline: mm/memory-failure.c ``soft_offline_page()``, Linux 6.1; order statistics: ``windows.py``.
+**Sources.** The answers: ``hwpoison/offline_answers.py``; order statistics: ``windows.py``.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from node_sim.draws import Seed
 from node_sim.memory.pages import make_frames
 from node_sim.records import Flags, Index, Ints, expand_counts, take
 
+POISONED = 2
+"""Column of the answers for poisoned pages; 0 and 1 are those for pages of processes and of the kernel."""
 _WIDE = 1 << 24
 """More than the pages one window can show."""
 
 
 class Offlines(NamedTuple):
-    """Pages that reach the threshold, ordered by (era, page); arrays of shape ``(n,)``.
+    """Pages that reach the threshold, ordered by (era, page), and the kernel's answers; arrays of shape ``(n,)``.
 
     Attributes:
         era: Era.
@@ -42,8 +44,8 @@ class Offlines(NamedTuple):
         error: Number of the error in the window that reaches it.
         time_ns: When [ns].
         pfn: Page number.
-        offlined: The page goes out of use.
-        already: It had been poisoned before.
+        poisoned: ``memory_failure()`` had marked the page before.
+        errno: The kernel's answer.
     """
 
     era: Ints
@@ -52,8 +54,14 @@ class Offlines(NamedTuple):
     error: Ints
     time_ns: Ints
     pfn: Ints
-    offlined: Flags
-    already: Flags
+    poisoned: Flags
+    errno: Ints
+
+    @property
+    def offlined(self) -> Flags:
+        """Whether each page went offline."""
+        gone: Flags = (self.errno == 0) & ~self.poisoned
+        return gone
 
     def take(self, index: Index) -> Offlines:
         """Select some pages."""
@@ -110,7 +118,7 @@ def find_offlines(
         index: All windows.
         faults: All faults.
         address_map: Of the nodes.
-        kernel: Seed and share of kernel blocks; pages there cannot be offlined.
+        kernel: Seed and share of kernel blocks.
         poisoned: Pages that ``memory_failure()`` has marked in the lanes.
     """
     reached = _reached(eras, spans, index)
@@ -127,11 +135,12 @@ def find_offlines(
     fault = eras.fault[era]
     pfn = address_map.page(faults.box.take(fault), page)
     seed, share = kernel
-    fixed = make_frames(seed, faults.node_id[fault], pfn, share).kernel
+    kernels = make_frames(seed, faults.node_id[fault], pfn, share).kernel.astype(np.int64)
     time_ns = error_time_ns(index.windows.take(window), error)
     known = marks.look_up(era, page)
     already = time_ns >= known.poisoned_ns
-    asked = Offlines(era, span, page, error, time_ns, pfn, ~fixed & ~already, already)
+    errno = eras.answer[era, np.where(already, POISONED, kernels)]
+    asked = Offlines(era, span, page, error, time_ns, pfn, already, errno)
     if marks.name.size:
         seen = asked.take((time_ns < known.out_ns) | index.windows.scrub[window])
         order = np.lexsort((seen.span, seen.page, seen.era))

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, PROFILES
+from node_sim.catalog.kernels import DEFAULT_PROFILE, has_since, switches_of
 from node_sim.catalog.profile import Profile
 from node_sim.codes import KillPolicy, PageType, PageUse, Result, SignalCode, SignalName, Timing
 from node_sim.hwpoison import kernel
@@ -142,10 +142,9 @@ STATE_CODES: Final = np.asarray(
 """Code of the page state by page use and by whether a huge page can be split, shape ``(n_uses, 2)``."""
 
 
-def known_state(state: str, profile: str) -> str:
+def known_state(state: str, profile: str | Profile) -> str:
     """Return the state, or what an older kernel has instead of it."""
-    young = PROFILE_NAMES.index(PAGES[state].since) > PROFILE_NAMES.index(profile)
-    if not young:
+    if has_since(switches_of(profile), PAGES[state].since):
         return state
     return "anonymous" if PAGES[state].group in ("anonymous memory", "hugetlb") else "file-dirty"
 
@@ -179,7 +178,7 @@ def handle_state(
     early_kill: bool,
     recovery: bool,
     already: bool = False,
-    profile: str = DEFAULT_PROFILE,
+    profile: str | Profile = DEFAULT_PROFILE,
 ) -> Outcome:
     """Say what ``memory_failure()`` and the machine-check code that called it do about a page.
 
@@ -190,14 +189,14 @@ def handle_state(
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
         already: Whether the page is poisoned already (and was left in use).
-        profile: Kernel.
+        profile: Kernel, or its name.
     """
     owner = Task("owner", (kill_policy,))
     page = build_page(known_state(state, profile), [owner])
     if already:
         page.poisoned = True
         page.bad_subpages |= {page.subpage} if page.hugetlb else set()
-    machine = kernel.Machine(PROFILES[profile], early_kill=early_kill, recovery=recovery)
+    machine = kernel.Machine(switches_of(profile), early_kill=early_kill, recovery=recovery)
     before, itself = CALLS.get(call, (None, call))
     try:
         if before is not None:
@@ -249,7 +248,7 @@ def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
     recovery: bool,
     already: bool = False,
     split_ok: bool = True,
-    profile: str = DEFAULT_PROFILE,
+    profile: str | Profile = DEFAULT_PROFILE,
 ) -> Outcome:
     """Say what happens to a page by its use; arguments as of ``handle_state``.
 
@@ -261,7 +260,7 @@ def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
         recovery: vm.memory_failure_recovery.
         already: Whether the page is poisoned already.
         split_ok: Whether a huge page can be split.
-        profile: Kernel.
+        profile: Kernel, or its name.
     """
     return handle_state(
         state_of_use(use, split_ok=split_ok),
@@ -282,7 +281,7 @@ Outcomes = npt.NDArray[np.void]
 
 
 @cache
-def _enumerate(profile: str) -> Outcomes:
+def _enumerate(profile: Profile) -> Outcomes:
     """Enumerate the scalar definition for a kernel, over the whole domain."""
     rows = []
     booleans = itertools.product((False, True), repeat=3)
@@ -298,17 +297,14 @@ def _enumerate(profile: str) -> Outcomes:
 class HandlerTable:
     """``memory_failure()`` as one record per input; a look-up is one index and one gather."""
 
-    def __init__(self, profiles: Sequence[str] = (DEFAULT_PROFILE,)) -> None:
+    def __init__(self, profiles: Sequence[str | Profile] = (DEFAULT_PROFILE,)) -> None:
         """Enumerate the scalar definition for some kernels.
 
         Args:
-            profiles: Their names, in any order.
+            profiles: The kernels or their names, in any order, each once.
         """
-        self.profiles = tuple(dict.fromkeys(profiles))
+        self.profiles = tuple(switches_of(profile) for profile in profiles)
         self._rows = np.concatenate([_enumerate(profile) for profile in self.profiles])
-        self._place = np.zeros(len(PROFILE_NAMES), np.int32)
-        for number, profile in enumerate(self.profiles):
-            self._place[PROFILE_NAMES.index(profile)] = number
 
     @property
     def size(self) -> int:
@@ -328,7 +324,7 @@ class HandlerTable:
         """Return the outcome of each of n errors.
 
         Args:
-            profile: Place of the kernel in ``PROFILE_NAMES``, one or shape ``(n,)``.
+            profile: Place of the kernel in ``profiles``, one or shape ``(n,)``.
             state: Code of the page state, shape ``(n,)``.
             call: ``CallKind``, shape ``(n,)``.
             kill_policy: ``KillPolicy`` of the owner, shape ``(n,)``.
@@ -339,7 +335,7 @@ class HandlerTable:
         Returns:
             Records of ``Outcome``, shape ``(n,)``; -1 where there is no action line.
         """
-        index = self._place[profile] * np.int32(_SHAPE[0]) + state.astype(np.int32, copy=False)
+        index = np.asarray(profile, np.int32) * np.int32(_SHAPE[0]) + state.astype(np.int32, copy=False)
         for size, part in zip(_SHAPE[1:], (call, kill_policy, early_kill, recovery, already), strict=True):
             index *= np.int32(size)
             index += part.astype(np.int32, copy=False)
@@ -348,7 +344,7 @@ class HandlerTable:
 
 
 @cache
-def handler_table(profiles: tuple[str, ...]) -> HandlerTable:
+def handler_table(profiles: tuple[str | Profile, ...]) -> HandlerTable:
     """Return the table of some kernels, enumerated once."""
     return HandlerTable(profiles)
 

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from node_sim.codes import EcsUnit, ErrorKind, Observer, OfflineResult, OfflineTrigger
+from node_sim.codes import EcsUnit, ErrorKind, Observer, OfflineTrigger
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
 from node_sim.corrected.live_errors import count_live
 from node_sim.corrected.marks import Poisoned
-from node_sim.corrected.offlining import Offlines, find_offlines
+from node_sim.corrected.offlining import find_offlines
 from node_sim.corrected.passes import Passes
 from node_sim.corrected.reports import reports_of
 from node_sim.corrected.windows import Windows, error_time_ns
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
-from node_sim.hwpoison.kernel import EIO
+from node_sim.hwpoison.offline_answers import results_of
 from node_sim.lives.rows import EventLog
 from node_sim.lives.world import World
 from node_sim.records import Ints
@@ -79,7 +79,8 @@ def log_corrected(
         cause=name_of_span[offlines.span],
         pfn=offlines.pfn,
         trigger=np.full(offlines.page.size, int(OfflineTrigger.CE_THRESHOLD)),
-        **_offline_columns(offlines),
+        result=results_of(offlines.errno, offlines.poisoned),
+        errno=offlines.errno,
     )
 
 
@@ -94,15 +95,6 @@ def _pages_of(address_map: AddressMap, faults: FaultTable, fault: Ints, page: In
 def _observer_code(windows: Windows) -> Ints:
     """Return the stored observer of each window."""
     return np.where(windows.scrub, int(Observer.SCRUB), int(Observer.DEMAND))
-
-
-def _offline_columns(offlines: Offlines) -> dict[str, Ints]:
-    """Return result and errno of each attempt to offline a page."""
-    refused = np.where(offlines.already, int(OfflineResult.ALREADY_POISONED), int(OfflineResult.UNHANDLABLE))
-    return {
-        "result": np.where(offlines.offlined, int(OfflineResult.OFFLINED), refused),
-        "errno": np.where(offlines.offlined | offlines.already, 0, EIO),
-    }
 
 
 def log_reports(log: EventLog, eras: Eras, passes: Passes, faults: FaultTable, ecc: Ecc) -> None:

@@ -80,7 +80,8 @@ def _handle(state: LaneState, calls: Pending) -> Ints:
     panics = outcome["panic"] == 1
     if panics.any():
         dead = calls.take(panics)
-        reason = np.full(dead.lane.size, int(LifecycleReason.RECOVERY_OFF))
+        off = policies.recovery[arm][panics] == 0  # asked first; else vm.panic_on_unrecoverable_memory_failure
+        reason = np.where(off, int(LifecycleReason.RECOVERY_OFF), int(LifecycleReason.UNRECOVERABLE_PAGE))
         down_ns[panics] = panic(state, dead.lane, fault_of(state, dead.which), dead.time_ns, dead.cause, reason)
     if not panics.all():
         _settle(state, calls.take(~panics), outcome[~panics])

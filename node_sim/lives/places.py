@@ -37,8 +37,9 @@ def open_eras(state: LaneState, place: Ints) -> Eras:
     places = state.places
     lane = places.lane[place]
     to_ns = np.full(place.size, state.world.horizon_ns)
-    threshold = state.policies.ce_threshold[state.arm_set[lane]]
-    return Eras(lane, places.fault[place], places.era_from_ns[place], to_ns, threshold)
+    arm = state.arm_set[lane]
+    threshold, answer = state.policies.ce_threshold[arm], state.policies.offline_answer[arm]
+    return Eras(lane, places.fault[place], places.era_from_ns[place], to_ns, threshold, answer)
 
 
 def _close_eras(state: LaneState, place: Ints, end_ns: Ints) -> None:

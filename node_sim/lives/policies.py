@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.catalog.kernels import PROFILE_NAMES
+from node_sim.catalog.profile import Profile
+from node_sim.hwpoison.offline_answers import OfflineAnswers, offline_answers
 from node_sim.machine_check.grades import Reporting, grade_table
 from node_sim.records import Flags, Floats, Ints
 from node_sim.server.policy import PPR_KINDS, Policy
@@ -25,8 +26,9 @@ PPR_OFF, PPR_SOFT, PPR_HARD = range(len(PPR_KINDS))
 
 
 class PolicyColumns(NamedTuple):
-    """Settings of several arms as arrays indexed by arm set."""
+    """Settings of several arms as arrays indexed by arm set, and the kernels that ``profile`` numbers."""
 
+    kernels: tuple[Profile, ...]
     profile: Ints
     early_kill: Ints
     recovery: Ints
@@ -49,13 +51,15 @@ class PolicyColumns(NamedTuple):
     replace_ce: Ints
     replace_ecs: Flags
     ppr: Ints
+    offline_answer: Ints
 
     @classmethod
     def of(cls, policies: list[Policy]) -> PolicyColumns:
         """Lay out the settings of several arms."""
+        kernels = tuple(dict.fromkeys(policy.kernel.rules for policy in policies))
         rows = [
             (
-                PROFILE_NAMES.index(policy.kernel.profile),
+                kernels.index(policy.kernel.rules),
                 policy.kernel.memory_failure_early_kill,
                 policy.kernel.memory_failure_recovery,
                 policy.kernel.thp_split_p,
@@ -65,7 +69,7 @@ class PolicyColumns(NamedTuple):
                 seconds_to_ns(policy.platform.report_delay_s),
                 policy.platform.reporting == "firmware_first",
                 policy.platform.controller_first_share,
-                policy.platform.record_entries(policy.kernel.profile),
+                policy.platform.record_entries(policy.kernel.rules),
                 grade_table(Reporting.of(policy)),
                 policy.platform.device_fatal_share,
                 policy.platform.copy_share,
@@ -77,7 +81,14 @@ class PolicyColumns(NamedTuple):
                 policy.repair.replace_ce,
                 policy.repair.replace_ecs,
                 PPR_KINDS.index(policy.repair.ppr),
+                answers_of(policy),
             )
             for policy in policies
         ]
-        return cls(*(np.asarray(column) for column in zip(*rows, strict=True)))
+        return cls(kernels, *(np.asarray(column) for column in zip(*rows, strict=True)))
+
+
+def answers_of(policy: Policy) -> OfflineAnswers:
+    """Return what the kernel of an arm answers to a daemon that wants to soft-offline pages."""
+    kernel = policy.kernel
+    return offline_answers(kernel.rules, memory_failure=kernel.memory_failure, enabled=bool(kernel.enable_soft_offline))

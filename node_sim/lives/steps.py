@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.errors import ModelError
 from node_sim.hwpoison.outcome_table import handler_table
 from node_sim.lives.bad_pages import look_on, start_pages
@@ -61,7 +60,7 @@ def start_lives(
         world=world,
         store=store,
         policies=policies,
-        handler=handler_table(tuple(PROFILE_NAMES[number] for number in np.unique(policies.profile))),
+        handler=handler_table(policies.kernels),
         log=EventLog(),
         node_id=node_id,
         arm_set=arm_set,

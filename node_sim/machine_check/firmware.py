@@ -16,7 +16,8 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
-from node_sim.catalog.kernels import PROFILES
+from node_sim.catalog.kernels import switches_of
+from node_sim.catalog.profile import Profile
 
 PANIC_TEXT: Final = "Fatal hardware error"
 
@@ -45,17 +46,17 @@ class Taken(NamedTuple):
 
 
 def take_record(
-    severity: Cper, profile: str, *, threshold_exceeded: bool = False, memory_failure: bool = True
+    severity: Cper, profile: str | Profile, *, threshold_exceeded: bool = False, memory_failure: bool = True
 ) -> Taken:
     """Take an asynchronous memory record with an address from the firmware.
 
     Args:
         severity: Of the record and its section.
-        profile: Name of the kernel.
+        profile: The kernel, or its name.
         threshold_exceeded: The section says that corrected errors passed the firmware's threshold.
         memory_failure: CONFIG_ACPI_APEI_MEMORY_FAILURE.
     """
-    reads = PROFILES[profile].ghes
+    reads = switches_of(profile).ghes
     if severity is Cper.FATAL:
         return Taken(panic=PANIC_TEXT)
     if reads == "none" or not memory_failure:

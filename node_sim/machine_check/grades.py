@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.catalog.kernels import DEFAULT_PROFILE
+from node_sim.catalog.profile import Profile
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
 from node_sim.machine_check.exception import Arrival, amd_deferred, amd_exception, exception, poll
 from node_sim.machine_check.firmware import Cper, take_record
@@ -85,7 +86,7 @@ class Reporting(NamedTuple):
     """What an arm's hardware can tell, and its kernel.
 
     Attributes:
-        profile: Name of the kernel.
+        profile: The kernel, or its name.
         memory_failure: CONFIG_MEMORY_FAILURE.
         way: "intel", "amd" or "firmware_first".
         recovery: The hardware contains poison and reports it as recoverable (MCG_SER_P, SUCCOR).
@@ -95,7 +96,7 @@ class Reporting(NamedTuple):
         physical_address: AMD: a deferred error's address is that of a page (PADDRV).
     """
 
-    profile: str = DEFAULT_PROFILE
+    profile: str | Profile = DEFAULT_PROFILE
     memory_failure: bool = True
     way: str = "intel"
     recovery: bool = True
@@ -109,7 +110,7 @@ class Reporting(NamedTuple):
         """Take the settings of an arm."""
         kernel, platform = policy.kernel, policy.platform
         return cls(
-            profile=kernel.profile,
+            profile=kernel.rules,
             memory_failure=kernel.memory_failure,
             way=platform.reporting,
             recovery=platform.mca_recovery,

@@ -23,8 +23,9 @@ import numpy as np
 
 from node_sim.catalog.workloads import ACCESS_SHARES, BLOCK_USES, PAGE_REFINEMENT
 from node_sim.codes import Observer, PageUse
-from node_sim.draws import Key, Purpose, Seed, Tag, child_key, next_point, points_around, split64, unit32, words
+from node_sim.draws import Key, Purpose, Seed, Tag, child_key, split64, unit32, words
 from node_sim.memory.processes import NOBODY, ProcessTable
+from node_sim.points import next_point, points_around
 from node_sim.records import Flags, Floats, Index, Ints, join, take
 from node_sim.server.policy import Policy
 from node_sim.units import FOREVER, LINES_PER_PAGE, NS_PER_DAY, PAGES_PER_HUGE_PAGE, hours_to_ns, seconds_to_ns

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, SWITCHES, find_profile, switch_value
+from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, PROFILES, SWITCHES, find_profile, switch_value
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
 from node_sim.hwpoison import kernel
@@ -77,6 +77,17 @@ def _check(
         raise ConfigError("\n".join(problems))
 
 
+def _check_knob(kernel_name: str, switches: Mapping[str, str] | None) -> None:
+    """Check that a kernel has vm.enable_soft_offline."""
+    if not find_profile(kernel_name, switches).has_enable_soft_offline:
+        since = next(name for name in PROFILE_NAMES if PROFILES[name].has_enable_soft_offline)
+        msg = (
+            f"--no-soft-offline: kernel {kernel_name} has no vm.enable_soft_offline, expected profile {since} or "
+            "later; leave it out, or choose another --kernel"
+        )
+        raise ConfigError(msg)
+
+
 def inject(  # noqa: PLR0913 - each is an option of the command
     page: str,
     *,
@@ -101,7 +112,7 @@ def inject(  # noqa: PLR0913 - each is an option of the command
             thread; for threads after the first ``open`` where SIGBUS is not blocked.
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
-        enable_soft_offline: vm.enable_soft_offline.
+        enable_soft_offline: vm.enable_soft_offline; False only where the kernel has it.
         facts: What else the machine is like; None is the ordinary one.
         filters: Criteria of the injection filter by debugfs name; None leaves it switched off.
         then: What follows, names of ``ACCESSES``.
@@ -114,10 +125,10 @@ def inject(  # noqa: PLR0913 - each is an option of the command
         reached), ``call_errno`` what the caller gets.
 
     Raises:
-        ConfigError: A name is not known; all mistakes at once.
+        ConfigError: A name is not known, or the kernel does not have it; all mistakes at once.
     """
     checks: list[Callable[[], object]] = [
-        lambda: find_profile(kernel_name, switches),
+        lambda: find_profile(kernel_name, switches) if enable_soft_offline else _check_knob(kernel_name, switches),
         lambda: _tasks(processes),
         lambda: parse_filter(filters or {}),
     ]

@@ -11,10 +11,11 @@ from typing import Self
 
 from node_sim.catalog import numbers
 from node_sim.catalog.designs import DESIGNS
-from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, PROFILES
+from node_sim.catalog.profile import Profile
 from node_sim.codes import EcsUnit
 from node_sim.errors import ConfigError
 from node_sim.server.hardware import Server
+from node_sim.server.kernel import Kernel
 from node_sim.server.settings import Checked, check_settings, setting
 from node_sim.server.workload import Workload
 from node_sim.units import HOURS_PER_DAY, hours_to_ns
@@ -215,29 +216,17 @@ class Platform(Checked):
         """Time from an asynchronous error to its record in the kernel [s]."""
         return self.firmware_latency_s if self.reporting == "firmware_first" else 0.0
 
-    def record_entries(self, profile: str) -> int:
+    def record_entries(self, rules: Profile) -> int:
         """Asynchronous records that wait for the handler at most: of the firmware in its queue, else of the banks."""
         if self.reporting == "firmware_first":
             return numbers.QUEUE_ENTRIES.value
-        ring = PROFILES[profile].keeps_records == "ring"
+        ring = rules.keeps_records == "ring"
         return (numbers.RING_ENTRIES if ring else numbers.POOL_RECORDS).value
 
     @property
     def record_busy_s(self) -> float:
         """How long an asynchronous record is in the way of the next one of its channel [s]."""
         return self.firmware_latency_s if self.reporting == "firmware_first" else self.bank_busy_s
-
-
-@dataclass(frozen=True)
-class Kernel(Checked):
-    """Kernel profile and its sysctls."""
-
-    profile: str = setting(DEFAULT_PROFILE, "Kernel version.", choices=PROFILE_NAMES)
-    memory_failure: bool = setting(True, "CONFIG_MEMORY_FAILURE.")
-    memory_failure_early_kill: int = setting(0, "vm.memory_failure_early_kill.", low=0, high=1, role="sysctl")
-    memory_failure_recovery: int = setting(1, "vm.memory_failure_recovery; 0 panics.", low=0, high=1, role="sysctl")
-    thp_split_p: float = setting(numbers.THP_SPLIT_P, "Probability that a huge page can be split.", low=0.0, high=1.0)
-    fsync_s: float = setting(numbers.FSYNC_S, "Mean time to the next fsync of a damaged file.", low=0.001, high=1e8)
 
 
 @dataclass(frozen=True)
@@ -312,8 +301,8 @@ class Policy(Checked):
                 f"(or set ecc.ecs to {' or '.join(EcsUnit.vocabulary())})"
             )
             raise ConfigError(msg)
-        rules = PROFILES[self.kernel.profile].amd_rules
-        if self.platform.reporting == "amd" and self.platform.mca_recovery and rules == "intel":
+        amd = self.platform.reporting == "amd" and self.platform.mca_recovery
+        if amd and self.kernel.rules.amd_rules == "intel":
             msg = (
                 f"kernel.profile = {self.kernel.profile!r}, expected 4.18 or later with platform.reporting = 'amd' "
                 "(it has no rules for AMD's recoverable errors, so a task would read its poison again for ever), "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -24,6 +25,7 @@ class Setting:
         choices: Allowed values, empty if any.
         number: The catalogue number the default is, if it is one.
         role: What a number is that is neither published nor assumed: a definition, a policy or a sysctl.
+        advice: Adds to the complaint about a word that is not among the choices what comes near it.
     """
 
     sentence: str
@@ -33,11 +35,13 @@ class Setting:
     choices: tuple[str | int, ...] = ()
     number: Number | None = None
     role: str = "definition"
+    advice: Callable[[str], str] | None = None
 
     def complaint(self, value: object) -> str | None:
         """Say what is wrong with a value, or nothing."""
         if self.choices and value not in self.choices:
-            return f"{value!r}, expected one of {', '.join(map(str, self.choices))}"
+            advice = self.advice(value) if self.advice and isinstance(value, str) else ""
+            return f"{value!r}, expected one of {', '.join(map(str, self.choices))}{advice}"
         if isinstance(value, int | float) and not isinstance(value, bool):
             low_ok = self.low is None or value >= self.low
             if not (low_ok and (self.high is None or value <= self.high)):
@@ -51,7 +55,7 @@ class Setting:
         return f"a number from {self.low:g} to {self.high:g}"
 
 
-def setting(
+def setting(  # noqa: PLR0913, PLR0917 - each is a fact about the setting
     default: Any,
     sentence: str,
     unit: str = "-",
@@ -59,13 +63,15 @@ def setting(
     high: float | None = None,
     choices: tuple[str | int, ...] = (),
     role: str = "definition",
+    advice: Callable[[str], str] | None = None,
 ) -> Any:
     """Declare a field whose default is a plain value or a catalogue number."""
     number = default if isinstance(default, Published | Assumed) else None
     value = default.value if isinstance(default, Published | Assumed) else default
     if number is not None and unit == "-":
         unit = number.unit
-    return field(default=value, metadata={"setting": Setting(sentence, unit, low, high, choices, number, role)})
+    known = Setting(sentence, unit, low, high, choices, number, role, advice)
+    return field(default=value, metadata={"setting": known})
 
 
 def check_settings(config: Any) -> None:

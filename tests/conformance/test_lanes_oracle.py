@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from node_sim.catalog.fit import RATE_TABLES
-from node_sim.catalog.kernels import PROFILE_NAMES
+from node_sim.catalog.kernels import CHOICES, PROFILE_NAMES, SWITCHES
 from node_sim.catalog.workloads import WORKLOADS
 from node_sim.codes import (
     CheckAction,
@@ -56,6 +56,8 @@ WORLDS = SINGLE_WORLDS + SHARED_WORLDS
 CHUNK = 5
 FLOODED, RETURNING, CROWDED, CLASHING, SPARED, COUNTED = 0, 3, 5, 7, 8, 9
 """Last digits of worlds made for rare meetings."""
+SWITCHED = (FLOODED, 1, 2, 4, 6)
+"""Last digits of worlds of kernels between the profiles."""
 LONG_WORLDS = 400
 
 
@@ -141,6 +143,36 @@ def draw_kernel(rng: random.Random) -> config.Kernel:
         thp_split_p=rng.choice((0.0, 0.5, 0.98)),
         fsync_s=rng.choice((1.0, 30.0, 3600.0)),
     )
+
+
+ACTING = (
+    *("already_line", "bad_pfn", "copy_recovery", "free_result", "has_soft_offline", "hugetlb", "keeps_records"),
+    *("kernel_page", "kill_accessing", "kill_set", "ksm", "mlock_survives", "panics_unrecoverable", "polls_severity"),
+    *("references", "split_poisons", "thp", "unmap_failure", "unmap_failure_signal", "unrecovered", "wording"),
+)
+"""Switches that change what happens in a fleet."""
+
+
+def switch(policy: config.Policy, *, deaf: bool) -> config.Policy:
+    """Turn some switches of the kernel; or let a daemon ask for pages, which a ``deaf`` kernel may not take offline.
+
+    What is turned is drawn from what the policy is, so that no other draw moves.
+    """
+    rng, kernel = random.Random(repr(policy)), policy.kernel
+    chosen = rng.sample(ACTING, rng.choice((0, 0, 1, 3)))
+    turned = {name: str(rng.choice((*SWITCHES[name], *CHOICES.get(name, ())))) for name in chosen}
+    if rng.random() < 0.3:  # the sysctl proposed after 7.1
+        turned["panics_unrecoverable"] = "True"
+    kernel = replace(kernel, switches=tuple(turned.items()))
+    why = rng.choice(("heard", "heard", "heard", "old", "without", "disabled")) if deaf else "heard"
+    if why == "old" and (policy.platform.reporting != "amd" or not policy.platform.mca_recovery):
+        kernel = replace(kernel, profile="2.6.32")
+    elif why == "without":
+        kernel = replace(kernel, memory_failure=False)
+    elif why == "disabled" and kernel.rules.has_enable_soft_offline:
+        kernel = replace(kernel, enable_soft_offline=0)
+    daemon = config.PageOffline(ce_threshold=rng.choice((1, 2))) if why != "heard" else policy.page_offline
+    return replace(policy, kernel=kernel, page_offline=daemon)
 
 
 def draw_repair(rng: random.Random, cordon: tuple[int, ...]) -> config.Repair:
@@ -361,6 +393,8 @@ def draw_world(number: int) -> World:
         policies = [count(rng, policy) for policy in policies]
     race = (0.5, 0.0, 1.0)[number % 3]
     policies = [replace(one, platform=replace(one.platform, controller_first_share=race)) for one in policies]
+    if number % 10 in SWITCHED:
+        policies = [switch(one, deaf=number % 10 != FLOODED) for one in policies]
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
     return World(number, rng.getrandbits(64), tuple(nodes), hardware, tuple(policies), horizon_ns)
 

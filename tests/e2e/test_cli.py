@@ -381,6 +381,55 @@ def test_arms_of_several_kernels_run_on_the_same_errors(tmp_path):
     assert "get hwpoison page" in texts["profile=6.12"] - texts["profile=6.1"]
 
 
+def test_a_sweep_over_a_switch_of_the_kernel_gives_paired_differences(tmp_path):
+    root, sweep = tmp_path / "run", "kernel.switches.unmap_failure=ignored,failed"
+    errors = ("--set", "ecc.code=secded", "--set", "faults.fit_factor=100.0")
+    done = call("run", "-o", root, "--nodes", "600", "--workers", "1", *errors, "--sweep", sweep)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(call("compare", root, "--json").stdout)
+    effects = found["effects"]["unmap_failure=failed"]
+    failed, ignored = (effects[name]["difference"]["value"] for name in ("mf_failed", "mf_ignored"))
+    assert failed == pytest.approx(-ignored, rel=0.05)  # the same pages: merged ones, which 6.1 does not unmap
+    assert failed > 0
+    results = {arm: open_run(root).table("memory_failures", arm=arm).to_pylist() for arm in open_run(root).arms}
+    for arm, rows in results.items():
+        unmapped = {row["result"] for row in rows if row["page_type"] == "unmapping failed page"}
+        assert unmapped == {arm.partition("=")[2].capitalize()}
+        assert {row["page_use"] for row in rows if row["page_type"] == "unmapping failed page"} == {"KSM"}
+
+
+@pytest.mark.parametrize("kernel", ["kernel.memory_failure=false", "kernel.profile=2.6.32"])
+def test_a_kernel_without_soft_offline_takes_no_page_offline(tmp_path, kernel):
+    root = tmp_path / "run"
+    options = ("--set", kernel, "--set", "page_offline.ce_threshold=2", "--arm", "default")
+    done = call("run", "-o", root, "--nodes", "3000", "--workers", "1", *options)
+    assert done.returncode == 0, done.stderr
+    run = open_run(root)
+    rows = run.table("page_offlines", arm="default").to_pylist()
+    assert len(rows) > 20
+    assert {(row["result"], row["errno"]) for row in rows} == {("no interface", -2)}
+    counts = json.loads(call("summary", root, "--json").stdout)["arms"]["default"]
+    assert (counts["pages_offlined"], counts["pages_not_offlined"]) == (0, len(rows))
+    asked = {(row["node_id"], row["pfn"]): row["time_ns"] for row in rows}
+    later = [
+        row
+        for row in run.table("errors", arm="default").to_pylist()
+        if row["last_time_ns"] > asked.get((row["node_id"], row["first_pfn"]), 1 << 62)
+    ]
+    assert later  # the page keeps showing errors
+
+
+def test_a_kernel_between_the_profiles_is_refused_with_its_neighbours(tmp_path):
+    text = refused(call("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.15"))
+    assert "it lies between 5.10 and 6.1, choose one and set the switches that differ" in text
+    assert "the nearest is 7.1" in refused(call("inject", "--kernel", "8.0"))
+    knob = refused(call("inject", "--event", "soft_offline", "--no-soft-offline", "--kernel", "5.10"))
+    assert knob == (
+        "error: --no-soft-offline: kernel 5.10 has no vm.enable_soft_offline, expected profile 6.12 or later; "
+        "leave it out, or choose another --kernel\n"
+    )
+
+
 def test_a_kernel_that_is_not_known_is_refused_with_its_key_path(tmp_path):
     text = refused(call("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.4"))
     assert "group.chipkill.kernel.profile = '5.4', expected one of" in text.replace('"', "'")

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from node_sim.catalog.kernels import PROFILES
+from node_sim.catalog.profile import Profile
 from node_sim.codes import (
     CheckAction,
     CpuContext,
@@ -49,6 +51,7 @@ from node_sim.hwpoison.outcome_table import CallKind, Outcome, Signal, memory_fa
 from node_sim.machine_check.grades import Check, Reporting, grade
 from node_sim.memory.processes import NOBODY
 from node_sim.server.hardware import Hardware
+from node_sim.server.kernel import Kernel
 from node_sim.server.policy import Ecc, Policy
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle.named_draws import philox, split, unit32, unit53
@@ -56,7 +59,14 @@ from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
 
 FIRMWARE_QUEUE, RING, POOL = 16, 15, 80
 """memory_failure_queue() for GHES; mce_ring up to 4.2; the record pool since 4.3."""
-EIO, SOFT_OFFLINE_FAILED = -5, -5
+EIO = -5
+OFFLINE_RESULTS = {
+    0: OfflineResult.OFFLINED,
+    -2: OfflineResult.NO_INTERFACE,
+    -95: OfflineResult.DISABLED,
+    EIO: OfflineResult.UNHANDLABLE,
+}
+"""By the answer to soft offline of a page that is not poisoned: 0, ENOENT, EOPNOTSUPP, EIO."""
 PENDING, TOUCH, REPLACE, DRAINED = 0, 1, 2, 3
 NEVER = 1 << 62
 KERNEL_CAN_COPY = frozenset(
@@ -254,6 +264,15 @@ class Errors(NamedTuple):
     """When the errors of one window first reach the limit at which a DIMM is replaced."""
 
 
+def with_switches(kernel: Kernel) -> Profile:
+    """Return the profile of a kernel with its switches set."""
+    rules = PROFILES[kernel.profile]
+    for name, text in kernel.switches:
+        kind = type(getattr(rules, name))
+        rules = replace(rules, **{name: text == "True" if kind is bool else kind(text)})
+    return rules
+
+
 def exponential(word: int, mean: int) -> int:
     """Draw an exponential time, rounded down."""
     return int(-np.log(unit32(word)) * mean)
@@ -306,7 +325,9 @@ class Life:
         self.scrub_phase = int(unit53(high, low) * self.scrub_ns)
         self.firmware_first = policy.platform.reporting == "firmware_first"
         self.firmware_ns = seconds_to_ns(policy.platform.firmware_latency_s) if self.firmware_first else 0
-        ring = policy.kernel.profile in ("2.6.32", "3.10")
+        self.rules, self.switches = with_switches(policy.kernel), dict(policy.kernel.switches)
+        old = policy.kernel.profile in ("2.6.32", "3.10")
+        ring = self.switches.get("keeps_records", "ring" if old else "pool") == "ring"
         self.records_kept = FIRMWARE_QUEUE if self.firmware_first else RING if ring else POOL
         self.bank_busy_ns = self.firmware_ns if self.firmware_first else seconds_to_ns(policy.platform.bank_busy_s)
         self.work_latency_ns = seconds_to_ns(policy.platform.work_latency_s)
@@ -418,7 +439,7 @@ class Life:
             if begin <= time < end
         ]
         shown: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        answers: dict[tuple[int, int], list[tuple[int, int, OfflineResult]]] = {}
+        answers: dict[tuple[int, int], list[tuple[int, int, tuple[OfflineResult, int]]]] = {}
         seen: dict[tuple[int, int, int], int] = {}
         asked = set[int]()
         threshold, limit = self.policy.page_offline.ce_threshold, self.policy.repair.replace_ce
@@ -439,7 +460,7 @@ class Life:
                 asked.add(pfn)
                 answer = self.soft_offline(pfn, time, frame)
                 answers.setdefault((position, k), []).append((time, pfn, answer))
-                if answer is OfflineResult.OFFLINED:
+                if answer[0] is OfflineResult.OFFLINED:
                     errors.offlined[pfn] = time
         for (position, k), mine in shown.items():
             fault = eras[position][0]
@@ -448,11 +469,21 @@ class Life:
             errors.rows.extend(self._offline_row(fault, row, *answer) for answer in answers.get((position, k), []))
         return errors
 
-    def soft_offline(self, pfn: int, time: int, frame: Frame | None) -> OfflineResult:
-        """Say what the kernel answers to a daemon."""
-        if frame is not None and frame.poisoned_ns is not None and frame.poisoned_ns <= time:
-            return OfflineResult.ALREADY_POISONED
-        return OfflineResult.UNHANDLABLE if self.uses.is_kernel(pfn) else OfflineResult.OFFLINED
+    def soft_offline(self, pfn: int, time: int, frame: Frame | None) -> tuple[OfflineResult, int]:
+        """Return what the kernel answers to a daemon that writes an address into sysfs."""
+        kernel = self.policy.kernel
+        exists = self.switches.get("has_soft_offline", str(kernel.profile != "2.6.32")) == "True"
+        poisoned = frame is not None and frame.poisoned_ns is not None and frame.poisoned_ns <= time
+        if not kernel.memory_failure or not exists:
+            errno = -2
+        elif not kernel.enable_soft_offline:
+            errno = -95
+        elif poisoned:
+            usual = "-16" if kernel.profile in ("2.6.32", "3.10", "4.18") else "0"
+            return OfflineResult.ALREADY_POISONED, int(self.switches.get("soft_already_errno", usual))
+        else:
+            errno = EIO if self.uses.is_kernel(pfn) else 0
+        return OFFLINE_RESULTS[errno], errno
 
     def _window_values(self, fault: Fault, window: Window, shown: list[tuple[int, int]]) -> Values:
         return {
@@ -465,12 +496,13 @@ class Life:
             "last_time_ns": shown[-1][0],
         }
 
-    def _offline_row(self, fault: Fault, cause: Row, time: int, pfn: int, answer: OfflineResult) -> Row:
+    def _offline_row(self, fault: Fault, cause: Row, time: int, pfn: int, answer: tuple[OfflineResult, int]) -> Row:
+        result, errno = answer
         values: Values = {
             "pfn": pfn,
             "trigger": OfflineTrigger.CE_THRESHOLD,
-            "result": answer,
-            "errno": SOFT_OFFLINE_FAILED if answer is OfflineResult.UNHANDLABLE else 0,
+            "result": result,
+            "errno": errno,
         }
         return Row("page_offlines", time, fault, cause, values)
 
@@ -807,7 +839,7 @@ class Life:
         """Say what the hardware can tell, and to which kernel."""
         kernel, platform = self.policy.kernel, self.policy.platform
         return Reporting(
-            kernel.profile,
+            self.rules,
             kernel.memory_failure,
             platform.reporting,
             platform.mca_recovery,
@@ -841,10 +873,12 @@ class Life:
             recovery=bool(kernel.memory_failure_recovery),
             already=already,
             split_ok=use.splits < kernel.thp_split_p,
-            profile=kernel.profile,
+            profile=self.rules,
         )
         if outcome.panic:
-            self.panic(page, read.row, done, LifecycleReason.RECOVERY_OFF)
+            off = not kernel.memory_failure_recovery
+            reason = LifecycleReason.RECOVERY_OFF if off else LifecycleReason.UNRECOVERABLE_PAGE
+            self.panic(page, read.row, done, reason)
             return
         again = frame.poisoned_ns is not None
         released = (outcome.withdrawn or (outcome.signal is not Signal.NONE and again)) and not read.second

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from node_sim.draws import Key, Purpose, Seed, last_point, next_point, unit32, unit53, words
+from node_sim.draws import Key, Purpose, Seed, unit32, unit53, words
+from node_sim.points import last_point, next_point
 
 ALPHA = 1e-6
 WIDTH_NS = 3_600_000_000_000

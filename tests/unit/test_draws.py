@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from node_sim import draws
-from node_sim.draws import CHUNK, Key, Purpose, Seed, below, last_point, next_point, poisson_one, unit32, unit53, words
+from node_sim.draws import CHUNK, Key, Purpose, Seed, below, poisson_one, unit32, unit53, words
+from node_sim.points import Points, last_point, next_point, points_around
 
 MASK = 0xFFFFFFFF
 
@@ -139,7 +140,7 @@ def key_of(key: tuple[int, int], n: int) -> Key:
     return Key(np.full(n, key[0], np.uint64), np.full(n, key[1], np.uint64))
 
 
-def as_rows(points: draws.Points) -> list[tuple[int, int, int]]:
+def as_rows(points: Points) -> list[tuple[int, int, int]]:
     return list(zip(points.time_ns.tolist(), points.bin.tolist(), points.position.tolist(), strict=True))
 
 
@@ -194,7 +195,7 @@ def test_points_around_a_time_are_the_last_and_the_next(key, n):
     at[0] = listed[3]
     keys, width = key_of(key, n), np.full(n, WIDTH_NS)
     for shift in (0, -1, listed[0] - 1 - at):
-        last, next_ns = draws.points_around(keys, TAG, width, at + shift)
+        last, next_ns = points_around(keys, TAG, width, at + shift)
         assert as_rows(last) == as_rows(last_point(keys, TAG, width, at + shift))
         assert next_ns.tolist() == [next(point for point in listed if point > t) for t in (at + shift).tolist()]
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from node_sim.catalog.kernels import PROFILE_NAMES
+from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
 from node_sim.machine_check.grades import READERS, Check, Reporting, grade, grade_table, look_up
 from node_sim.server.policy import Kernel, Platform, Policy
@@ -161,7 +161,7 @@ def test_readers_are_the_first_observers_in_code_order():
 
 
 def test_an_arm_reports_as_it_is_set():
-    assert Reporting.of(Policy()) == Reporting()
+    assert Reporting.of(Policy()) == Reporting(PROFILES["6.1"])
     platform = Platform(
         reporting="amd",
         mca_recovery=False,
@@ -170,7 +170,7 @@ def test_an_arm_reports_as_it_is_set():
         physical_address=True,
     )
     policy = Policy(platform=platform, kernel=Kernel(profile="6.12", memory_failure=False))
-    assert Reporting.of(policy) == Reporting("6.12", False, "amd", False, True, True, False, True)
+    assert Reporting.of(policy) == Reporting(PROFILES["6.12"], False, "amd", False, True, True, False, True)
 
 
 # ---- AMD ---------------------------------------------------------------------------------------------------------

@@ -179,11 +179,23 @@ def test_the_filter_drops_a_page_before_anything_is_done():
 
 
 def test_soft_offline_can_be_switched_off_since_6_11():
-    answers = {
-        kernel: inject("anonymous", kernel_name=kernel, event="soft_offline", enable_soft_offline=False)["call_errno"]
-        for kernel in ("6.1", "6.12")
-    }
-    assert answers == {"6.1": 0, "6.12": -95}
+    for kernel in ("6.12", "7.1"):
+        found = inject("anonymous", kernel_name=kernel, event="soft_offline", enable_soft_offline=False)
+        assert found["call_errno"] == -95
+    backported = {"has_enable_soft_offline": "True"}
+    assert (
+        inject("anonymous", event="soft_offline", enable_soft_offline=False, switches=backported)["call_errno"] == -95
+    )
+
+
+@pytest.mark.parametrize("kernel", ["2.6.32", "3.10", "4.18", "5.10", "6.1"])
+def test_a_kernel_without_the_knob_of_soft_offline_is_not_told_to_turn_it_off(kernel):
+    with pytest.raises(ConfigError) as error:
+        inject("anonymous", kernel_name=kernel, event="soft_offline", enable_soft_offline=False)
+    assert str(error.value) == (
+        f"--no-soft-offline: kernel {kernel} has no vm.enable_soft_offline, expected profile 6.12 or later; "
+        "leave it out, or choose another --kernel"
+    )
 
 
 @pytest.mark.parametrize("kernel", PROFILE_NAMES)

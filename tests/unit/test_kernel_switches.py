@@ -620,5 +620,5 @@ def test_the_second_thread_hears_of_an_error_that_the_first_has_blocked():
 
 
 def test_records_of_banks_wait_in_a_ring_up_to_4_2_and_in_a_pool_since_those_of_the_firmware_in_its_queue():
-    across([15, 15, 80, 80, 80, 80, 80], Platform().record_entries)
-    across([16] * 7, Platform(reporting="firmware_first").record_entries)
+    across([15, 15, 80, 80, 80, 80, 80], lambda kernel: Platform().record_entries(PROFILES[kernel]))
+    across([16] * 7, lambda kernel: Platform(reporting="firmware_first").record_entries(PROFILES[kernel]))
