@@ -16,7 +16,6 @@ known-answer vectors (``tests/unit/test_draws.py``).
 from __future__ import annotations
 
 import enum
-import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -128,7 +127,7 @@ def _mix_few(cells: Wide, key: Key, out: Words) -> None:
     both = np.repeat(_MULTIPLIERS[[0, 1, 0]], n)
     product = np.empty(2 * n, np.uint64)
     halves = product.view(np.uint32)
-    low, high = (halves[0::2], halves[1::2]) if sys.byteorder == "little" else (halves[1::2], halves[0::2])
+    low, high = (halves[0::2], halves[1::2]) if np.little_endian else (halves[1::2], halves[0::2])
     for number in range(_ROUNDS):
         turn = slice(n, 3 * n) if number % 2 else slice(0, 2 * n)
         np.multiply(even, both[turn], out=product)
