@@ -72,7 +72,8 @@ def _report(row: StoredRow) -> str:
 
 def _check(row: StoredRow) -> str:
     over = ", OVER" if row["overflow"] else ""
-    context = "" if row["cpu_context"] == "none" else f" in {row['cpu_context']} context"
+    reader = "" if row["kernel_read"] is None else f" ({row['kernel_read']})"
+    context = "" if row["cpu_context"] == "none" else f" in {row['cpu_context']} context{reader}"
     return f"{row['severity']} bank {row['bank']}{context}{over}, pfn {row['pfn']:#x}: {row['action']}"
 
 

@@ -100,6 +100,22 @@ class CpuContext(Code):
     KERNEL_COPY = 3, "kernel recoverable copy"
 
 
+class KernelRead(Code):
+    """Which code of the kernel read poison; ``inject --event ar-TEXT`` plays one (``ar-kernel`` other code)."""
+
+    COPY = 0, "copy"
+    COW = 1, "cow"
+    DO_COW = 2, "do-cow"
+    FORK = 3, "fork"
+    HUGETLB_COW = 4, "hugetlb-cow"
+    KSM = 5, "ksm"
+    KSMD = 6, "ksmd"
+    KHUGEPAGED = 7, "khugepaged"
+    MIGRATION = 8, "migration"
+    READ = 9, "read"
+    OTHER = 10, "other"
+
+
 class CheckAction(Code):
     """What the kernel does about a machine check."""
 

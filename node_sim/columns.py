@@ -101,6 +101,9 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         _code("severity", codes.Severity, "Grade given by the kernel."),
         Column("bank", "uint8", "-", "Machine-check bank: one per memory channel, then the one of the core that read."),
         _code("cpu_context", codes.CpuContext, "What the CPU was doing."),
+        _code(
+            "kernel_read", codes.KernelRead, "Which kernel code read the poison; null where none did.", nullable=True
+        ),
         Column("overflow", "bool", "-", "The bank still held an unread record (OVER)."),
         _PFN,
         _code("action", codes.CheckAction, "What the kernel did about it."),

@@ -169,6 +169,14 @@ COPY_SHARE: Final = Assumed(
     "share of kernel accesses to user memory that are copy-from-user with a recovery entry (5.10+)",
     headline=True,
 )
+PAGE_COPY_SHARE: Final = Assumed(
+    0.6,
+    0.1,
+    0.95,
+    "share of the other kernel accesses to pages of processes and files that copy, compare or read() the page; nobody "
+    "counted them, and hardening of such copies since 6.1 suggests that they were met in the field",
+    headline=True,
+)
 BANK_BUSY_S: Final = Assumed(0.01, 0.0001, 1.0, "from an asynchronous record to the poller's read (CMCI)", "s")
 FIRMWARE_LATENCY_S: Final = Assumed(
     1.0,
@@ -200,6 +208,13 @@ KERNEL_SHARE: Final = Assumed(
 )
 THP_SPLIT_P: Final = Assumed(
     0.98, 0.8, 1.0, "a huge page with extra references cannot be split; share unknown", headline=True
+)
+LARGE_FOLIO_SHARE: Final = Assumed(
+    0.0,
+    0.0,
+    0.95,
+    "readahead makes large folios of most of what is read in order, where the file system makes them at all; the "
+    "default is ext4 before 6.16, which does not",
 )
 FSYNC_S: Final = Assumed(30.0, 1.0, 3600.0, "time to the next fsync of a file that lost a dirty page", "s")
 

@@ -106,3 +106,57 @@ ACCESS_SHARES: Final[dict[str, tuple[float, float, float, float]]] = {
     "swap cache clean": (0.80, 0.05, 0.15, 0.0),
 }
 """Assumed: who accesses a page of each use: (user read, kernel read, device read, full-line write)."""
+
+FROM_USER: Final = frozenset(
+    {
+        "anonymous",
+        "THP",
+        "hugetlb",
+        "file clean mapped",
+        "file dirty mapped",
+        "tmpfs",
+        "mlocked",
+        "KSM",
+        "swap cache dirty",
+        "swap cache clean",
+    }
+)
+"""Uses of memory that processes map, which write(), pipes and the like copy from; these reads have a recovery entry."""
+
+_COPY_RANGES: Final[dict[str, tuple[float, float, str]]] = {
+    "cow": (0.0, 0.9, "copy-on-write after fork; many in servers that snapshot by fork, hardly any elsewhere"),
+    "do-cow": (0.0, 0.5, "first write to a private mapping of a file: data of programs and libraries when they start"),
+    "fork": (0.0, 0.2, "fork with pages that a device holds: RDMA, io_uring with registered buffers; rare"),
+    "hugetlb-cow": (0.0, 1.0, "copy-on-write of a private hugetlb page: after fork only"),
+    "ksm": (0.0, 0.5, "a merged page, or one of another mapping, that is swapped in; needs KSM and swap"),
+    "ksmd": (0.0, 0.9, "the KSM daemon reads every page that it is told to merge, if it runs"),
+    "khugepaged": (0.0, 0.9, "collapse into huge pages: once per page, 4,096 pages every 10 s by default"),
+    "migration": (0.0, 1.0, "compaction, NUMA balancing and tiering move a page as often as their load asks"),
+    "read": (0.0, 1.0, "read() and sendfile() of the page cache: what a cached file is there for"),
+}
+"""Low, high and why of each kind's share below."""
+
+
+def _reads(**shares: float) -> dict[str, Assumed[float]]:
+    named = {kind.replace("_", "-"): share for kind, share in shares.items()}
+    return {kind: Assumed(share, *_COPY_RANGES[kind]) for kind, share in named.items()}
+
+
+PAGE_COPIES: Final[dict[str, dict[str, Assumed[float]]]] = {
+    "anonymous": _reads(cow=0.25, fork=0.02, ksmd=0.03, khugepaged=0.30, migration=0.40),
+    "THP": _reads(migration=1.0),
+    "hugetlb": _reads(hugetlb_cow=1.0),
+    "file clean": _reads(do_cow=0.02, migration=0.08, read=0.90),
+    "file clean mapped": _reads(do_cow=0.15, migration=0.25, read=0.60),
+    "file dirty": _reads(do_cow=0.01, migration=0.09, read=0.90),
+    "file dirty mapped": _reads(do_cow=0.05, migration=0.25, read=0.70),
+    "tmpfs": _reads(do_cow=0.02, migration=0.18, read=0.80),
+    "mlocked": _reads(cow=0.30, fork=0.10, ksmd=0.02, migration=0.58),
+    "KSM": _reads(cow=0.20, ksmd=0.60, migration=0.20),
+    "swap cache dirty": _reads(cow=0.30, ksm=0.30, migration=0.40),
+    "swap cache clean": _reads(cow=0.30, ksm=0.30, migration=0.40),
+}
+"""Assumed: which code it is that copies, compares or read()s a page of each use, but from user space: shares by kind.
+
+How many of all kernel reads these are is ``PAGE_COPY_SHARE``; pages of the kernel itself are read by other code only.
+"""

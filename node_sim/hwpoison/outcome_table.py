@@ -6,7 +6,7 @@ load, every kill policy and sysctl, for any kernel profiles.
 **Leaves out.** Soft offline, filters, several owners of one page.
 
 **Assumes.** The owner is the only process that maps the page, so it is the consumer of a user read; a page poisoned
-already was left in use as it is. A kernel older than huge pages (KSM, MADV_FREE, ...) has ordinary ones instead.
+already was left in use as it is.
 
 **Sources.** ``memory_failure.py``; arch/x86/kernel/cpu/mce/core.c ``kill_me_maybe()``.
 """
@@ -22,17 +22,20 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.catalog.kernels import DEFAULT_PROFILE, has_since, switches_of
+from node_sim.catalog.file_systems import DEFAULT_FILE_SYSTEM
+from node_sim.catalog.kernels import DEFAULT_PROFILE, switches_of
 from node_sim.catalog.profile import Profile
-from node_sim.codes import KillPolicy, PageType, PageUse, Result, SignalCode, SignalName, Timing
+from node_sim.codes import KernelRead, KillPolicy, PageType, PageUse, Result, SignalCode, SignalName, Timing
 from node_sim.hwpoison import kernel
 from node_sim.hwpoison.access import fault
+from node_sim.hwpoison.copies import COPIES, begin, survive
 from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.kill import unrecovered_code
 from node_sim.hwpoison.memory_failure import memory_failure as handle
 from node_sim.hwpoison.page import Page
-from node_sim.hwpoison.page_states import PAGES, build_page
+from node_sim.hwpoison.page_states import build_page
 from node_sim.hwpoison.process import PLAIN, Pte, Task
+from node_sim.hwpoison.use_states import STATES, known_state, state_of_use
 from node_sim.records import Flags, Ints
 from node_sim.units import PAGE_SHIFT
 
@@ -43,25 +46,46 @@ NO_LINE = -1
 class CallKind(enum.IntEnum):
     """Why ``memory_failure()`` is called: for a report, or for data that a process or a copy by the kernel consumed.
 
-    A demand load is reported by the memory controller, too: the last four are the second call for one load.
+    ``KERNEL_COPY`` is a copy from user space. A page fault whose copy met the poison fails, and queues the error
+    (``FAILED_FAULT``); other copies queue it as if it were reported. A demand load is reported by the memory
+    controller, too: the last seven are the second call for one load.
     """
 
     ACTION_OPTIONAL = 0
     ACTION_REQUIRED = 1
     KERNEL_COPY = 2
-    REQUIRED_AFTER_REPORT = 3
-    COPY_AFTER_REPORT = 4
-    REPORT_AFTER_REQUIRED = 5
-    REPORT_AFTER_COPY = 6
+    FAILED_FAULT = 3
+    REQUIRED_AFTER_REPORT = 4
+    COPY_AFTER_REPORT = 5
+    FAULT_AFTER_REPORT = 6
+    REPORT_AFTER_REQUIRED = 7
+    REPORT_AFTER_COPY = 8
+    REPORT_AFTER_FAULT = 9
+    REPORT_AFTER_REPORT = 10
 
 
 CALLS: Final = {
     CallKind.REQUIRED_AFTER_REPORT: (CallKind.ACTION_OPTIONAL, CallKind.ACTION_REQUIRED),
     CallKind.COPY_AFTER_REPORT: (CallKind.ACTION_OPTIONAL, CallKind.KERNEL_COPY),
+    CallKind.FAULT_AFTER_REPORT: (CallKind.ACTION_OPTIONAL, CallKind.FAILED_FAULT),
     CallKind.REPORT_AFTER_REQUIRED: (CallKind.ACTION_REQUIRED, CallKind.ACTION_OPTIONAL),
     CallKind.REPORT_AFTER_COPY: (CallKind.KERNEL_COPY, CallKind.ACTION_OPTIONAL),
+    CallKind.REPORT_AFTER_FAULT: (CallKind.FAILED_FAULT, CallKind.ACTION_OPTIONAL),
+    CallKind.REPORT_AFTER_REPORT: (CallKind.ACTION_OPTIONAL, CallKind.ACTION_OPTIONAL),
 }
 """Second calls: the call before, and what the second is by itself."""
+
+
+def call_of_read(read: KernelRead) -> CallKind:
+    """Return why the handler is called for a read by the kernel that goes on after it."""
+    if read is KernelRead.COPY:
+        return CallKind.KERNEL_COPY
+    fails = read.text in COPIES and COPIES[read.text].outcome == "fault"
+    return CallKind.FAILED_FAULT if fails else CallKind.ACTION_OPTIONAL
+
+
+_FAULTS: Final = ("hugetlb-cow", "do-cow", "cow")
+"""Copies whose page faults fail, by the page that suits them; one of the swap cache goes as ``cow`` does."""
 
 
 class Signal(enum.IntEnum):
@@ -107,46 +131,6 @@ class Outcome(NamedTuple):
     eio: bool
     withdrawn: bool
     lsb: int
-
-
-_STATE_OF_USE: Final = {
-    PageUse.FREE: "free",
-    PageUse.RESERVED: "reserved",
-    PageUse.SLAB: "slab",
-    PageUse.PAGE_TABLE: "page-table",
-    PageUse.ANONYMOUS: "anonymous",
-    PageUse.THP: "thp",
-    PageUse.HUGETLB: "hugetlb",
-    PageUse.FILE_CLEAN: "file-clean-unmapped",
-    PageUse.FILE_CLEAN_MAPPED: "file-clean",
-    PageUse.FILE_DIRTY: "file-dirty-unmapped",
-    PageUse.FILE_DIRTY_MAPPED: "file-dirty",
-    PageUse.TMPFS: "tmpfs",
-    PageUse.MLOCKED: "anonymous-mlocked",
-    PageUse.KSM: "ksm",
-    PageUse.SWAPCACHE_DIRTY: "swap-dirty",
-    PageUse.SWAPCACHE_CLEAN: "swap-clean",
-}
-
-
-def state_of_use(use: PageUse, *, split_ok: bool = True) -> str:
-    """Return the page state of a page use; a huge page may resist its split."""
-    return "thp-unsplittable" if use is PageUse.THP and not split_ok else _STATE_OF_USE[use]
-
-
-STATES: Final = tuple(dict.fromkeys(state_of_use(use, split_ok=ok) for ok in (True, False) for use in PageUse))
-"""Page states of the fleet in the order of their codes."""
-STATE_CODES: Final = np.asarray(
-    [[STATES.index(state_of_use(use, split_ok=split_ok)) for split_ok in (False, True)] for use in PageUse], np.int32
-)
-"""Code of the page state by page use and by whether a huge page can be split, shape ``(n_uses, 2)``."""
-
-
-def known_state(state: str, profile: str | Profile) -> str:
-    """Return the state, or what an older kernel has instead of it."""
-    if has_since(switches_of(profile), PAGES[state].since):
-        return state
-    return "anonymous" if PAGES[state].group in ("anonymous memory", "hugetlb") else "file-dirty"
 
 
 _CODES: Final = {
@@ -199,20 +183,26 @@ def handle_state(
     machine = kernel.Machine(switches_of(profile), early_kill=early_kill, recovery=recovery)
     before, itself = CALLS.get(call, (None, call))
     try:
+        faulting = _faulting(page)
         if before is not None:
-            _call(machine, page, owner, before)
-        return _call(machine, page, owner, itself, first=before is None)
+            _call(machine, page, owner, before, faulting)
+        return _call(machine, page, owner, itself, faulting, first=before is None)
     except kernel.Panic:
         return Outcome(True, None, None, 0, Signal.NONE, False, False, False, page.shift)
 
 
-def _call(machine: kernel.Machine, page: Page, owner: Task, call: CallKind, *, first: bool = True) -> Outcome:
+def _call(
+    machine: kernel.Machine, page: Page, owner: Task, call: CallKind, faulting: str | None, *, first: bool = True
+) -> Outcome:
     """Call the handler, and let the consumer repeat its load; a signal that finds one pending merges with it."""
     mapped, shift, errors = page.mapped, page.shift, page.file.errors if page.file else 0
     heard, actions = len(owner.received), len(machine.actions)
     signals_task = call is CallKind.KERNEL_COPY and machine.profile.copy_recovery == "signal"
     required = call is CallKind.ACTION_REQUIRED or signals_task
-    errno = handle(machine, page, kernel.MfCall(required, current=owner if required else None))
+    if call is not CallKind.FAILED_FAULT or faulting is None:
+        errno = handle(machine, page, kernel.MfCall(required, current=owner if required else None))
+    else:
+        errno = _fail(machine, page, faulting, begins=first)
     line = machine.actions[-1] if len(machine.actions) > actions else None
     signal, lsb = (Signal.NONE, None) if heard else _signal(owner, machine.profile, errno, required, signals_task)
     if required and not heard and signal is Signal.NONE and _repeat_fails(machine, page, owner):
@@ -232,6 +222,23 @@ def _call(machine: kernel.Machine, page: Page, owner: Task, call: CallKind, *, f
     )
 
 
+def _faulting(page: Page) -> str | None:
+    """Return the copy for a page fault that reads a page of this kind."""
+    return next((name for name in _FAULTS if COPIES[name].suits(page)), None)
+
+
+def _fail(machine: kernel.Machine, page: Page, name: str, *, begins: bool) -> int:
+    """Let the copy of a page fault fail, and the handler run; return the handler's answer.
+
+    Where the handler has run before, the copy meets the page as that has left it.
+    """
+    if begins:
+        begin(page, f"ar-{name}")
+    survive(machine, page, name)
+    assert machine.answer is not None
+    return machine.answer
+
+
 def _repeat_fails(machine: kernel.Machine, page: Page, owner: Task) -> bool:
     """Whether the consumer, told nothing, finds a poisoned entry or page when it loads again."""
     mapping = owner.first
@@ -248,6 +255,8 @@ def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
     recovery: bool,
     already: bool = False,
     split_ok: bool = True,
+    file_system: str = DEFAULT_FILE_SYSTEM,
+    large: bool = False,
     profile: str | Profile = DEFAULT_PROFILE,
 ) -> Outcome:
     """Say what happens to a page by its use; arguments as of ``handle_state``.
@@ -260,10 +269,12 @@ def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
         recovery: vm.memory_failure_recovery.
         already: Whether the page is poisoned already.
         split_ok: Whether a huge page can be split.
+        file_system: Of a page of a file.
+        large: Whether that is part of a large folio.
         profile: Kernel, or its name.
     """
     return handle_state(
-        state_of_use(use, split_ok=split_ok),
+        state_of_use(use, split_ok=split_ok, file_system=file_system, large=large),
         call,
         kill_policy,
         early_kill=early_kill,

@@ -75,6 +75,11 @@ def _file(
     return PageState(group, text, {"backing": backing, **page}, file, entry, {"shared": True}, since)
 
 
+def _large(text: str, system: str, since: str, *, dirty: bool = False, mapped: bool = True) -> PageState:
+    """Return a large folio of a file; its bad 4 KiB page is what is handled."""
+    return _file(text, dirty=dirty, order=ORDER_2M, subpage=SUBPAGE, mapped=mapped, since=since, system=system)
+
+
 def _shmem(text: str, *, mapped: bool = True, since: str = PROFILE_NAMES[0], **page: Any) -> PageState:
     return _file(text, Backing.SHMEM, group="shared memory", mapped=mapped, since=since, stored=None, **page)
 
@@ -195,6 +200,12 @@ PAGES: Final[dict[str, PageState]] = {
     "file-writeback-mapped": _file("under writeback, mapped", dirty=False, writeback=True),
     "fuse-clean": _file("clean, mapped, of a file system that cannot remove a bad page", dirty=False, system="fuse"),
     "fuse-dirty": _file("dirty, mapped, of a file system that cannot remove a bad page", system="fuse"),
+    "fuse-clean-unmapped": _file(
+        "clean, not mapped, of a file system that cannot remove a bad page", dirty=False, mapped=False, system="fuse"
+    ),
+    "fuse-dirty-unmapped": _file(
+        "dirty, not mapped, of a file system that cannot remove a bad page", mapped=False, system="fuse"
+    ),
     "overlay-dirty": _file("dirty, mapped, of overlayfs", system="overlay"),
     "file-pinned": _file("clean, mapped, extra reference", dirty=False, extra_references=1),
     "file-clean-stuck": _file("clean, mapped, that cannot be unmapped", dirty=False, unmaps=False),
@@ -215,11 +226,18 @@ PAGES: Final[dict[str, PageState]] = {
     ),
     "journal-committed": _file("ext4 data=journal, committed, not checkpointed", mapped=False),
     "file-thp": _file("huge page of a file", dirty=False, order=ORDER_2M, subpage=SUBPAGE, since="4.18"),
-    "file-thp-dirty": _file(
-        "dirty large folio of XFS (or of ext4 since 6.16)", order=ORDER_2M, subpage=SUBPAGE, since="6.1", system="xfs"
-    ),
-    "file-thp-dirty-unmapped": _file(
-        "dirty large folio of XFS, not mapped", order=ORDER_2M, subpage=SUBPAGE, mapped=False, since="6.1", system="xfs"
+    "file-thp-unmapped": _large("huge page of a file, not mapped", DEFAULT_FILE_SYSTEM, "4.18", mapped=False),
+    "file-thp-dirty": _large("dirty large folio of XFS (or of ext4 since 6.16)", "xfs", "6.1", dirty=True),
+    "file-thp-dirty-unmapped": _large("dirty large folio of XFS, not mapped", "xfs", "6.1", dirty=True, mapped=False),
+    "nfs-thp": _large("large folio of NFS", "nfs", "6.12"),
+    "nfs-thp-unmapped": _large("large folio of NFS, not mapped", "nfs", "6.12", mapped=False),
+    "nfs-thp-dirty": _large("dirty large folio of NFS, which writes it before a split", "nfs", "6.12", dirty=True),
+    "nfs-thp-dirty-unmapped": _large("dirty large folio of NFS, not mapped", "nfs", "6.12", dirty=True, mapped=False),
+    "cifs-thp": _large("large folio of CIFS, which cannot remove a bad page", "cifs", "6.12"),
+    "cifs-thp-unmapped": _large("large folio of CIFS, not mapped", "cifs", "6.12", mapped=False),
+    "cifs-thp-dirty": _large("dirty large folio of CIFS", "cifs", "6.12", dirty=True),
+    "cifs-thp-dirty-unmapped": _large(
+        "dirty large folio of CIFS, not mapped", "cifs", "6.12", dirty=True, mapped=False
     ),
     "file-thp-writeback": _file(
         "large folio under writeback",

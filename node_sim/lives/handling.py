@@ -17,7 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.codes import KillPolicy, LifecycleReason, PageUse
-from node_sim.hwpoison.outcome_table import STATE_CODES, CallKind, Outcomes, Signal, signal_rows
+from node_sim.hwpoison.outcome_table import CallKind, Outcomes, Signal, signal_rows
+from node_sim.hwpoison.use_states import state_codes
 from node_sim.lives.repair import panic
 from node_sim.lives.signals import schedule_eio, schedule_late, signal_owners
 from node_sim.lives.state import LaneState, Pending, fault_of, pfn_of, spells_at
@@ -52,12 +53,12 @@ def _as_it_is(state: LaneState, calls: Pending) -> Pending:
         return calls
     frame = state.pages.frame[calls.which[fresh]]
     tenancy = spells_at(state, frame, calls.time_ns[fresh]).tenancy
-    parts = calls.use.copy(), calls.owner.copy(), calls.splits.copy(), calls.already.copy()
-    now = tenancy.use, tenancy.owner, tenancy.splits, state.frames.poisoned_ns[frame] < FOREVER
+    parts = calls.use.copy(), calls.owner.copy(), calls.splits.copy(), calls.large.copy(), calls.already.copy()
+    now = tenancy.use, tenancy.owner, tenancy.splits, tenancy.large, state.frames.poisoned_ns[frame] < FOREVER
     for column, cells in zip(parts, now, strict=True):
         column[fresh] = cells
-    use, owner, splits, already = parts
-    return calls._replace(use=use, owner=owner, splits=splits, already=already)
+    use, owner, splits, large, already = parts
+    return calls._replace(use=use, owner=owner, splits=splits, large=large, already=already)
 
 
 def _handle(state: LaneState, calls: Pending) -> Ints:
@@ -67,9 +68,10 @@ def _handle(state: LaneState, calls: Pending) -> Ints:
     owned = calls.owner != NOBODY
     policy = np.where(owned, processes.kill_policy[np.maximum(calls.owner, 0)], int(KillPolicy.UNSET))
     splits = calls.splits < policies.thp_split_p[arm]
+    codes = state_codes(state.world.policy.workload.file_system)
     outcome = state.handler.look_up(
         policies.profile[arm],
-        STATE_CODES[calls.use, splits.astype(np.intp)],
+        codes[calls.use, splits.astype(np.intp), calls.large.astype(np.intp)],
         calls.call,
         policy,
         policies.early_kill[arm],
@@ -90,7 +92,7 @@ def _handle(state: LaneState, calls: Pending) -> Ints:
 
 def _settle(state: LaneState, calls: Pending, outcome: Outcomes) -> None:
     """Log what the handler did, and send or schedule its signals; a second call for one load releases nothing more."""
-    second = calls.call > int(CallKind.KERNEL_COPY)
+    second = calls.call >= int(CallKind.REQUIRED_AFTER_REPORT)
     owner = np.maximum(calls.owner, 0)
     dead = second & (state.killed_ns[calls.lane, owner] >= calls.read_ns)  # since the load
     owned = (calls.owner != NOBODY) & ~dead

@@ -1,16 +1,18 @@
 """Machine checks of lanes: how reads of poison are reported, and what the kernel does first.
 
-**Models.** Grades are looked up by reader and platform. Asynchronous records occupy the bank of their channel until
-they are read, and the ring, pool or queue that holds them until they are handled; the handler runs after the delay of
-the firmware and of the work queue, unless the node goes down before. A demand load is reported twice, by the core in a
-bank of its own and by the memory controller, unless the firmware hides that; who reaches the handler first is drawn.
-Only an error that a record shows counts for the cordon and accuses a DIMM. What the scrubber reports of a frame that is
-out of use, the handler finds poisoned already: it changes nothing, and there is no row of ``memory_failures``.
+**Models.** Grades are looked up by reader and platform; which code of the kernel reads is drawn. Asynchronous records
+occupy the bank of their channel until they are read, and the ring, pool or queue that holds them until they are
+handled; the handler runs after the delay of the firmware and of the work queue, unless the node goes down before. A
+demand load is reported twice, by the core in a bank of its own and by the memory controller, unless the firmware hides
+that; who reaches the handler first is drawn. Only an error that a record shows counts for the cordon and accuses a
+DIMM. What the scrubber reports of a frame that is out of use, the handler finds poisoned already: it changes nothing,
+and there is no row of ``memory_failures``.
 
 **Leaves out.** What a grade follows from; ``machine_check/`` has it.
 
 **Assumes.** Load is bounded by mechanism: one asynchronous record per bank until it is read, the records that fit,
-and the cordon. A record that wins the race is handled at the time of the load.
+and the cordon. A record that wins the race is handled at the time of the load, and so is the error that a copy by the
+kernel queues when it fails safely, whose queue of 16 per CPU is never full.
 
 **Sources.** ``machine_check/grades.py``; arch/x86/kernel/cpu/mcheck/mce.c ``mce_ring_add()`` (to 4.2), mce/genpool.c,
 mm/memory-failure.c ``memory_failure_queue()`` (firmware); the race: Linux aaf99ac2ceb7.
@@ -22,37 +24,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, PageUse
+from node_sim.codes import CheckAction, CpuContext, KernelRead, LifecycleReason, Observer
 from node_sim.draws import Tag, split64, unit32, words
-from node_sim.hwpoison.outcome_table import CALLS, CallKind
+from node_sim.hwpoison.outcome_table import CALLS, CallKind, call_of_read
 from node_sim.lives.handling import handle_calls
 from node_sim.lives.places import accuse
 from node_sim.lives.repair import panic
 from node_sim.lives.signals import wait_for
 from node_sim.lives.state import LaneState, Pending, Touches, Waits, spells_at
-from node_sim.machine_check.grades import look_up
+from node_sim.machine_check.grades import NOT_READ, look_up
 from node_sim.memory.pages import Tenancy
 from node_sim.records import NULL, Flags, Floats, Index, Ints, take
 from node_sim.units import FOREVER
 
-_COPIED_USES = {
-    PageUse.ANONYMOUS,
-    PageUse.THP,
-    PageUse.HUGETLB,
-    PageUse.FILE_CLEAN_MAPPED,
-    PageUse.FILE_DIRTY_MAPPED,
-    PageUse.TMPFS,
-    PageUse.MLOCKED,
-    PageUse.KSM,
-    PageUse.SWAPCACHE_DIRTY,
-    PageUse.SWAPCACHE_CLEAN,
-}
 _SECOND = np.tile(np.arange(len(CallKind)), (len(CallKind) + 1, 1))
 """``CallKind`` by the one before (-1, the last row: none) and the one that it is by itself."""
 for _kind, _parts in CALLS.items():
     _SECOND[_parts] = _kind
-COPYABLE = np.asarray([use in _COPIED_USES for use in PageUse])
-"""Uses whose pages the kernel reads by copy-from-user; page cache pages are read by plain copies."""
+_CALL_OF_READ = np.asarray([int(call_of_read(kind)) for kind in KernelRead])
 
 
 class Records(NamedTuple):
@@ -123,15 +112,16 @@ def raise_machine_checks(state: LaneState, touches: Touches) -> tuple[Ints, Ints
 def _grade(state: LaneState, touches: Touches, use: Ints, overflow: Flags) -> dict[str, Ints]:
     """Grade the machine checks of touches."""
     policies, arm = state.policies, state.arm_set[touches.lane]
-    copies = COPYABLE[use] & (touches.mark < policies.copy_share[arm])
+    kernel_read = (touches.mark[:, None] >= policies.kernel_reads[arm, use]).sum(axis=1)
     device_fatal = touches.mark < policies.device_fatal_share[arm]
-    return look_up(policies.grades, arm, touches.observer, copies, device_fatal, overflow)
+    return look_up(policies.grades, arm, touches.observer, kernel_read, device_fatal, overflow)
 
 
 def _found(state: LaneState, touches: Touches) -> dict[str, Ints]:
     """Grade what the memory controller reports of a demand load."""
     arm, no = state.arm_set[touches.lane], np.zeros(touches.which.size, np.bool_)
-    return look_up(state.policies.grades, arm, np.full(arm.size, int(Observer.DEVICE)), no, no, no)
+    nothing = np.full(arm.size, int(KernelRead.OTHER))
+    return look_up(state.policies.grades, arm, np.full(arm.size, int(Observer.DEVICE)), nothing, no, no)
 
 
 def _report(state: LaneState, records: Records, before: Ints, *, prompt: bool) -> tuple[Ints, Ints, Ints]:
@@ -166,6 +156,7 @@ def _report(state: LaneState, records: Records, before: Ints, *, prompt: bool) -
         severity=grade["severity"],
         bank=records.bank,
         cpu_context=grade["context"],
+        kernel_read=grade["kernel_read"],
         overflow=records.overflow,
         pfn=state.store.pages.pfn[touches.page],
         action=action,
@@ -181,7 +172,7 @@ def _report(state: LaneState, records: Records, before: Ints, *, prompt: bool) -
     calls = (action == CheckAction.QUEUE) | (action == CheckAction.ACTION_REQUIRED)
     some = np.flatnonzero(calls & (handled_ns < state.world.horizon_ns))
     if some.size:
-        last[some] = _call_kind(action[some], grade["context"][some], before[some])
+        last[some] = _call_kind(action[some], grade["kernel_read"][some], before[some])
         mine = _calls_of(records.take(some), last[some], row[some], handled_ns[some])
         waits = handled_ns[some] > touches.time_ns[some]
         wait_for(state, mine.take(waits))
@@ -192,7 +183,7 @@ def _report(state: LaneState, records: Records, before: Ints, *, prompt: bool) -
 def _calls_of(records: Records, kind: Ints, row: Ints, time_ns: Ints) -> Pending:
     """Return the calls of the handler for some records; the later report of a load is about the page as it was then."""
     touches, tenancy = records.touches, records.tenancy
-    known = (kind > CallKind.KERNEL_COPY) | (time_ns == touches.time_ns)
+    known = (kind >= CallKind.REQUIRED_AFTER_REPORT) | (time_ns == touches.time_ns)
     return Pending(
         lane=touches.lane,
         time_ns=time_ns,
@@ -205,6 +196,7 @@ def _calls_of(records: Records, kind: Ints, row: Ints, time_ns: Ints) -> Pending
         read_ns=touches.time_ns,
         use=np.where(known, tenancy.use, NULL),
         splits=tenancy.splits,
+        large=tenancy.large,
         already=records.already,
     )
 
@@ -219,12 +211,12 @@ def _count(state: LaneState, touches: Touches, row: Ints) -> None:
     accuse(state, state.pages.place[mine.which], row[new], int(LifecycleReason.DIMM_HAD_UE))
 
 
-def _call_kind(action: Ints, context: Ints, before: Ints) -> Ints:
+def _call_kind(action: Ints, kernel_read: Ints, before: Ints) -> Ints:
     """Return how the handler is called (``CallKind``), given the call for the other report of the load (-1: none)."""
     required = np.where(
         action == CheckAction.ACTION_REQUIRED, int(CallKind.ACTION_REQUIRED), int(CallKind.ACTION_OPTIONAL)
     )
-    itself = np.where(context == CpuContext.KERNEL_COPY, int(CallKind.KERNEL_COPY), required)
+    itself = np.where(kernel_read == NOT_READ, required, _CALL_OF_READ[kernel_read])
     return _SECOND[before, itself]
 
 

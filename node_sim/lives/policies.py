@@ -18,6 +18,7 @@ import numpy as np
 from node_sim.catalog.profile import Profile
 from node_sim.hwpoison.offline_answers import OfflineAnswers, offline_answers
 from node_sim.machine_check.grades import Reporting, grade_table
+from node_sim.memory.kernel_reads import kernel_read_cdf
 from node_sim.records import Flags, Floats, Ints
 from node_sim.server.policy import PPR_KINDS, Policy
 from node_sim.units import hours_to_ns, seconds_to_ns
@@ -42,7 +43,7 @@ class PolicyColumns(NamedTuple):
     queue_entries: Ints
     grades: Ints
     device_fatal_share: Floats
-    copy_share: Floats
+    kernel_reads: Floats
     reboot_ns: Ints
     cordon_ue: Ints
     drain_ns: Ints
@@ -72,7 +73,7 @@ class PolicyColumns(NamedTuple):
                 policy.platform.record_entries(policy.kernel.rules),
                 grade_table(Reporting.of(policy)),
                 policy.platform.device_fatal_share,
-                policy.platform.copy_share,
+                kernel_read_cdf(policy.platform.copy_share, policy.platform.page_copy_share),
                 seconds_to_ns(60.0 * policy.repair.reboot_minutes),
                 policy.repair.cordon.ue,
                 hours_to_ns(policy.repair.cordon.drain_hours),

@@ -73,6 +73,7 @@ class Pending(NamedTuple):
         read_ns: When the bad page was read [ns].
         use: ``PageUse`` at the load, of a second call for it; -1 of other calls, which find the page as it is by then.
         splits: As in ``Tenancy``, where there is a use.
+        large: As in ``Tenancy``, where there is a use.
         already: The page had been poisoned before the load, of a second call for it.
     """
 
@@ -87,6 +88,7 @@ class Pending(NamedTuple):
     read_ns: Ints
     use: Ints
     splits: Floats
+    large: Flags
     already: Flags
 
     def take(self, index: Index) -> Pending:
@@ -97,7 +99,8 @@ class Pending(NamedTuple):
 def no_pending() -> Pending:
     """Return an empty list of pending things."""
     n = np.empty(0, np.int64)
-    return Pending(n, n, n, n, n, n, n, n, n, n, np.empty(0), np.empty(0, np.bool_))
+    no = np.empty(0, np.bool_)
+    return Pending(n, n, n, n, n, n, n, n, n, n, np.empty(0), no, no)
 
 
 @dataclass
@@ -192,7 +195,8 @@ class LaneFrames:
         """List frames that are in use."""
         n = lane.size
         never, zero, past = np.full(n, FOREVER), np.zeros(n, np.int64), np.full(n, -1)
-        tenancy = Tenancy(zero, zero.copy(), zero.copy(), np.zeros(n, np.bool_), np.zeros(n))
+        no = np.zeros(n, np.bool_)
+        tenancy = Tenancy(zero, zero.copy(), zero.copy(), no, np.zeros(n), no.copy())
         spell = Spell(tenancy, past, past.copy())
         return cls(lane, pfn, page, freed_ns, never, never.copy(), np.zeros(n, np.bool_), spell)
 

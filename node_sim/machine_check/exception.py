@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from node_sim.catalog.kernels import switches_of
 from node_sim.catalog.profile import Profile
+from node_sim.hwpoison.copies import recovery_of
 from node_sim.machine_check.severity import (
     ADDRV,
     EN,
@@ -73,6 +74,12 @@ def has_usable_address(bank: Bank) -> bool:
     """Whether a record names a physical page (``mce_usable_address()``, Intel)."""
     physical = bank.misc >> 6 & 7 == _PHYSICAL
     return bank.has(ADDRV) and bank.has(MISCV) and physical and bank.misc & 0x3F <= PAGE_SHIFT
+
+
+def context_of(event: str, profile: Profile, *, safe_copies: bool = True) -> Context:
+    """Return what the machine-check code takes a copy by the kernel for, by its name in ``hwpoison/copies.py``."""
+    safe = recovery_of(event, profile) == "safe" and safe_copies
+    return Context.RECOVERABLE if safe else Context.KERNEL
 
 
 def exception(  # noqa: PLR0913 - each is a fact about the machine

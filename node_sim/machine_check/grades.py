@@ -1,16 +1,18 @@
 """The machine check of a read of poison in the fleet: who read it, how it is graded, what is done.
 
-**Models.** Three ways of reporting. Intel: patrol scrub as UCNA or SRAO, user reads as SRAR, kernel reads with and
-without a recovery entry, poison read by a device; hardware without recovery, a kernel without CONFIG_MEMORY_FAILURE.
-AMD with scalable MCA: what the scrubber or a device finds is deferred, by interrupt or found by the
-poller; reads are graded by AMD's rules. Firmware first: what the scrubber or a device finds comes as a record of the
-firmware; reads still raise a machine check, as on Intel.
+**Models.** Which code of the kernel reads (``KernelRead``): a copy from user space, one of the copies of
+``hwpoison/copies.py``, other code. Three ways of reporting. Intel: patrol scrub as UCNA or SRAO, user reads as SRAR,
+kernel reads with and without a recovery entry, poison read by a device; hardware without recovery, a kernel without
+CONFIG_MEMORY_FAILURE. AMD with scalable MCA: what the scrubber or a device finds is deferred, by interrupt or found by
+the poller; reads are graded by AMD's rules. Firmware first: what the scrubber or a device finds comes as a record of
+the firmware; reads still raise a machine check, as on Intel.
 
 **Leaves out.** RIPV=0, broadcasts that do not reach every CPU, firmware first on AMD, the innocent page whose number
-equals a normalized address (5.10 and 6.1 take every address of a polled deferred error for a physical one).
+equals a normalized address (5.10 and 6.1 take every address of a polled deferred error for a physical one), the SIGBUS
+of a failed copy on AMD without CONFIG_MEMORY_FAILURE.
 
 **Assumes.** A load is recorded in a bank of the core, which the exception reads at once: in the fleet it never meets an
-unread record there. Without recovery every record says PCC.
+unread record there. Without recovery every record says PCC. CPUs have what machine-check safe copies need.
 
 **Sources.** ``exception.py``, ``firmware.py`` and ``severity.py``, which decide; here only the record is made that they
 are asked about.
@@ -24,10 +26,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.catalog.kernels import DEFAULT_PROFILE
+from node_sim.catalog.kernels import DEFAULT_PROFILE, switches_of
 from node_sim.catalog.profile import Profile
-from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
-from node_sim.machine_check.exception import Arrival, amd_deferred, amd_exception, exception, poll
+from node_sim.codes import CheckAction, CpuContext, KernelRead, LifecycleReason, Observer, Severity
+from node_sim.hwpoison.copies import COPIES, kind_in
+from node_sim.machine_check.exception import Arrival, amd_deferred, amd_exception, context_of, exception, poll
 from node_sim.machine_check.firmware import Cper, take_record
 from node_sim.machine_check.severity import (
     ADDRV,
@@ -55,31 +58,34 @@ READERS = (Observer.SCRUB, Observer.USER, Observer.KERNEL, Observer.DEVICE)
 """Observers whose read of poison can raise a machine check, in code order."""
 _READ = VAL | UC | EN | MISCV | ADDRV
 _CODES = {Observer.SCRUB: 0x00C0, Observer.USER: 0x0134, Observer.KERNEL: 0x0134, Observer.DEVICE: 0x0090}
-_CONTEXTS = {
-    CpuContext.NONE: Context.KERNEL,
-    CpuContext.USER: Context.USER,
-    CpuContext.KERNEL: Context.KERNEL,
-    CpuContext.KERNEL_COPY: Context.COPYIN,
-}
 _REASONS = {reason.text: reason for reason in LifecycleReason}
 
 
 class Check(NamedTuple):
-    """A graded machine check; ``reason`` is meaningful where the action is a panic."""
+    """A graded machine check.
+
+    ``reason`` is meaningful where the action is a panic; ``kernel_read`` is the kind of a read by the kernel as its
+    version makes it, None for others.
+    """
 
     severity: Severity
     context: CpuContext
     action: CheckAction
     reason: LifecycleReason
+    kernel_read: KernelRead | None = None
 
 
 _NO_PANIC = LifecycleReason.UNRECOVERABLE_KERNEL
 
 
-def _context(reader: Observer, copies: bool) -> CpuContext:
-    if reader is Observer.KERNEL:
-        return CpuContext.KERNEL_COPY if copies else CpuContext.KERNEL
-    return CpuContext.USER if reader is Observer.USER else CpuContext.NONE
+def _running(reader: Observer, kernel_read: KernelRead | None, profile: Profile) -> tuple[CpuContext, Context]:
+    """Return what the CPU was doing, as it is stored and as the severity rules are asked about it."""
+    if kernel_read is None:
+        return (CpuContext.USER, Context.USER) if reader is Observer.USER else (CpuContext.NONE, Context.KERNEL)
+    if kernel_read is KernelRead.COPY:
+        return CpuContext.KERNEL_COPY, Context.COPYIN
+    safe = kernel_read.text in COPIES and context_of(kernel_read.text, profile) is Context.RECOVERABLE
+    return (CpuContext.KERNEL_COPY, Context.RECOVERABLE) if safe else (CpuContext.KERNEL, Context.KERNEL)
 
 
 class Reporting(NamedTuple):
@@ -120,21 +126,25 @@ class Reporting(NamedTuple):
         )
 
 
-def grade(reader: Observer, reporting: Reporting, *, copies: bool, device_fatal: bool, overflow: bool) -> Check:
+def grade(
+    reader: Observer, reporting: Reporting, *, kernel_read: KernelRead, device_fatal: bool, overflow: bool
+) -> Check:
     """Grade the machine check of one read of poison.
 
     Args:
         reader: Who read it.
         reporting: What the hardware can tell, and the kernel.
-        copies: The kernel read user memory at an instruction with a recovery entry.
+        kernel_read: Which code of the kernel, if the reader is the kernel.
         device_fatal: The device's read takes the node down.
         overflow: The bank held an unread record.
     """
-    context = _context(reader, copies)
+    switches = switches_of(reporting.profile)
+    read = kind_in(kernel_read, switches) if reader is Observer.KERNEL else None
+    context, where = _running(reader, read, switches)
     if reporting.recovery and reader is Observer.DEVICE and device_fatal:
         return Check(Severity.FATAL, context, CheckAction.PANIC, LifecycleReason.DEVICE_POISON)
     if reader in (Observer.USER, Observer.KERNEL):
-        severity, arrival = Severity.SRAR, _consume(reporting, context, overflow=overflow)
+        severity, arrival = Severity.SRAR, _consume(reporting, where, overflow=overflow)
     elif reporting.way == "firmware_first":
         return _take_record(reporting)
     elif reporting.way == "amd":
@@ -147,18 +157,24 @@ def grade(reader: Observer, reporting: Reporting, *, copies: bool, device_fatal:
         )
     if arrival.panic is not None:
         reason = _REASONS[arrival.notes.partition(": ")[2]]
-        return Check(Severity.FATAL, context, CheckAction.PANIC, reason)
-    action = CheckAction.ACTION_REQUIRED if arrival.action_required else _asynchronous(arrival.calls_handler)
-    return Check(severity, context, action, _NO_PANIC)
+        return Check(Severity.FATAL, context, CheckAction.PANIC, reason, read)
+    queued = arrival.calls_handler or (where is Context.RECOVERABLE and _queues(read, reporting))
+    action = CheckAction.ACTION_REQUIRED if arrival.action_required else _asynchronous(queued)
+    return Check(severity, context, action, _NO_PANIC, read)
+
+
+def _queues(read: KernelRead | None, reporting: Reporting) -> bool:
+    """Whether a copy that failed safely queues the error, which the machine check leaves to it."""
+    return reporting.memory_failure and read is not None and COPIES[read.text].queues
 
 
 def _asynchronous(calls_handler: bool) -> CheckAction:
     return CheckAction.QUEUE if calls_handler else CheckAction.LOG
 
 
-def _consume(reporting: Reporting, context: CpuContext, *, overflow: bool) -> Arrival:
+def _consume(reporting: Reporting, where: Context, *, overflow: bool) -> Arrival:
     """Raise the exception of a CPU that reads poison."""
-    where, profile, configured = _CONTEXTS[context], reporting.profile, reporting.memory_failure
+    profile, configured = reporting.profile, reporting.memory_failure
     status, mcgstatus = _READ | _CODES[Observer.USER], RIPV | MCIP | EIPV
     status |= OVER if overflow and reporting.way != "firmware_first" else 0
     if reporting.way == "amd":
@@ -201,22 +217,27 @@ def _take_record(reporting: Reporting) -> Check:
     return Check(Severity.RECOVERABLE, CpuContext.NONE, _asynchronous(taken.calls_handler), _NO_PANIC)
 
 
-_SHAPE = (len(READERS), 2, 2, 2)
+NOT_READ = -1
+"""Stored in place of the kind of a kernel read where the kernel did not read."""
+_SHAPE = (len(READERS), len(KernelRead), 2, 2)
 
 
 @cache
 def grade_table(reporting: Reporting) -> Ints:
-    """Enumerate ``grade()``: the parts of a ``Check`` by reader, copies, device_fatal and overflow."""
+    """Enumerate ``grade()``: the parts of a ``Check`` by reader, kernel_read, device_fatal and overflow."""
     rows = [
-        [int(part) for part in grade(reader, reporting, copies=copies, device_fatal=fatal, overflow=overflow)]
-        for reader in READERS
-        for copies, fatal, overflow in itertools.product((False, True), repeat=3)
+        [
+            NOT_READ if part is None else int(part)
+            for part in grade(reader, reporting, kernel_read=read, device_fatal=fatal, overflow=overflow)
+        ]
+        for reader, read in itertools.product(READERS, KernelRead)
+        for fatal, overflow in itertools.product((False, True), repeat=2)
     ]
     return np.asarray(rows, np.int64).reshape(*_SHAPE, len(Check._fields))
 
 
 def look_up(
-    tables: Ints, arm: Ints, reader: Ints, copies: Flags, device_fatal: Flags, overflow: Flags
+    tables: Ints, arm: Ints, reader: Ints, kernel_read: Ints, device_fatal: Flags, overflow: Flags
 ) -> dict[str, Ints]:
     """Return the grades of n reads: the parts of a ``Check``, each of shape ``(n,)``.
 
@@ -224,9 +245,9 @@ def look_up(
         tables: The arms' tables, stacked.
         arm: Whose table, shape ``(n,)``.
         reader: Who read, shape ``(n,)``.
-        copies: As in ``grade``, shape ``(n,)``.
+        kernel_read: As in ``grade``, shape ``(n,)``; any where the kernel did not read.
         device_fatal: As in ``grade``, shape ``(n,)``.
         overflow: As in ``grade``, shape ``(n,)``.
     """
-    cells = tables[arm, reader, copies.astype(np.int64), device_fatal.astype(np.int64), overflow.astype(np.int64)]
+    cells = tables[arm, reader, kernel_read, device_fatal.astype(np.int64), overflow.astype(np.int64)]
     return dict(zip(Check._fields, cells.T, strict=True))

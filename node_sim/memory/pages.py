@@ -9,7 +9,7 @@ points.
 
 **Assumes.** The shares in ``catalog/workloads.py``. An arm only masks tenancies: after a kill the owner's
 memory, after a boot all memory of processes, is free until it has been filled again; its use from then on to the next
-change is a draw of its own, named by the frame and that time.
+change is a draw of its own, named by the frame and that time. Pages of a large folio are drawn one by one.
 
 **Sources.** None for the shares: no public breakdown exists, so they are swept.
 """
@@ -57,6 +57,7 @@ class Tenancy(NamedTuple):
         owner: Number of the owning process, ``NOBODY`` for free and kernel pages.
         hot: Whether the page is read often.
         splits: The uniform that decides whether a huge page can be split.
+        large: Whether the page is part of a large folio, if it is one of a file.
     """
 
     start_ns: Ints
@@ -64,6 +65,7 @@ class Tenancy(NamedTuple):
     owner: Ints
     hot: Flags
     splits: Floats
+    large: Flags
 
 
 def _refinement_cdf() -> Floats:
@@ -147,7 +149,7 @@ class Memory:
         drawn = words(both, low, high, int(tag), number)
         n = bins.size
         by_use, by_group, by_member, _ = (part[:n] for part in drawn)
-        by_page, by_heat, by_split, _ = (part[n:] for part in drawn)
+        by_page, by_heat, by_split, by_folio = (part[n:] for part in drawn)
         block_use = np.where(frames.kernel, KERNEL_BLOCK, np.searchsorted(self.use_cdf, unit32(by_use), side="right"))
         use = (unit32(by_page)[:, None] >= self.refinement_cdf[block_use]).sum(axis=1)
         owned = (use != PageUse.FREE) & ~frames.kernel
@@ -157,6 +159,7 @@ class Memory:
             owner=np.where(owned, self.processes.owner(by_group, by_member), NOBODY),
             hot=unit32(by_heat) < self.policy.detection.hot_share,
             splits=unit32(by_split),
+            large=unit32(by_folio) < self.policy.workload.large_folio_share,
         )
 
     def next_access(

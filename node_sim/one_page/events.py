@@ -19,13 +19,14 @@ from typing import Final, NamedTuple
 from node_sim.catalog.kernels import PROFILES
 from node_sim.errors import ConfigError
 from node_sim.hwpoison import kernel, sources
+from node_sim.hwpoison.copies import COPIES, begin, recovery_of, survive
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.process import Task
 from node_sim.hwpoison.reclaim import reclaim
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.machine_check.acting import act_on
-from node_sim.machine_check.exception import Arrival, amd_deferred, amd_exception, exception, poll
+from node_sim.machine_check.exception import Arrival, amd_deferred, amd_exception, context_of, exception, poll
 from node_sim.machine_check.severity import (
     ADDRV,
     AR,
@@ -45,7 +46,6 @@ from node_sim.machine_check.severity import (
     Context,
     S,
 )
-from node_sim.one_page.copies import COPIES, begin, context_of, recovery_of, survive
 
 _READ, _MCG = VAL | UC | EN | MISCV | ADDRV, RIPV | EIPV | MCIP
 _SRAR = _READ | S | AR | 0x0134

@@ -19,6 +19,7 @@ from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, PROFILES, S
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
 from node_sim.hwpoison import kernel
+from node_sim.hwpoison.copies import COPIES, check_copy
 from node_sim.hwpoison.error_states import ERROR_STATES
 from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.filters import DISK, flag_bits, parse_filter, stable_flags
@@ -26,7 +27,6 @@ from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.page_states import PAGES, build_page, check_state
 from node_sim.hwpoison.process import Disposition, Received, Task
 from node_sim.one_page.afterwards import ACCESSES, Afterwards
-from node_sim.one_page.copies import COPIES, check_copy
 from node_sim.one_page.events import EVENTS, SIMULATED, TWO_REPORTS, MachineFacts, check_event, happen
 
 

@@ -11,6 +11,8 @@ from typing import Self
 
 from node_sim.catalog import numbers
 from node_sim.catalog.designs import DESIGNS
+from node_sim.catalog.file_systems import FILE_SYSTEMS
+from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.catalog.profile import Profile
 from node_sim.codes import EcsUnit
 from node_sim.errors import ConfigError
@@ -196,7 +198,17 @@ class Platform(Checked):
         numbers.DEVICE_FATAL_SHARE, "Share of device reads of poison that bring the node down.", low=0.0, high=1.0
     )
     copy_share: float = setting(
-        numbers.COPY_SHARE, "Share of kernel reads of user memory that have a recovery entry.", low=0.0, high=1.0
+        numbers.COPY_SHARE,
+        "Share of kernel reads of user memory that copy from user space (write(), pipes), with a recovery entry.",
+        low=0.0,
+        high=1.0,
+    )
+    page_copy_share: float = setting(
+        numbers.PAGE_COPY_SHARE,
+        "Share of the other kernel reads of pages of processes and files that copy, compare or read() the page "
+        "(copy-on-write, fork, khugepaged, KSM, migration, read()); which of them survive is the kernel's.",
+        low=0.0,
+        high=1.0,
     )
     controller_first_share: float = setting(
         numbers.CONTROLLER_FIRST_SHARE,
@@ -293,22 +305,23 @@ class Policy(Checked):
     repair: Repair = field(default_factory=Repair)
 
     def __post_init__(self) -> None:
-        """Check that the kernel can deal with what the platform reports, and that there are reports to act on."""
+        """Check that the kernel has the files and can deal with reports, and that there are reports to act on."""
         check_settings(self)
+        problems = _file_problems(self.workload, self.kernel.profile)
         if self.repair.replace_ecs and self.ecc.ecs == "off":
-            msg = (
+            problems.append(
                 "repair.replace_ecs = True, expected False with ecc.ecs = 'off' "
                 f"(or set ecc.ecs to {' or '.join(EcsUnit.vocabulary())})"
             )
-            raise ConfigError(msg)
         amd = self.platform.reporting == "amd" and self.platform.mca_recovery
         if amd and self.kernel.rules.amd_rules == "intel":
-            msg = (
+            problems.append(
                 f"kernel.profile = {self.kernel.profile!r}, expected 4.18 or later with platform.reporting = 'amd' "
                 "(it has no rules for AMD's recoverable errors, so a task would read its poison again for ever), "
                 "or platform.mca_recovery = false"
             )
-            raise ConfigError(msg)
+        if problems:
+            raise ConfigError("; ".join(problems))
 
     def on(self, server: Server) -> Self:
         """Settle what depends on the server; the physics is asked about settled policies only.
@@ -318,6 +331,27 @@ class Policy(Checked):
         """
         detection = self.detection.on(server)
         return self if detection is self.detection else replace(self, detection=detection)
+
+
+def _file_problems(workload: Workload, profile: str) -> list[str]:
+    """Say what of a workload's files a kernel cannot have."""
+    name, system = workload.file_system, FILE_SYSTEMS[workload.file_system]
+    place, problems = PROFILE_NAMES.index(profile), []
+    if place < PROFILE_NAMES.index(system.since):
+        problems.append(
+            f"workload.file_system = {name!r}, expected another with kernel.profile = {profile!r} (which does not have "
+            f"it; or set kernel.profile to {system.since} or later)"
+        )
+    makers = [
+        one for one, it in FILE_SYSTEMS.items() if it.large_since and place >= PROFILE_NAMES.index(it.large_since)
+    ]
+    if workload.large_folio_share and name not in makers:
+        problems.append(
+            f"workload.large_folio_share = {workload.large_folio_share:g}, expected 0 with workload.file_system = "
+            f"{name!r} and kernel.profile = {profile!r} (which makes no large folios for it, but for "
+            f"{', '.join(makers) or 'none'})"
+        )
+    return problems
 
 
 def check_fit(server: Server, policy: Policy) -> None:

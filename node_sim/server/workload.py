@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from node_sim.catalog import numbers
+from node_sim.catalog.file_systems import DEFAULT_FILE_SYSTEM, FILE_SYSTEMS
 from node_sim.catalog.workloads import BLOCK_USES
 from node_sim.codes import KillPolicy, OnSigbus, ProcessClass
 from node_sim.errors import ConfigError
@@ -52,6 +53,18 @@ class Workload(Checked):
     tenancy_days: float = setting(numbers.TENANCY_DAYS, "Mean time one use keeps a block.", low=0.001, high=36500.0)
     refill_minutes: float = setting(
         numbers.REFILL_MINUTES, "Time that memory stays free after a kill or a boot.", low=0.0, high=525960.0
+    )
+    file_system: str = setting(
+        DEFAULT_FILE_SYSTEM,
+        "File system of the page cache; some cannot take a bad page out of a file.",
+        choices=tuple(FILE_SYSTEMS),
+    )
+    large_folio_share: float = setting(
+        numbers.LARGE_FOLIO_SHARE,
+        "Share of the page cache's pages of files that are part of large folios (XFS from 5.18, NFS and CIFS by 6.12, "
+        "ext4 from 6.16).",
+        low=0.0,
+        high=1.0,
     )
     use: Use = field(default_factory=Use)
     process: tuple[Process, ...] = (Process(),)

@@ -9,7 +9,9 @@ from fleet.stored.schema import to_arrow
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import Fate, KillPolicy, PageUse
 from node_sim.columns import TABLES
-from node_sim.hwpoison.outcome_table import STATE_CODES, STATES, CallKind, handler_table, signal_rows
+from node_sim.hwpoison import page_states
+from node_sim.hwpoison.outcome_table import CallKind, handler_table, signal_rows
+from node_sim.hwpoison.use_states import STATES, state_codes
 from node_sim.one_page.inject import inject
 
 pytestmark = pytest.mark.bench
@@ -35,7 +37,7 @@ def draw(rng, n):
 
 def rows_of(table, pages):
     """Columns of memory_failures and of signals, as the lanes make them."""
-    state = STATE_CODES[pages["use"], pages["splits"].astype(np.intp)]
+    state = state_codes()[pages["use"], pages["splits"].astype(np.intp), 0]
     outcome = table.look_up(
         pages["profile"],
         state,
@@ -98,7 +100,7 @@ def test_pages_a_second_with_arrow_tables():
 
 
 def test_injections_a_second():
-    names = [name for name in STATES if name not in ("guest-memfd", "device-metadata")]
+    names = [name for name in STATES if page_states.PAGES[name].since != "6.12"]
     begun = time.process_time()
     for name in names * 10:
         inject(name, event="ao", kernel_name="6.1", then=("read",))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from node_sim.catalog.file_systems import FILE_SYSTEMS
 from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.kernels import CHOICES, PROFILE_NAMES, SWITCHES
 from node_sim.catalog.workloads import WORKLOADS
@@ -20,6 +21,7 @@ from node_sim.codes import (
     EcsUnit,
     ErrorKind,
     Fate,
+    KernelRead,
     LifecycleKind,
     LifecycleReason,
     Observer,
@@ -129,6 +131,7 @@ def draw_platform(rng: random.Random) -> config.Platform:
         firmware_latency_s=rng.choice((0.0, 1.0, 3600.0)),
         device_fatal_share=rng.choice((0.0, 0.2, 1.0)),
         copy_share=rng.choice((0.0, 0.5, 0.9, 1.0)),
+        page_copy_share=random.Random(repr(rng.getstate())).choice((0.5, 0.9, 1.0)),
         bank_busy_s=rng.choice((0.0, 0.01, 3600.0)),
         work_latency_s=rng.choice((0.0, 0.1, 3600.0)),
     )
@@ -305,6 +308,20 @@ def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> 
     return replace(policy, **sections | {"platform": suit(sections.get("platform", policy.platform), kernel)})
 
 
+def give_files(number: int, policies: list[config.Policy]) -> list[config.Policy]:
+    """Put the files of half of the worlds on some file system that all kernels of the world have."""
+    rng, oldest = random.Random(f"files {number}"), min(PROFILE_NAMES.index(one.kernel.profile) for one in policies)
+    known = [name for name, system in FILE_SYSTEMS.items() if PROFILE_NAMES.index(system.since) <= oldest]
+    makers = [
+        name for name in known if (first := FILE_SYSTEMS[name].large_since) and PROFILE_NAMES.index(first) <= oldest
+    ]
+    if number % 2:
+        return policies
+    large = makers and rng.random() < 0.7
+    change = {"file_system": rng.choice(makers if large else known), "large_folio_share": 0.8 if large else 0.0}
+    return [replace(one, workload=replace(one.workload, **change)) for one in policies]
+
+
 def draw_server(rng: random.Random) -> Server:
     address_map = rng.choice(ADDRESS_MAPS)
     ranks = rng.randint(1, 2)
@@ -391,6 +408,7 @@ def draw_world(number: int) -> World:
     policies = [fit_code(policy, hardware.server) for policy in policies]
     if number % 10 == COUNTED:
         policies = [count(rng, policy) for policy in policies]
+    policies = give_files(number, policies)
     race = (0.5, 0.0, 1.0)[number % 3]
     policies = [replace(one, platform=replace(one.platform, controller_first_share=race)) for one in policies]
     if number % 10 in SWITCHED:
@@ -586,10 +604,13 @@ LEAST = 5
 LOST = (LifecycleReason.LOST_EVENTS, LifecycleReason.OVERFLOWED, LifecycleReason.NO_OVERFLOW_RECOVERY)
 REASONS = [reason for reason in LifecycleReason if reason not in LOST]
 """Those a run can have: the bank of a core that reads poison is read at once, so no load finds another record there."""
+RARE = (KernelRead.FORK, KernelRead.KSM, KernelRead.KSMD, KernelRead.KHUGEPAGED)
+READS = [kind for kind in KernelRead if kind not in RARE]
+"""The rare kinds end like others of the sample; ``tests/unit/test_kernel_reads.py`` goes through them one by one."""
 BRANCHES: dict[str, dict[str, Any]] = {
     "errors": {"kind": ErrorKind, "observer": [code for code in Observer if code is not Observer.WRITE]},
     "ecs_reports": {"unit": EcsUnit},
-    "machine_checks": {"action": CheckAction, "overflow": (0, 1), "severity": Severity},
+    "machine_checks": {"action": CheckAction, "overflow": (0, 1), "severity": Severity, "kernel_read": READS},
     "memory_failures": {"lost_bytes": (0, 4096)},
     "signals": {"code": SignalCode, "timing": Timing, "fate": Fate},
     "page_offlines": {"result": OfflineResult},

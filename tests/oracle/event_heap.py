@@ -21,6 +21,7 @@ import numpy as np
 
 from node_sim.catalog.kernels import PROFILES
 from node_sim.catalog.profile import Profile
+from node_sim.catalog.workloads import FROM_USER, PAGE_COPIES
 from node_sim.codes import (
     CheckAction,
     CpuContext,
@@ -28,6 +29,7 @@ from node_sim.codes import (
     ErrorKind,
     Fate,
     IoCall,
+    KernelRead,
     KillPolicy,
     LifecycleKind,
     LifecycleReason,
@@ -54,6 +56,7 @@ from node_sim.server.hardware import Hardware
 from node_sim.server.kernel import Kernel
 from node_sim.server.policy import Ecc, Policy
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
+from tests.oracle import kernel_copies
 from tests.oracle.named_draws import philox, split, unit32, unit53
 from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
 
@@ -69,21 +72,8 @@ OFFLINE_RESULTS = {
 """By the answer to soft offline of a page that is not poisoned: 0, ENOENT, EOPNOTSUPP, EIO."""
 PENDING, TOUCH, REPLACE, DRAINED = 0, 1, 2, 3
 NEVER = 1 << 62
-KERNEL_CAN_COPY = frozenset(
-    {
-        PageUse.ANONYMOUS,
-        PageUse.THP,
-        PageUse.HUGETLB,
-        PageUse.FILE_CLEAN_MAPPED,
-        PageUse.FILE_DIRTY_MAPPED,
-        PageUse.TMPFS,
-        PageUse.MLOCKED,
-        PageUse.KSM,
-        PageUse.SWAPCACHE_DIRTY,
-        PageUse.SWAPCACHE_CLEAN,
-    }
-)
-"""Uses of user memory, which the kernel may read at an instruction that has a recovery entry."""
+KERNEL_READS = (*KernelRead,)
+"""Kinds of reads by the kernel in the order in which the mark of a touch decides between them."""
 SIGNALS = {
     Signal.EARLY_AO: (SignalCode.MCEERR_AO, Timing.EARLY),
     Signal.DIRECT_AR: (SignalCode.MCEERR_AR, Timing.DIRECT),
@@ -242,6 +232,7 @@ class Report(NamedTuple):
     touch: Touch
     use: Use
     check: Check
+    kind: KernelRead | None
     bank: int
     overflow: bool
 
@@ -249,8 +240,11 @@ class Report(NamedTuple):
 SECOND_CALLS = {
     (CallKind.ACTION_OPTIONAL, CallKind.ACTION_REQUIRED): CallKind.REQUIRED_AFTER_REPORT,
     (CallKind.ACTION_OPTIONAL, CallKind.KERNEL_COPY): CallKind.COPY_AFTER_REPORT,
+    (CallKind.ACTION_OPTIONAL, CallKind.FAILED_FAULT): CallKind.FAULT_AFTER_REPORT,
+    (CallKind.ACTION_OPTIONAL, CallKind.ACTION_OPTIONAL): CallKind.REPORT_AFTER_REPORT,
     (CallKind.ACTION_REQUIRED, CallKind.ACTION_OPTIONAL): CallKind.REPORT_AFTER_REQUIRED,
     (CallKind.KERNEL_COPY, CallKind.ACTION_OPTIONAL): CallKind.REPORT_AFTER_COPY,
+    (CallKind.FAILED_FAULT, CallKind.ACTION_OPTIONAL): CallKind.REPORT_AFTER_FAULT,
 }
 
 
@@ -756,22 +750,25 @@ class Life:
         channel = int(self.address_map.slot_channel(np.asarray([page.fault.slot]))[0])
         busy = self.busy_until.get(channel, 0) > time
         load = touch.observer in (Observer.USER, Observer.KERNEL)
+        kind = self.kernel_read(touch, use) if touch.observer == Observer.KERNEL else None
         check = grade(
             Observer(touch.observer),
             self.reporting(),
-            copies=use.use in KERNEL_CAN_COPY and touch.mark < platform.copy_share,
+            kernel_read=KernelRead.OTHER if kind is None else kind,
             device_fatal=touch.mark < platform.device_fatal_share,
             overflow=busy and not load,
         )
         if busy and not load and check.action != CheckAction.PANIC:
             return None
         own_bank = self.server.sockets * self.server.channels
-        core = Report(touch, use, check, own_bank if load else channel, busy and not load)
+        core = Report(touch, use, check, kind, own_bank if load else channel, busy and not load)
         already = page.frame.poisoned_ns is not None
         if not load or busy or self.firmware_first or check.action is CheckAction.PANIC:
             return self.report(core, None, already, prompt=False)[0]
-        found = grade(Observer.DEVICE, self.reporting(), copies=False, device_fatal=False, overflow=False)
-        controller = Report(touch, use, found, channel, False)
+        found = grade(
+            Observer.DEVICE, self.reporting(), kernel_read=KernelRead.OTHER, device_fatal=False, overflow=False
+        )
+        controller = Report(touch, use, found, None, channel, False)
         wins = unit32(self.latency_words(page, time)[1]) < platform.controller_first_share
         boot = self.boot_end
         both = [(controller, True), (core, False)] if wins else [(core, False), (controller, False)]
@@ -786,7 +783,7 @@ class Life:
         self, record: Report, before: CallKind | None, already: bool, *, prompt: bool
     ) -> tuple[Row, CallKind | None]:
         """Log a machine check and act on it; return its row, and the last kind of call for this read."""
-        touch, use, check, bank, overflow = record
+        touch, use, check, kind, bank, overflow = record
         page, time = touch.page, touch.time_ns
         asynchronous = check.context is CpuContext.NONE
         delay = self.firmware_ns if asynchronous else 0
@@ -799,6 +796,7 @@ class Life:
             "severity": check.severity,
             "bank": bank,
             "cpu_context": check.context,
+            "kernel_read": kind,
             "overflow": int(overflow),
             "pfn": page.pfn,
             "action": check.action,
@@ -817,7 +815,7 @@ class Life:
         handled = check.action in (CheckAction.QUEUE, CheckAction.ACTION_REQUIRED)
         if not handled or time + latency >= self.horizon:
             return row, before
-        itself = self.event_of(check)
+        itself = self.event_of(check, kind)
         call = itself if before is None else SECOND_CALLS[before, itself]
         read = Read(touch, use, call, row, already, before is not None)
         if latency == 0:
@@ -873,6 +871,8 @@ class Life:
             recovery=bool(kernel.memory_failure_recovery),
             already=already,
             split_ok=use.splits < kernel.thp_split_p,
+            file_system=self.policy.workload.file_system,
+            large=use.large,
             profile=self.rules,
         )
         if outcome.panic:
@@ -908,11 +908,32 @@ class Life:
         given_back = time if released or use.use == PageUse.FREE else self.uses.end_of_use(page.pfn, time, self.horizon)
         frame.out_ns = min(frame.out_ns, given_back)
 
-    def event_of(self, check: Check) -> CallKind:
+    def event_of(self, check: Check, kind: KernelRead | None) -> CallKind:
         """Say how the error reached the handler."""
-        if check.context is CpuContext.KERNEL_COPY:
+        if kind is KernelRead.COPY:
             return CallKind.KERNEL_COPY
+        if kind is not None:
+            failed = kernel_copies.FAULT in kernel_copies.COPIES[f"ar-{kind.text}"][1]
+            return CallKind.FAILED_FAULT if failed else CallKind.ACTION_OPTIONAL
         return CallKind.ACTION_REQUIRED if check.action is CheckAction.ACTION_REQUIRED else CallKind.ACTION_OPTIONAL
+
+    def kernel_read(self, touch: Touch, use: Use) -> KernelRead:
+        """Say which code of the kernel reads; one that this kernel does not have is other code."""
+        platform, text = self.policy.platform, PageUse(use.use).text
+        left, kinds = touch.mark, PAGE_COPIES.get(text, {})
+        others = 1.0
+        if text in FROM_USER:
+            if left < platform.copy_share:
+                return KernelRead.COPY
+            left, others = left - platform.copy_share, 1.0 - platform.copy_share
+        for kind in KERNEL_READS:
+            share = others * platform.page_copy_share * kinds[kind.text].value if kind.text in kinds else 0.0
+            if left < share:
+                column = kernel_copies.PROFILES.index(self.policy.kernel.profile)
+                absent = kernel_copies.COPIES[f"ar-{kind.text}"][1][column] == kernel_copies.ABSENT
+                return KernelRead.OTHER if absent else kind
+            left -= share
+        return KernelRead.OTHER
 
     def follow_up(self, read: Read, outcome: Outcome, row: Row) -> None:
         """Tell the owner, now or later, and the writer of a file."""

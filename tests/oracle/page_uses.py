@@ -32,6 +32,7 @@ class Use(NamedTuple):
     owner: int
     hot: bool
     splits: float
+    large: bool
 
 
 class Access(NamedTuple):
@@ -102,7 +103,7 @@ class PageUses:
     def _draw_named_use(self, pfn: int, name: tuple[int, ...], start: int) -> Use:
         block, page, kernel = self._page(pfn)
         by_use, by_group, by_member, _ = philox(block, *name)
-        by_page, by_heat, by_split, _ = philox(page, *name)
+        by_page, by_heat, by_split, by_folio = philox(page, *name)
         block_use = KERNEL_BLOCK if kernel else bisect_right(self.use_cdf, unit32(by_use))
         use = bisect_right(self.refinement_cdf[block_use], unit32(by_page))
         first, size = self.groups[bisect_right(self.group_cdf, unit32(by_group))]
@@ -112,6 +113,7 @@ class PageUses:
             owner=NOBODY if kernel or use == PageUse.FREE else first + below(by_member, size),
             hot=unit32(by_heat) < self.policy.detection.hot_share,
             splits=unit32(by_split),
+            large=unit32(by_folio) < self.policy.workload.large_folio_share,
         )
 
     def end_of_use(self, pfn: int, after: int, limit: int) -> int:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
-from node_sim.codes import CheckAction, CpuContext, LifecycleReason, Observer, Severity
-from node_sim.machine_check.grades import READERS, Check, Reporting, grade, grade_table, look_up
+from node_sim.codes import CheckAction, CpuContext, KernelRead, LifecycleReason, Observer, Severity
+from node_sim.machine_check.grades import NOT_READ, READERS, Check, Reporting, grade, grade_table, look_up
 from node_sim.server.policy import Kernel, Platform, Policy
+from tests.oracle import kernel_copies
 
-READ_FLAGS = ("copies", "device_fatal", "overflow")
+READ_FLAGS = ("device_fatal", "overflow")
 ARM_FLAGS = ("recovery", "memory_failure", "scrub_srao")
 FLAGS = (*READ_FLAGS, *ARM_FLAGS)
 
@@ -23,13 +24,32 @@ def switched(names):
     return [dict(zip(names, flags, strict=True)) for flags in itertools.product((False, True), repeat=len(names))]
 
 
-DOMAIN = [(reader, flags) for reader in READERS for flags in switched(FLAGS)]
+def reads(names):
+    """All settings of some switches, for every kind of read by the kernel."""
+    return [{"kernel_read": kind, **flags} for kind in KernelRead for flags in switched(names)]
+
+
+DOMAIN = [(reader, flags) for reader in READERS for flags in reads(FLAGS)]
+
+
+def cell(kind: KernelRead, profile: str) -> str:
+    """What becomes of a copy by the kernel, in the second reading."""
+    return kernel_copies.COPIES[f"ar-{kind.text}"][1][kernel_copies.PROFILES.index(profile)]
+
+
+def survives(kind: KernelRead, profile: str) -> bool:
+    """Whether a copy that is none from user space ends safely."""
+    if kind in (KernelRead.COPY, KernelRead.OTHER):
+        return False
+    return cell(kind, profile) not in (kernel_copies.PANIC, kernel_copies.ABSENT)
 
 
 def asked(reader, flags, **reporting) -> Check:
     """Ask for the grade of a read; flags of the arm may be among those of the read."""
-    of_arm = {name: flag for name, flag in flags.items() if name not in READ_FLAGS}
-    return grade(reader, Reporting(**of_arm, **reporting), **{name: flags[name] for name in READ_FLAGS})
+    of_arm = {name: flag for name, flag in flags.items() if name in ARM_FLAGS}
+    return grade(
+        reader, Reporting(**of_arm, **reporting), **{name: flags[name] for name in ("kernel_read", *READ_FLAGS)}
+    )
 
 
 REASON_TEXTS = {
@@ -58,7 +78,8 @@ def rules(reader: Observer, flags: dict[str, bool]) -> list[tuple[str, bool, tup
         ("row 11: OVER & UC & S & AR", on.overflow, ("FATAL", "PANIC", "lost")),
         ("row 13: no rows 12 to 12c", not on.memory_failure, ("FATAL", "PANIC", "mcacod")),
         ("row 12: user", reader is Observer.USER, ("SRAR", "ACTION_REQUIRED", None)),
-        ("row 12b: recoverable kernel", on.copies, ("SRAR", "QUEUE", None)),
+        ("row 12b: recoverable kernel, copyin", on.kernel_read is KernelRead.COPY, ("SRAR", "QUEUE", None)),
+        ("row 12b: recoverable kernel, safe copy", survives(on.kernel_read, "6.1"), ("SRAR", "QUEUE", None)),
         ("row 12c: other kernel code", True, ("FATAL", "PANIC", "kernel")),
     ]
 
@@ -87,22 +108,42 @@ def test_every_rule_of_the_second_reading_decides_some_combination():
     assert deciding == {name for name, _, _ in rules(*DOMAIN[0])}
 
 
-@pytest.mark.parametrize(
-    ("reader", "copies", "context"),
-    [
-        (Observer.SCRUB, False, CpuContext.NONE),
-        (Observer.SCRUB, True, CpuContext.NONE),
-        (Observer.DEVICE, False, CpuContext.NONE),
-        (Observer.DEVICE, True, CpuContext.NONE),
-        (Observer.USER, False, CpuContext.USER),
-        (Observer.USER, True, CpuContext.USER),
-        (Observer.KERNEL, False, CpuContext.KERNEL),
-        (Observer.KERNEL, True, CpuContext.KERNEL_COPY),
-    ],
-)
-def test_the_context_is_that_of_the_reader(reader, copies, context):
-    found = {asked(r, flags).context for r, flags in DOMAIN if r is reader and flags["copies"] is copies}
-    assert found == {context}
+@pytest.mark.parametrize("kind", KernelRead)
+def test_the_context_is_that_of_the_reader(kind):
+    asynchronous = {Observer.SCRUB: CpuContext.NONE, Observer.DEVICE: CpuContext.NONE, Observer.USER: CpuContext.USER}
+    for profile in PROFILE_NAMES:
+        recovers = kind is KernelRead.COPY or survives(kind, profile)
+        contexts = asynchronous | {Observer.KERNEL: CpuContext.KERNEL_COPY if recovers else CpuContext.KERNEL}
+        for reader, context in contexts.items():
+            found = {
+                asked(r, flags, profile=profile).context
+                for r, flags in DOMAIN
+                if r is reader and flags["kernel_read"] is kind
+            }
+            assert found == {context}
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_the_kind_of_a_read_is_that_of_the_kernel_which_has_other_code_for_a_copy_it_lacks(profile):
+    for reader, flags in DOMAIN:
+        kind = flags["kernel_read"]
+        lacks = kind.text not in ("copy", "other") and cell(kind, profile) == kernel_copies.ABSENT
+        expected = KernelRead.OTHER if lacks else kind
+        assert asked(reader, flags, profile=profile).kernel_read is (expected if reader is Observer.KERNEL else None)
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+@pytest.mark.parametrize("kind", KernelRead)
+def test_a_copy_by_the_kernel_panics_where_its_second_reading_says_so(kind, profile):
+    if kind in (KernelRead.COPY, KernelRead.OTHER):
+        safe = kind is KernelRead.COPY and profile in COPIES
+    else:
+        safe = survives(kind, profile)
+    for way in ("intel", "firmware_first"):
+        check = grade(
+            Observer.KERNEL, Reporting(profile, way=way), kernel_read=kind, device_fatal=False, overflow=False
+        )
+        assert (check.action is not CheckAction.PANIC) == safe
 
 
 def test_a_panic_is_always_fatal_and_nothing_else_is():
@@ -142,16 +183,17 @@ REPORTINGS = [
     )
     for flags in switched(names)
 ]
-READS = [(reader, flags) for reader in READERS for flags in switched(READ_FLAGS)]
+READS = [(reader, flags) for reader in READERS for flags in reads(READ_FLAGS)]
 
 
 def test_the_table_equals_the_scalar_definition_on_its_whole_domain():
     cases = [(arm, *read) for arm in range(len(REPORTINGS)) for read in READS]
     order = np.random.default_rng(2).permutation(len(cases))
     arm, reader = (np.asarray([int(cases[i][part]) for i in order]) for part in (0, 1))
-    flags = {name: np.asarray([cases[i][2][name] for i in order]) for name in READ_FLAGS}
+    flags = {name: np.asarray([cases[i][2][name] for i in order]) for name in ("kernel_read", *READ_FLAGS)}
     found = look_up(np.stack([grade_table(reporting) for reporting in REPORTINGS]), arm, reader, **flags)
-    expected = [[int(part) for part in grade(cases[i][1], REPORTINGS[cases[i][0]], **cases[i][2])] for i in order]
+    checks = [grade(cases[i][1], REPORTINGS[cases[i][0]], **cases[i][2]) for i in order]
+    expected = [[NOT_READ if part is None else int(part) for part in check] for check in checks]
     print(f"grade tables: {len(READS)} inputs for each of {len(REPORTINGS)} arms")
     assert np.stack([found[name] for name in Check._fields], axis=1).tolist() == expected
 
@@ -189,7 +231,8 @@ def amd_rules(reader: Observer, of: Reporting, flags: dict[str, bool]) -> list[t
     """The AMD rules by kernel, and what reaches ``memory_failure()``; the first that holds decides."""
     on, kernel = SimpleNamespace(**flags), of.profile
     found = reader in ASYNCHRONOUS
-    copied = reader is Observer.KERNEL and on.copies and kernel in COPIES
+    copied = reader is Observer.KERNEL and on.kernel_read is KernelRead.COPY and kernel in COPIES
+    safe = reader is Observer.KERNEL and survives(on.kernel_read, kernel)
     called = of.memory_failure
     return [
         ("no recovery: the bank says PCC", not of.recovery, ("FATAL", "PANIC", "pcc")),
@@ -207,7 +250,9 @@ def amd_rules(reader: Observer, of: Reporting, flags: dict[str, bool]) -> list[t
         ("Intel's row 18: overflowed", kernel in OLD and on.overflow, ("FATAL", "PANIC", "row 18")),
         ("Intel's row 19: the instruction is repeated", kernel in OLD, ("SRAR", "LOG", None)),
         ("OVER without recovery", on.overflow and not of.overflow_recovery, ("FATAL", "PANIC", "over")),
-        ("kernel context", reader is Observer.KERNEL and not copied, ("FATAL", "PANIC", "context")),
+        ("kernel context", reader is Observer.KERNEL and not (copied or safe), ("FATAL", "PANIC", "context")),
+        ("safe copy", safe and called, ("SRAR", "QUEUE", None)),
+        ("safe copy, no handler", safe, ("SRAR", "LOG", None)),
         ("copy, 6.1+", copied and kernel != "5.10" and called, ("SRAR", "QUEUE", None)),
         ("copy, 6.1+, no handler", copied and kernel != "5.10", ("SRAR", "LOG", None)),
         ("BUG_ON(MF_ACTION_REQUIRED)", not called, ("FATAL", "PANIC", "bug")),
@@ -277,6 +322,6 @@ def test_with_firmware_first_consumed_poison_still_raises_the_machine_check_of_i
 
 
 def test_every_way_of_reporting_grades_a_fatal_read_of_a_device_the_same():
-    flags = {"copies": False, "device_fatal": True, "overflow": False}
+    flags = {"kernel_read": KernelRead.OTHER, "device_fatal": True, "overflow": False}
     found = {grade(Observer.DEVICE, reporting, **flags) for reporting in REPORTINGS if reporting.recovery}
     assert {(check.action, check.reason) for check in found} == {(CheckAction.PANIC, LifecycleReason.DEVICE_POISON)}

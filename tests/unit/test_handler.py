@@ -7,14 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
+from node_sim.catalog.file_systems import FILE_SYSTEMS
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import KillPolicy, PageUse, Result, SignalCode, SignalName, Timing
 from node_sim.hwpoison.error_states import ERROR_STATES, Flag, find_state
 from node_sim.hwpoison.kill import early_thread
 from node_sim.hwpoison.outcome_table import (
     NO_LINE,
-    STATE_CODES,
-    STATES,
     CallKind,
     HandlerTable,
     Outcome,
@@ -23,8 +22,8 @@ from node_sim.hwpoison.outcome_table import (
     handler_table,
     memory_failure,
     signal_rows,
-    state_of_use,
 )
+from node_sim.hwpoison.use_states import STATES, state_codes, state_of_use
 from node_sim.one_page.inject import inject
 from tests.oracle.catalog.tables import read_table, rows_by
 
@@ -275,8 +274,9 @@ def test_two_reports_of_a_load_go_as_one_page_does(use, policy, profile):
 
 
 def test_page_uses_of_the_fleet_are_states_of_the_table():
-    for use, split_ok in itertools.product(PageUse, BOOLEANS):
-        assert STATES[STATE_CODES[use, int(split_ok)]] == state_of_use(use, split_ok=split_ok)
+    for system, use, split_ok, large in itertools.product(FILE_SYSTEMS, PageUse, BOOLEANS, BOOLEANS):
+        named = state_of_use(use, split_ok=split_ok, file_system=system, large=large)
+        assert STATES[state_codes(system)[use, int(split_ok), int(large)]] == named
 
 
 def test_signals_become_rows_only_for_pages_that_have_an_owner():

@@ -8,11 +8,11 @@ import pytest
 
 from node_sim.catalog.kernels import PROFILE_NAMES, SWITCHES
 from node_sim.errors import ConfigError
+from node_sim.hwpoison.copies import COPIES
 from node_sim.hwpoison.kernel import RULES
 from node_sim.hwpoison.page_states import PAGES, build_page
 from node_sim.hwpoison.process import Task
 from node_sim.one_page.afterwards import ACCESSES
-from node_sim.one_page.copies import COPIES
 from node_sim.one_page.events import EVENTS, MachineFacts
 from node_sim.one_page.inject import inject, list_lines, rule_lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node_sim.errors import ConfigError
-from node_sim.one_page.copies import COPIES as MODELLED
+from node_sim.hwpoison.copies import COPIES as MODELLED
 from node_sim.one_page.events import MachineFacts
 from node_sim.one_page.inject import inject
 from tests.oracle import kernel_copies as oracle

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from node_sim.catalog.kernels import PROFILE_NAMES
-from node_sim.hwpoison.outcome_table import STATES, CallKind
+from node_sim.hwpoison.outcome_table import CallKind
+from node_sim.hwpoison.use_states import STATES
 from node_sim.machine_check.severity import INTEL_ROWS
 
 ROOT = Path(__file__).parents[2]
@@ -22,8 +23,9 @@ ASKED = """
 import json, sys
 import numpy as np
 from node_sim.catalog.kernels import PROFILES, PROFILE_NAMES
-from node_sim.codes import KillPolicy, Observer
-from node_sim.hwpoison.outcome_table import STATES, CallKind, HandlerTable, handle_state
+from node_sim.codes import KernelRead, KillPolicy, Observer
+from node_sim.hwpoison.outcome_table import CallKind, HandlerTable, handle_state
+from node_sim.hwpoison.use_states import STATES
 from node_sim.machine_check.grades import Reporting, grade
 from node_sim.machine_check.severity import INTEL_ROWS, Bank, Context, intel_severity
 from node_sim.one_page.inject import inject
@@ -51,8 +53,8 @@ print(json.dumps({
     "table": HandlerTable((new,)).size,
     "outcomes": [outcomes(new), outcomes(old)],
     "severities": [severities(new), severities(old)],
-    "grades": [[int(x) for x in grade(Observer.USER, Reporting(profile=one), copies=False, device_fatal=False,
-        overflow=False)] for one in (new, old)],
+    "grades": [[x if x is None else int(x) for x in grade(Observer.USER, Reporting(profile=one),
+        kernel_read=KernelRead.OTHER, device_fatal=False, overflow=False)] for one in (new, old)],
     "inject": [told, before],
     "killing": [PROFILES[new].killing_text, PROFILES[old].killing_text],
 }))

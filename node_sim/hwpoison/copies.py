@@ -3,7 +3,8 @@
 **Models.** Whether each copy is machine-check safe; for those that are, the page fault, errno or core file that comes
 of it, and the error that is queued for the handler.
 
-**Leaves out.** Copies of swap compression, device migration and shmem replacement, which are safe in no kernel.
+**Leaves out.** Copies of swap compression, device migration and shmem replacement, which are safe in no kernel. In
+fleets nobody dumps core: processes die of nothing but bad memory there.
 
 **Assumes.** The copy reads the bad cache line; the CPU has what safe copies need (``MachineFacts.safe_copies``).
 
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from node_sim.catalog.profile import Profile
+from node_sim.codes import KernelRead
 from node_sim.errors import ConfigError
 from node_sim.hwpoison import kernel
 from node_sim.hwpoison.access import fail_access
@@ -28,7 +30,6 @@ from node_sim.hwpoison.file import Backing
 from node_sim.hwpoison.memory_failure import memory_failure
 from node_sim.hwpoison.page import Kind, Page
 from node_sim.hwpoison.process import Pte, Received
-from node_sim.machine_check.severity import Context
 
 
 class Copy(NamedTuple):
@@ -75,8 +76,14 @@ COPIES: Final = {
     ),
     "do-cow": Copy(
         "the first process writes to a private mapping of a file, whose cached page is copied (do_cow_fault)",
-        "a page of a file, of 4 KiB",
-        lambda page: _small(page) and page.cached_in is not None and bool(page.tasks) and page.backing in _FILES,
+        "a page of a file",
+        lambda page: (
+            page.kind is Kind.USER
+            and page.lru
+            and page.cached_in is not None
+            and bool(page.tasks)
+            and page.backing in _FILES
+        ),
         "fault",
     ),
     "fork": Copy(
@@ -141,9 +148,18 @@ def check_copy(event: str, page: Page, page_name: str) -> None:
 
 
 def begin(page: Page, event: str) -> None:
-    """Bring a page into the state in which the copy begins: the writer of a private file mapping has no page yet."""
-    if event == "ar-do-cow" and page.tasks[0].first is not None:
-        page.tasks[0].first.pte, page.tasks[0].first.shared = Pte.NONE, False
+    """Bring a page into the state in which the copy begins.
+
+    The writer of a private file mapping has no page yet, who swaps a page in does not map it, and a page that fork has
+    to copy is held by a device.
+    """
+    first = page.tasks[0].first if page.tasks else None
+    if event == "ar-do-cow" and first is not None:
+        first.pte, first.shared = Pte.NONE, False
+    elif event == "ar-ksm" and first is not None:
+        first.pte = Pte.SWAP
+    elif event == "ar-fork":
+        page.extra_references = max(page.extra_references, 1)
 
 
 def recovery_of(event: str, profile: Profile) -> str:
@@ -152,10 +168,11 @@ def recovery_of(event: str, profile: Profile) -> str:
     return found
 
 
-def context_of(event: str, profile: Profile, *, safe_copies: bool) -> Context:
-    """Return what the machine-check code takes the copy for."""
-    safe = recovery_of(event, profile) == "safe" and safe_copies
-    return Context.RECOVERABLE if safe else Context.KERNEL
+def kind_in(read: KernelRead, profile: Profile) -> KernelRead:
+    """Return a kernel's read of a page as its version makes it: a copy that it does not know is other code's load."""
+    if read.text in COPIES and recovery_of(read.text, profile) == "none":
+        return KernelRead.OTHER
+    return read
 
 
 def survive(machine: kernel.Machine, page: Page, event: str) -> int:
