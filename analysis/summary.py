@@ -98,4 +98,5 @@ def summary_document(run: Run) -> dict[str, Any]:
         "rows_per_node_year": float(rows) / node_years,
         "faults_per_node_year": float(Sums.of(run.tally, 0).total[INDEX["faults"]]) / node_years,
         "headline_assumptions": headline_assumptions(),
+        "notices": run.plan.get("notices", []),
     }

@@ -15,6 +15,7 @@ from typing import Any
 from fleet.engines import Engine, Job
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Fleet
+from fleet.scenario.notices import notices
 from fleet.stored.digest import add_digests, to_hex
 from fleet.stored.headline import METRICS
 from fleet.stored.manifest import (
@@ -160,6 +161,7 @@ def _start(
                     {"name": group.name, "first_node": group.first_node, "nodes": group.nodes} for group in fleet.groups
                 ],
                 "scenario": fleet.document,
+                "notices": [notice.line() for notice in notices(fleet)],
                 "shards": [list(shard) for shard in shards],
                 "versions": versions(),
             }

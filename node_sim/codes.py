@@ -71,6 +71,7 @@ class Observer(Code):
     DEVICE = 3, "device"
     WRITE = 4, "write"
     DEMAND = 5, "demand"
+    WRITE_BACK = 6, "write-back"
 
 
 class EcsUnit(Code):

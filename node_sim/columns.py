@@ -81,7 +81,11 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         *_HEAD,
         _CAUSE,
         _code("kind", codes.ErrorKind, "CE: a count in a window; UE, SDC: first sight of a page per boot."),
-        _code("observer", codes.Observer, "Who read the wrong words; 'demand' is any CPU or device access."),
+        _code(
+            "observer",
+            codes.Observer,
+            "Who read the wrong words; 'demand' is any CPU or device access, 'write-back' the last-level cache.",
+        ),
         Column("ce_count", "uint32", "1", "Logged corrected errors in the window; null for UE and SDC.", None, True),
         Column("n_pages", "uint64", "1", "Distinct pages that showed the errors."),
         Column("first_pfn", "uint64", "4 KiB", "Physical page number of the first error."),

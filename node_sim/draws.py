@@ -68,6 +68,7 @@ class Tag(enum.IntEnum):
     TOUCH_HOT = 9
     TOUCH_COLD = 10
     REFILL = 11
+    PARTIAL_WRITE = 12
 
 
 class Key(NamedTuple):

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from fleet.scenario.fleet import Fleet
 
 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(document, indent=1, allow_nan=False))
+
+
+def print_notices(fleet: Fleet) -> None:
+    """Print what is worth a word about a scenario, a line each, where errors are printed."""
+    from fleet.scenario.notices import notices
+
+    for notice in notices(fleet):
+        click.echo(f"notice: {notice.line()}", err=True)
 
 
 def print_summary(root: Path, *, as_json: bool, hints: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleet.commands.printing import print_summary
+from fleet.commands.printing import print_notices, print_summary
 from fleet.stored.plan import SHARD_NODES_MAX, plan_shards, shard_size
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     from fleet.scenario.overrides import load_fleet
 
     fleet = load_fleet(scenario, {"nodes": nodes, "years": years, "seed": seed}, settings, arms, sweeps)
+    print_notices(fleet)
     choice = _choice(engine, workers, address, nodes_per_actor)
     root = output or _default_folder(fleet)
     shards = plan_shards(fleet.nodes, shard_size(fleet.nodes, shard_nodes, nodes_per_actor))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleet.commands.printing import print_notices
 from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -128,5 +129,6 @@ def scenario_init(path: Path, source: str) -> None:
 def scenario_check(path: str) -> None:
     """Check a scenario; all mistakes are reported at once."""
     fleet = _load(path)
+    print_notices(fleet)
     sizes = ", ".join(f"{group.name} {group.nodes:,}" for group in fleet.groups)
     click.echo(f"{path}: ok, {fleet.nodes:,} nodes ({sizes}), {len(fleet.arms)} arms: {', '.join(fleet.arms)}")

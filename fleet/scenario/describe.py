@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fleet.scenario.fleet import Fleet, Group
+from fleet.scenario.notices import notices
 from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.sites import SITES
 from node_sim.catalog.values import Published
@@ -92,6 +93,7 @@ def scenario_document(fleet: Fleet, only: str | None = None) -> dict[str, Any]:
             name: [*_entries(group, ""), *_rates(group)] for name, group in groups.items() if only in (None, name)
         },
         "arms": {name: dataclasses.asdict(arm) for name, arm in fleet.scenario.arm.items()},
+        "notices": [notice.line() for notice in notices(fleet)],
     }
 
 
@@ -119,4 +121,4 @@ def scenario_lines(fleet: Fleet, only: str | None = None) -> list[str]:
         changes = ", ".join(f"{key} = {value}" for key, value in arm["set"].items()) or "changes nothing"
         where = f" in {', '.join(arm['groups'])}" if arm["groups"] else ""
         lines.append(f"arm {name}: {changes}{where}")
-    return lines
+    return lines + [f"notice: {line}" for line in document["notices"]]

@@ -13,8 +13,9 @@ from node_sim.catalog.field import STUDIES
 from node_sim.dram.geometry import Dimm
 from node_sim.ecc.verdicts import misfit
 from node_sim.errors import ConfigError
+from node_sim.server.consistency import complaints
 from node_sim.server.hardware import Faults, Hardware, Server
-from node_sim.server.policy import Policy, check_fit
+from node_sim.server.policy import Policy
 from node_sim.server.settings import FORBID, Checked, setting
 from node_sim.units import NS_PER_YEAR
 
@@ -37,20 +38,19 @@ class Group(Policy):
     def __post_init__(self) -> None:
         """Check that the servers can do what the settings ask of them, and that the code fits the part."""
         problems = []
-        for check in (super().__post_init__, self._check_code, lambda: check_fit(self.server, self)):
-            try:
-                check()
-            except ConfigError as error:
-                problems.append(str(error))
+        try:
+            super().__post_init__()
+        except ConfigError as error:
+            problems.append(str(error))
+        wrong = misfit(self.ecc.code, Dimm.of(self.server))
+        if wrong:
+            problems.append(
+                f"ecc.code = {self.ecc.code} on server.part = {self.server.part}: {wrong}, choose one that fits"
+            )
+        problems.extend(complaints(self, self.hardware))
         if problems:
             raise ConfigError("; ".join(problems))
         self.on(self.server)
-
-    def _check_code(self) -> None:
-        wrong = misfit(self.ecc.code, Dimm.of(self.server))
-        if wrong:
-            msg = f"ecc.code = {self.ecc.code} on server.part = {self.server.part}: {wrong}, choose one that fits"
-            raise ConfigError(msg)
 
     @property
     def hardware(self) -> Hardware:

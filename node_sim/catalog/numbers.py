@@ -106,6 +106,18 @@ CMCI_STORMS: Final = {
     ),
 }
 """Kernel's rule against storms: rate above which a bank is polled, and how often; a poll sees one error."""
+CMCI_STORM_KERNELS: Final[dict[str, dict[str, Published[tuple[str, str | None]]]]] = {
+    "intel": {
+        "poll_30s": Published(
+            ("3.10", "6.1"), "profile", "CMCI storm code of mce_intel.c, mce/intel.c: 3.10-6.7", "read"
+        ),
+        "poll_1s": Published(("6.12", None), "profile", "per-bank storms of mce/threshold.c: 6.8 on", "read"),
+    },
+    "amd": {
+        "poll_1s": Published(("7.1", None), "profile", "mce/amd.c asks the same code since 6.19", "read"),
+    },
+}
+"""First and last profile (None: the newest) with each rule, by who reports; a firmware hides the interrupts."""
 BURST_INTERVAL_DAYS: Final = Assumed(25.0, 7.0, 90.0, "one-row fault of SmartMem: 254 CE in bursts over 61 days", "day")
 BURST_DAYS: Final = Assumed(5.0, 1.0, 20.0, "a page is in use for days (tenancy), then the fault rests", "day")
 INTERMITTENT_INTERVAL_DAYS: Final = Assumed(
@@ -176,6 +188,14 @@ PAGE_COPY_SHARE: Final = Assumed(
     "share of the other kernel accesses to pages of processes and files that copy, compare or read() the page; nobody "
     "counted them, and hardening of such copies since 6.1 suggests that they were met in the field",
     headline=True,
+)
+PARTIAL_WRITE_SHARE: Final = Assumed(
+    0.3,
+    0.05,
+    0.9,
+    "share of write accesses that fill a part of the line: an ordinary store reads the line for ownership, poison "
+    "included, and the last-level cache finds it when it writes the line back; copies of pages and device writes fill "
+    "it whole; no public split",
 )
 BANK_BUSY_S: Final = Assumed(0.01, 0.0001, 1.0, "from an asynchronous record to the poller's read (CMCI)", "s")
 FIRMWARE_LATENCY_S: Final = Assumed(

@@ -2,7 +2,8 @@
 
 **Models.** A hard fault is active in bursts (Poisson starts, exponential lengths); intermittent faults rest longer than
 permanent ones, and faults differ in how often their bursts come. A window with bursts makes a lognormal count of errors
-between its first and last burst; storm polling, saturation and firmware decide how many of them are logged. A soft
+between its first and last burst; storm polling, saturation and firmware decide how many of them are logged, and the
+scrubber, if there is one, finds those of some windows. A soft
 fault is seen once by the scrubber or a reader, or overwritten unseen.
 
 **Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window.
@@ -171,13 +172,12 @@ def active_windows(bursts: Bursts, window_ns: int, horizon_ns: int) -> Active:
     return Active(*np.divmod(name[order[start]], n_windows), low_ns, high_ns, length)
 
 
-def logged(errors: Floats, active_ns: Ints, window_ns: int, process: ErrorProcess) -> Ints:
+def logged(errors: Floats, active_ns: Ints, process: ErrorProcess) -> Ints:
     """Return how many of the errors of active windows are logged.
 
     Args:
         errors: Errors of each window, shape ``(n,)``.
         active_ns: How long bursts lasted in it [ns], > 0.
-        window_ns: Length of a window [ns].
         process: Rules of kernel, firmware and log.
 
     Source:
@@ -189,9 +189,7 @@ def logged(errors: Floats, active_ns: Ints, window_ns: int, process: ErrorProces
         active_s = active_ns / NS_PER_S
         polled = np.minimum(errors, 1.0 + active_s / poll_s)
         errors = np.where(errors > np.maximum(rate_per_s * active_s, 1.0), polled, errors)
-    quarters = -(-active_ns // _QUARTER_HOUR_NS)
-    day_cap = max(1, round(process.ce_cap_per_day * window_ns / NS_PER_DAY))
-    cap = np.minimum(process.ce_cap_per_quarter_hour * quarters, day_cap)
+    cap = process.saturation(-(-active_ns // _QUARTER_HOUR_NS))
     return np.minimum(errors, cap).astype(np.int64) // process.firmware_threshold
 
 
@@ -203,7 +201,7 @@ def _hard_windows(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, ho
     w0, w1, w2, w3 = words(seed.key(Purpose.WINDOW), faults.node_id[fault], faults.tag[fault], window)
     log_count = process.sigma_fault * faults.habit.level[fault] + process.sigma_window * special.ndtri(unit32(w2))
     errors = 1.0 + process.median_ce_per_window * np.exp(log_count)
-    count = logged(errors, active.active_ns, window_ns, process)
+    count = logged(errors, active.active_ns, process)
     found = Windows(
         fault=fault,
         window=window,
@@ -212,7 +210,7 @@ def _hard_windows(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, ho
         errors=count,
         n_pages=np.minimum(count, faults.n_pages[fault]),
         u=unit53(w0, w1),
-        scrub=unit32(w3) < process.scrub_share,
+        scrub=(unit32(w3) < process.scrub_share) & (policy.detection.scrub_ns > 0),
     )
     return found if process.firmware_threshold == 1 else found.take(np.flatnonzero(count > 0))
 
@@ -238,7 +236,7 @@ def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, ho
     fault, seen_ns, by_scrub = soft[kept], seen_ns[kept], by_scrub[kept]
     window_ns = hours_to_ns(policy.errors.window_hours)
     seen = np.where(by_scrub, faults.n_pages[fault], 1).astype(np.float64)
-    count = logged(seen, np.ones_like(fault), window_ns, policy.errors)
+    count = logged(seen, np.ones_like(fault), policy.errors)
     found = Windows(
         fault=fault,
         window=seen_ns // window_ns,

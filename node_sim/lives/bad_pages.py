@@ -21,7 +21,7 @@ from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.offlining import find_offlines
 from node_sim.lives.places import open_eras, poisoned_now
 from node_sim.lives.state import LaneFrames, LanePages, LaneState, extend, forget_spells, mask_of, spells_at
-from node_sim.memory.sightings import Range, next_scrub_ns, next_sighting
+from node_sim.memory.sightings import Range, Writes, next_scrub_ns, next_sighting
 from node_sim.records import Flags, Ints, expand_counts
 from node_sim.units import FOREVER
 
@@ -113,7 +113,8 @@ def _look_ahead(state: LaneState, which: Ints, after_ns: Ints) -> None:
     passed_over = pages.seen[which] | (store.pages.silent[bad] & (scrub >= out_ns)) | (scrub >= end_ns)
     where = Range(after, np.where(passed_over, FOREVER, scrub), np.minimum(out_ns, end_ns))
     mask, spell = mask_of(state, frame), spells_at(state, frame, after)
-    found = next_sighting(world.memory, store.frames.take(bad), mask, spell, store.stays[fault], where)
+    writes = Writes(store.stays[fault], state.policies.found_at_writeback[state.arm_set[lane]])
+    found = next_sighting(world.memory, store.frames.take(bad), mask, spell, writes, where)
     pages.next_ns[which] = np.where(found.observer >= 0, found.time_ns, FOREVER)
     pages.observer[which], pages.mark[which] = found.observer, found.mark
 

@@ -44,6 +44,7 @@ class PolicyColumns(NamedTuple):
     grades: Ints
     device_fatal_share: Floats
     kernel_reads: Floats
+    found_at_writeback: Floats
     reboot_ns: Ints
     cordon_ue: Ints
     drain_ns: Ints
@@ -74,6 +75,7 @@ class PolicyColumns(NamedTuple):
                 grade_table(Reporting.of(policy)),
                 policy.platform.device_fatal_share,
                 kernel_read_cdf(policy.platform.copy_share, policy.platform.page_copy_share),
+                policy.platform.found_at_writeback,
                 seconds_to_ns(60.0 * policy.repair.reboot_minutes),
                 policy.repair.cordon.ue,
                 hours_to_ns(policy.repair.cordon.drain_hours),

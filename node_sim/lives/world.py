@@ -17,14 +17,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.memory.pages import Memory
 from node_sim.records import Flags, Ints
 from node_sim.server.hardware import Hardware
-from node_sim.server.kernel import Kernel
 from node_sim.server.policy import Policy
 
 K = TypeVar("K", bound=Hashable)
@@ -88,9 +86,7 @@ class Block:
 
 def shared_settings(policy: Policy) -> Policy:
     """Return the settings that decide the physics and the users of memory; arms that agree on them share a call."""
-    newest = Kernel(profile=PROFILE_NAMES[-1])  # it has every workload's file system
-    errors, ecc, detection, workload = policy.errors, policy.ecc, policy.detection, policy.workload
-    return Policy(errors=errors, ecc=ecc, detection=detection, workload=workload, kernel=newest)
+    return Policy(errors=policy.errors, ecc=policy.ecc, detection=policy.detection, workload=policy.workload)
 
 
 def corrected_settings(policy: Policy) -> tuple[object, ...]:

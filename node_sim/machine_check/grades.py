@@ -1,21 +1,25 @@
 """The machine check of a read of poison in the fleet: who read it, how it is graded, what is done.
 
 **Models.** Which code of the kernel reads (``KernelRead``): a copy from user space, one of the copies of
-``hwpoison/copies.py``, other code. Three ways of reporting. Intel: patrol scrub as UCNA or SRAO, user reads as SRAR,
-kernel reads with and without a recovery entry, poison read by a device; hardware without recovery, a kernel without
-CONFIG_MEMORY_FAILURE. AMD with scalable MCA: what the scrubber or a device finds is deferred, by interrupt or found by
-the poller; reads are graded by AMD's rules. Firmware first: what the scrubber or a device finds comes as a record of
-the firmware; reads still raise a machine check, as on Intel.
+``hwpoison/copies.py``, other code. Three ways of reporting. Intel: patrol scrub as UCNA or SRAO, poison written back by
+the last-level cache as SRAO, user reads as SRAR, kernel reads with and without a recovery entry, poison read by a
+device; hardware without recovery, or without it for loads (Xeon 7500 and E7), a kernel without CONFIG_MEMORY_FAILURE.
+AMD with scalable MCA: what the scrubber or a device finds is deferred, by interrupt or found by the poller; reads are
+graded by AMD's rules. Firmware first: what the scrubber or a device finds comes as a record of the firmware; reads
+still raise a machine check, as on Intel.
 
 **Leaves out.** RIPV=0, broadcasts that do not reach every CPU, firmware first on AMD, the innocent page whose number
 equals a normalized address (5.10 and 6.1 take every address of a polled deferred error for a physical one), the SIGBUS
 of a failed copy on AMD without CONFIG_MEMORY_FAILURE.
 
 **Assumes.** A load is recorded in a bank of the core, which the exception reads at once: in the fleet it never meets an
-unread record there. Without recovery every record says PCC. CPUs have what machine-check safe copies need.
+unread record there. Without recovery every record says PCC, without it for loads those of loads do. CPUs have what
+machine-check safe copies need.
 
 **Sources.** ``exception.py``, ``firmware.py`` and ``severity.py``, which decide; here only the record is made that they
-are asked about.
+are asked about. Codes: Intel SDM 253668-032, volume 3, 15.9.3, tables 15-15 to 15-18. Loads are recoverable since the
+Xeon E7 v2 ("MCA Recovery - Execution Path", its datasheet, volume 2, 7.3; before it: E7-8800/4800/2800 specification
+update, errata BP6 and BP7 on software recoverable errors of the memory controller and of the cache's write-back).
 """
 
 from __future__ import annotations
@@ -51,13 +55,19 @@ from node_sim.machine_check.severity import (
     Context,
     S,
 )
-from node_sim.records import Flags, Ints
+from node_sim.records import NULL, Flags, Ints
 from node_sim.server.policy import Policy
 
-READERS = (Observer.SCRUB, Observer.USER, Observer.KERNEL, Observer.DEVICE)
+READERS = (Observer.SCRUB, Observer.USER, Observer.KERNEL, Observer.DEVICE, Observer.WRITE_BACK)
 """Observers whose read of poison can raise a machine check, in code order."""
 _READ = VAL | UC | EN | MISCV | ADDRV
-_CODES = {Observer.SCRUB: 0x00C0, Observer.USER: 0x0134, Observer.KERNEL: 0x0134, Observer.DEVICE: 0x0090}
+_CODES = {
+    Observer.SCRUB: 0x00C0,
+    Observer.USER: 0x0134,
+    Observer.KERNEL: 0x0134,
+    Observer.DEVICE: 0x0090,
+    Observer.WRITE_BACK: 0x017A,
+}
 _REASONS = {reason.text: reason for reason in LifecycleReason}
 
 
@@ -100,6 +110,7 @@ class Reporting(NamedTuple):
         overflow_recovery: AMD: the CPU survives lost records.
         deferred_interrupt: AMD: deferred errors come by their interrupt; otherwise the poller finds them.
         physical_address: AMD: a deferred error's address is that of a page (PADDRV).
+        load_recovery: Intel: loads of poison, too, are reported as recoverable (SRAR).
     """
 
     profile: str | Profile = DEFAULT_PROFILE
@@ -110,6 +121,7 @@ class Reporting(NamedTuple):
     overflow_recovery: bool = True
     deferred_interrupt: bool = True
     physical_address: bool = False
+    load_recovery: bool = True
 
     @classmethod
     def of(cls, policy: Policy) -> Reporting:
@@ -123,6 +135,7 @@ class Reporting(NamedTuple):
             scrub_srao=platform.scrub_report == "srao",
             deferred_interrupt=platform.deferred_interrupt,
             physical_address=platform.physical_address,
+            load_recovery=platform.data_load_recovery,
         )
 
 
@@ -150,7 +163,7 @@ def grade(
     elif reporting.way == "amd":
         severity, arrival = Severity.DEFERRED, _defer(reporting)
     else:
-        srao = reader is Observer.SCRUB and reporting.scrub_srao
+        srao = reader is Observer.WRITE_BACK or (reader is Observer.SCRUB and reporting.scrub_srao)
         severity, arrival = (
             Severity.SRAO if srao else Severity.UCNA,
             _find(reporting, reader, srao=srao, overflow=overflow),
@@ -181,7 +194,8 @@ def _consume(reporting: Reporting, where: Context, *, overflow: bool) -> Arrival
         bank = Bank(status | (POISON if reporting.recovery else PCC), mcgstatus=mcgstatus)
         recovery, over = reporting.recovery, reporting.overflow_recovery
         return amd_exception(bank, where, profile, succor=recovery, overflow_recovery=over, memory_failure=configured)
-    bank = Bank(status | (S | AR if reporting.recovery else PCC), mcgstatus=mcgstatus)
+    contained = reporting.recovery and reporting.load_recovery
+    bank = Bank(status | (S | AR if contained else PCC), mcgstatus=mcgstatus)
     return exception(bank, where, profile, ser=reporting.recovery, memory_failure=configured)
 
 
@@ -219,21 +233,20 @@ def _take_record(reporting: Reporting) -> Check:
 
 NOT_READ = -1
 """Stored in place of the kind of a kernel read where the kernel did not read."""
-_SHAPE = (len(READERS), len(KernelRead), 2, 2)
 
 
 @cache
 def grade_table(reporting: Reporting) -> Ints:
-    """Enumerate ``grade()``: the parts of a ``Check`` by reader, kernel_read, device_fatal and overflow."""
-    rows = [
-        [
-            NOT_READ if part is None else int(part)
-            for part in grade(reader, reporting, kernel_read=read, device_fatal=fatal, overflow=overflow)
-        ]
-        for reader, read in itertools.product(READERS, KernelRead)
-        for fatal, overflow in itertools.product((False, True), repeat=2)
-    ]
-    return np.asarray(rows, np.int64).reshape(*_SHAPE, len(Check._fields))
+    """Enumerate ``grade()``: the parts of a ``Check`` by observer, kernel_read, device_fatal and overflow.
+
+    Observers that read no poison have none.
+    """
+    table = np.full((len(Observer), len(KernelRead), 2, 2, len(Check._fields)), NULL, np.int64)
+    for reader, read in itertools.product(READERS, KernelRead):
+        for fatal, overflow in itertools.product((False, True), repeat=2):
+            check = grade(reader, reporting, kernel_read=read, device_fatal=fatal, overflow=overflow)
+            table[reader, read, int(fatal), int(overflow)] = [NOT_READ if part is None else part for part in check]
+    return table
 
 
 def look_up(

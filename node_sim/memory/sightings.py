@@ -1,14 +1,16 @@
 """Who next touches a poisoned page, and when.
 
 **Models.** Competing readers of one page: the patrol scrubber, which passes every page once per period, and the
-accesses of its present user; full-line writes heal soft errors and do nothing to hard ones.
+accesses of its present user; full-line writes heal soft errors and do nothing to hard ones. Where the last-level cache
+reports poison that it writes back, a share of the writes fill a part of the line only, and are reported.
 
 **Leaves out.** Lines other than the faulty one, scrub on demand, write-back of poison to another page.
 
-**Assumes.** The scrubber passes over a line it has already marked as poison without a new report.
+**Assumes.** The scrubber passes over a line it has already marked as poison without a new report. A write access that
+reaches DRAM is the line's eviction from the cache.
 
 **Sources.** Patrol scrub period and pace: ``tests/oracle/catalog/thresholds_repair.csv``; the shares of readers are
-assumptions.
+assumptions. Explicit write-back: Intel SDM 253668-032, volume 3, 15.9.3.1.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.codes import Observer, PageUse
-from node_sim.draws import Purpose, Seed, unit53, words
+from node_sim.draws import Purpose, Seed, Tag, split64, unit32, unit53, words
 from node_sim.memory.pages import Frames, Memory, Tenancy
 from node_sim.memory.processes import NOBODY
 from node_sim.records import Flags, Floats, Index, Ints, take
@@ -65,6 +67,18 @@ class Spell(NamedTuple):
     def take(self, index: Index) -> Spell:
         """Select some."""
         return take(self, index)
+
+
+class Writes(NamedTuple):
+    """What a write does to each frame; arrays of shape ``(n,)``.
+
+    Attributes:
+        hard: It does not heal these.
+        at_writeback: Share of the writes that fill a part of the line, heal nothing and are reported at its write-back.
+    """
+
+    hard: Flags
+    at_writeback: Floats
 
 
 class Sighting(NamedTuple):
@@ -141,7 +155,7 @@ def next_scrub_ns(phase_ns: Ints, pfn: Ints, pages: int, after_ns: Ints, period_
     return after_ns + 1 + (offset - after_ns - 1) % period_ns
 
 
-def next_sighting(memory: Memory, frames: Frames, mask: Mask, spell: Spell, hard: Flags, where: Range) -> Sighting:
+def next_sighting(memory: Memory, frames: Frames, mask: Mask, spell: Spell, writes: Writes, where: Range) -> Sighting:
     """Find the next touch of each frame that matters.
 
     Args:
@@ -149,7 +163,7 @@ def next_sighting(memory: Memory, frames: Frames, mask: Mask, spell: Spell, hard
         frames: Frames, shape ``(n,)``.
         mask: What the arm has done to their users.
         spell: Their use at the beginning of the range.
-        hard: Writes do not heal these.
+        writes: What writes do to them.
         where: When to look.
     """
     n = where.after_ns.shape[0]
@@ -163,7 +177,9 @@ def next_sighting(memory: Memory, frames: Frames, mask: Mask, spell: Spell, hard
         part, tenancy = frames.take(open_), spell.tenancy
         end = np.minimum(spell.until_ns, stop[open_])
         at, kind, u = memory.next_access(part, tenancy.use, tenancy.hot, now[open_], end)
-        skipped = (kind == Observer.WRITE) & hard[open_]
+        partial = (kind == Observer.WRITE) & _partly_written(part, at, writes.at_writeback[open_])
+        kind = np.where(partial, int(Observer.WRITE_BACK), kind)
+        skipped = (kind == Observer.WRITE) & writes.hard[open_]
         hit = (kind >= 0) & ~skipped
         rows = open_[hit]
         time_ns[rows], observer[rows], mark[rows] = at[hit], kind[hit], u[hit]
@@ -188,6 +204,14 @@ def replace_spells(spell: Spell, which: Ints, by: Spell) -> None:
     columns = (*spell.tenancy, spell.from_ns, spell.until_ns)
     for column, cells in zip(columns, (*by.tenancy, by.from_ns, by.until_ns), strict=True):
         column[which] = cells
+
+
+def _partly_written(frames: Frames, time_ns: Ints, share: Floats) -> Flags:
+    """Draw which writes fill a part of their line; nothing is drawn where no share is."""
+    if not share.any():
+        return np.zeros(time_ns.shape, np.bool_)
+    low, high = split64(time_ns)
+    return unit32(words(frames.page_key, low, high, int(Tag.PARTIAL_WRITE))[0]) < share
 
 
 def next_owner_access(memory: Memory, frames: Frames, spell: Spell, after_ns: Ints) -> Ints:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import numpy as np
+
 from node_sim.catalog import numbers
 from node_sim.catalog.designs import DESIGNS
-from node_sim.catalog.file_systems import FILE_SYSTEMS
-from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.catalog.profile import Profile
 from node_sim.codes import EcsUnit
 from node_sim.errors import ConfigError
+from node_sim.records import Ints
 from node_sim.server.hardware import Server
 from node_sim.server.kernel import Kernel
 from node_sim.server.settings import Checked, check_settings, setting
@@ -64,6 +65,11 @@ class ErrorProcess(Checked):
         numbers.CE_SCRUB_SHARE, "Share of active windows whose errors the scrubber logs.", low=0.0, high=1.0
     )
 
+    def saturation(self, quarters: Ints) -> Ints:
+        """Return how many errors windows log at most, given in how many quarters of an hour they are active."""
+        per_window = max(1, round(self.ce_cap_per_day * self.window_hours / HOURS_PER_DAY))
+        return np.minimum(self.ce_cap_per_quarter_hour * quarters, per_window)
+
 
 @dataclass(frozen=True)
 class Ecc(Checked):
@@ -94,20 +100,6 @@ class Ecc(Checked):
         numbers.ECS_THRESHOLD, "Smaller counts are not reported.", choices=numbers.ECS_THRESHOLDS.value
     )
     ecs_hours: float = setting(numbers.ECS_HOURS, "Time in which a device reads itself once.", low=1.0, high=720.0)
-
-    def __post_init__(self) -> None:
-        """Check that the code can do without a device, and that devices have a code of their own."""
-        check_settings(self)
-        problems = [
-            f"{name} = {value!r}, expected {off!r} with code = {self.code!r} (or set code = {code!r})"
-            for name, value, off, code in (
-                ("sparing", self.sparing, "none", "chipkill"),
-                ("ecs", self.ecs, "off", "ddr5"),
-            )
-            if value != off and self.code != code
-        ]
-        if problems:
-            raise ConfigError("; ".join(problems))
 
 
 @dataclass(frozen=True)
@@ -179,6 +171,22 @@ class Platform(Checked):
     )
     mca_recovery: bool = setting(True, "Whether poison is reported as recoverable (MCG_SER_P; AMD: SUCCOR).")
     scrub_report: str = setting("ucna", "Intel: how the scrubber reports UE.", choices=("ucna", "srao"))
+    writeback_report: str = setting(
+        "none",
+        "Intel: how the last-level cache reports poison in a line that it writes back after a store to a part of it.",
+        choices=("none", "srao"),
+    )
+    partial_write_share: float = setting(
+        numbers.PARTIAL_WRITE_SHARE,
+        "Share of write accesses that fill a part of the line and leave its poison, where the cache reports that.",
+        low=0.0,
+        high=1.0,
+    )
+    data_load_recovery: bool = setting(
+        True,
+        "Intel: whether loads of poison are recoverable (SRAR: Xeon E7 v2, 2014, on; kernel 3.4 on); else they are "
+        "fatal.",
+    )
     deferred_interrupt: bool = setting(
         True,
         "AMD: whether deferred errors come by their interrupt, which the kernel takes no action on before 6.19, or "
@@ -222,6 +230,11 @@ class Platform(Checked):
     work_latency_s: float = setting(
         numbers.WORK_LATENCY_S, "Mean delay of the memory_failure work.", low=0.0, high=3600.0
     )
+
+    @property
+    def found_at_writeback(self) -> float:
+        """Share of the write accesses to poison that leave it, and are reported when the line is written back."""
+        return self.partial_write_share if self.writeback_report == "srao" else 0.0
 
     @property
     def report_delay_s(self) -> float:
@@ -304,25 +317,6 @@ class Policy(Checked):
     page_offline: PageOffline = field(default_factory=PageOffline)
     repair: Repair = field(default_factory=Repair)
 
-    def __post_init__(self) -> None:
-        """Check that the kernel has the files and can deal with reports, and that there are reports to act on."""
-        check_settings(self)
-        problems = _file_problems(self.workload, self.kernel.profile)
-        if self.repair.replace_ecs and self.ecc.ecs == "off":
-            problems.append(
-                "repair.replace_ecs = True, expected False with ecc.ecs = 'off' "
-                f"(or set ecc.ecs to {' or '.join(EcsUnit.vocabulary())})"
-            )
-        amd = self.platform.reporting == "amd" and self.platform.mca_recovery
-        if amd and self.kernel.rules.amd_rules == "intel":
-            problems.append(
-                f"kernel.profile = {self.kernel.profile!r}, expected 4.18 or later with platform.reporting = 'amd' "
-                "(it has no rules for AMD's recoverable errors, so a task would read its poison again for ever), "
-                "or platform.mca_recovery = false"
-            )
-        if problems:
-            raise ConfigError("; ".join(problems))
-
     def on(self, server: Server) -> Self:
         """Settle what depends on the server; the physics is asked about settled policies only.
 
@@ -331,48 +325,3 @@ class Policy(Checked):
         """
         detection = self.detection.on(server)
         return self if detection is self.detection else replace(self, detection=detection)
-
-
-def _file_problems(workload: Workload, profile: str) -> list[str]:
-    """Say what of a workload's files a kernel cannot have."""
-    name, system = workload.file_system, FILE_SYSTEMS[workload.file_system]
-    place, problems = PROFILE_NAMES.index(profile), []
-    if place < PROFILE_NAMES.index(system.since):
-        problems.append(
-            f"workload.file_system = {name!r}, expected another with kernel.profile = {profile!r} (which does not have "
-            f"it; or set kernel.profile to {system.since} or later)"
-        )
-    makers = [
-        one for one, it in FILE_SYSTEMS.items() if it.large_since and place >= PROFILE_NAMES.index(it.large_since)
-    ]
-    if workload.large_folio_share and name not in makers:
-        problems.append(
-            f"workload.large_folio_share = {workload.large_folio_share:g}, expected 0 with workload.file_system = "
-            f"{name!r} and kernel.profile = {profile!r} (which makes no large folios for it, but for "
-            f"{', '.join(makers) or 'none'})"
-        )
-    return problems
-
-
-def check_fit(server: Server, policy: Policy) -> None:
-    """Raise one ConfigError that lists every setting the server cannot have."""
-    problems = []
-    width, ranks = numbers.SPARING_WIDTH.value, numbers.SPARING_RANKS_MIN.value
-    sparing = f"ecc.sparing = {policy.ecc.sparing!r}"
-    if policy.ecc.sparing != "none" and server.dram.width != width:
-        problems.append(
-            f"{sparing}, expected 'none' with x{server.dram.width} devices (or set server.part to x{width})"
-        )
-    if policy.ecc.sparing != "none" and server.ranks < ranks:
-        problems.append(f"{sparing}, expected 'none' with server.ranks = {server.ranks} (or set it >= {ranks})")
-    if policy.ecc.mirroring and server.channels < MIRROR_CHANNELS:
-        problems.append(
-            f"ecc.mirroring = True, expected False with server.channels = {server.channels} "
-            f"(or set it >= {MIRROR_CHANNELS})"
-        )
-    if problems:
-        raise ConfigError("; ".join(problems))
-
-
-MIRROR_CHANNELS = 2
-"""Channels of a socket that hold a line and its copy."""

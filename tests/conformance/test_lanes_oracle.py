@@ -137,6 +137,16 @@ def draw_platform(rng: random.Random) -> config.Platform:
     )
 
 
+def write_back(platform: config.Platform) -> config.Platform:
+    """Let some Intel platforms be of 2010, drawn from what they are: poison found by write-back, loads of it fatal."""
+    rng = random.Random(repr(platform))
+    loads, share = rng.random() < 0.8, rng.choice((0.3, 0.7, 1.0))
+    report = rng.choice(("none", "srao", "srao", "srao"))
+    intel = platform.reporting == "intel" and platform.mca_recovery
+    report = report if intel else "none"
+    return replace(platform, data_load_recovery=loads, writeback_report=report, partial_write_share=share)
+
+
 def draw_kernel(rng: random.Random) -> config.Kernel:
     return config.Kernel(
         profile=rng.choice(PROFILE_NAMES),
@@ -413,6 +423,7 @@ def draw_world(number: int) -> World:
     policies = [replace(one, platform=replace(one.platform, controller_first_share=race)) for one in policies]
     if number % 10 in SWITCHED:
         policies = [switch(one, deaf=number % 10 != FLOODED) for one in policies]
+    policies = [replace(one, platform=write_back(one.platform)) for one in policies]
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
     return World(number, rng.getrandbits(64), tuple(nodes), hardware, tuple(policies), horizon_ns)
 

@@ -482,7 +482,7 @@ class Life:
     def _window_values(self, fault: Fault, window: Window, shown: list[tuple[int, int]]) -> Values:
         return {
             "kind": ErrorKind.CE,
-            "observer": Observer.SCRUB if window.scrub else Observer.DEMAND,
+            "observer": Observer.SCRUB if window.scrub and self.scrub_ns else Observer.DEMAND,
             "ce_count": len(shown),
             "n_pages": len({page for _, page in shown}),
             "first_pfn": self.pfn_of(fault, shown[0][1]),
@@ -586,6 +586,8 @@ class Life:
             use, until = self.use_until(page.pfn, time)
             end = self.uses.end_of_use(page.pfn, time, min(limit, until))
             access = self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end)
+            if access is not None and access.kind == Observer.WRITE and self.leaves_poison(page.pfn, access.time):
+                return access._replace(kind=Observer.WRITE_BACK)
             if access is None:
                 time = end
             elif access.kind == Observer.WRITE and page.fault.stays:
@@ -593,6 +595,12 @@ class Life:
             else:
                 return access
         return None
+
+    def leaves_poison(self, pfn: int, time: int) -> bool:
+        """Whether a write fills a part of its line, and the cache reports the poison that it writes back with it."""
+        platform = self.policy.platform
+        drawn = unit32(philox(self.uses.page_key(pfn), *split(time), Tag.PARTIAL_WRITE)[0])
+        return platform.writeback_report == "srao" and drawn < platform.partial_write_share
 
     def find_touch(self, page: BadPage, after: int) -> None:
         """Look for the next touch of a page and put it on the heap."""
@@ -845,6 +853,7 @@ class Life:
             True,
             platform.deferred_interrupt,
             platform.physical_address,
+            platform.data_load_recovery,
         )
 
     def enqueue(self, time: int, done: int) -> bool:

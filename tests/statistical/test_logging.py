@@ -29,8 +29,9 @@ ALL_USED = Use(free=0.0, kernel=0.0, anonymous=1.0, thp=0.0, hugetlb=0.0, file=0
 
 def log_one(errors: float, active_ns: int, window_hours: int = 24, **process: object) -> int:
     """Logged errors of one window."""
-    given = ErrorProcess(**{"ce_cap_per_day": MANY, "ce_cap_per_quarter_hour": MANY, **process})
-    found = logged(np.asarray([errors]), np.asarray([active_ns]), window_hours * HOUR_NS, given)
+    usual = {"window_hours": float(window_hours), "ce_cap_per_day": MANY, "ce_cap_per_quarter_hour": MANY}
+    given = ErrorProcess(**usual | process)
+    found = logged(np.asarray([errors]), np.asarray([active_ns]), given)
     assert found.dtype == np.int64
     return int(found[0])
 

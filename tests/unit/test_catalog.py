@@ -335,6 +335,19 @@ def test_storms_of_corrected_errors_follow_the_kernel():
     }
 
 
+def test_kernels_rule_storms_as_their_eras_say():
+    # kernel_semantics.md 10.6: 3.10 to 6.7, 6.8 to the latest; AMD from 6.19 with the rule of 6.8.
+    found = {
+        (way, rule): kernels.value for way, of in numbers.CMCI_STORM_KERNELS.items() for rule, kernels in of.items()
+    }
+    assert found == {
+        ("intel", "poll_30s"): ("3.10", "6.1"),
+        ("intel", "poll_1s"): ("6.12", None),
+        ("amd", "poll_1s"): ("7.1", None),
+    }
+    assert found.keys() >= {("intel", rule) for rule in numbers.CMCI_STORMS}
+
+
 SECOND_READ = {
     "SPEED_EXPONENT",
     "CE_CAP_PER_QUARTER_HOUR",

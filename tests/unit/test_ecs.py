@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from fleet.scenario.fleet import Group
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import EcsUnit, LifecycleKind, LifecycleReason, Mode
 from node_sim.corrected.passes import mean_counts, simulate_passes
@@ -215,12 +216,12 @@ def test_a_pass_cut_by_a_boot_is_not_reported():
     ("make", "message"),
     [
         (
-            lambda: Ecc("chipkill", ecs="rows"),
+            lambda: Group(ecc=Ecc("chipkill", ecs="rows")),
             r"ecs = 'rows', expected 'off' with code = 'chipkill' \(or set code = 'ddr5'\)",
         ),
         (lambda: Ecc("ddr5", ecs="words"), "ecs = 'words', expected one of off, rows, codewords"),
         (lambda: Ecc("ddr5", ecs_threshold=300), "ecs_threshold = 300, expected one of 256, 1024, 4096"),
-        (lambda: Policy(repair=Repair(replace_ecs=True)), "replace_ecs = True, expected False with ecc.ecs = 'off'"),
+        (lambda: Group(repair=Repair(replace_ecs=True)), "replace_ecs = True, expected False with ecc.ecs = 'off'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, message):

@@ -15,7 +15,7 @@ from node_sim.server.policy import Kernel, Platform, Policy
 from tests.oracle import kernel_copies
 
 READ_FLAGS = ("device_fatal", "overflow")
-ARM_FLAGS = ("recovery", "memory_failure", "scrub_srao")
+ARM_FLAGS = ("recovery", "memory_failure", "scrub_srao", "load_recovery")
 FLAGS = (*READ_FLAGS, *ARM_FLAGS)
 
 
@@ -60,13 +60,13 @@ REASON_TEXTS = {
     "kernel": "Data load in unrecoverable area of kernel",
 }
 
-ASYNCHRONOUS = (Observer.SCRUB, Observer.DEVICE)
+ASYNCHRONOUS = (Observer.SCRUB, Observer.DEVICE, Observer.WRITE_BACK)
 
 
 def rules(reader: Observer, flags: dict[str, bool]) -> list[tuple[str, bool, tuple[str, str, str | None]]]:
     """Rows 3 to 14 of the Intel severity table of 6.1 and what follows from each; the first that holds decides."""
     on = SimpleNamespace(**flags)
-    srao = reader is Observer.SCRUB and on.scrub_srao
+    srao = reader is Observer.WRITE_BACK or (reader is Observer.SCRUB and on.scrub_srao)
     ucna = reader in ASYNCHRONOUS and not srao
     return [
         ("no recovery: the bank says PCC", not on.recovery, ("FATAL", "PANIC", "pcc")),
@@ -75,6 +75,7 @@ def rules(reader: Observer, flags: dict[str, bool]) -> list[tuple[str, bool, tup
         ("UCNA", ucna, ("UCNA", "QUEUE", None)),
         ("SRAO without handler", srao and not on.memory_failure, ("SRAO", "LOG", None)),
         ("SRAO, OVER ignored", srao, ("SRAO", "QUEUE", None)),
+        ("no SRAR: the bank of a load says PCC", not on.load_recovery, ("FATAL", "PANIC", "pcc")),
         ("row 11: OVER & UC & S & AR", on.overflow, ("FATAL", "PANIC", "lost")),
         ("row 13: no rows 12 to 12c", not on.memory_failure, ("FATAL", "PANIC", "mcacod")),
         ("row 12: user", reader is Observer.USER, ("SRAR", "ACTION_REQUIRED", None)),
@@ -110,7 +111,8 @@ def test_every_rule_of_the_second_reading_decides_some_combination():
 
 @pytest.mark.parametrize("kind", KernelRead)
 def test_the_context_is_that_of_the_reader(kind):
-    asynchronous = {Observer.SCRUB: CpuContext.NONE, Observer.DEVICE: CpuContext.NONE, Observer.USER: CpuContext.USER}
+    asynchronous = dict.fromkeys((Observer.SCRUB, Observer.DEVICE, Observer.WRITE_BACK), CpuContext.NONE)
+    asynchronous[Observer.USER] = CpuContext.USER
     for profile in PROFILE_NAMES:
         recovers = kind is KernelRead.COPY or survives(kind, profile)
         contexts = asynchronous | {Observer.KERNEL: CpuContext.KERNEL_COPY if recovers else CpuContext.KERNEL}
@@ -157,14 +159,14 @@ def test_consumption_with_lost_events_panics_in_any_context(reader):
     found = {
         (asked(r, flags).action, asked(r, flags).reason)
         for r, flags in DOMAIN
-        if r is reader and flags["overflow"] and flags["recovery"]
+        if r is reader and flags["overflow"] and flags["recovery"] and flags["load_recovery"]
     }
     assert found == {(CheckAction.PANIC, LifecycleReason.LOST_EVENTS)}
 
 
 def test_lost_events_do_not_change_the_grade_of_asynchronous_errors():
     for reader, flags in DOMAIN:
-        if reader in (Observer.SCRUB, Observer.DEVICE):
+        if reader in ASYNCHRONOUS:
             assert asked(reader, flags) == asked(reader, {**flags, "overflow": not flags["overflow"]})
 
 
@@ -179,7 +181,7 @@ REPORTINGS = [
     for way, names in (
         ("intel", ARM_FLAGS),
         ("amd", ("recovery", "memory_failure", "overflow_recovery", "deferred_interrupt", "physical_address")),
-        ("firmware_first", ("recovery", "memory_failure")),
+        ("firmware_first", ("recovery", "memory_failure", "load_recovery")),
     )
     for flags in switched(names)
 ]
@@ -198,8 +200,46 @@ def test_the_table_equals_the_scalar_definition_on_its_whole_domain():
     assert np.stack([found[name] for name in Check._fields], axis=1).tolist() == expected
 
 
-def test_readers_are_the_first_observers_in_code_order():
-    assert [int(reader) for reader in READERS] == list(range(len(READERS)))
+def test_observers_that_read_no_poison_have_no_grade():
+    table = grade_table(Reporting())
+    assert [observer for observer in Observer if (table[observer] == -1).all()] == [Observer.WRITE, Observer.DEMAND]
+    assert (table[list(READERS)][..., :-1] >= 0).all()  # all but the kind of a read by the kernel
+
+
+# ---- the hardware of 2010: SRAO from the scrubber and from the cache's write-back, no SRAR -------------------------
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+@pytest.mark.parametrize("overflow", [False, True])
+@pytest.mark.parametrize("configured", [False, True])
+def test_poison_written_back_by_the_cache_is_action_optional_in_every_kernel(profile, overflow, configured):
+    """Row 15 of the table by kernel: AO; up to 4.18 not with OVER, which is "action optional with lost events"."""
+    of = Reporting(profile, memory_failure=configured, load_recovery=False)
+    check = grade(Observer.WRITE_BACK, of, kernel_read=KernelRead.OTHER, device_fatal=True, overflow=overflow)
+    handled = configured and not (overflow and profile in ("2.6.32", "3.10", "4.18"))
+    assert in_words(check) == ("SRAO", "QUEUE" if handled else "LOG", None)
+    srao = of._replace(scrub_srao=True)
+    assert check == grade(Observer.SCRUB, srao, kernel_read=KernelRead.OTHER, device_fatal=False, overflow=overflow)
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+@pytest.mark.parametrize("reader", [Observer.USER, Observer.KERNEL])
+@pytest.mark.parametrize("way", ["intel", "firmware_first"])
+def test_without_recovery_of_loads_every_load_of_poison_ends_the_kernel(profile, reader, way):
+    of = Reporting(profile, way=way, load_recovery=False)
+    found = {
+        in_words(grade(reader, of, kernel_read=kind, device_fatal=False, overflow=overflow))
+        for kind, overflow in itertools.product(KernelRead, (False, True))
+    }
+    assert found == {("FATAL", "PANIC", "Processor context corrupt")}
+
+
+def test_recovery_of_loads_is_no_matter_of_what_nobody_has_loaded_nor_of_amd():
+    for reporting, (reader, flags) in itertools.product(REPORTINGS, READS):
+        if reader in ASYNCHRONOUS or reporting.way == "amd":
+            assert grade(reader, reporting, **flags) == grade(
+                reader, reporting._replace(load_recovery=not reporting.load_recovery), **flags
+            )
 
 
 def test_an_arm_reports_as_it_is_set():
@@ -210,9 +250,10 @@ def test_an_arm_reports_as_it_is_set():
         scrub_report="srao",
         deferred_interrupt=False,
         physical_address=True,
+        data_load_recovery=False,
     )
     policy = Policy(platform=platform, kernel=Kernel(profile="6.12", memory_failure=False))
-    assert Reporting.of(policy) == Reporting(PROFILES["6.12"], False, "amd", False, True, True, False, True)
+    assert Reporting.of(policy) == Reporting(PROFILES["6.12"], False, "amd", False, True, True, False, True, False)
 
 
 # ---- AMD ---------------------------------------------------------------------------------------------------------

@@ -75,13 +75,18 @@ def test_shares_of_kinds_are_those_asked_for():
     assert (np.diff(table, axis=1) >= 0).all()
 
 
-@pytest.mark.parametrize("profile", PROFILE_NAMES)
-@pytest.mark.parametrize(("use", "kind"), [*DRAWN, *FROM, *OTHERS])
+PLAYED = [
+    (use, kind, profile)
+    for use, kind in (*DRAWN, *FROM, *OTHERS)
+    for profile in PROFILE_NAMES
+    if page_of(use, kind) is not None and not (use is PageUse.THP and profile == "2.6.32")
+]
+"""Reads of pages that ``inject`` has."""
+
+
+@pytest.mark.parametrize(("use", "kind", "profile"), PLAYED)
 def test_a_fleet_ends_a_read_by_the_kernel_as_a_single_page_does(use, kind, profile):
     page, event = page_of(use, kind), "ar-kernel" if kind is KernelRead.OTHER else f"ar-{kind.text}"
-    young = use is PageUse.THP and profile == "2.6.32"
-    if page is None or young:
-        pytest.skip("inject has no such page")
     check = grade(Observer.KERNEL, Reporting(profile), kernel_read=kind, device_fatal=False, overflow=False)
     for policy in KillPolicy:
         processes = (f"{policy.text}:handler",)

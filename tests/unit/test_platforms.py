@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fleet.scenario.decode import decode
+from fleet.scenario.fleet import Group
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import CheckAction, ErrorKind, Observer, Severity
 from node_sim.dram.geometry import AddressMap
@@ -98,7 +99,7 @@ def test_an_arm_that_does_not_suit_the_server_is_named():
 
 
 def test_old_kernels_on_amd_are_allowed_without_recovery():
-    Policy(platform=Platform(reporting="amd", mca_recovery=False), kernel=Kernel(profile="3.10"))
+    Group(platform=Platform(reporting="amd", mca_recovery=False), kernel=Kernel(profile="3.10"))
 
 
 def asynchronous(platform: Platform, profile: str) -> dict:

@@ -130,7 +130,7 @@ def test_faults_that_are_mapped_out_show_no_errors_in_windows_that_begin_later()
 @pytest.mark.parametrize("code", ["none", "secded"])
 def test_only_a_code_over_devices_can_do_without_one(code):
     with pytest.raises(ConfigError, match="sparing = 'adddc_bank', expected 'none'"):
-        Ecc(code=code, sparing=BANK)
+        Group(ecc=Ecc(code=code, sparing=BANK))
 
 
 def test_sparing_needs_two_ranks_and_mirroring_two_channels():

@@ -1,0 +1,140 @@
+"""Settings that have no effect where somebody has written them down, as a table; scenarios print a notice of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from node_sim.server.consistency import Asked, Rule
+from node_sim.server.hardware import Hardware
+from node_sim.server.policy import Policy
+
+_FIRMWARE, _AMD = "firmware_first", "amd"
+_INERT = "has no effect"
+_FATAL = "with platform.mca_recovery = false every read of poison is fatal"
+_PANICS = "with kernel.memory_failure_recovery = 0 the handler panics before it comes to that"
+_NO_SCRUBBER = "with detection.scrub_hours = 0 there is no scrubber"
+
+
+def _never_handled(p: Policy, _: Asked) -> bool:
+    return not p.kernel.memory_failure
+
+
+def _all_fatal(p: Policy, _: Asked) -> bool:
+    return not p.platform.mca_recovery
+
+
+def _unscrubbed(p: Policy, _: Asked) -> bool:
+    return p.detection.scrub_hours == 0 and p.detection.scrub_gb_per_day == 0
+
+
+NOTED: Final = (
+    # --- who reports
+    Rule(
+        "platform.scrub_report",
+        lambda p, _: p.platform.reporting != "intel",
+        f"{_INERT}: only Intel's machine checks obey it, not platform.reporting = {{p.platform.reporting!r}}",
+    ),
+    Rule(
+        "platform.scrub_report",
+        lambda p, _: p.platform.reporting == "intel" and not p.platform.mca_recovery,
+        f"{_INERT}: {_FATAL}",
+    ),
+    Rule(
+        "platform.partial_write_share",
+        lambda p, _: p.platform.writeback_report == "none",
+        f"{_INERT}: platform.writeback_report = 'none'",
+    ),
+    Rule(
+        "platform.data_load_recovery",
+        lambda p, _: p.platform.reporting == _AMD,
+        f"{_INERT}: only Intel's machine checks obey it, not platform.reporting = 'amd'",
+    ),
+    Rule(
+        "platform.data_load_recovery",
+        lambda p, _: p.platform.reporting != _AMD and not p.platform.mca_recovery,
+        f"{_INERT}: {_FATAL}",
+    ),
+    *(
+        Rule(
+            f"platform.{name}",
+            lambda p, _: p.platform.reporting != _AMD and p.platform.mca_recovery and not p.platform.data_load_recovery,
+            f"{_INERT}: with platform.data_load_recovery = false every load of poison is fatal",
+        )
+        for name in ("controller_first_share", "copy_share", "page_copy_share")
+    ),
+    Rule("platform.scrub_report", _unscrubbed, f"{_INERT}: {_NO_SCRUBBER}"),
+    Rule("errors.scrub_share", _unscrubbed, f"{_INERT}: {_NO_SCRUBBER}"),
+    *(
+        Rule(
+            key,
+            lambda p, _: p.platform.reporting != _AMD or not p.platform.mca_recovery,
+            f"{_INERT}: only AMD's deferred errors obey it (platform.reporting = 'amd', mca_recovery = true)",
+        )
+        for key in ("platform.deferred_interrupt", "platform.physical_address")
+    ),
+    Rule(
+        "platform.firmware_latency_s",
+        lambda p, _: p.platform.reporting != _FIRMWARE,
+        f"{_INERT}: no firmware handles errors first with platform.reporting = {{p.platform.reporting!r}}",
+    ),
+    Rule(
+        "platform.bank_busy_s",
+        lambda p, _: p.platform.reporting == _FIRMWARE,
+        f"{_INERT}: a firmware that handles errors first reads the banks, within firmware_latency_s",
+    ),
+    Rule(
+        "platform.controller_first_share",
+        lambda p, _: p.platform.reporting == _FIRMWARE,
+        f"{_INERT}: a firmware that handles errors first hides the record of the memory controller",
+    ),
+    *(
+        Rule(f"platform.{name}", _all_fatal, f"{_INERT}: {_FATAL}")
+        for name in ("controller_first_share", "copy_share", "page_copy_share", "device_fatal_share", "work_latency_s")
+    ),
+    # --- the kernel's handler
+    *(
+        Rule(key, _never_handled, f"{_INERT}: the handler is not built in (kernel.memory_failure = false)")
+        for key in (
+            "kernel.memory_failure_early_kill",
+            "kernel.memory_failure_recovery",
+            "kernel.thp_split_p",
+            "kernel.fsync_s",
+            "platform.work_latency_s",
+        )
+    ),
+    Rule(
+        "kernel.memory_failure_early_kill",
+        lambda p, _: p.kernel.memory_failure_early_kill == 1 and p.kernel.memory_failure_recovery == 0,
+        f"{_INERT}: {_PANICS}",
+    ),
+    Rule("kernel.fsync_s", lambda p, _: p.kernel.memory_failure_recovery == 0, f"{_INERT}: {_PANICS}"),
+    # --- codes, faults and readers
+    Rule(
+        "ecc.command_retry",
+        lambda p, a: p.ecc.command_retry and a.generation in ("ddr2", "ddr3"),
+        "DDR4 was the first to repeat commands with wrong parity, and server.part = {s.part!r} does it here, too (or "
+        "set ecc.command_retry = false)",
+    ),
+    Rule("ecc.sparing_ce", lambda p, _: p.ecc.sparing == "none", f"{_INERT}: ecc.sparing = 'none'"),
+    *(
+        Rule(key, lambda p, _: p.ecc.ecs == "off", f"{_INERT}: ecc.ecs = 'off'")
+        for key in ("ecc.ecs_threshold", "ecc.ecs_hours")
+    ),
+    Rule(
+        "faults.rates",
+        lambda _, a: a.generation == "ddr5" and a.hardware.faults.rates.startswith("ddr2"),
+        "rates of DDR2 devices for server.part = {s.part!r}, two generations later (or choose a ddr4 table)",
+    ),
+    Rule("detection.hot_interval_s", lambda p, _: p.detection.hot_share == 0, f"{_INERT}: hot_share = 0"),
+    Rule("detection.cold_interval_hours", lambda p, _: p.detection.hot_share == 1, f"{_INERT}: hot_share = 1"),
+)
+"""Settings that change nothing, or hardly what was meant, where somebody has written them down."""
+
+
+def remarks(policy: Policy, hardware: Hardware) -> Iterator[tuple[str, Any, str]]:
+    """Yield what is worth a notice where somebody has written it down: setting, value and why."""
+    asked = Asked(policy, hardware)
+    for rule in NOTED:
+        if rule.holds(asked):
+            yield rule.key, rule.value(asked), rule.says(asked)
