@@ -58,7 +58,7 @@ def test_the_scrubber_and_the_cache_report_srao_and_every_load_is_fatal(tables):
     assert reasons == {"Processor context corrupt", "poisoned data reached a device"}
 
 
-def test_pages_are_ignored_delayed_and_recovered_as_the_first_handler_says(tables):
+def test_pages_are_ignored_delayed_failed_and_recovered_as_the_first_handler_says(tables):
     found = Counter(
         (row["page_type"], row["result"], row["errno"])
         for row in tables["late_kill"]["memory_failures"]
@@ -70,6 +70,7 @@ def test_pages_are_ignored_delayed_and_recovered_as_the_first_handler_says(table
         ("swapcache", "Delayed", -16),
         ("LRU", "Recovered", 0),
         ("clean LRU", "Recovered", 0),
+        ("LRU", "Failed", -16),
     }
     assert {(row["page_use"], row["page_type"]) for row in tables["late_kill"]["memory_failures"]} >= {
         ("hugetlb", "non LRU"),
