@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.scenario.fleet import Document, Scenario
+from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILES
 from node_sim.catalog.workloads import WORKLOADS
 from node_sim.errors import ConfigError
 from node_sim.server.hardware import Hardware
@@ -102,7 +103,10 @@ def apply_setting(document: Document, key: str, value: Any) -> None:
 
 
 def expand_workloads(document: Document) -> Iterator[str]:
-    """Replace names of workloads by their tables, in place; yield complaints."""
+    """Replace names of workloads by their tables, in place; yield complaints.
+
+    A named workload has its transparent huge pages as ordinary ones under a kernel that does not know them.
+    """
     for name, group in tables(document.get("group")):
         workload = group.get("workload")
         base = workload if isinstance(workload, str) else workload.get("base") if isinstance(workload, dict) else None
@@ -112,10 +116,19 @@ def expand_workloads(document: Document) -> Iterator[str]:
             yield f"group.{name}.workload = {base!r}, expected one of {', '.join(WORKLOADS)}, or a table"
             group.pop("workload")
             continue
-        table = copy.deepcopy(WORKLOADS[base])
-        if isinstance(workload, dict):
-            _merge(table, {key: value for key, value in workload.items() if key != "base"})
+        table: Document = copy.deepcopy(WORKLOADS[base])
+        own = workload if isinstance(workload, dict) else {}
+        _merge(table, {key: value for key, value in own.items() if key != "base"})
+        if "thp" not in dict(items(own.get("use"))) and _lacks_huge_pages(group):
+            use = table["use"]
+            use["anonymous"], use["thp"] = round(use["anonymous"] + use["thp"], 9), 0.0
         group["workload"] = table
+
+
+def _lacks_huge_pages(group: Document) -> bool:
+    """Whether the kernel of a group is older than transparent huge pages."""
+    profile = dict(items(group.get("kernel"))).get("profile", DEFAULT_PROFILE)
+    return isinstance(profile, str) and profile in PROFILES and PROFILES[profile].thp == "none"
 
 
 def expand_switches(document: Document) -> Iterator[str]:

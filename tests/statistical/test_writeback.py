@@ -14,7 +14,7 @@ from scipy import stats
 from node_sim.codes import Observer
 from node_sim.draws import Seed
 from node_sim.memory.pages import Memory, make_frames
-from node_sim.memory.sightings import Mask, Sighting, Writes, next_sighting
+from node_sim.memory.sightings import Mask, Range, Sighting, Writes, next_sighting, spell_of
 from node_sim.server.policy import Platform, Policy
 from node_sim.server.workload import Use, Workload
 from node_sim.units import FOREVER, NS_PER_YEAR
@@ -31,16 +31,11 @@ def sight(share: float, *, hard: bool) -> Sighting:
     """First sightings of many pages of tmpfs that nobody scrubs."""
     rng = np.random.default_rng(7)
     frames = make_frames(SEED, rng.integers(0, 10**6, N), rng.integers(0, 1 << 26, N), 0.0)
-    zero = np.zeros(N, np.int64)
-    return next_sighting(
-        Memory.of(TMPFS),
-        frames,
-        np.full(N, FOREVER),
-        zero,
-        np.full(N, 90 * NS_PER_YEAR),
-        Writes(np.full(N, hard), np.full(N, share)),
-        Mask(zero, zero, np.full((1, 1), -1)),
-    )
+    memory, never, start = Memory.of(TMPFS), np.full(N, FOREVER), np.zeros(N, np.int64)
+    mask = Mask(np.full(N, -1), never, never)
+    spell = spell_of(memory, frames, start, mask)
+    where = Range(start, never, np.full(N, 90 * NS_PER_YEAR))
+    return next_sighting(memory, frames, mask, spell, Writes(np.full(N, hard), np.full(N, share)), where)
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])

@@ -26,6 +26,7 @@ from tests.handmade import faults_of
 DDR2, DDR3, DDR5 = ({"server.part": part} for part in ("ddr2_1gb_x4", "ddr3_4gb_x4", "ddr5_16gb_x4"))
 NONE = {"ecc.code": "none"}
 OLD = {"kernel.profile": "2.6.32"}
+THP = {"workload.use.thp": 0.17}
 NO_THP = {"workload.use.thp": 0.0, "workload.use.anonymous": 0.47}
 FIRMWARE, AMD = {"platform.reporting": "firmware_first"}, {"platform.reporting": "amd"}
 STORMS = ("poll_30s", "poll_1s")
@@ -131,7 +132,7 @@ SENSELESS = [
         "detection.hot_interval_s = 3601.0, expected at most cold_interval_hours = 1,",
         {"detection.hot_interval_s": 3601.0, "detection.cold_interval_hours": 1.0},
     ),
-    ("workload.use.thp = 0.17, expected 0 with kernel.profile = '2.6.32'", OLD),
+    ("workload.use.thp = 0.17, expected 0 with kernel.profile = '2.6.32'", OLD | THP),
     (
         "kernel.profile = '3.10', expected 4.18 or later with platform.reporting = 'amd'",
         AMD | {"kernel.profile": "3.10"},
@@ -202,7 +203,7 @@ def test_every_refusal_has_a_case():
 
 
 def test_all_mistakes_of_all_groups_and_arms_are_told_at_once():
-    made = document(a=OLD | {"errors.burst_days": 26.0}, b={"ecc.code": "secded"})
+    made = document(a=OLD | THP | {"errors.burst_days": 26.0}, b={"ecc.code": "secded"})
     made["arm"] = {"x": {}, "y": {"set": {"ecc.sparing": "adddc_bank", "repair.replace_ce": 7201}, "groups": ["b"]}}
     with pytest.raises(ConfigError) as caught:
         decode("x.toml", made)
@@ -213,6 +214,14 @@ def test_all_mistakes_of_all_groups_and_arms_are_told_at_once():
         "x.toml: arm.y: group.b.repair.replace_ce",
         "x.toml: arm.y: group.b.ecc.sparing",
     ]
+
+
+def test_a_named_workload_has_no_huge_pages_under_a_kernel_without_them():
+    young, old = (decode("x.toml", document(a=settings)).groups[0].policies[0] for settings in ({}, OLD))
+    use, other = young.workload.use, old.workload.use
+    assert use.thp > 0
+    assert (other.thp, other.anonymous) == (0.0, pytest.approx(use.thp + use.anonymous))
+    assert (other.free, other.kernel, other.file) == (use.free, use.kernel, use.file)
 
 
 def test_a_refusal_at_the_command_line_ends_with_code_2_and_no_traceback(tmp_path):
