@@ -16,6 +16,7 @@ from node_sim.catalog.workloads import WORKLOADS
 from node_sim.errors import ConfigError
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
+from node_sim.server.workload import Use
 
 
 def scenario_names() -> list[str]:
@@ -105,12 +106,14 @@ def apply_setting(document: Document, key: str, value: Any) -> None:
 def expand_workloads(document: Document) -> Iterator[str]:
     """Replace names of workloads by their tables, in place; yield complaints.
 
-    A named workload has its transparent huge pages as ordinary ones under a kernel that does not know them.
+    A named workload, or none, has its transparent huge pages as ordinary ones under a kernel that does not know them.
     """
     for name, group in tables(document.get("group")):
         workload = group.get("workload")
         base = workload if isinstance(workload, str) else workload.get("base") if isinstance(workload, dict) else None
         if base is None:
+            if workload is None and _lacks_huge_pages(group):
+                group["workload"] = {"use": _without_huge_pages(dataclasses.asdict(Use()))}
             continue
         if base not in WORKLOADS:
             yield f"group.{name}.workload = {base!r}, expected one of {', '.join(WORKLOADS)}, or a table"
@@ -120,9 +123,13 @@ def expand_workloads(document: Document) -> Iterator[str]:
         own = workload if isinstance(workload, dict) else {}
         _merge(table, {key: value for key, value in own.items() if key != "base"})
         if "thp" not in dict(items(own.get("use"))) and _lacks_huge_pages(group):
-            use = table["use"]
-            use["anonymous"], use["thp"] = round(use["anonymous"] + use["thp"], 9), 0.0
+            table["use"] = _without_huge_pages(table["use"])
         group["workload"] = table
+
+
+def _without_huge_pages(use: Document) -> Document:
+    """Return shares of memory with transparent huge pages as ordinary ones."""
+    return use | {"anonymous": round(use["anonymous"] + use["thp"], 9), "thp": 0.0}
 
 
 def _lacks_huge_pages(group: Document) -> bool:

@@ -136,6 +136,34 @@ def merge_marks(marks: list[Marks]) -> Marks:
     return Marks(every.name[first], *(np.minimum.reduceat(part, first) for part in every[1:]))
 
 
+def _eras_at(eras: Eras, lane: Ints, time_ns: Ints) -> tuple[Ints, Ints, Ints]:
+    """Find the eras of the boot that each time falls into; all eras of a lane that begin together are of one boot.
+
+    Args:
+        eras: Eras in any order.
+        lane: Lane of each time, shape ``(n,)``.
+        time_ns: The times [ns], shape ``(n,)``.
+
+    Returns:
+        The eras in an order of their own; in it, first and number of the eras of each boot asked for.
+    """
+    order = np.lexsort((eras.from_ns, eras.lane))
+    of_lane, from_ns = eras.lane[order], eras.from_ns[order]
+    begin = np.flatnonzero((np.diff(of_lane, prepend=-1) != 0) | (np.diff(from_ns, prepend=-1) != 0))
+    length = np.diff(begin, append=order.size)
+    asked = np.repeat([False, True], [begin.size, lane.size])
+    mixed = np.lexsort((asked, np.concatenate((from_ns[begin], time_ns)), np.concatenate((of_lane[begin], lane))))
+    last = np.maximum.accumulate(np.where(asked[mixed], -1, mixed))
+    boot = np.empty(mixed.size, np.int64)
+    boot[mixed] = last
+    boot = boot[begin.size :]
+    mine = np.flatnonzero(boot >= 0)
+    mine = mine[of_lane[begin[boot[mine]]] == lane[mine]]
+    first, size = np.zeros(lane.size, np.int64), np.zeros(lane.size, np.int64)
+    first[mine], size[mine] = begin[boot[mine]], length[boot[mine]]
+    return order, first, size
+
+
 def _pages_in_eras(
     eras: Eras, faults: FaultTable, address_map: AddressMap, seen: tuple[Ints, Ints, Ints], unless: Ints | None
 ) -> tuple[Ints, Ints, Ints]:
@@ -152,11 +180,10 @@ def _pages_in_eras(
         Index of the page, era, and the page's number in it.
     """
     lane, pfn, time_ns = seen
-    order = np.argsort(eras.lane, kind="stable")
-    first = np.searchsorted(eras.lane[order], lane)
-    which, step = expand_counts(np.searchsorted(eras.lane[order], lane, side="right") - first)
+    order, first, size = _eras_at(eras, lane, time_ns)
+    which, step = expand_counts(size)
     era = order[first[which] + step]
-    open_ = (eras.from_ns[era] <= time_ns[which]) & (time_ns[which] < eras.to_ns[era])
+    open_ = time_ns[which] < eras.to_ns[era]
     if unless is not None:
         box = faults.box
         wide = (box.n_banks > 1) | (box.n_ranks > 1)
