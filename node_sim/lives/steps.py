@@ -6,7 +6,7 @@ tables of the machine check and the handler decide; follow-ups are scheduled. A 
 
 **Leaves out.** Corrected errors, which follow from the eras once a life is over; ``corrected_rows.py`` logs them.
 
-**Assumes.** A lane that needs more than ``STEPS_MAX`` steps has settings under which nothing ends its errors.
+**Assumes.** A lane that has more than ``EVENTS_MAX`` events has settings under which nothing ends its errors.
 
 **Sources.** None.
 """
@@ -33,7 +33,7 @@ from node_sim.lives.world import World
 from node_sim.records import NULL, Flags, Ints
 from node_sim.units import FOREVER
 
-STEPS_MAX = 10_000
+EVENTS_MAX = 10_000
 
 
 def start_lives(
@@ -100,31 +100,42 @@ class Looking:
     lanes: Flags
     touched: list[tuple[Ints, Ints]] = field(default_factory=list)
 
+    @classmethod
+    def none(cls, state: LaneState) -> Looking:
+        """Return that no lane waits."""
+        return cls(np.zeros(state.node_id.size, np.bool_))
+
 
 def run_lives(state: LaneState) -> None:
     """Advance all lanes to the horizon.
 
     Raises:
-        ModelError: A lane took more than ``STEPS_MAX`` steps.
+        ModelError: A lane has more than ``EVENTS_MAX`` events.
     """
     live = np.arange(state.pages.lane.size)
-    looking = Looking(np.zeros(state.node_id.size, np.bool_))
-    for _ in range(STEPS_MAX):
+    looking, events = Looking.none(state), np.zeros(state.node_id.size, np.int64)
+    while True:
         due = np.where(looking.lanes, FOREVER, _next_due(state, live))
-        running = np.count_nonzero(due < state.world.horizon_ns)
+        running = due < state.world.horizon_ns
         # Lanes are independent, so that those whose prospects have changed can wait until they are many.
-        if running <= np.count_nonzero(looking.lanes):
-            if not looking.lanes.any():
-                _finish(state)
-                return
+        if np.count_nonzero(running) > np.count_nonzero(looking.lanes):
+            _step(state, due, live, looking)
+            events[running] += 1
+            _check_count(state, events)
+        elif looking.lanes.any():
             live = _look_on(state, looking, live)
-            looking = Looking(np.zeros(state.node_id.size, np.bool_))
-            continue
-        _step(state, due, live, looking)
-    active = np.flatnonzero(_next_due(state, live) < state.world.horizon_ns)
-    if active.size:
+            looking = Looking.none(state)
+        else:
+            _finish(state)
+            return
+
+
+def _check_count(state: LaneState, events: Ints) -> None:
+    """Raise where a lane has had too many events."""
+    most = int(events.argmax())
+    if events[most] > EVENTS_MAX:
         msg = (
-            f"node {int(state.node_id[active[0]])}: more than {STEPS_MAX} events, expected the cordon to end them; "
+            f"node {int(state.node_id[most])}: more than {EVENTS_MAX} events, expected the cordon to end them; "
             f"set repair.cordon.ue or lower the rates"
         )
         raise ModelError(msg)
