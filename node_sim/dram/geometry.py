@@ -251,7 +251,8 @@ class AddressMap:
 
         Returns:
             Index of the box and number of the page, ordered; none where the page lies outside the box, several where it
-            has lines of several of the box's banks or ranks.
+            has lines of several of the box's banks or ranks. A row that begins elsewhere in its page in another rank
+            may touch one page more there, which has no number.
         """
         near = np.flatnonzero(self._row_is_inside(box, pfn))
         place = self.place(pfn[near, None] * LINES_PER_PAGE + np.arange(LINES_PER_PAGE))
@@ -264,7 +265,8 @@ class AddressMap:
         inside &= (row >= 0) & (row < mine.n_rows) & (line >= 0) & (line < mine.n_lines)
         which, at = np.nonzero(inside)
         offsets = (part[which, at] for part in (rank, bank, row, line))
-        number = self._ordinal(box.take(near[which]), pfn[near[which]], *offsets)
+        number, known = self._ordinal(box.take(near[which]), pfn[near[which]], *offsets)
+        which, number = which[known], number[known]
         order = np.lexsort((number, which))
         which, number = which[order], number[order]
         new = (np.diff(which, prepend=-1) != 0) | (np.diff(number, prepend=-1) != 0)
@@ -276,8 +278,8 @@ class AddressMap:
         inside: Flags = (row >= box.row) & (row < box.row + box.n_rows)
         return inside
 
-    def _ordinal(self, box: Footprint, pfn: Ints, rank: Ints, bank: Ints, row: Ints, line: Ints) -> Ints:
-        """Number the page of a line at an offset inside each box, as ``page`` does."""
+    def _ordinal(self, box: Footprint, pfn: Ints, rank: Ints, bank: Ints, row: Ints, line: Ints) -> tuple[Ints, Flags]:
+        """Number the page of a line at an offset inside each box, as ``page`` does, and say which have a number."""
         by_bank = self._pages_by_bank(box)
         end = np.cumsum(by_bank, axis=1)
         each = np.arange(pfn.size)
@@ -285,8 +287,8 @@ class AddressMap:
         in_row = line
         if self.line_stride < LINES_PER_PAGE:
             in_row = pfn - self._corner(box, rank, bank, row, zero) // LINES_PER_PAGE
-        number: Ints = rank * end[:, -1] + (end - by_bank)[each, bank] + row * self._pages_per_row(box, bank) + in_row
-        return number
+        of_row = self._pages_per_row(box, bank)
+        return rank * end[:, -1] + (end - by_bank)[each, bank] + row * of_row + in_row, in_row < of_row
 
 
 def meet(a: Footprint, b: Footprint, dimm: Dimm) -> Flags:
