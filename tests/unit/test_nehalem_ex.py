@@ -21,7 +21,7 @@ ARMS = ("late_kill", "early_kill", "no_recovery")
 def tables(tmp_path_factory):
     """Rows of every table by arm, of a small fleet with many uncorrectable errors."""
     document = parse(NAME, read_text(NAME)[1])
-    document["nodes"] = 400
+    document["nodes"] = 280
     for group in document["group"].values():
         group["faults"]["command_address_fit"] = 3000.0
     root = tmp_path_factory.mktemp("run") / NAME
