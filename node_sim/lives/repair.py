@@ -59,12 +59,10 @@ def panic(state: LaneState, lane: Ints, fault: Ints, time_ns: Ints, cause: Ints,
 
 def _running(state: LaneState, lane: Ints, time_ns: Ints) -> Ints:
     """Count the processes that run on nodes: all, but for those that have left one that drains."""
-    leaving = state.world.memory.processes.leaving
-    drain = state.drain
-    drains = drain.begin_ns[lane] < FOREVER
-    length_ns = np.where(drains, drain.end_ns[lane] - drain.begin_ns[lane], 0)
-    leaves_ns = (leaving * length_ns[:, None]).astype(np.int64) + np.where(drains, drain.begin_ns[lane], 0)[:, None]
-    running: Ints = ((leaves_ns > time_ns[:, None]) | ~drains[:, None]).sum(axis=1)
+    processes, drain = state.world.memory.processes, state.drain
+    every = np.arange(processes.count)
+    leaves_ns = processes.leaves_ns(every, drain.begin_ns[lane][:, None], drain.end_ns[lane][:, None])
+    running: Ints = (leaves_ns > time_ns[:, None]).sum(axis=1)
     return running
 
 
@@ -106,7 +104,9 @@ def _begin_drain(
     drain.fault[lane], drain.cause[lane], drain.place[lane], drain.reason[lane] = fault, cause, place, reason
     state.limit_ns[lane] = FOREVER
     state.stirred_ns[lane] = np.maximum(state.stirred_ns[lane], start_ns)
-    forget_spells(state, np.flatnonzero(drain.begin_ns[state.frames.lane] < FOREVER))
+    begun = np.zeros(state.node_id.size, np.bool_)
+    begun[lane] = True
+    forget_spells(state, np.flatnonzero(begun[state.frames.lane]))
 
 
 def _log(  # noqa: PLR0913, PLR0917 - the columns of the table

@@ -22,6 +22,7 @@ from node_sim.codes import KillPolicy, OnSigbus, ProcessClass
 from node_sim.draws import Words, below, unit32
 from node_sim.records import Floats, Ints
 from node_sim.server.workload import Workload
+from node_sim.units import FOREVER
 
 NOBODY = -1
 
@@ -73,6 +74,21 @@ class ProcessTable:
     def count(self) -> int:
         """Processes of a node."""
         return self.kind.size
+
+    def leaves_ns(self, process: Ints, drain_ns: Ints, drained_ns: Ints) -> Ints:
+        """Return when processes leave a node that drains.
+
+        Args:
+            process: Numbers of the processes.
+            drain_ns: When the drain begins [ns], ``FOREVER`` if the node does not drain.
+            drained_ns: When it ends [ns].
+
+        Returns:
+            When each leaves [ns], ``FOREVER`` if it does not; of the shape to which the arguments broadcast.
+        """
+        drains = drain_ns < FOREVER
+        length_ns = np.where(drains, drained_ns - drain_ns, 0)
+        return np.where(drains, drain_ns + (self.leaving[process] * length_ns).astype(np.int64), FOREVER)
 
     def owner(self, by_group: Words, by_member: Words) -> Ints:
         """Turn two words into the number of the owning process."""

@@ -46,9 +46,8 @@ class Mask(NamedTuple):
 
     def leaves_ns(self, memory: Memory, owner: Ints) -> Ints:
         """Return when the owner of each frame leaves a node that drains [ns], ``FOREVER`` if it does not."""
-        drains = (self.drain_ns < FOREVER) & (owner != NOBODY)
-        last = memory.processes.leaving[np.maximum(owner, 0)] * np.where(drains, self.drained_ns - self.drain_ns, 0)
-        return np.where(drains, self.drain_ns + last.astype(np.int64), FOREVER)
+        leaves_ns = memory.processes.leaves_ns(np.maximum(owner, 0), self.drain_ns, self.drained_ns)
+        return np.where(owner != NOBODY, leaves_ns, FOREVER)
 
 
 class Spell(NamedTuple):
