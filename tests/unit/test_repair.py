@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from node_sim.catalog.parts import PARTS
-from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, Observer, OfflineResult
+from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, Observer, OfflineResult, Persistence
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
@@ -62,18 +62,24 @@ CE_CORDON = {"kind": LifecycleKind.CORDON, "reason": LifecycleReason.CE_LIMIT}
 # ---------------------------------------------------------------------------------------- replacement
 
 
-def test_a_cordon_for_corrected_errors_is_caused_by_the_window_that_reaches_the_limit():
-    tables = simulate(Policy(repair=Repair(replace_ce=LIMIT)))
+@pytest.mark.parametrize("drain_hours", [0.0, 1.0])
+def test_a_cordon_for_corrected_errors_is_caused_by_the_window_that_reaches_the_limit(drain_hours):
+    tables = simulate(Policy(repair=Repair(replace_ce=LIMIT, cordon=Cordon(drain_hours=drain_hours))))
     cordons, errors = rows(tables["lifecycle"], **CE_CORDON), rows(tables["errors"], kind=ErrorKind.CE)
     place = np.searchsorted(np.sort(named(errors)), named(cordons, "cause_seq"))
     window = {name: column[np.argsort(named(errors))[place]] for name, column in errors.items()}
     assert cordons["seq"].size > 100
     assert (named(window) == named(cordons, "cause_seq")).all()
     assert (window["fault_id"] == cordons["fault_id"]).all()
-    # The node drains from then on, and the fault goes on to show errors.
-    assert (window["first_time_ns"] < cordons["time_ns"]).all()
-    assert (window["last_time_ns"] >= cordons["time_ns"] - 1).all()
     assert (window["ce_count"] >= LIMIT).all()
+    if drain_hours:  # the node is up, and the fault goes on to show errors
+        assert (window["first_time_ns"] < cordons["time_ns"]).all()
+        assert (window["last_time_ns"] >= cordons["time_ns"] - 1).all()
+        assert (window["last_time_ns"] > cordons["time_ns"]).any()
+        return
+    assert (window["last_time_ns"] == cordons["time_ns"] - 1).all()
+    hard = np.isin(window["fault_id"], rows(tables["faults"], persistence=Persistence.HARD)["fault_id"])
+    assert (window["ce_count"][hard] == LIMIT).mean() > 0.99  # but for errors of the same nanosecond
 
 
 def test_no_window_reaches_the_limit_without_a_cordon():
