@@ -147,6 +147,9 @@ class PageUse(Code):
     KSM = 13, "KSM"
     SWAPCACHE_DIRTY = 14, "swap cache dirty"
     SWAPCACHE_CLEAN = 15, "swap cache clean"
+    HUGETLB_FREE = 16, "hugetlb free"
+    HUGETLB_1G = 17, "hugetlb 1G"
+    HUGETLB_1G_FREE = 18, "hugetlb 1G free"
 
 
 class PageType(Code):
@@ -291,6 +294,7 @@ class OfflineResult(Code):
     NO_INTERFACE = 2, "no interface"
     DISABLED = 3, "disabled"
     ALREADY_POISONED = 4, "page already poisoned"
+    NO_SPARE = 5, "no spare huge page"
 
 
 class LifecycleKind(Code):

@@ -121,7 +121,12 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         _code("result", codes.Result, "Result of the action line; null where none is printed.", nullable=True),
         Column("errno", "int16", "-", "Return value of memory_failure(), 0 or a negative errno."),
         Column("latency_ns", "int64", "ns", "From the machine check to the end of handling."),
+        Column(
+            "duration_ns", "int64", "ns", "Time that memory_failure() takes itself, the walk over mappings included."
+        ),
+        Column("current_affected", "bool", "-", "It ran for the task that consumed the data, and that maps the page."),
         Column("lost_bytes", "uint64", "byte", "Memory taken out of use until the next boot."),
+        Column("pool_lost_bytes", "uint64", "byte", "What the pool of huge pages loses by it, broken up or kept."),
     ),
     "signals": (
         *_HEAD,

@@ -69,6 +69,7 @@ class Tag(enum.IntEnum):
     TOUCH_COLD = 10
     REFILL = 11
     PARTIAL_WRITE = 12
+    OWNER = 13
 
 
 class Key(NamedTuple):

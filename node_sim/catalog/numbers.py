@@ -236,6 +236,38 @@ LARGE_FOLIO_SHARE: Final = Assumed(
     "readahead makes large folios of most of what is read in order, where the file system makes them at all; the "
     "default is ext4 before 6.16, which does not",
 )
+HANDLER_BASE_US: Final = Assumed(
+    100.0, 10.0, 10_000.0, "memory_failure() of a page that nobody maps: locks, draining of lists, the log line", "us"
+)
+HANDLER_MAPPING_US: Final = Assumed(
+    2.0, 0.2, 100.0, "for each mapping that it walks: collect the process, remove the entry, flush, signal", "us"
+)
+FORKED_SHARE: Final = Assumed(
+    0.05,
+    0.0,
+    0.6,
+    "anonymous memory that the processes of a service share since they were forked: most of it in servers that fork "
+    "after start-up (PostgreSQL, prefork web servers), none in those with threads",
+)
+MAPPED_FILE_SHARE: Final = Assumed(
+    0.6, 0.2, 0.95, "mapped pages of files that all processes of a service map: its programs and data files"
+)
+LIBRARY_SHARE: Final = Assumed(
+    0.2, 0.05, 0.5, "mapped pages of files that all processes of a node map: libc and the like; none in containers"
+)
+TMPFS_SHARE: Final = Assumed(0.7, 0.2, 1.0, "shared memory is there to be shared; a file in /tmp or a memfd may not be")
+HUGETLB_SHARE: Final = Assumed(
+    0.0, 0.0, 1.0, "huge pages of a pool: shared buffers of a database, or memory of one process (guest, DPDK, JVM)"
+)
+MERGED_SHARE: Final = Assumed(
+    0.9, 0.5, 1.0, "pages that KSM merged belong to several processes, or to one several times"
+)
+SPARE_HUGE_PAGE_SHARE: Final = Assumed(
+    0.5,
+    0.0,
+    1.0,
+    "a pool has a free huge page to move to; pools are sized to be used up, and 1 GiB has no other source",
+)
 FSYNC_S: Final = Assumed(30.0, 1.0, 3600.0, "time to the next fsync of a file that lost a dirty page", "s")
 
 # --- repair -----------------------------------------------------------------------------------------------------

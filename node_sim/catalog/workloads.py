@@ -11,14 +11,14 @@ from typing import Final
 from node_sim.catalog.numbers import KERNEL_SHARE, TENANCY_DAYS
 from node_sim.catalog.values import Assumed
 
-BLOCK_USES: Final = ("free", "kernel", "anonymous", "thp", "hugetlb", "file", "tmpfs")
+BLOCK_USES: Final = ("free", "kernel", "anonymous", "thp", "hugetlb", "file", "tmpfs", "hugetlb_1g")
 """Uses of a 2 MiB block, in the order of the shares below."""
 
 _WHY: Final = "no public breakdown of page uses; round figure for a busy server of this kind"
 
 
 def _block_shares(kernel: float, *others: float) -> dict[str, float]:
-    """Shares of anonymous, thp, hugetlb, file and tmpfs; the rest is free."""
+    """Shares of anonymous, thp, hugetlb, file, tmpfs and hugetlb_1g; the rest is free."""
     shares = dict(zip(BLOCK_USES[2:], others, strict=True))
     return {"free": round(1.0 - kernel - sum(others), 9), "kernel": kernel, **shares}
 
@@ -28,7 +28,7 @@ _K: Final = KERNEL_SHARE.value
 WORKLOADS: Final[dict[str, dict[str, object]]] = {
     "web": {
         "tenancy_days": TENANCY_DAYS.value,
-        "use": _block_shares(_K, 0.30, 0.17, 0.0, 0.30, 0.03),
+        "use": _block_shares(_K, 0.30, 0.17, 0.0, 0.30, 0.03, 0.0),
         "process": [
             {"kind": "web", "count": 16, "share": 0.80, "kill_policy": "unset", "on_sigbus": "die"},
             {"kind": "cache", "count": 2, "share": 0.15, "kill_policy": "unset", "on_sigbus": "die"},
@@ -37,7 +37,8 @@ WORKLOADS: Final[dict[str, dict[str, object]]] = {
     },
     "database": {
         "tenancy_days": 2 * TENANCY_DAYS.value,
-        "use": _block_shares(_K, 0.12, 0.05, 0.40, 0.22, 0.05),
+        "use": _block_shares(_K, 0.12, 0.05, 0.30, 0.22, 0.05, 0.10),
+        "shared": {"hugetlb": 0.95},
         "process": [
             {"kind": "database", "count": 4, "share": 0.90, "kill_policy": "early", "on_sigbus": "recover"},
             {"kind": "batch", "count": 4, "share": 0.05, "kill_policy": "unset", "on_sigbus": "die"},
@@ -46,7 +47,7 @@ WORKLOADS: Final[dict[str, dict[str, object]]] = {
     },
     "batch": {
         "tenancy_days": 0.25 * TENANCY_DAYS.value,
-        "use": _block_shares(_K, 0.25, 0.35, 0.0, 0.17, 0.02),
+        "use": _block_shares(_K, 0.25, 0.35, 0.0, 0.17, 0.02, 0.0),
         "process": [
             {"kind": "batch", "count": 32, "share": 0.95, "kill_policy": "unset", "on_sigbus": "die"},
             {"kind": "system", "count": 20, "share": 0.05, "kill_policy": "unset", "on_sigbus": "die"},
@@ -54,7 +55,7 @@ WORKLOADS: Final[dict[str, dict[str, object]]] = {
     },
     "vm_host": {
         "tenancy_days": 2 * TENANCY_DAYS.value,
-        "use": _block_shares(_K, 0.05, 0.05, 0.75, 0.03, 0.0),
+        "use": _block_shares(_K, 0.05, 0.05, 0.45, 0.03, 0.0, 0.30),
         "process": [
             {"kind": "vm_guest", "count": 12, "share": 0.97, "kill_policy": "early", "on_sigbus": "forward"},
             {"kind": "system", "count": 20, "share": 0.03, "kill_policy": "unset", "on_sigbus": "die"},
@@ -76,7 +77,8 @@ PAGE_REFINEMENT: Final[dict[str, dict[str, float]]] = {
         "swap cache clean": 0.02,
     },
     "thp": {"THP": 1.0},
-    "hugetlb": {"hugetlb": 1.0},
+    "hugetlb": {"hugetlb": 0.95, "hugetlb free": 0.05},
+    "hugetlb_1g": {"hugetlb 1G": 0.95, "hugetlb 1G free": 0.05},
     "file": {
         "file clean": 0.62,
         "file clean mapped": 0.20,
@@ -85,7 +87,22 @@ PAGE_REFINEMENT: Final[dict[str, dict[str, float]]] = {
     },
     "tmpfs": {"tmpfs": 1.0},
 }
-"""Assumed: what the 4 KiB pages of a block of each use are in detail."""
+"""Assumed: what the pages of a block of each use are in detail; a huge page of a pool is one page."""
+
+SHARED_USES: Final[dict[str, str]] = {
+    "anonymous": "forked",
+    "mlocked": "forked",
+    "swap cache dirty": "forked",
+    "swap cache clean": "forked",
+    "THP": "forked",
+    "hugetlb": "hugetlb",
+    "hugetlb 1G": "hugetlb",
+    "file clean mapped": "mapped_file",
+    "file dirty mapped": "mapped_file",
+    "tmpfs": "tmpfs",
+    "KSM": "merged",
+}
+"""Uses of pages that several processes can map, and the share of ``workload.shared`` that says how often they do."""
 
 ACCESS_SHARES: Final[dict[str, tuple[float, float, float, float]]] = {
     "free": (0.0, 0.0, 0.0, 0.0),
@@ -95,6 +112,9 @@ ACCESS_SHARES: Final[dict[str, tuple[float, float, float, float]]] = {
     "anonymous": (0.55, 0.10, 0.05, 0.30),
     "THP": (0.60, 0.05, 0.05, 0.30),
     "hugetlb": (0.60, 0.05, 0.05, 0.30),
+    "hugetlb free": (0.0, 0.0, 0.0, 0.0),
+    "hugetlb 1G": (0.60, 0.05, 0.05, 0.30),
+    "hugetlb 1G free": (0.0, 0.0, 0.0, 0.0),
     "file clean": (0.0, 0.75, 0.20, 0.05),
     "file clean mapped": (0.80, 0.10, 0.10, 0.0),
     "file dirty": (0.0, 0.40, 0.40, 0.20),
@@ -112,6 +132,7 @@ FROM_USER: Final = frozenset(
         "anonymous",
         "THP",
         "hugetlb",
+        "hugetlb 1G",
         "file clean mapped",
         "file dirty mapped",
         "tmpfs",
@@ -146,6 +167,7 @@ PAGE_COPIES: Final[dict[str, dict[str, Assumed[float]]]] = {
     "anonymous": _reads(cow=0.25, fork=0.02, ksmd=0.03, khugepaged=0.30, migration=0.40),
     "THP": _reads(migration=1.0),
     "hugetlb": _reads(hugetlb_cow=1.0),
+    "hugetlb 1G": _reads(hugetlb_cow=1.0),
     "file clean": _reads(do_cow=0.02, migration=0.08, read=0.90),
     "file clean mapped": _reads(do_cow=0.15, migration=0.25, read=0.60),
     "file dirty": _reads(do_cow=0.01, migration=0.09, read=0.90),

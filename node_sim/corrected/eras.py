@@ -28,8 +28,8 @@ class Eras(NamedTuple):
         from_ns: Start of the era [ns].
         to_ns: End of the era [ns].
         threshold: Corrected errors of a page in a window at which it is to go offline; 0 = never.
-        answer: What the kernel answers to that for a page of a process, for one of its own and for one that is
-            poisoned: 0 or a negative errno, shape ``(n, 3)``.
+        answer: What the kernel answers to that, 0 or a negative errno by kind of page (``OfflineQuestion``), shape
+            ``(n, n_questions)``.
     """
 
     lane: Ints
@@ -61,6 +61,12 @@ class WindowIndex:
         self.windows = windows
         self.start = np.searchsorted(windows.fault, np.arange(n_faults))
         self.size = np.searchsorted(windows.fault, np.arange(n_faults), side="right") - self.start
+
+    def shown(self) -> Ints:
+        """Return how many pages each fault shows errors on in any window, shape ``(n_faults,)``."""
+        most = np.zeros(self.start.size, np.int64)
+        np.maximum.at(most, self.windows.fault, self.windows.n_pages)
+        return most
 
 
 def spans_of(eras: Eras, index: WindowIndex) -> Spans:

@@ -20,11 +20,9 @@ import numpy as np
 
 from node_sim.corrected.eras import Eras, Spans, WindowIndex, spans_of
 from node_sim.corrected.marks import Marks, Poisoned, find_names, name_page
-from node_sim.corrected.offlining import Counted, Offlines, find_offlines
+from node_sim.corrected.offlining import Counted, Ground, Offlines, find_offlines
 from node_sim.corrected.windows import error_time_ns, errors_before
 from node_sim.dram.faults import FaultTable
-from node_sim.dram.geometry import AddressMap
-from node_sim.draws import Seed
 from node_sim.records import Index, Ints, expand_counts, take
 from node_sim.units import FOREVER
 
@@ -189,8 +187,7 @@ def limit_times(
     eras: Eras,
     index: WindowIndex,
     faults: FaultTable,
-    address_map: AddressMap,
-    kernel: tuple[Seed, float],
+    ground: Ground,
     poisoned: Poisoned,
     limit: Ints,
 ) -> Ints:
@@ -200,13 +197,12 @@ def limit_times(
         eras: Eras that end at the horizon, shape ``(n,)``.
         index: All windows.
         faults: All faults.
-        address_map: Of the nodes.
-        kernel: As in ``find_offlines``.
+        ground: As in ``find_offlines``.
         poisoned: As in ``find_offlines``.
         limit: Errors that are seen, > 0, shape ``(n,)``.
     """
     spans = spans_of(eras, index)
-    counted = find_offlines(eras, spans, index, faults, address_map, kernel, poisoned)
+    counted = find_offlines(eras, spans, index, faults, ground, poisoned)
     enough = (spans.last >= limit[spans.era]) & (spans.first == 0)
     some = np.flatnonzero(enough & (index.windows.low_ns[spans.window] >= eras.from_ns[spans.era]))
     marked = counted.marks.touched(eras.lane.size)[spans.era[some]]

@@ -1,7 +1,8 @@
 """Pages of eras that somebody else has poisoned or taken out of use: ``memory_failure()``, or counting another fault.
 
 **Models.** A page has one state, whichever fault hits it and under whichever number that fault knows it. From its mark
-on a page is poisoned; from the time it is out of use nobody but the patrol scrubber reads it.
+on a page is poisoned; from the time it is out of use nobody but the patrol scrubber reads it. The other 4 KiB pages of
+a huge page of a pool go with it, unless it has been broken up.
 
 **Leaves out.** What else becomes of a bad page; the lives know that.
 
@@ -34,18 +35,20 @@ class Poisoned(NamedTuple):
         pfn: Page.
         poisoned_ns: When it was marked [ns].
         out_ns: When it went out of use [ns], ``FOREVER`` if it stays in use.
+        pages: 4 KiB pages of the huge page that it is still part of, 1 if of none.
     """
 
     lane: Ints
     pfn: Ints
     poisoned_ns: Ints
     out_ns: Ints
+    pages: Ints
 
     @classmethod
     def none(cls) -> Poisoned:
         """Return an empty list."""
         empty = np.empty(0, np.int64)
-        return cls(empty, empty, empty, empty)
+        return cls(empty, empty, empty, empty, empty)
 
     def take(self, index: Index) -> Poisoned:
         """Select some pages."""
@@ -60,17 +63,19 @@ class Marks(NamedTuple):
         asked_ns: When counting another fault (or another number of the page) led to asking for its offlining [ns].
         poisoned_ns: When ``memory_failure()`` marked it [ns].
         out_ns: Since when it is out of use [ns].
+        neighbour_ns: When it marked another 4 KiB page of the same huge page [ns].
     """
 
     name: Ints
     asked_ns: Ints
     poisoned_ns: Ints
     out_ns: Ints
+    neighbour_ns: Ints
 
     @classmethod
     def none(cls) -> Marks:
         """Return no marks."""
-        return cls(*Poisoned.none())
+        return cls(*(np.empty(0, np.int64) for _ in cls._fields))
 
     def take(self, index: Index) -> Marks:
         """Select some marks."""
@@ -164,6 +169,15 @@ def _eras_at(eras: Eras, lane: Ints, time_ns: Ints) -> tuple[Ints, Ints, Ints]:
     return order, first, size
 
 
+def _eras_open(eras: Eras, lane: Ints, time_ns: Ints) -> tuple[Ints, Ints]:
+    """Find the eras of each lane that contain a time: index of the time, and era."""
+    order, first, size = _eras_at(eras, lane, time_ns)
+    which, step = expand_counts(size)
+    era = order[first[which] + step]
+    open_ = time_ns[which] < eras.to_ns[era]
+    return which[open_], era[open_]
+
+
 def _pages_in_eras(
     eras: Eras, faults: FaultTable, address_map: AddressMap, seen: tuple[Ints, Ints, Ints], unless: Ints | None
 ) -> tuple[Ints, Ints, Ints]:
@@ -180,30 +194,54 @@ def _pages_in_eras(
         Index of the page, era, and the page's number in it.
     """
     lane, pfn, time_ns = seen
-    order, first, size = _eras_at(eras, lane, time_ns)
-    which, step = expand_counts(size)
-    era = order[first[which] + step]
-    open_ = time_ns[which] < eras.to_ns[era]
+    which, era = _eras_open(eras, lane, time_ns)
     if unless is not None:
         box = faults.box
         wide = (box.n_banks > 1) | (box.n_ranks > 1)
-        open_ &= (era != unless[which]) | wide[eras.fault[era]]
-    which, era = which[open_], era[open_]
+        asked = (era != unless[which]) | wide[eras.fault[era]]
+        which, era = which[asked], era[asked]
     if not which.size:
         return which, era, which
     pair, page = address_map.ordinals(faults.box.take(eras.fault[era]), pfn[which])
     return which[pair], era[pair], page
 
 
-def marks_of_poisoned(eras: Eras, faults: FaultTable, address_map: AddressMap, poisoned: Poisoned) -> Marks:
-    """Return the marks that ``memory_failure()`` has left on pages of eras."""
+def marks_of_poisoned(
+    eras: Eras, faults: FaultTable, address_map: AddressMap, poisoned: Poisoned, shown: Ints
+) -> Marks:
+    """Return the marks that ``memory_failure()`` has left on pages of eras.
+
+    Args:
+        eras: All eras of some lanes.
+        faults: All faults.
+        address_map: Of the nodes.
+        poisoned: The pages it has marked.
+        shown: Pages that each fault shows errors on, shape ``(n_faults,)``.
+    """
     if not poisoned.lane.size:
         return Marks.none()
     seen = poisoned.lane, poisoned.pfn, poisoned.poisoned_ns
     which, era, page = _pages_in_eras(eras, faults, address_map, seen, None)
     never = np.full(era.size, FOREVER)
-    marks = Marks(name_page(era, page), never, poisoned.poisoned_ns[which], poisoned.out_ns[which])
-    return merge_marks([marks])
+    marks = Marks(name_page(era, page), never, poisoned.poisoned_ns[which], poisoned.out_ns[which], never)
+    whole = poisoned.take(poisoned.pages > 1)
+    return merge_marks([marks, _marks_of_neighbours(eras, faults, address_map, whole, shown)])
+
+
+def _marks_of_neighbours(
+    eras: Eras, faults: FaultTable, address_map: AddressMap, poisoned: Poisoned, shown: Ints
+) -> Marks:
+    """Return the marks on the other 4 KiB pages of huge pages; arguments as of ``marks_of_poisoned``."""
+    if not poisoned.lane.size:
+        return Marks.none()
+    entry, era = _eras_open(eras, poisoned.lane, poisoned.poisoned_ns)
+    mine, page = expand_counts(shown[eras.fault[era]])
+    entry, era = entry[mine], era[mine]
+    pfn, own, pages = address_map.page(faults.box.take(eras.fault[era]), page), poisoned.pfn, poisoned.pages[entry]
+    beside = np.flatnonzero((pfn // pages == own[entry] // pages) & (pfn != own[entry]))
+    entry, never = entry[beside], np.full(beside.size, FOREVER)
+    name = name_page(era[beside], page[beside])
+    return Marks(name, never, never, poisoned.out_ns[entry], poisoned.poisoned_ns[entry])
 
 
 def marks_of_asked(
@@ -228,4 +266,4 @@ def marks_of_asked(
     which, era, page = which[other], era[other], page[other]
     never = np.full(which.size, FOREVER)
     out_ns = np.where(offlined[which], time_ns[which], never)
-    return merge_marks([Marks(name_page(era, page), time_ns[which], never, out_ns)])
+    return merge_marks([Marks(name_page(era, page), time_ns[which], never, out_ns, never)])

@@ -7,14 +7,16 @@ too. An offlined page is out of use until the next boot, any other goes on.
 **Leaves out.** Decay of counters between windows, limits on offlined pages; errors of two faults of one page are
 counted apart.
 
-**Assumes.** Counting starts with the first whole window after a boot. The kernel's answer depends on the arm, and on
-whether the page is the kernel's, or poisoned already.
+**Assumes.** Counting starts with the first whole window after a boot. The kernel's answer depends on the arm, on
+whether the page is the kernel's or part of a pool of huge pages, which has a spare one or not, and on whether it, or
+its huge page, is poisoned already; a huge page that has been broken up in this boot is asked about as if it had not.
 
 **Sources.** The answers: ``hwpoison/offline_answers.py``; order statistics: ``windows.py``.
 """
 
 from __future__ import annotations
 
+import enum
 from typing import NamedTuple
 
 import numpy as np
@@ -25,13 +27,24 @@ from node_sim.corrected.windows import error_time_ns
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.memory.pages import make_frames
+from node_sim.memory.pages import BlockKind, Static, make_frames
 from node_sim.records import Flags, Index, Ints, expand_counts, take
 
-POISONED = 2
-"""Column of the answers for poisoned pages; 0 and 1 are those for pages of processes and of the kernel."""
 _WIDE = 1 << 24
 """More than the pages one window can show."""
+
+
+class OfflineQuestion(enum.IntEnum):
+    """Kinds of pages that the kernel's answer depends on; the first four are those of ``BlockKind``."""
+
+    USER = 0
+    KERNEL = 1
+    POOL_2M = 2
+    POOL_1G = 3
+    POOL_2M_FULL = 4
+    POOL_1G_FULL = 5
+    POISONED = 6
+    NEIGHBOUR = 7
 
 
 class Offlines(NamedTuple):
@@ -44,7 +57,8 @@ class Offlines(NamedTuple):
         error: Number of the error in the window that reaches it.
         time_ns: When [ns].
         pfn: Page number.
-        poisoned: ``memory_failure()`` had marked the page before.
+        kind: ``BlockKind`` of it.
+        poisoned: ``memory_failure()`` had marked the page, or the huge page it is part of, before.
         errno: The kernel's answer.
     """
 
@@ -54,6 +68,7 @@ class Offlines(NamedTuple):
     error: Ints
     time_ns: Ints
     pfn: Ints
+    kind: Ints
     poisoned: Flags
     errno: Ints
 
@@ -66,6 +81,14 @@ class Offlines(NamedTuple):
     def take(self, index: Index) -> Offlines:
         """Select some pages."""
         return take(self, index)
+
+
+class Ground(NamedTuple):
+    """What decides on which page an error is, and what that page is for ever."""
+
+    seed: Seed
+    address_map: AddressMap
+    static: Static
 
 
 class Counted(NamedTuple):
@@ -82,6 +105,20 @@ class Counted(NamedTuple):
     before: Ints
     after: Ints
     marks: Marks
+
+
+def _question(kind: Ints, spare: Flags, poisoned: Flags, beside: Flags) -> Ints:
+    """Return the ``OfflineQuestion`` that pages are.
+
+    Args:
+        kind: ``BlockKind``, shape ``(n,)``.
+        spare: Whether a pool has a spare page for their huge page, shape ``(n,)``.
+        poisoned: Whether they had been marked before, shape ``(n,)``.
+        beside: Whether another 4 KiB page of their huge page had been, shape ``(n,)``.
+    """
+    full = (kind >= BlockKind.POOL_2M) & ~spare
+    asked = np.where(full, kind + (OfflineQuestion.POOL_2M_FULL - OfflineQuestion.POOL_2M), kind)
+    return np.where(poisoned, int(OfflineQuestion.POISONED), np.where(beside, int(OfflineQuestion.NEIGHBOUR), asked))
 
 
 def _reached(eras: Eras, spans: Spans, index: WindowIndex) -> Ints:
@@ -106,8 +143,7 @@ def find_offlines(
     spans: Spans,
     index: WindowIndex,
     faults: FaultTable,
-    address_map: AddressMap,
-    kernel: tuple[Seed, float],
+    ground: Ground,
     poisoned: Poisoned,
 ) -> Counted:
     """Find every page that reaches its threshold, and what becomes of it.
@@ -117,13 +153,13 @@ def find_offlines(
         spans: Their windows.
         index: All windows.
         faults: All faults.
-        address_map: Of the nodes.
-        kernel: Seed and share of kernel blocks.
+        ground: What the pages are.
         poisoned: Pages that ``memory_failure()`` has marked in the lanes.
     """
     reached = _reached(eras, spans, index)
     before, after = _past_threshold(spans, reached)
-    marks = marks_of_poisoned(eras, faults, address_map, poisoned)
+    seed, address_map, static = ground
+    marks = marks_of_poisoned(eras, faults, address_map, poisoned, index.shown())
     # A page that is out of use may be past the threshold in a window of demand reads, which nobody sees, and asked for
     # in a later one of the scrubber: where there are marks, every window is looked at.
     marked = marks.touched(eras.lane.size)[spans.era]
@@ -134,13 +170,12 @@ def find_offlines(
     error = page + 1 + (eras.threshold[era] - 1) * index.windows.n_pages[window]
     fault = eras.fault[era]
     pfn = address_map.page(faults.box.take(fault), page)
-    seed, share = kernel
-    kernels = make_frames(seed, faults.node_id[fault], pfn, share).kernel.astype(np.int64)
+    frames = make_frames(seed, faults.node_id[fault], pfn, static)
     time_ns = error_time_ns(index.windows.take(window), error)
     known = marks.look_up(era, page)
-    already = time_ns >= known.poisoned_ns
-    errno = eras.answer[era, np.where(already, POISONED, kernels)]
-    asked = Offlines(era, span, page, error, time_ns, pfn, already, errno)
+    already, beside = time_ns >= known.poisoned_ns, time_ns >= known.neighbour_ns
+    errno = eras.answer[era, _question(frames.kind, frames.spare, already, beside)]
+    asked = Offlines(era, span, page, error, time_ns, pfn, frames.kind, already | beside, errno)
     if marks.name.size:
         seen = asked.take((time_ns < known.out_ns) | index.windows.scrub[window])
         order = np.lexsort((seen.span, seen.page, seen.era))

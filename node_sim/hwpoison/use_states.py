@@ -34,12 +34,17 @@ _STATE_OF_USE: Final = {
     PageUse.ANONYMOUS: "anonymous",
     PageUse.THP: "thp",
     PageUse.HUGETLB: "hugetlb",
+    PageUse.HUGETLB_FREE: "hugetlb-free",
+    PageUse.HUGETLB_1G: "hugetlb-1g",
+    PageUse.HUGETLB_1G_FREE: "hugetlb-1g-free",
     PageUse.TMPFS: "tmpfs",
     PageUse.MLOCKED: "anonymous-mlocked",
     PageUse.KSM: "ksm",
     PageUse.SWAPCACHE_DIRTY: "swap-dirty",
     PageUse.SWAPCACHE_CLEAN: "swap-clean",
 }
+_SHARED: Final = {PageUse.HUGETLB: "hugetlb-file", PageUse.HUGETLB_1G: "hugetlb-1g-file"}
+"""Huge pages that several processes map are those of a file (hugetlbfs, SysV shared memory, memfd)."""
 _FILE_USES: Final = {
     PageUse.FILE_CLEAN: ("-clean-unmapped", "-unmapped"),
     PageUse.FILE_CLEAN_MAPPED: ("-clean", ""),
@@ -59,7 +64,12 @@ def _file_state(use: PageUse, file_system: str, *, large: bool) -> str:
 
 
 def state_of_use(
-    use: PageUse, *, split_ok: bool = True, file_system: str = DEFAULT_FILE_SYSTEM, large: bool = False
+    use: PageUse,
+    *,
+    split_ok: bool = True,
+    file_system: str = DEFAULT_FILE_SYSTEM,
+    large: bool = False,
+    shared: bool = False,
 ) -> str:
     """Return the page state of a page use.
 
@@ -68,18 +78,21 @@ def state_of_use(
         split_ok: Whether a huge page of anonymous memory can be split.
         file_system: Of files.
         large: Whether a page of a file is part of a large folio.
+        shared: Whether several processes map it.
     """
     if use in _FILE_USES:
         return _file_state(use, file_system, large=large)
+    if shared and use in _SHARED:
+        return _SHARED[use]
     return "thp-unsplittable" if use is PageUse.THP and not split_ok else _STATE_OF_USE[use]
 
 
 def _states(file_system: str) -> list[str]:
-    """Return the states of all uses, whether a huge page can be split, and whether a page is part of a large folio."""
-    booleans = itertools.product((False, True), repeat=2)
+    """Return the states of all uses by split_ok, large and shared (``state_of_use``)."""
+    booleans = itertools.product((False, True), repeat=3)
     return [
-        state_of_use(use, split_ok=split_ok, file_system=file_system, large=large)
-        for use, (split_ok, large) in itertools.product(PageUse, booleans)
+        state_of_use(use, split_ok=split_ok, file_system=file_system, large=large, shared=shared)
+        for use, (split_ok, large, shared) in itertools.product(PageUse, booleans)
     ]
 
 
@@ -89,8 +102,13 @@ STATES: Final = tuple(dict.fromkeys(itertools.chain.from_iterable(map(_states, F
 
 @cache
 def state_codes(file_system: str = DEFAULT_FILE_SYSTEM) -> Ints:
-    """Return codes of states by use, split_ok and large (``state_of_use``), shape ``(n_uses, 2, 2)``."""
-    return np.asarray([STATES.index(state) for state in _states(file_system)]).reshape(len(PageUse), 2, 2)
+    """Return codes of states by use, split_ok, large and shared (``state_of_use``), shape ``(n_uses, 2, 2, 2)``."""
+    return np.asarray([STATES.index(state) for state in _states(file_system)]).reshape(len(PageUse), 2, 2, 2)
+
+
+def is_hugetlb(state: str) -> bool:
+    """Whether a state is one of a hugetlb page."""
+    return PAGES[state].group == "hugetlb"
 
 
 def known_state(state: str, profile: str | Profile) -> str:

@@ -17,10 +17,20 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.corrected.eras import spans_of
-from node_sim.corrected.marks import Poisoned
+from node_sim.corrected.marks import Poisoned, find_names
 from node_sim.corrected.offlining import find_offlines
 from node_sim.lives.places import open_eras, poisoned_now
-from node_sim.lives.state import LaneFrames, LanePages, LaneState, extend, forget_spells, mask_of, spells_at
+from node_sim.lives.state import (
+    LaneFrames,
+    LanePages,
+    LaneState,
+    extend,
+    forget_spells,
+    huge_pages,
+    mask_of,
+    spells_at,
+)
+from node_sim.memory.pages import HUGE_PAGES
 from node_sim.memory.sightings import Range, Writes, next_scrub_ns, next_sighting
 from node_sim.records import Flags, Ints, expand_counts
 from node_sim.units import FOREVER
@@ -72,7 +82,10 @@ def _frames_of(state: LaneState, lane: Ints, page: Ints) -> Ints:
 
 
 def _plan(state: LaneState, lanes: Flags) -> None:
-    """Work out when corrected errors take the frames of marked lanes offline in this boot, if nothing else does."""
+    """Work out when corrected errors take the frames of marked lanes offline in this boot, if nothing else does.
+
+    A huge page of a pool is broken up when one of its 4 KiB pages goes offline.
+    """
     places, frames, store = state.places, state.frames, state.store
     counts: Flags = lanes & (state.policies.ce_threshold[state.arm_set] > 0)
     which = np.flatnonzero(counts[frames.lane])
@@ -81,19 +94,36 @@ def _plan(state: LaneState, lanes: Flags) -> None:
     counts &= np.bincount(frames.lane[which], minlength=counts.size) > 0
     eras = open_eras(state, np.flatnonzero(counts[places.lane] & (places.removed_ns == FOREVER)))
     spans = spans_of(eras, store.index)
-    share = (state.world.seed, state.world.policy.workload.use.kernel)
-    none = Poisoned.none()
-    found = find_offlines(eras, spans, store.index, store.faults, state.world.address_map, share, none).offlines
+    found = find_offlines(eras, spans, store.index, store.faults, state.world.ground(), Poisoned.none()).offlines
     found = found.take(found.offlined)
     if not found.era.size:
         return
-    name = eras.lane[found.era] * state.world.address_map.pages + found.pfn
-    order = np.lexsort((found.time_ns, name))
-    name, time_ns = name[order], found.time_ns[order]
-    asked = frames.lane[which] * state.world.address_map.pages + frames.pfn[which]
-    at = np.minimum(np.searchsorted(name, asked), name.size - 1)
-    hit = name[at] == asked
-    frames.out_ns[which[hit]] = time_ns[at[hit]]
+    lane, pages = eras.lane[found.era], state.world.address_map.pages
+    name = lane * pages + found.pfn
+    hit, time_ns = _earliest(name, found.time_ns, frames.lane[which] * pages + frames.pfn[which])
+    frames.out_ns[which[hit]] = time_ns
+    huge, of_frame = HUGE_PAGES[found.kind], huge_pages(state, which)
+    some, mine = np.flatnonzero(huge > 1), np.flatnonzero(of_frame > 1)
+    if some.size and mine.size:
+        name = _name_huge(lane[some], found.pfn[some], huge[some], pages)
+        hit, time_ns = _earliest(
+            name,
+            found.time_ns[some],
+            _name_huge(frames.lane[which[mine]], frames.pfn[which[mine]], of_frame[mine], pages),
+        )
+        frames.dissolved_ns[which[mine[hit]]] = time_ns
+
+
+def _name_huge(lane: Ints, pfn: Ints, huge: Ints, pages: int) -> Ints:
+    """Name the huge pages of lanes that 4 KiB pages are part of: by their first one."""
+    return lane * pages + pfn // huge * huge
+
+
+def _earliest(names: Ints, time_ns: Ints, asked: Ints) -> tuple[Ints, Ints]:
+    """Return which of some names are among others, and the earliest time of each [ns]."""
+    order = np.lexsort((time_ns, names))
+    hit, at = find_names(names[order], asked)
+    return hit, time_ns[order][at]
 
 
 def _look_ahead(state: LaneState, which: Ints, after_ns: Ints) -> None:
@@ -114,9 +144,9 @@ def _look_ahead(state: LaneState, which: Ints, after_ns: Ints) -> None:
     where = Range(after, np.where(passed_over, FOREVER, scrub), np.minimum(out_ns, end_ns))
     mask, spell = mask_of(state, frame), spells_at(state, frame, after)
     writes = Writes(store.stays[fault], state.policies.found_at_writeback[state.arm_set[lane]])
-    found = next_sighting(world.memory, store.frames.take(bad), mask, spell, writes, where)
+    found = next_sighting(world.memory, store.frames.take(bad), mask, state.killed_ns, spell, writes, where)
     pages.next_ns[which] = np.where(found.observer >= 0, found.time_ns, FOREVER)
-    pages.observer[which], pages.mark[which] = found.observer, found.mark
+    pages.observer[which], pages.mark[which], pages.process[which] = found.observer, found.mark, found.process
 
 
 def _wake(state: LaneState) -> None:
@@ -128,6 +158,7 @@ def _wake(state: LaneState) -> None:
     state.fresh_places.clear()
     mine = np.flatnonzero(state.booted[frames.lane])
     frames.poisoned_ns[mine] = frames.out_ns[mine] = FOREVER
+    frames.neighbour_ns[mine] = frames.dissolved_ns[mine] = FOREVER
     frames.freed_ns[mine] = state.boot_ns[frames.lane[mine]]
     forget_spells(state, mine)
     which = np.flatnonzero(state.booted[pages.lane])

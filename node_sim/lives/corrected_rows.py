@@ -46,8 +46,7 @@ def log_corrected(
     spans = spans_of(eras, index)
     if not spans.era.size:
         return
-    share = (world.seed, world.policy.workload.use.kernel)
-    counted = find_offlines(eras, spans, index, faults, world.address_map, share, poisoned)
+    counted = find_offlines(eras, spans, index, faults, world.ground(), poisoned)
     offlines, counts = counted.offlines, count_live(eras, spans, index, counted)
     row = np.flatnonzero(counts.errors > 0)
     windows = index.windows.take(spans.window[row])

@@ -26,16 +26,16 @@ import numpy as np
 
 from node_sim.codes import CheckAction, CpuContext, KernelRead, LifecycleReason, Observer
 from node_sim.draws import Tag, split64, unit32, words
-from node_sim.hwpoison.outcome_table import CALLS, CallKind, call_of_read
-from node_sim.lives.handling import handle_calls
+from node_sim.hwpoison.outcomes import CALLS, HAS_CONSUMER, CallKind, call_of_read
+from node_sim.lives.handling import handle_calls, poisoned_before
 from node_sim.lives.places import accuse
 from node_sim.lives.repair import panic
 from node_sim.lives.signals import wait_for
 from node_sim.lives.state import LaneState, Pending, Touches, Waits, spells_at
 from node_sim.machine_check.grades import NOT_READ, look_up
 from node_sim.memory.pages import Tenancy
+from node_sim.memory.processes import NOBODY
 from node_sim.records import NULL, Flags, Floats, Index, Ints, take
-from node_sim.units import FOREVER
 
 _SECOND = np.tile(np.arange(len(CallKind)), (len(CallKind) + 1, 1))
 """``CallKind`` by the one before (-1, the last row: none) and the one that it is by itself."""
@@ -53,7 +53,7 @@ class Records(NamedTuple):
         bank: The bank.
         overflow: It held an unread record.
         tenancy: Use of the page.
-        already: Whether the page had been poisoned before this read.
+        earlier: What had been poisoned before this read (``Earlier``).
     """
 
     touches: Touches
@@ -61,12 +61,12 @@ class Records(NamedTuple):
     bank: Ints
     overflow: Flags
     tenancy: Tenancy
-    already: Flags
+    earlier: Ints
 
     def take(self, index: Index) -> Records:
         """Return those at an index."""
         grade = {name: column[index] for name, column in self.grade.items()}
-        parts = self.bank[index], self.overflow[index], take(self.tenancy, index), self.already[index]
+        parts = self.bank[index], self.overflow[index], take(self.tenancy, index), self.earlier[index]
         return Records(self.touches.take(index), grade, *parts)
 
 
@@ -88,8 +88,8 @@ def raise_machine_checks(state: LaneState, touches: Touches) -> tuple[Ints, Ints
     tenancy = spells_at(state, frame, touches.time_ns).tenancy
     overflow = busy & ~consumed
     bank = np.where(consumed, state.bank_busy_ns.shape[1], channel)
-    already = state.frames.poisoned_ns[frame] < FOREVER
-    records = Records(touches, _grade(state, touches, tenancy.use, overflow), bank, overflow, tenancy, already)
+    earlier = poisoned_before(state, frame, touches.time_ns)
+    records = Records(touches, _grade(state, touches, tenancy.use, overflow), bank, overflow, tenancy, earlier)
     panics = records.grade["action"] == CheckAction.PANIC
     arm = state.arm_set[touches.lane]
     twice = consumed & ~busy & ~panics & ~state.policies.firmware_first[arm]
@@ -190,14 +190,16 @@ def _calls_of(records: Records, kind: Ints, row: Ints, time_ns: Ints) -> Pending
         what=np.full(kind.size, int(Waits.CALL)),
         cause=row,
         which=touches.which,
-        owner=tenancy.owner,
+        process=np.where(HAS_CONSUMER[kind], touches.process, NOBODY),
         lsb=np.zeros(kind.size, np.int64),
         call=kind,
         read_ns=touches.time_ns,
         use=np.where(known, tenancy.use, NULL),
+        owners=tenancy.owners,
+        since_ns=tenancy.start_ns,
         splits=tenancy.splits,
         large=tenancy.large,
-        already=records.already,
+        earlier=records.earlier,
     )
 
 

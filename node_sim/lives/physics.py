@@ -23,7 +23,7 @@ from node_sim.corrected.windows import Windows, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_generation
 from node_sim.ecc.judgement import BadPages, Judgement, bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.lives.world import World
-from node_sim.memory.pages import Frames, make_frames
+from node_sim.memory.pages import Frames, Static, make_frames
 from node_sim.memory.sightings import scrub_phase_ns
 from node_sim.records import Ints, join, take
 
@@ -95,8 +95,8 @@ class Store:
         self.generations: dict[tuple[int, ...], range] = {}
 
     def _frames(self, pages: BadPages, faults: FaultTable) -> Frames:
-        share = self.world.policy.workload.use.kernel
-        return make_frames(self.world.seed, faults.node_id[pages.fault], pages.pfn, share)
+        static = Static.of(self.world.policy.workload)
+        return make_frames(self.world.seed, faults.node_id[pages.fault], pages.pfn, static)
 
     def _phase(self, pages: BadPages, faults: FaultTable) -> Ints:
         period_ns = self.world.policy.detection.scrub_ns

@@ -19,7 +19,7 @@ from node_sim.corrected.eras import Eras
 from node_sim.corrected.live_errors import limit_times
 from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.reports import first_reports
-from node_sim.lives.state import LaneState
+from node_sim.lives.state import LaneState, huge_pages
 from node_sim.records import NULL, Flags, Ints, join
 from node_sim.units import FOREVER
 
@@ -61,7 +61,8 @@ def poisoned_now(state: LaneState, lanes: Flags) -> Poisoned:
     """Return the frames of marked lanes that ``memory_failure()`` has marked in this boot."""
     frames = state.frames
     which = np.flatnonzero(lanes[frames.lane] & (frames.poisoned_ns < FOREVER))
-    return Poisoned(frames.lane[which], frames.pfn[which], frames.poisoned_ns[which], frames.out_ns[which])
+    whole = np.where(frames.dissolved_ns[which] <= frames.poisoned_ns[which], 1, huge_pages(state, which))
+    return Poisoned(frames.lane[which], frames.pfn[which], frames.poisoned_ns[which], frames.out_ns[which], whole)
 
 
 def go_down(state: LaneState, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
@@ -109,15 +110,13 @@ def _ce_limits(state: LaneState, eras: Eras) -> Ints:
     world, store, found = state.world, state.store, np.full(eras.lane.size, FOREVER)
     limit = state.policies.replace_ce[state.arm_set[eras.lane]]
     some = np.flatnonzero(limit > 0)
-    share = (world.seed, world.policy.workload.use.kernel)
     marked = np.zeros(state.node_id.size, np.bool_)
     marked[eras.lane[some]] = True
     found[some] = limit_times(
         eras.take(some),
         store.index,
         store.faults,
-        world.address_map,
-        share,
+        world.ground(),
         poisoned_now(state, marked),
         limit[some],
     )

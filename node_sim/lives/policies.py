@@ -16,9 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.catalog.profile import Profile
-from node_sim.hwpoison.offline_answers import OfflineAnswers, offline_answers
+from node_sim.corrected.offlining import OfflineQuestion
+from node_sim.hwpoison.kill import early_thread
+from node_sim.hwpoison.offline_answers import offline_answers
 from node_sim.machine_check.grades import Reporting, grade_table
 from node_sim.memory.kernel_reads import kernel_read_cdf
+from node_sim.memory.processes import threads_of
 from node_sim.records import Flags, Floats, Ints
 from node_sim.server.policy import PPR_KINDS, Policy
 from node_sim.units import hours_to_ns, seconds_to_ns
@@ -31,7 +34,7 @@ class PolicyColumns(NamedTuple):
 
     kernels: tuple[Profile, ...]
     profile: Ints
-    early_kill: Ints
+    early: Flags
     recovery: Ints
     thp_split_p: Floats
     fsync_ns: Ints
@@ -54,6 +57,8 @@ class PolicyColumns(NamedTuple):
     replace_ecs: Flags
     ppr: Ints
     offline_answer: Ints
+    handler_base_ns: Ints
+    handler_mapping_ns: Ints
 
     @classmethod
     def of(cls, policies: list[Policy]) -> PolicyColumns:
@@ -62,7 +67,7 @@ class PolicyColumns(NamedTuple):
         rows = [
             (
                 kernels.index(policy.kernel.rules),
-                policy.kernel.memory_failure_early_kill,
+                early_owners(policy),
                 policy.kernel.memory_failure_recovery,
                 policy.kernel.thp_split_p,
                 seconds_to_ns(policy.kernel.fsync_s),
@@ -85,13 +90,28 @@ class PolicyColumns(NamedTuple):
                 policy.repair.replace_ecs,
                 PPR_KINDS.index(policy.repair.ppr),
                 answers_of(policy),
+                seconds_to_ns(1e-6 * policy.platform.handler_base_us),
+                seconds_to_ns(1e-6 * policy.platform.handler_mapping_us),
             )
             for policy in policies
         ]
         return cls(kernels, *(np.asarray(column) for column in zip(*rows, strict=True)))
 
 
-def answers_of(policy: Policy) -> OfflineAnswers:
-    """Return what the kernel of an arm answers to a daemon that wants to soft-offline pages."""
+def answers_of(policy: Policy) -> tuple[int, ...]:
+    """Return what the kernel of an arm answers to a daemon that wants to soft-offline pages, by ``OfflineQuestion``."""
     kernel = policy.kernel
-    return offline_answers(kernel.rules, memory_failure=kernel.memory_failure, enabled=bool(kernel.enable_soft_offline))
+    rules, enabled = kernel.rules, bool(kernel.enable_soft_offline)
+    answers = offline_answers(rules, memory_failure=kernel.memory_failure, enabled=enabled)
+    return tuple(getattr(answers, question.name.lower()) for question in OfflineQuestion)
+
+
+def early_owners(policy: Policy) -> list[bool]:
+    """Return which processes are told early of an error, by number."""
+    kernel = policy.kernel
+    sysctl, kill_set = bool(kernel.memory_failure_early_kill), kernel.rules.kill_set
+    return [
+        early_thread(threads_of(process), kill_set, early_kill=sysctl) is not None
+        for process in policy.workload.process
+        for _ in range(process.count)
+    ]

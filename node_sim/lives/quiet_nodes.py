@@ -19,7 +19,7 @@ import numpy as np
 from node_sim.columns import Columns
 from node_sim.corrected.eras import Eras, WindowIndex
 from node_sim.corrected.marks import Poisoned
-from node_sim.hwpoison.offline_answers import OfflineAnswers
+from node_sim.corrected.offlining import OfflineQuestion
 from node_sim.lives.corrected_rows import log_corrected, log_reports
 from node_sim.lives.physics import Physics
 from node_sim.lives.policies import answers_of
@@ -54,10 +54,10 @@ class _Daemon(NamedTuple):
     """When the daemon asks for a page to go offline (0 = never), and what the kernel answers."""
 
     threshold: int
-    answers: OfflineAnswers
+    answers: tuple[int, ...]
 
 
-_IDLE = _Daemon(0, OfflineAnswers(0, 0, 0))
+_IDLE = _Daemon(0, (0,) * len(OfflineQuestion))
 
 
 def _daemon(policy: Policy) -> _Daemon:

@@ -20,12 +20,12 @@ import numpy as np
 
 from node_sim.corrected.eras import Eras
 from node_sim.corrected.marks import Poisoned
-from node_sim.hwpoison.outcome_table import HandlerTable
+from node_sim.hwpoison.handler_table import HandlerTable
 from node_sim.lives.physics import Store
 from node_sim.lives.policies import PPR_OFF, PolicyColumns
 from node_sim.lives.rows import EventLog
 from node_sim.lives.world import World
-from node_sim.memory.pages import Tenancy
+from node_sim.memory.pages import HUGE_PAGES, Tenancy
 from node_sim.memory.sightings import Mask, Spell, replace_spells, spell_of
 from node_sim.records import NULL, Flags, Floats, Index, Ints, join, take
 from node_sim.units import FOREVER
@@ -44,6 +44,7 @@ class Touches(NamedTuple):
     fault: Ints
     observer: Ints
     mark: Floats
+    process: Ints
 
     def take(self, index: Index) -> Touches:
         """Select some."""
@@ -67,14 +68,16 @@ class Pending(NamedTuple):
         what: ``Waits``.
         cause: Row that causes it.
         which: Bad page.
-        owner: Process to be told, ``NOBODY`` if none; of a second call for one load, the owner at the load.
+        process: Process to be told, or whose read a call is for; ``NOBODY`` if none.
         lsb: log2 of the extent a signal names.
         call: ``CallKind`` of a call.
         read_ns: When the bad page was read [ns].
         use: ``PageUse`` at the load, of a second call for it; -1 of other calls, which find the page as it is by then.
+        owners: As in ``Tenancy``, where there is a use.
+        since_ns: As ``start_ns`` in ``Tenancy``, where there is a use.
         splits: As in ``Tenancy``, where there is a use.
         large: As in ``Tenancy``, where there is a use.
-        already: The page had been poisoned before the load, of a second call for it.
+        earlier: What had been poisoned before the load (``Earlier``), of a second call for it.
     """
 
     lane: Ints
@@ -82,14 +85,16 @@ class Pending(NamedTuple):
     what: Ints
     cause: Ints
     which: Ints
-    owner: Ints
+    process: Ints
     lsb: Ints
     call: Ints
     read_ns: Ints
     use: Ints
+    owners: Ints
+    since_ns: Ints
     splits: Floats
     large: Flags
-    already: Flags
+    earlier: Ints
 
     def take(self, index: Index) -> Pending:
         """Select some."""
@@ -99,8 +104,7 @@ class Pending(NamedTuple):
 def no_pending() -> Pending:
     """Return an empty list of pending things."""
     n = np.empty(0, np.int64)
-    no = np.empty(0, np.bool_)
-    return Pending(n, n, n, n, n, n, n, n, n, n, np.empty(0), no, no)
+    return Pending(n, n, n, n, n, n, n, n, n, n, n, n, np.empty(0), np.empty(0, np.bool_), n)
 
 
 @dataclass
@@ -139,6 +143,7 @@ class LanePages:
         next_ns: Next touch [ns], ``FOREVER`` if there is none.
         observer: Who touches it next (``Observer``), -1 if nobody.
         mark: Uniform of that touch, which decides what is left open.
+        process: Owner whose access it is, ``NOBODY`` if it is nobody's.
         error: Row of its first sight since the last boot.
         seen: It has been seen since the last boot.
         logged: A log shows it since the last boot.
@@ -152,6 +157,7 @@ class LanePages:
     next_ns: Ints
     observer: Ints
     mark: Floats
+    process: Ints
     error: Ints
     seen: Flags
     logged: Flags
@@ -163,7 +169,7 @@ class LanePages:
         n = lane.size
         never, nothing = np.full(n, FOREVER), np.full(n, NULL)
         off = [np.zeros(n, np.bool_) for _ in range(3)]
-        return cls(lane, place, page, frame, never, nothing, np.zeros(n), nothing.copy(), *off)
+        return cls(lane, place, page, frame, never, nothing, np.zeros(n), nothing.copy(), nothing.copy(), *off)
 
 
 @dataclass
@@ -177,6 +183,8 @@ class LaneFrames:
         freed_ns: When it last went back to the free lists, by a kill or a boot [ns], -1 if never.
         poisoned_ns: When ``memory_failure()`` marked it in this boot [ns], ``FOREVER`` if it did not.
         out_ns: When it goes out of use in this boot [ns], ``FOREVER`` if it does not.
+        neighbour_ns: When another 4 KiB page of its huge page of a pool was marked in this boot [ns], else ``FOREVER``.
+        dissolved_ns: When the huge page of a pool that it is part of is broken up in this boot [ns], else ``FOREVER``.
         shared: It has several bad pages: of several faults, or of one that knows it under several numbers.
         spell: Its use when it was last asked for.
     """
@@ -187,6 +195,8 @@ class LaneFrames:
     freed_ns: Ints
     poisoned_ns: Ints
     out_ns: Ints
+    neighbour_ns: Ints
+    dissolved_ns: Ints
     shared: Flags
     spell: Spell
 
@@ -198,7 +208,7 @@ class LaneFrames:
         no = np.zeros(n, np.bool_)
         tenancy = Tenancy(zero, zero.copy(), zero.copy(), no, np.zeros(n), no.copy())
         spell = Spell(tenancy, past, past.copy())
-        return cls(lane, pfn, page, freed_ns, never, never.copy(), np.zeros(n, np.bool_), spell)
+        return cls(lane, pfn, page, freed_ns, never, never.copy(), never.copy(), never.copy(), no.copy(), spell)
 
 
 R = TypeVar("R", InPlace, LanePages, LaneFrames)
@@ -321,8 +331,14 @@ def pfn_of(state: LaneState, which: Ints) -> Ints:
 
 def mask_of(state: LaneState, frame: Ints) -> Mask:
     """Return what the arms have done to the users of frames."""
-    lane = state.frames.lane[frame]
-    return Mask(state.frames.freed_ns[frame], state.drain.begin_ns[lane], state.drain.end_ns[lane])
+    frames, drain = state.frames, state.drain
+    lane = frames.lane[frame]
+    return Mask(frames.freed_ns[frame], frames.dissolved_ns[frame], drain.begin_ns[lane], drain.end_ns[lane], lane)
+
+
+def huge_pages(state: LaneState, frame: Ints) -> Ints:
+    """Return how many 4 KiB pages a page of the pool has that frames are part of for ever; 1 for other frames."""
+    return HUGE_PAGES[state.store.frames.kind[state.frames.page[frame]]]
 
 
 def spells_at(state: LaneState, frame: Ints, time_ns: Ints) -> Spell:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from node_sim.errors import ModelError
-from node_sim.hwpoison.outcome_table import handler_table
+from node_sim.hwpoison.handler_table import handler_table
 from node_sim.lives.bad_pages import look_on, start_pages
 from node_sim.lives.handling import handle_calls
 from node_sim.lives.physics import Store

@@ -45,6 +45,7 @@ def touch_step(state: LaneState, due: Ints, live: Ints, busy: Flags) -> Touches:
         fault=state.store.pages.fault[bad],
         observer=pages.observer[which],
         mark=pages.mark[which],
+        process=pages.process[which],
     )
     healed = touches.observer == Observer.WRITE
     silent = ~healed & state.store.pages.silent[bad]

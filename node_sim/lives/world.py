@@ -17,10 +17,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from node_sim.corrected.offlining import Ground
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.memory.pages import Memory
+from node_sim.memory.pages import Memory, Static
 from node_sim.records import Flags, Ints
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
@@ -48,6 +49,10 @@ class World:
     memory: Memory
     address_map: AddressMap
     horizon_ns: int
+
+    def ground(self) -> Ground:
+        """Return what decides which page an error is on, and what the kernel answers about it."""
+        return Ground(self.seed, self.address_map, Static.of(self.policy.workload))
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def shared_settings(policy: Policy) -> Policy:
 
 def corrected_settings(policy: Policy) -> tuple[object, ...]:
     """Return the settings that decide which corrected errors there are, before anything is taken offline."""
-    return policy.errors, policy.ecc, policy.detection, policy.workload.use.free, policy.workload.use.kernel
+    return policy.errors, policy.ecc, policy.detection, policy.workload.use.free, Static.of(policy.workload)
 
 
 def world_of(block: Block, policy: Policy) -> World:

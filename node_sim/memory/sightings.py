@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.codes import Observer, PageUse
+from node_sim.codes import Observer
 from node_sim.draws import Purpose, Seed, Tag, split64, unit32, unit53, words
-from node_sim.memory.pages import Frames, Memory, Tenancy
-from node_sim.memory.processes import NOBODY
+from node_sim.memory.pages import FREE_USE, BlockKind, Frames, Memory, Tenancy
+from node_sim.memory.processes import NOBODY, pick
 from node_sim.records import Flags, Floats, Index, Ints, take
 from node_sim.units import FOREVER
 
@@ -32,22 +32,37 @@ class Mask(NamedTuple):
 
     Attributes:
         freed_ns: When the frame last went back to the free lists, by a kill or a boot [ns], -1 if never.
+        dissolved_ns: When the huge page of a pool that it is part of is broken up in this boot [ns], else ``FOREVER``.
         drain_ns: Since when the node drains [ns], ``FOREVER`` if it does not.
         drained_ns: When it will be drained [ns].
+        lane: Row of the node in ``Deaths``.
     """
 
     freed_ns: Ints
+    dissolved_ns: Ints
     drain_ns: Ints
     drained_ns: Ints
+    lane: Ints
 
     def take(self, index: Index) -> Mask:
         """Select some frames."""
         return take(self, index)
 
-    def leaves_ns(self, memory: Memory, owner: Ints) -> Ints:
-        """Return when the owner of each frame leaves a node that drains [ns], ``FOREVER`` if it does not."""
-        leaves_ns = memory.processes.leaves_ns(np.maximum(owner, 0), self.drain_ns, self.drained_ns)
-        return np.where(owner != NOBODY, leaves_ns, FOREVER)
+    def leaves_ns(self, memory: Memory, owners: Ints) -> Ints:
+        """Return when the last owner of each frame leaves a node that drains [ns], ``FOREVER`` if it does not."""
+        leaves_ns = memory.processes.last_leaves_ns(np.maximum(owners, 0), self.drain_ns, self.drained_ns)
+        return np.where(owners != NOBODY, leaves_ns, FOREVER)
+
+    def apply(self, frames: Frames, time_ns: Ints) -> Frames:
+        """Return frames as they are at times: those of huge pages that have been broken up are ordinary ones."""
+        broken = self.dissolved_ns <= time_ns
+        if not broken.any():
+            return frames
+        return frames._replace(kind=np.where(broken, int(BlockKind.ORDINARY), frames.kind))
+
+
+Deaths = Ints
+"""Last kill by node and process [ns], ``NEVER_KILLED`` if none, shape ``(n_nodes, n_processes)``."""
 
 
 class Spell(NamedTuple):
@@ -81,11 +96,19 @@ class Writes(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """Next touch of each frame: time (the limit if none), ``Observer`` (-1 if none) and a uniform mark."""
+    """Next touch of each frame, shape ``(n,)``.
+
+    Attributes:
+        time_ns: When [ns]; the limit if there is none.
+        observer: ``Observer``, -1 if there is none.
+        mark: A uniform mark.
+        process: The owner whose access it is, ``NOBODY`` if it is nobody's.
+    """
 
     time_ns: Ints
     observer: Ints
     mark: Floats
+    process: Ints
 
 
 class Range(NamedTuple):
@@ -106,7 +129,8 @@ def spell_of(memory: Memory, frames: Frames, time_ns: Ints, mask: Mask) -> Spell
     """Return the use of frames at a time under an arm's mask.
 
     A frame that went back to the free lists is free until memory has been filled again; its next use is the one that
-    the frame and that time name. Memory of a process that has left a draining node stays free until the next boot.
+    the frame and that time name. Memory whose last owner has left a draining node stays free until the next boot. A
+    huge page goes back to its pool; the pages of one that is broken up are free from then on.
 
     Args:
         memory: Tables of the arm.
@@ -114,21 +138,26 @@ def spell_of(memory: Memory, frames: Frames, time_ns: Ints, mask: Mask) -> Spell
         time_ns: When [ns], shape ``(n,)``.
         mask: What the arm has done to their users.
     """
+    frames = mask.apply(frames, time_ns)
     tenancy, next_ns = memory.tenancy(frames, time_ns)
-    lost = ~frames.kernel & (mask.freed_ns > tenancy.start_ns)
-    filled_ns = np.where(lost, mask.freed_ns + memory.refill_ns, -1)
+    broken = mask.dissolved_ns <= time_ns
+    freed_ns = np.where(broken, np.maximum(mask.freed_ns, mask.dissolved_ns), mask.freed_ns)
+    lost = ~frames.kernel & (freed_ns > tenancy.start_ns)
+    filled_ns = np.where(lost, freed_ns + memory.refill_ns, -1)
     free = filled_ns > time_ns
     again = np.flatnonzero(lost & ~free)
     if again.size:
         later = memory.refilled(frames.take(again), filled_ns[again])
         for column, cells in zip(tenancy, later, strict=True):
             column[again] = cells
-    leaves_ns = np.where(free, FOREVER, mask.leaves_ns(memory, tenancy.owner))
+    leaves_ns = np.where(free, FOREVER, mask.leaves_ns(memory, tenancy.owners))
     left = leaves_ns <= time_ns
     masked = tenancy._replace(
-        use=np.where(free | left, int(PageUse.FREE), tenancy.use), owner=np.where(free | left, NOBODY, tenancy.owner)
+        use=np.where(free | left, FREE_USE[frames.kind], tenancy.use),
+        owners=np.where(free | left, NOBODY, tenancy.owners),
     )
     until_ns = np.where(free, filled_ns, np.where(left, FOREVER, leaves_ns))
+    until_ns = np.where(broken, until_ns, np.minimum(until_ns, mask.dissolved_ns))
     return Spell(masked, time_ns, np.minimum(until_ns, next_ns))
 
 
@@ -154,20 +183,39 @@ def next_scrub_ns(phase_ns: Ints, pfn: Ints, pages: int, after_ns: Ints, period_
     return after_ns + 1 + (offset - after_ns - 1) % period_ns
 
 
-def next_sighting(memory: Memory, frames: Frames, mask: Mask, spell: Spell, writes: Writes, where: Range) -> Sighting:
-    """Find the next touch of each frame that matters.
+def absent(memory: Memory, deaths: Deaths, mask: Mask, since_ns: Ints, process: Ints, time_ns: Ints) -> Flags:
+    """Return which owners of frames are gone: killed since the use began, or left while the node drains.
+
+    Args:
+        memory: Tables of the arm.
+        deaths: Of all nodes.
+        mask: Of the frames, shape ``(n,)``.
+        since_ns: When the use began [ns], shape ``(n,)``.
+        process: The owners, shape ``(n,)``.
+        time_ns: When [ns], shape ``(n,)``.
+    """
+    leaves_ns = memory.processes.leaves_ns(process, mask.drain_ns, mask.drained_ns)
+    gone: Flags = (deaths[mask.lane, process] > since_ns) | (leaves_ns <= time_ns)
+    return gone
+
+
+def next_sighting(
+    memory: Memory, frames: Frames, mask: Mask, deaths: Deaths, spell: Spell, writes: Writes, where: Range
+) -> Sighting:
+    """Find the next touch of each frame that matters; accesses of owners that are gone do not happen.
 
     Args:
         memory: Tables of the arm.
         frames: Frames, shape ``(n,)``.
         mask: What the arm has done to their users.
+        deaths: Of all nodes.
         spell: Their use at the beginning of the range.
         writes: What writes do to them.
         where: When to look.
     """
     n = where.after_ns.shape[0]
     time_ns = where.limit_ns.copy()
-    observer, mark = np.full(n, -1, np.int64), np.zeros(n)
+    observer, mark, process = np.full(n, -1, np.int64), np.zeros(n), np.full(n, NOBODY)
     stop = np.minimum(where.scrub_ns, where.limit_ns)
     now = where.after_ns.copy()
     open_ = np.flatnonzero(now < stop)
@@ -175,20 +223,25 @@ def next_sighting(memory: Memory, frames: Frames, mask: Mask, spell: Spell, writ
     while open_.size:
         part, tenancy = frames.take(open_), spell.tenancy
         end = np.minimum(spell.until_ns, stop[open_])
-        at, kind, u = memory.next_access(part, tenancy.use, tenancy.hot, now[open_], end)
+        at, kind, u, by_owner = memory.next_access(part, tenancy.use, tenancy.hot, now[open_], end)
+        who = pick(memory.processes, tenancy.owners, by_owner)
         partial = (kind == Observer.WRITE) & _partly_written(part, at, writes.at_writeback[open_])
         kind = np.where(partial, int(Observer.WRITE_BACK), kind)
         skipped = (kind == Observer.WRITE) & writes.hard[open_]
+        some = np.flatnonzero((memory.processes.size[tenancy.owners] > 1) & (tenancy.owners != NOBODY) & (kind >= 0))
+        if some.size:
+            mine = mask.take(open_[some])
+            skipped[some] |= absent(memory, deaths, mine, tenancy.start_ns[some], who[some], at[some])
         hit = (kind >= 0) & ~skipped
         rows = open_[hit]
-        time_ns[rows], observer[rows], mark[rows] = at[hit], kind[hit], u[hit]
+        time_ns[rows], observer[rows], mark[rows], process[rows] = at[hit], kind[hit], u[hit], who[hit]
         now[open_] = np.where(skipped, at, end)
         on = np.flatnonzero(~hit & (now[open_] < stop[open_]))
         open_, spell = open_[on], spell.take(on)
         _move_on(memory, frames.take(open_), mask.take(open_), spell, now[open_])
     scrubbed = (observer < 0) & (where.scrub_ns < FOREVER)
     time_ns = np.where(scrubbed, where.scrub_ns, time_ns)
-    return Sighting(time_ns, np.where(scrubbed, int(Observer.SCRUB), observer), mark)
+    return Sighting(time_ns, np.where(scrubbed, int(Observer.SCRUB), observer), mark, process)
 
 
 def _move_on(memory: Memory, frames: Frames, mask: Mask, spell: Spell, now_ns: Ints) -> None:
@@ -213,24 +266,25 @@ def _partly_written(frames: Frames, time_ns: Ints, share: Floats) -> Flags:
     return unit32(words(frames.page_key, low, high, int(Tag.PARTIAL_WRITE))[0]) < share
 
 
-def next_owner_access(memory: Memory, frames: Frames, spell: Spell, after_ns: Ints) -> Ints:
-    """Return when the owner of each frame next touches any line of it before the spell ends; else FOREVER.
+def next_owner_access(
+    memory: Memory, frames: Frames, tenancy: Tenancy, process: Ints, within: tuple[Ints, Ints]
+) -> Ints:
+    """Return when one owner of each frame next touches any line of its page; else FOREVER [ns].
 
     Args:
         memory: Tables of the arm.
-        frames: Frames, shape ``(n,)``.
-        spell: Their use at ``after_ns``.
-        after_ns: Later than this [ns], shape ``(n,)``.
+        frames: Frames as they are (``Mask.apply``), shape ``(n,)``.
+        tenancy: Their use.
+        process: The owners, shape ``(n,)``.
+        within: Later than the first time, and before the second [ns], each of shape ``(n,)``.
     """
-    n = after_ns.shape[0]
-    found = np.full(n, FOREVER, np.int64)
+    after_ns, end_ns = within
+    found = np.full(after_ns.shape[0], FOREVER, np.int64)
     now = after_ns.copy()
-    tenancy, end = spell.tenancy, spell.until_ns
-    open_ = np.flatnonzero(tenancy.owner != NOBODY)
+    open_ = np.arange(found.size)
     while open_.size:
-        part = frames.take(open_)
-        use, hot = tenancy.use[open_], tenancy.hot[open_]
-        at, kind, _ = memory.next_access(part, use, hot, now[open_], end[open_], whole_page=True)
+        part, use = frames.take(open_), take(tenancy, open_)
+        at, kind, _, _ = memory.next_touch(part, use, process[open_], now[open_], end_ns[open_])
         own = (kind == Observer.USER) | (kind == Observer.WRITE)
         found[open_[own]] = at[own]
         now[open_] = at

@@ -231,6 +231,13 @@ class Platform(Checked):
         numbers.WORK_LATENCY_S, "Mean delay of the memory_failure work.", low=0.0, high=3600.0
     )
 
+    handler_base_us: float = setting(
+        numbers.HANDLER_BASE_US, "Time that memory_failure() takes for a page that no process maps.", low=0.0, high=1e7
+    )
+    handler_mapping_us: float = setting(
+        numbers.HANDLER_MAPPING_US, "What each process that maps the page adds to it.", low=0.0, high=1e6
+    )
+
     @property
     def found_at_writeback(self) -> float:
         """Share of the write accesses to poison that leave it, and are reported when the line is written back."""

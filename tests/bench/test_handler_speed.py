@@ -7,10 +7,11 @@ import pytest
 
 from fleet.stored.schema import to_arrow
 from node_sim.catalog.kernels import PROFILE_NAMES
-from node_sim.codes import Fate, KillPolicy, PageUse
+from node_sim.codes import Fate, PageUse
 from node_sim.columns import TABLES
 from node_sim.hwpoison import page_states
-from node_sim.hwpoison.outcome_table import CallKind, handler_table, signal_rows
+from node_sim.hwpoison.handler_table import handler_table, signal_rows
+from node_sim.hwpoison.outcomes import CallKind
 from node_sim.hwpoison.use_states import STATES, state_codes
 from node_sim.one_page.inject import inject
 
@@ -26,10 +27,9 @@ def draw(rng, n):
         "use": rng.integers(0, len(PageUse), n),
         "splits": rng.random(n) < 0.98,
         "event": rng.integers(0, len(CallKind), n),
-        "policy": rng.integers(0, len(KillPolicy), n),
-        "early_kill": rng.integers(0, 2, n),
+        "early": rng.random(n) < 0.4,
         "recovery": (rng.random(n) < 0.99).astype(np.int64),
-        "already": rng.random(n) < 0.05,
+        "earlier": (rng.random(n) < 0.05).astype(np.int64),
         "owned": rng.random(n) < 0.8,
         "profile": rng.integers(0, len(PROFILE_NAMES), n),
     }
@@ -37,21 +37,21 @@ def draw(rng, n):
 
 def rows_of(table, pages):
     """Columns of memory_failures and of signals, as the lanes make them."""
-    state = state_codes()[pages["use"], pages["splits"].astype(np.intp), 0]
+    state = state_codes()[pages["use"], pages["splits"].astype(np.intp), 0, 0]
     outcome = table.look_up(
         pages["profile"],
         state,
         pages["event"],
-        pages["policy"],
-        pages["early_kill"],
+        pages["early"],
         pages["recovery"],
-        pages["already"],
+        pages["earlier"],
     )
     calm = np.flatnonzero(outcome["panic"] == 0)
     failures = {name: outcome[name][calm] for name in ("page_type", "result", "errno")}
     failures["page_use"] = pages["use"][calm]
-    failures["lost_bytes"] = np.where(outcome["withdrawn"][calm] == 1, 4096, 0)
-    return failures, signal_rows(outcome, pages["owned"])
+    failures["lost_bytes"] = outcome["lost_bytes"][calm]
+    sent = np.flatnonzero((outcome["signal"] != 0) & pages["owned"])
+    return failures, signal_rows(outcome["signal"][sent])
 
 
 def timed(function, parts):

@@ -40,13 +40,14 @@ from node_sim.lives.block import BlockRows, simulate_block
 from node_sim.lives.physics import simulate_physics
 from node_sim.lives.rows import COMMON
 from node_sim.lives.world import World as LaneWorld
-from node_sim.memory.pages import Memory, make_frames
+from node_sim.memory.pages import Memory, Static, Tenancy, make_frames
+from node_sim.memory.processes import members_of
 from node_sim.server import policy as config
 from node_sim.server import workload
 from node_sim.server.hardware import ADDRESS_MAPS, Faults, Hardware, Server
 from node_sim.units import DEVICE_HOURS_PER_FIT, HOURS_PER_YEAR, NS_PER_YEAR
 from tests.oracle import event_heap
-from tests.oracle.page_uses import PageUses
+from tests.oracle.page_uses import Access, PageUses, Use
 
 Row = dict[str, int | None]
 Tables = dict[str, list[Row]]
@@ -90,6 +91,31 @@ def draw_workload(rng: random.Random) -> workload.Workload:
         use=workload.Use(**table["use"]),
         process=tuple(workload.Process(**process | change) for process in table["process"]),
     )
+
+
+def share(number: int, policies: list[config.Policy]) -> list[config.Policy]:
+    """Let processes share much of their memory, ask their threads, and put more of it into pools of huge pages.
+
+    What is changed is drawn apart from the rest, so that no other draw moves.
+    """
+    rng = random.Random(f"sharing {number}")
+    high = rng.choice((0.0, 0.5, 1.0))
+    library = rng.choice((0.0, 0.3))
+    shared = workload.Shared(high, high * (1 - library), library, high, high, high)
+    threads = rng.choice(("leader", "leader", "early", "late"))
+    pools = rng.choice(((0.0, 0.0), (0.5, 0.0), (0.2, 0.5), (0.0, 0.6)))
+    spare = rng.choice((0.0, 0.5, 1.0))
+
+    def change(one: workload.Workload) -> workload.Workload:
+        left = 1.0 - sum(pools)
+        use = {name: getattr(one.use, name) * left for name in vars(one.use)} if sum(pools) else dict(vars(one.use))
+        if sum(pools):
+            use["hugetlb"] += pools[0]
+            use["hugetlb_1g"] += pools[1]
+        process = tuple(replace(process, thread_policy=threads) for process in one.process)
+        return replace(one, shared=shared, use=workload.Use(**use), process=process, spare_huge_page_share=spare)
+
+    return [replace(one, workload=change(one.workload)) for one in policies]
 
 
 def draw_errors(rng: random.Random) -> config.ErrorProcess:
@@ -418,7 +444,7 @@ def draw_world(number: int) -> World:
     policies = [fit_code(policy, hardware.server) for policy in policies]
     if number % 10 == COUNTED:
         policies = [count(rng, policy) for policy in policies]
-    policies = give_files(number, policies)
+    policies = share(number, give_files(number, policies))
     race = (0.5, 0.0, 1.0)[number % 3]
     policies = [replace(one, platform=replace(one.platform, controller_first_share=race)) for one in policies]
     if number % 10 in SWITCHED:
@@ -633,19 +659,40 @@ BRANCHES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("number", range(20))
 def test_scalar_draws_equal_those_of_the_arrays(number: int) -> None:
     rng = random.Random(f"draws {number}")
-    seed, node, policy = Seed.of(rng.getrandbits(64)), rng.randrange(1 << 32), draw_policy(rng, (1,))
+    seed, node, (policy,) = (
+        Seed.of(rng.getrandbits(64)),
+        rng.randrange(1 << 32),
+        share(number, [draw_policy(rng, (1,))]),
+    )
     uses, memory = PageUses(seed, node, policy), Memory.of(policy)
     for _ in range(10):
-        pfn, time = rng.randrange(1 << 26), rng.randrange(NS_PER_YEAR)
+        pfn, time, process = rng.randrange(1 << 26), rng.randrange(NS_PER_YEAR), rng.randrange(memory.processes.count)
         after, limit = np.asarray([time]), np.asarray([NS_PER_YEAR])
-        frames = make_frames(seed, np.asarray([node]), np.asarray([pfn]), policy.workload.use.kernel)
+        frames = make_frames(seed, np.asarray([node]), np.asarray([pfn]), Static.of(policy.workload))
         tenancy, end = memory.tenancy(frames, after)
         use = uses.at(pfn, time)
-        assert tuple(part.item() for part in tenancy) == use
+        assert scalars(memory, tenancy) == use
         assert uses.end_of_use(pfn, time, NS_PER_YEAR) == min(end.item(), NS_PER_YEAR)
+        assert uses.has_spare(pfn) == frames.spare.item()
         later = memory.refilled(frames, after)
-        assert uses.is_kernel(pfn) or tuple(part.item() for part in later) == uses.refilled(pfn, time)
+        assert uses.is_kernel(pfn) or scalars(memory, later) == uses.refilled(pfn, time)
         found = uses.next_access(pfn, use.use, hot=use.hot, after=time, limit=NS_PER_YEAR)
-        wanted = memory.next_access(frames, tenancy.use, tenancy.hot, after, limit)
-        assert wanted[1].item() == (-1 if found is None else found.kind)
-        assert found is None or found == tuple(part.item() for part in wanted)
+        same(found, memory.next_access(frames, tenancy.use, tenancy.hot, after, limit))
+        if use.owners:
+            touched = uses.next_touch(pfn, use, process, broken=False, after=time, limit=NS_PER_YEAR)
+            same(touched, memory.next_touch(frames, tenancy, np.asarray([process]), after, limit))
+
+
+def scalars(memory: Memory, tenancy: Tenancy) -> Use:
+    """Return a tenancy of one frame as the oracle has it."""
+    cells = {name: part.item() for name, part in tenancy._asdict().items()}
+    _, members = members_of(memory.processes, tenancy.owners)
+    del cells["owners"]
+    owners = range(members[0], members[-1] + 1) if members.size else range(0)
+    return Use(**{"start": cells.pop("start_ns"), **cells, "owners": owners})
+
+
+def same(found: Access | None, wanted: Any) -> None:
+    """Check that an access of the oracle is that of the arrays."""
+    assert wanted.kind.item() == (-1 if found is None else found.kind)
+    assert found is None or found == tuple(part.item() for part in wanted)

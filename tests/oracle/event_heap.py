@@ -49,16 +49,19 @@ from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generatio
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Purpose, Seed, Tag
 from node_sim.ecc.judgement import Judgement, bad_pages, dimms_of, judge_alone, judge_together
-from node_sim.hwpoison.outcome_table import CallKind, Outcome, Signal, memory_failure
+from node_sim.hwpoison.kernel import Machine
+from node_sim.hwpoison.outcomes import CallKind, Earlier, Heard, Outcome, Signal, memory_failure
+from node_sim.hwpoison.page_states import build_page
+from node_sim.hwpoison.process import Task
+from node_sim.hwpoison.soft_offline import soft_offline as soft_offline_page
 from node_sim.machine_check.grades import Check, Reporting, grade
-from node_sim.memory.processes import NOBODY
 from node_sim.server.hardware import Hardware
 from node_sim.server.kernel import Kernel
 from node_sim.server.policy import Ecc, Policy
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle import kernel_copies
-from tests.oracle.named_draws import philox, split, unit32, unit53
-from tests.oracle.page_uses import Access, PageUses, Use, purpose_key
+from tests.oracle.named_draws import below, philox, split, unit32, unit53
+from tests.oracle.page_uses import PageUses, Use, purpose_key
 
 FIRMWARE_QUEUE, RING, POOL = 16, 15, 80
 """memory_failure_queue() for GHES; mce_ring up to 4.2; the record pool since 4.3."""
@@ -68,8 +71,9 @@ OFFLINE_RESULTS = {
     -2: OfflineResult.NO_INTERFACE,
     -95: OfflineResult.DISABLED,
     EIO: OfflineResult.UNHANDLABLE,
+    -12: OfflineResult.NO_SPARE,
 }
-"""By the answer to soft offline of a page that is not poisoned: 0, ENOENT, EOPNOTSUPP, EIO."""
+"""By the answer to soft offline of a page that is not poisoned: 0, ENOENT, EOPNOTSUPP, EIO, ENOMEM."""
 PENDING, TOUCH, REPLACE, DRAINED = 0, 1, 2, 3
 NEVER = 1 << 62
 KERNEL_READS = (*KernelRead,)
@@ -159,6 +163,14 @@ class Frame:
     poisoned_ns: int | None = None
     out_ns: int = NEVER
     """From when on only the scrubber reads it in this boot."""
+    beside_ns: int | None = None
+    """When another 4 KiB page of its huge page was poisoned."""
+    broken_ns: int = NEVER
+    """When its huge page is broken up."""
+
+    def whole_when_poisoned(self) -> bool:
+        """Whether its huge page kept the mark, if it is part of one."""
+        return self.poisoned_ns is not None and self.broken_ns > self.poisoned_ns
 
 
 @dataclass(eq=False)
@@ -211,6 +223,8 @@ class Touch(NamedTuple):
     time_ns: int
     observer: int
     mark: float
+    process: int | None
+    """Owner whose access it is."""
 
 
 class Read(NamedTuple):
@@ -221,7 +235,7 @@ class Read(NamedTuple):
     """As it was at the load; None: as it is when the handler runs."""
     call: CallKind
     row: Row
-    already: bool
+    earlier: Earlier
     second: bool
     """The other report of the same load has been handled, or will be before."""
 
@@ -312,6 +326,7 @@ class Life:
         self.address_map = AddressMap(hardware.server)
         self.uses = PageUses(seed, node, policy)
         self.processes = self.uses.memory.processes
+        self.leaving = self.leaving_shares()
         self.scrub_ns = self.scrub_period()
         self.settled = policy.on(hardware.server)
         self.refill_ns = seconds_to_ns(60.0 * policy.workload.refill_minutes)
@@ -442,8 +457,9 @@ class Life:
             window = fault.windows[k]
             page, whole = i % window.n_pages, window.low_ns >= begin
             pfn = self.pfn_of(fault, page)
-            frame = poison.get(pfn)
-            if not window.scrub and (pfn in errors.offlined or (frame is not None and frame.out_ns <= time)):
+            frame, beside = poison.get(pfn), self.poisoned_beside(pfn, poison)
+            marked = [other for other in (frame, *beside) if other is not None]
+            if not window.scrub and (pfn in errors.offlined or any(other.out_ns <= time for other in marked)):
                 continue
             mine = shown.setdefault((position, k), [])
             mine.append((time, page))
@@ -452,7 +468,7 @@ class Life:
             seen[position, k, page] = seen.get((position, k, page), 0) + 1
             if whole and seen[position, k, page] == threshold and pfn not in asked:
                 asked.add(pfn)
-                answer = self.soft_offline(pfn, time, frame)
+                answer = self.soft_offline(pfn, time, frame, beside)
                 answers.setdefault((position, k), []).append((time, pfn, answer))
                 if answer[0] is OfflineResult.OFFLINED:
                     errors.offlined[pfn] = time
@@ -463,7 +479,16 @@ class Life:
             errors.rows.extend(self._offline_row(fault, row, *answer) for answer in answers.get((position, k), []))
         return errors
 
-    def soft_offline(self, pfn: int, time: int, frame: Frame | None) -> tuple[OfflineResult, int]:
+    def poisoned_beside(self, pfn: int, poison: dict[int, Frame]) -> list[Frame]:
+        """Return the other frames of a page's huge page that were marked while it was whole."""
+        huge = self.uses.huge_page(pfn) if poison else None
+        if huge is None:
+            return []
+        return [
+            frame for other, frame in poison.items() if other in huge and other != pfn and frame.whole_when_poisoned()
+        ]
+
+    def soft_offline(self, pfn: int, time: int, frame: Frame | None, beside: list[Frame]) -> tuple[OfflineResult, int]:
         """Return what the kernel answers to a daemon that writes an address into sysfs."""
         kernel = self.policy.kernel
         exists = self.switches.get("has_soft_offline", str(kernel.profile != "2.6.32")) == "True"
@@ -475,9 +500,21 @@ class Life:
         elif poisoned:
             usual = "-16" if kernel.profile in ("2.6.32", "3.10", "4.18") else "0"
             return OfflineResult.ALREADY_POISONED, int(self.switches.get("soft_already_errno", usual))
+        elif any(other.poisoned_ns is not None and other.poisoned_ns <= time for other in beside):
+            page = build_page("hugetlb-file", [Task("owner")])
+            page.poisoned, page.migratable, page.bad_subpages = True, False, {page.subpage + 1}
+            return OfflineResult.ALREADY_POISONED, soft_offline_page(Machine(self.rules), page)
+        elif self.uses.huge_page(pfn):
+            page = build_page(f"hugetlb{self.size_of(pfn)}", [Task("owner")])
+            errno = soft_offline_page(Machine(self.rules), page, spare_huge_page=self.uses.has_spare(pfn))
         else:
             errno = EIO if self.uses.is_kernel(pfn) else 0
         return OFFLINE_RESULTS[errno], errno
+
+    def size_of(self, pfn: int) -> str:
+        """Return what the name of the state of a huge page says about its size."""
+        huge = self.uses.huge_page(pfn)
+        return "-1g" if huge is not None and len(huge) > 512 else ""
 
     def _window_values(self, fault: Fault, window: Window, shown: list[tuple[int, int]]) -> Values:
         return {
@@ -539,35 +576,54 @@ class Life:
         """Work out when counting takes bad pages offline in this boot, if nothing else happens."""
         if self.policy.page_offline.ce_threshold and self.frames:
             offlined = self.walk(self.open_eras(), {}).offlined
+            broken: dict[range | None, int] = {}
+            for pfn, time in offlined.items():
+                huge = self.uses.huge_page(pfn)
+                broken[huge] = min(time, broken.get(huge, NEVER))
             for pfn, frame in self.frames.items():
                 frame.out_ns = offlined.get(pfn, NEVER)
+                huge = self.uses.huge_page(pfn)
+                frame.broken_ns = NEVER if huge is None else broken.get(huge, NEVER)
 
     # --- who touches a bad page next ----------------------------------------------------------------------------
 
     def leaves_ns(self, process: int) -> int:
         """Return when a process leaves the node, if it drains."""
-        if self.drain is None or process == NOBODY:
+        if self.drain is None:
             return NEVER
+        length = self.drain.end_ns - self.drain.begin_ns
+        return self.drain.begin_ns + int(self.leaving[process] * length)
+
+    def leaving_shares(self) -> list[float]:
+        """Return after what share of a drain each process has left: work one by one, system processes at the end."""
         kinds = [group.kind for group in self.policy.workload.process for _ in range(group.count)]
-        length, share = self.drain.end_ns - self.drain.begin_ns, 1.0
-        if kinds[process] != "system":
-            before = sum(kind != "system" for kind in kinds[: process + 1])
-            share = before / sum(kind != "system" for kind in kinds)
-        return self.drain.begin_ns + int(share * length)
+        work = sum(kind != "system" for kind in kinds)
+        gone = [sum(kind != "system" for kind in kinds[: process + 1]) for process in range(len(kinds))]
+        return [1.0 if kind == "system" else before / work for kind, before in zip(kinds, gone, strict=True)]
 
     def use_until(self, pfn: int, time: int) -> tuple[Use, int]:
         """Return the use of a page, as kills, reboots and a drain have left it, and until when they keep it so."""
-        use = self.uses.at(pfn, time)
-        freed = self.frames[pfn].freed_ns
+        frame = self.frames[pfn]
+        broken = frame.broken_ns <= time
+        use, freed, end = self.uses.at(pfn, time, broken=broken), frame.freed_ns, NEVER if broken else frame.broken_ns
+        if broken:
+            freed = max(freed, frame.broken_ns)
+        free = use._replace(use=self.uses.free_use(pfn, broken=broken), owners=range(0))
         if freed > use.start and not self.uses.is_kernel(pfn):
             filled = freed + self.refill_ns
             if time < filled:
-                return use._replace(use=PageUse.FREE, owner=NOBODY), filled
-            use = self.uses.refilled(pfn, filled)
-        leaves = self.leaves_ns(use.owner)
-        if leaves <= time:
-            return use._replace(use=PageUse.FREE, owner=NOBODY), NEVER
-        return use, leaves
+                return free, min(filled, end)
+            use = self.uses.refilled(pfn, filled, broken=broken)
+        last = NEVER
+        if self.drain is not None and use.owners:
+            last = max(self.leaves_ns(process) for process in use.owners)
+        if last <= time:
+            return free, end
+        return use, min(last, end)
+
+    def gone(self, process: int, use: Use, time: int) -> bool:
+        """Whether an owner does not use its page any more."""
+        return self.killed_ns.get(process, -1) > use.start or self.leaves_ns(process) <= time
 
     def masked_use(self, pfn: int, time: int) -> Use:
         """Return the use of a page at a time."""
@@ -579,21 +635,24 @@ class Life:
         offset = (begin + int(pfn / self.address_map.pages * self.scrub_ns)) % self.scrub_ns
         return after + 1 + (offset - after - 1) % self.scrub_ns
 
-    def find_access(self, page: BadPage, after: int, limit: int) -> Access | None:
+    def find_access(self, page: BadPage, after: int, limit: int) -> Touch | None:
         """Return the first access to a bad page that matters."""
         time = after
         while time < limit:
             use, until = self.use_until(page.pfn, time)
             end = self.uses.end_of_use(page.pfn, time, min(limit, until))
             access = self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end)
-            if access is not None and access.kind == Observer.WRITE and self.leaves_poison(page.pfn, access.time):
-                return access._replace(kind=Observer.WRITE_BACK)
             if access is None:
                 time = end
-            elif access.kind == Observer.WRITE and page.fault.stays:
-                time = access.time
-            else:
-                return access
+                continue
+            time = access.time
+            who = use.owners[below(access.word, len(use.owners))] if use.owners else None
+            if who is not None and self.gone(who, use, time):
+                continue
+            if access.kind == Observer.WRITE and self.leaves_poison(page.pfn, time):
+                return Touch(page, time, Observer.WRITE_BACK, access.mark, who)
+            if access.kind != Observer.WRITE or not page.fault.stays:
+                return Touch(page, time, access.kind, access.mark, who)
         return None
 
     def leaves_poison(self, pfn: int, time: int) -> bool:
@@ -612,12 +671,10 @@ class Life:
             visit = self.scrub_visit(page.pfn, after)
             if visit >= end or (page.silent and visit >= page.frame.out_ns):
                 visit = NEVER
-        access = self.find_access(page, after, min(visit, end, page.frame.out_ns))
-        if access is not None:
-            touch = Touch(page, access.time, access.kind, access.mark)
-        elif visit < NEVER:
-            touch = Touch(page, visit, Observer.SCRUB, 0.0)
-        else:
+        touch = self.find_access(page, after, min(visit, end, page.frame.out_ns))
+        if touch is None and visit < NEVER:
+            touch = Touch(page, visit, Observer.SCRUB, 0.0, None)
+        if touch is None:
             return
         heapq.heappush(self.heap, (touch.time_ns, TOUCH, page.position, page.search, touch))
 
@@ -721,7 +778,8 @@ class Life:
         time = self.killed_ns[process] = what.time_ns
         for pending in self.pending:
             pending.cancelled |= pending.process == process
-        freed = [frame for pfn, frame in self.frames.items() if self.masked_use(pfn, time).owner == process]
+        uses = [(frame, self.masked_use(pfn, time)) for pfn, frame in self.frames.items()]
+        freed = [frame for frame, use in uses if use.owners and all(self.gone(one, use, time) for one in use.owners)]
         for frame in freed:
             frame.freed_ns = time
             if frame.poisoned_ns is not None:
@@ -770,7 +828,7 @@ class Life:
             return None
         own_bank = self.server.sockets * self.server.channels
         core = Report(touch, use, check, kind, own_bank if load else channel, busy and not load)
-        already = page.frame.poisoned_ns is not None
+        already = self.poisoned_before(page.frame, time)
         if not load or busy or self.firmware_first or check.action is CheckAction.PANIC:
             return self.report(core, None, already, prompt=False)[0]
         found = grade(
@@ -788,7 +846,7 @@ class Life:
         return rows[0]
 
     def report(
-        self, record: Report, before: CallKind | None, already: bool, *, prompt: bool
+        self, record: Report, before: CallKind | None, earlier: Earlier, *, prompt: bool
     ) -> tuple[Row, CallKind | None]:
         """Log a machine check and act on it; return its row, and the last kind of call for this read."""
         touch, use, check, kind, bank, overflow = record
@@ -825,7 +883,7 @@ class Life:
             return row, before
         itself = self.event_of(check, kind)
         call = itself if before is None else SECOND_CALLS[before, itself]
-        read = Read(touch, use, call, row, already, before is not None)
+        read = Read(touch, use, call, row, earlier, before is not None)
         if latency == 0:
             self.handle(read, time)
         else:
@@ -866,22 +924,40 @@ class Life:
 
     # --- memory_failure() ---------------------------------------------------------------------------------------
 
+    def poisoned_before(self, frame: Frame, time: int) -> Earlier:
+        """Say what had been poisoned before an error in a frame."""
+        if frame.poisoned_ns is not None:
+            return Earlier.PAGE
+        return Earlier.NEIGHBOUR if frame.beside_ns is not None and frame.broken_ns > time else Earlier.NOTHING
+
+    def threads(self, process: int) -> tuple[KillPolicy, KillPolicy]:
+        """Return the policies of the first thread of a process and of its others."""
+        group = [group for group in self.policy.workload.process for _ in range(group.count)][process]
+        first = KillPolicy.of(group.kill_policy)
+        return first, first if group.thread_policy == "leader" else KillPolicy.of(group.thread_policy)
+
     def handle(self, read: Read, done: int) -> None:
         """Run ``memory_failure()``."""
-        page, kernel, use, already = read.touch.page, self.policy.kernel, read.use, read.already
+        page, kernel, use, earlier = read.touch.page, self.policy.kernel, read.use, read.earlier
         frame = page.frame
         if use is None:
-            use, already = self.masked_use(page.pfn, done), frame.poisoned_ns is not None
+            use, earlier = self.masked_use(page.pfn, done), self.poisoned_before(frame, done)
+        reported = (CallKind.ACTION_OPTIONAL, CallKind.REPORT_AFTER_REPORT)
+        consumer = read.touch.process if use.owners and read.call not in reported else None
+        order = sorted(use.owners, key=lambda process: process != consumer)
+        threads = [self.threads(process) for process in order] or [(KillPolicy.UNSET, KillPolicy.UNSET)]
         outcome = memory_failure(
             PageUse(use.use),
             read.call,
-            KillPolicy.UNSET if use.owner == NOBODY else KillPolicy(int(self.processes.kill_policy[use.owner])),
+            threads[0],
             early_kill=bool(kernel.memory_failure_early_kill),
             recovery=bool(kernel.memory_failure_recovery),
-            already=already,
+            earlier=earlier,
+            others=threads[1:],
             split_ok=use.splits < kernel.thp_split_p,
             file_system=self.policy.workload.file_system,
             large=use.large,
+            shared=len(use.owners) > 1,
             profile=self.rules,
         )
         if outcome.panic:
@@ -889,33 +965,79 @@ class Life:
             reason = LifecycleReason.RECOVERY_OFF if off else LifecycleReason.UNRECOVERABLE_PAGE
             self.panic(page, read.row, done, reason)
             return
-        again = frame.poisoned_ns is not None
-        released = (outcome.withdrawn or (outcome.signal is not Signal.NONE and again)) and not read.second
+        heard = dict(zip(order, [Heard(outcome.signal, outcome.late, outcome.lsb), *outcome.others], strict=False))
+        here = [process for process in use.owners if not self.gone(process, use, done)]
+        again = frame.poisoned_ns is not None and consumer is not None and outcome.signal is not Signal.NONE
+        released = (outcome.withdrawn or again) and not read.second
+        huge = self.uses.huge_page(page.pfn)
+        of_pool = huge if released and PageUse(use.use).text.startswith("hugetlb") else None
+        mapped = PageUse(use.use).text in FROM_USER
+        platform = self.policy.platform
+        duration = round(platform.handler_base_us * 1000) + len(here) * mapped * round(
+            platform.handler_mapping_us * 1000
+        )
+        by_task = (CallKind.ACTION_REQUIRED, CallKind.KERNEL_COPY)
+        after_report = (CallKind.REQUIRED_AFTER_REPORT, CallKind.COPY_AFTER_REPORT)
         values: Values = {
             "pfn": page.pfn,
             "page_use": use.use,
             "page_type": outcome.page_type,
             "result": outcome.result,
             "errno": outcome.errno,
-            "latency_ns": done - read.touch.time_ns,
-            "lost_bytes": PAGE_BYTES if released else 0,
+            "latency_ns": done - read.touch.time_ns + duration,
+            "duration_ns": duration,
+            "current_affected": int(mapped and consumer in here and read.call in (*by_task, *after_report)),
+            "lost_bytes": (outcome.lost_bytes or PAGE_BYTES) if released else 0,
+            "pool_lost_bytes": 0 if of_pool is None else len(of_pool) * PAGE_BYTES,
         }
         row = self.write("memory_failures", done, page, read.row, values)
+        for process in here:
+            if heard[process].late:
+                self.wait_for_owner(page, row, heard[process].lsb, process, use)
         self.mark(page, use, done, released=released)
-        self.follow_up(read._replace(use=use), outcome, row)
+        self.share_fate(page, done, broken=of_pool is not None and outcome.lost_bytes == PAGE_BYTES)
+        self.follow_up(read, outcome, row, {process: heard[process] for process in here})
         if self.drain is None and self.policy.repair.replace_ce:
             self.watch()
         for other in self.pages:
-            if other.frame is frame and not other.dead:
+            if (other.frame is frame or (huge and other.pfn in huge)) and not other.dead:
                 self.find_touch(other, done)
 
     def mark(self, page: BadPage, use: Use, time: int, *, released: bool) -> None:
-        """Mark a frame: from now on it is not soft-offlined, and it does not come back once its user is done."""
+        """Mark a frame: from now on it is not soft-offlined, and it does not come back once its users are done."""
         frame = page.frame
         if frame.poisoned_ns is None:
-            frame.poisoned_ns, frame.out_ns = time, NEVER
-        given_back = time if released or use.use == PageUse.FREE else self.uses.end_of_use(page.pfn, time, self.horizon)
+            frame.poisoned_ns = time
+            if frame.beside_ns is None:
+                frame.out_ns = NEVER
+        free = (PageUse.FREE, PageUse.HUGETLB_FREE, PageUse.HUGETLB_1G_FREE)
+        given_back = time if released or use.use in free else self.end_of_spell(page.pfn, time)
         frame.out_ns = min(frame.out_ns, given_back)
+
+    def end_of_spell(self, pfn: int, time: int) -> int:
+        """Return when the use of a page changes, whatever changes it."""
+        _, until = self.use_until(pfn, time)
+        return self.uses.end_of_use(pfn, time, min(until, self.horizon))
+
+    def share_fate(self, page: BadPage, time: int, *, broken: bool) -> None:
+        """Let the huge page of a marked frame be broken up, or be poisoned as a whole."""
+        huge = self.uses.huge_page(page.pfn)
+        if huge is None or page.frame.broken_ns <= time:
+            return
+        for pfn, frame in self.frames.items():
+            if pfn not in huge:
+                continue
+            if broken:
+                frame.broken_ns = time
+                if frame.poisoned_ns is not None:
+                    frame.out_ns = min(frame.out_ns, time)
+                continue
+            frame.broken_ns = NEVER
+            if frame is not page.frame:
+                if frame.beside_ns is None and frame.poisoned_ns is None:
+                    frame.out_ns = NEVER
+                frame.out_ns = min(frame.out_ns, page.frame.out_ns)
+                frame.beside_ns = time if frame.beside_ns is None else frame.beside_ns
 
     def event_of(self, check: Check, kind: KernelRead | None) -> CallKind:
         """Say how the error reached the handler."""
@@ -944,31 +1066,25 @@ class Life:
             left -= share
         return KernelRead.OTHER
 
-    def follow_up(self, read: Read, outcome: Outcome, row: Row) -> None:
-        """Tell the owner, now or later, and the writer of a file."""
+    def follow_up(self, read: Read, outcome: Outcome, row: Row, heard: dict[int, Heard]) -> None:
+        """Tell the owners, and the writer of a file."""
         page, time = read.touch.page, read.touch.time_ns
-        owner = read.use.owner if read.use else NOBODY
-        if read.second and self.killed_ns.get(owner, -1) >= time:
-            owner = NOBODY
-        if outcome.late and owner != NOBODY:
-            self.wait_for_owner(page, row, outcome.lsb, owner)
         if outcome.eio:
             delay = exponential(philox(self.uses.page_key(page.pfn), *split(time), Tag.FSYNC)[0], self.fsync_ns)
             self.wait(Pending(row.time_ns + delay, page, row))
-        if outcome.signal is not Signal.NONE and owner != NOBODY:
-            code, timing = SIGNALS[outcome.signal]
-            self.signal(Pending(row.time_ns, page, row, owner, outcome.lsb), code, timing)
+        for process, (told, _, lsb) in heard.items():
+            if told is not Signal.NONE:
+                code, timing = SIGNALS[told]
+                self.signal(Pending(row.time_ns, page, row, process, lsb), code, timing)
 
-    def wait_for_owner(self, page: BadPage, cause: Row, lsb: int, owner: int) -> None:
+    def wait_for_owner(self, page: BadPage, cause: Row, lsb: int, process: int, use: Use) -> None:
         """Let a process run until its own next access to a page it has lost."""
-        time = cause.time_ns
-        use, until = self.use_until(page.pfn, time)
-        if use.owner == NOBODY:
-            return
-        end = self.uses.end_of_use(page.pfn, time, min(until, self.horizon))
-        while access := self.uses.next_access(page.pfn, use.use, hot=use.hot, after=time, limit=end, lines=64):
+        time, broken = cause.time_ns, page.frame.broken_ns <= cause.time_ns
+        _, until = self.use_until(page.pfn, time)
+        end = self.uses.end_of_use(page.pfn, time, min(until, self.leaves_ns(process), self.horizon))
+        while access := self.uses.next_touch(page.pfn, use, process, broken=broken, after=time, limit=end):
             if access.kind in (Observer.USER, Observer.WRITE):
-                self.wait(Pending(access.time, page, cause, owner, lsb))
+                self.wait(Pending(access.time, page, cause, process, lsb))
                 return
             time = access.time
 
@@ -1069,6 +1185,7 @@ class Life:
             page.dead = page.dead_for_good or page.fault.removed_ns is not None
         for frame in self.frames.values():
             frame.freed_ns, frame.poisoned_ns, frame.out_ns = end, None, NEVER
+            frame.beside_ns, frame.broken_ns = None, NEVER
         for slot in sorted(replaced):
             self.generation[slot] += 1
             one = (np.asarray([value]) for value in (self.node, slot, self.generation[slot], end))

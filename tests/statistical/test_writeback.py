@@ -13,7 +13,7 @@ from scipy import stats
 
 from node_sim.codes import Observer
 from node_sim.draws import Seed
-from node_sim.memory.pages import Memory, make_frames
+from node_sim.memory.pages import Memory, Static, make_frames
 from node_sim.memory.sightings import Mask, Range, Sighting, Writes, next_sighting, spell_of
 from node_sim.server.policy import Platform, Policy
 from node_sim.server.workload import Use, Workload
@@ -30,12 +30,13 @@ SHARES = {Observer.USER: 0.55, Observer.KERNEL: 0.15, Observer.DEVICE: 0.05, Obs
 def sight(share: float, *, hard: bool) -> Sighting:
     """First sightings of many pages of tmpfs that nobody scrubs."""
     rng = np.random.default_rng(7)
-    frames = make_frames(SEED, rng.integers(0, 10**6, N), rng.integers(0, 1 << 26, N), 0.0)
+    frames = make_frames(SEED, rng.integers(0, 10**6, N), rng.integers(0, 1 << 26, N), Static(0.0, 0.0, 0.0, 0.0))
     memory, never, start = Memory.of(TMPFS), np.full(N, FOREVER), np.zeros(N, np.int64)
-    mask = Mask(np.full(N, -1), never, never)
+    mask = Mask(np.full(N, -1), never, never, never, np.zeros(N, np.int64))
+    deaths = np.full((1, memory.processes.count), -1)
     spell = spell_of(memory, frames, start, mask)
     where = Range(start, never, np.full(N, 90 * NS_PER_YEAR))
-    return next_sighting(memory, frames, mask, spell, Writes(np.full(N, hard), np.full(N, share)), where)
+    return next_sighting(memory, frames, mask, deaths, spell, Writes(np.full(N, hard), np.full(N, share)), where)
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])

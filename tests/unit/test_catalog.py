@@ -412,7 +412,7 @@ def test_the_default_use_of_memory_is_that_of_the_web_workload():
 
 def test_pages_of_every_block_use_are_refined_completely():
     assert set(workloads.PAGE_REFINEMENT) == set(workloads.BLOCK_USES)
-    assert [sum(shares.values()) for shares in workloads.PAGE_REFINEMENT.values()] == pytest.approx([1.0] * 7)
+    assert [sum(shares.values()) for shares in workloads.PAGE_REFINEMENT.values()] == pytest.approx([1.0] * 8)
 
 
 def test_every_page_use_occurs_in_exactly_one_block_use():
@@ -423,5 +423,5 @@ def test_every_page_use_occurs_in_exactly_one_block_use():
 def test_accesses_of_every_page_use_add_up_to_one_or_to_none():
     assert set(workloads.ACCESS_SHARES) == {use.text for use in PageUse}
     totals = {use: sum(shares) for use, shares in workloads.ACCESS_SHARES.items()}
-    assert totals.pop("free") == 0.0
+    assert [totals.pop(use) for use in ("free", "hugetlb free", "hugetlb 1G free")] == [0.0, 0.0, 0.0]
     assert list(totals.values()) == pytest.approx([1.0] * len(totals))

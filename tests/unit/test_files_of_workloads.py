@@ -12,12 +12,12 @@ from node_sim.catalog.file_systems import FILE_SYSTEMS
 from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.codes import KillPolicy, PageType, PageUse, Result
 from node_sim.draws import Seed
-from node_sim.hwpoison.outcome_table import CallKind, Signal, memory_failure
+from node_sim.hwpoison.outcomes import CallKind, Signal, memory_failure
 from node_sim.hwpoison.page_states import PAGES, build_page
 from node_sim.hwpoison.process import Task
 from node_sim.hwpoison.use_states import state_of_use
 from node_sim.lives.block import simulate_block
-from node_sim.memory.pages import Memory, make_frames
+from node_sim.memory.pages import Memory, Static, make_frames
 from node_sim.one_page.inject import inject
 from node_sim.server.consistency import complaints
 from node_sim.server.hardware import Faults, Hardware
@@ -93,7 +93,7 @@ def test_pages_of_files_go_in_a_fleet_as_a_single_page_does(use, system, large, 
         outcome = memory_failure(
             use,
             call,
-            policy,
+            (policy,),
             early_kill=False,
             recovery=True,
             file_system=system,
@@ -125,7 +125,7 @@ def test_dirty_pages_are_lost_or_kept_as_their_file_system_allows(use, system, l
     outcome = memory_failure(
         use,
         CallKind.ACTION_OPTIONAL,
-        KillPolicy.UNSET,
+        (KillPolicy.UNSET,),
         early_kill=False,
         recovery=True,
         file_system=system,
@@ -139,7 +139,7 @@ def test_dirty_pages_are_lost_or_kept_as_their_file_system_allows(use, system, l
 
 def test_a_large_folio_is_drawn_with_the_share_asked_for_and_moves_no_other_draw():
     n, seed = 20_000, Seed.of(8)
-    frames = make_frames(seed, np.arange(n), np.arange(n) * 512, 0.1)
+    frames = make_frames(seed, np.arange(n), np.arange(n) * 512, Static(0.1, 0.0, 0.0, 0.5))
     none, some, all_ = (
         Memory.of(policy_of("6.12", "xfs", share)).tenancy(frames, np.full(n, 10**15))[0] for share in (0.0, 0.3, 1.0)
     )

@@ -14,7 +14,7 @@ from node_sim.catalog.workloads import FROM_USER, PAGE_COPIES
 from node_sim.codes import CheckAction, CpuContext, KernelRead, KillPolicy, LifecycleKind, Observer, PageUse
 from node_sim.draws import Seed
 from node_sim.hwpoison.copies import COPIES, begin
-from node_sim.hwpoison.outcome_table import Signal, call_of_read, handle_state
+from node_sim.hwpoison.outcomes import Signal, call_of_read, handle_state
 from node_sim.hwpoison.page_states import build_page
 from node_sim.hwpoison.process import Task
 from node_sim.hwpoison.use_states import state_of_use
@@ -96,7 +96,7 @@ def test_a_fleet_ends_a_read_by_the_kernel_as_a_single_page_does(use, kind, prof
         if found["panic"] is not None or absent:
             continue
         outcome = handle_state(
-            state_of_use(use), call_of_read(kind), policy, early_kill=False, recovery=True, profile=profile
+            state_of_use(use), call_of_read(kind), (policy,), early_kill=False, recovery=True, profile=profile
         )
         texts = tuple(None if part is None else part.text for part in (outcome.page_type, outcome.result))
         assert (*texts, outcome.errno) == (found["page_type"], found["result"], found["errno"])

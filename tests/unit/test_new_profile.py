@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from node_sim.catalog.kernels import PROFILE_NAMES
-from node_sim.hwpoison.outcome_table import CallKind
+from node_sim.hwpoison.outcomes import CallKind
 from node_sim.hwpoison.use_states import STATES
 from node_sim.machine_check.severity import INTEL_ROWS
 
@@ -24,7 +24,8 @@ import json, sys
 import numpy as np
 from node_sim.catalog.kernels import PROFILES, PROFILE_NAMES
 from node_sim.codes import KernelRead, KillPolicy, Observer
-from node_sim.hwpoison.outcome_table import CallKind, HandlerTable, handle_state
+from node_sim.hwpoison.handler_table import HandlerTable
+from node_sim.hwpoison.outcomes import CallKind, handle_state
 from node_sim.hwpoison.use_states import STATES
 from node_sim.machine_check.grades import Reporting, grade
 from node_sim.machine_check.severity import INTEL_ROWS, Bank, Context, intel_severity
@@ -34,7 +35,7 @@ from node_sim.server.policy import Kernel
 def outcomes(profile):
     return [
         [int(part) if part is not None else None for part in handle_state(
-            page, kind, KillPolicy.UNSET, early_kill=True, recovery=True, profile=profile)]
+            page, kind, (KillPolicy.UNSET,), early_kill=True, recovery=True, profile=profile)[:-1]]
         for page in STATES for kind in CallKind
     ]
 

@@ -30,7 +30,7 @@ from node_sim.errors import ConfigError
 from node_sim.hwpoison.error_states import ERROR_STATES
 from node_sim.hwpoison.kernel import Machine
 from node_sim.hwpoison.offline_answers import offline_answers, results_of
-from node_sim.hwpoison.outcome_table import known_state, state_of_use
+from node_sim.hwpoison.outcomes import known_state, state_of_use
 from node_sim.hwpoison.page_states import build_page
 from node_sim.hwpoison.process import Task
 from node_sim.hwpoison.soft_offline import soft_offline
@@ -44,6 +44,12 @@ from tests.fleets import BASELINE
 
 SEED, NODES = Seed.of(20270107), np.arange(400)
 BUSY = Hardware(faults=Faults(fit_factor=30.0))
+POOL_OF = {
+    PageUse.HUGETLB: "pool_2m",
+    PageUse.HUGETLB_FREE: "pool_2m",
+    PageUse.HUGETLB_1G: "pool_1g",
+    PageUse.HUGETLB_1G_FREE: "pool_1g",
+}
 KERNEL_USES = (PageUse.RESERVED, PageUse.SLAB, PageUse.PAGE_TABLE)
 BEFORE_THE_KNOB = ("2.6.32", "3.10", "4.18", "5.10", "6.1")
 
@@ -256,7 +262,7 @@ def test_releases_are_those_that_the_profile_names():
 
 # ---- soft offline ------------------------------------------------------------------------------------------------
 
-ENOENT, EIO, EBUSY, EOPNOTSUPP = -2, -5, -16, -95
+ENOENT, EIO, ENOMEM, EBUSY, EOPNOTSUPP = -2, -5, -12, -16, -95
 
 
 @pytest.mark.parametrize("name", PROFILE_NAMES)
@@ -265,18 +271,22 @@ ENOENT, EIO, EBUSY, EOPNOTSUPP = -2, -5, -16, -95
 def test_a_kernel_answers_soft_offline_as_it_is_configured(name, configured, enabled):
     found = offline_answers(PROFILES[name], memory_failure=configured, enabled=enabled)
     if name == "2.6.32" or not configured:
-        assert found == (ENOENT, ENOENT, ENOENT)
+        assert set(found) == {ENOENT}
     elif not enabled and name in ("6.12", "7.1"):
-        assert found == (EOPNOTSUPP, EOPNOTSUPP, EOPNOTSUPP)
+        assert set(found) == {EOPNOTSUPP}
     else:
-        assert found == (0, EIO, EBUSY if name in ("3.10", "4.18") else 0)
+        again = EBUSY if name in ("3.10", "4.18") else 0
+        assert (found.user, found.kernel, found.poisoned) == (0, EIO, again)
+        assert (found.pool_2m, found.pool_1g, found.pool_2m_full, found.pool_1g_full) == (0, 0, 0, ENOMEM)
+        # A huge page that is marked is not migratable; up to 5.10 its mark is that of all its 4 KiB pages.
+        assert found.neighbour == (0 if name == "5.10" else EBUSY)
 
 
 def test_a_switch_can_bring_soft_offline_and_its_knob():
     young = find_profile("2.6.32", {"has_soft_offline": "True"})
-    assert offline_answers(young, memory_failure=True, enabled=True) == (0, EIO, EBUSY)
+    assert offline_answers(young, memory_failure=True, enabled=True)[:2] == (0, EIO)
     knob = find_profile("6.1", {"has_enable_soft_offline": "True"})
-    assert offline_answers(knob, memory_failure=True, enabled=False) == (EOPNOTSUPP,) * 3
+    assert set(offline_answers(knob, memory_failure=True, enabled=False)) == {EOPNOTSUPP}
 
 
 @pytest.mark.parametrize("name", PROFILE_NAMES[1:])
@@ -285,14 +295,17 @@ def test_every_use_of_the_fleet_answers_like_the_page_that_stands_for_it(name):
     for use in PageUse:
         state = known_state(state_of_use(use), name)
         page = build_page(state, [Task("owner", (KillPolicy.UNSET,))])
-        assert soft_offline(Machine(PROFILES[name]), page) == answers[use in KERNEL_USES], use
+        kind = "kernel" if use in KERNEL_USES else POOL_OF.get(use, "user")
+        assert soft_offline(Machine(PROFILES[name]), page) == getattr(answers, kind), use
 
 
 def test_each_answer_has_a_result_of_its_own():
-    errno, poisoned = np.asarray([0, EIO, ENOENT, EOPNOTSUPP, 0, EBUSY, ENOENT, EOPNOTSUPP]), np.arange(8) >= 4
+    errno, poisoned = np.asarray([0, EIO, ENOENT, EOPNOTSUPP, 0, EBUSY, ENOENT, EOPNOTSUPP, ENOMEM]), np.arange(9) >= 4
+    poisoned[8] = False
     found = [OfflineResult(int(code)).text for code in results_of(errno, poisoned)]
     assert found[:4] == ["offlined", "unhandlable page", "no interface", "disabled"]
-    assert found[4:] == ["page already poisoned", "page already poisoned", "no interface", "disabled"]
+    assert found[4:8] == ["page already poisoned", "page already poisoned", "no interface", "disabled"]
+    assert found[8] == "no spare huge page"
 
 
 @pytest.mark.parametrize("name", BEFORE_THE_KNOB)

@@ -1,12 +1,11 @@
-"""The handler as the fleet uses it: ``memory_failure()`` enumerated into a lookup table.
+"""The handler as the fleet uses it: what ``memory_failure()`` and its caller do about a page and to each owner.
 
-**Models.** Every page state of the fleet with one owner, every way an error arrives, alone or as the second report of a
-load, every kill policy and sysctl, for any kernel profiles.
+**Models.** Every page state of the fleet with its owners, every way an error arrives, alone or as the second report of
+a load, whoever is told early, every sysctl, for any kernel profiles.
 
-**Leaves out.** Soft offline, filters, several owners of one page.
+**Leaves out.** Soft offline, filters.
 
-**Assumes.** The owner is the only process that maps the page, so it is the consumer of a user read; a page poisoned
-already was left in use as it is.
+**Assumes.** The first owner is the consumer of what a process reads; a page poisoned already was left in use as it is.
 
 **Sources.** ``memory_failure.py``; arch/x86/kernel/cpu/mce/core.c ``kill_me_maybe()``.
 """
@@ -14,18 +13,15 @@ already was left in use as it is.
 from __future__ import annotations
 
 import enum
-import itertools
 from collections.abc import Sequence
-from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from node_sim.catalog.file_systems import DEFAULT_FILE_SYSTEM
 from node_sim.catalog.kernels import DEFAULT_PROFILE, switches_of
 from node_sim.catalog.profile import Profile
-from node_sim.codes import KernelRead, KillPolicy, PageType, PageUse, Result, SignalCode, SignalName, Timing
+from node_sim.codes import KernelRead, KillPolicy, PageType, PageUse, Result
 from node_sim.hwpoison import kernel
 from node_sim.hwpoison.access import fault
 from node_sim.hwpoison.copies import COPIES, begin, survive
@@ -35,8 +31,7 @@ from node_sim.hwpoison.memory_failure import memory_failure as handle
 from node_sim.hwpoison.page import Page
 from node_sim.hwpoison.page_states import build_page
 from node_sim.hwpoison.process import PLAIN, Pte, Task
-from node_sim.hwpoison.use_states import STATES, known_state, state_of_use
-from node_sim.records import Flags, Ints
+from node_sim.hwpoison.use_states import known_state, state_of_use
 from node_sim.units import PAGE_SHIFT
 
 NO_LINE = -1
@@ -76,6 +71,16 @@ CALLS: Final = {
 """Second calls: the call before, and what the second is by itself."""
 
 
+HAS_CONSUMER: Final = np.asarray([set(CALLS.get(kind, (kind,))) != {CallKind.ACTION_OPTIONAL} for kind in CallKind])
+"""Calls for data that one of the owners consumed, or for the other report of the same load, by ``CallKind``."""
+
+
+RUNS_FOR_TASK: Final = np.asarray(
+    [CALLS.get(kind, (kind,))[-1] in (CallKind.ACTION_REQUIRED, CallKind.KERNEL_COPY) for kind in CallKind]
+)
+"""Calls from the return to the task that consumed the data, by ``CallKind``; others are those of a worker."""
+
+
 def call_of_read(read: KernelRead) -> CallKind:
     """Return why the handler is called for a read by the kernel that goes on after it."""
     if read is KernelRead.COPY:
@@ -88,8 +93,19 @@ _FAULTS: Final = ("hugetlb-cow", "do-cow", "cow")
 """Copies whose page faults fail, by the page that suits them; one of the swap cache goes as ``cow`` does."""
 
 
+class Earlier(enum.IntEnum):
+    """What had been poisoned before the error, and left in use.
+
+    ``NEIGHBOUR`` is another 4 KiB page of the same hugetlb page; other pages know none.
+    """
+
+    NOTHING = 0
+    PAGE = 1
+    NEIGHBOUR = 2
+
+
 class Signal(enum.IntEnum):
-    """What the owner gets during handling."""
+    """What an owner gets during handling."""
 
     NONE = 0
     EARLY_AO = 1
@@ -98,13 +114,18 @@ class Signal(enum.IntEnum):
     KILL = 4
 
 
-_SIGNAL_ROWS: Final = {
-    Signal.EARLY_AO: (SignalName.SIGBUS, SignalCode.MCEERR_AO, Timing.EARLY),
-    Signal.DIRECT_AR: (SignalName.SIGBUS, SignalCode.MCEERR_AR, Timing.DIRECT),
-    Signal.DIRECT_PLAIN: (SignalName.SIGBUS, SignalCode.KERNEL, Timing.DIRECT),
-    Signal.KILL: (SignalName.SIGKILL, SignalCode.KERNEL, Timing.EARLY),
-}
-_SIGNAL_COLUMNS: Final = np.asarray([[NO_LINE] * 3, *([int(part) for part in row] for row in _SIGNAL_ROWS.values())])
+class Heard(NamedTuple):
+    """What an owner of the page hears of the error.
+
+    Attributes:
+        signal: Signal during handling.
+        late: It is left to its next access.
+        lsb: log2 of the extent reported by the signal.
+    """
+
+    signal: Signal
+    late: bool
+    lsb: int
 
 
 class Outcome(NamedTuple):
@@ -115,11 +136,13 @@ class Outcome(NamedTuple):
         page_type: Page type of the action line.
         result: Result of the action line.
         errno: Return value.
-        signal: Signal to the owner during handling.
-        late: The owner is left to the next access.
+        signal: Signal to the first owner during handling.
+        late: The first owner is left to its next access.
         eio: A dirty file page was lost: the next fsync returns -EIO.
         withdrawn: The page is out of use.
         lsb: log2 of the extent reported by a signal.
+        lost_bytes: Memory that the allocator has lost by it [bytes].
+        others: What the other owners hear.
     """
 
     panic: bool
@@ -131,6 +154,8 @@ class Outcome(NamedTuple):
     eio: bool
     withdrawn: bool
     lsb: int
+    lost_bytes: int
+    others: tuple[Heard, ...]
 
 
 _CODES: Final = {
@@ -154,14 +179,19 @@ def _signal(owner: Task, profile: Profile, errno: int, required: bool, told: boo
     return _CODES[got.code], got.lsb
 
 
-def handle_state(
+Threads = tuple[KillPolicy, ...]
+"""``prctl`` policies of the threads of a process, the leader's first."""
+
+
+def handle_state(  # noqa: PLR0913 - each is a dimension of the table
     state: str,
     call: CallKind,
-    kill_policy: KillPolicy,
+    owner: Threads,
     *,
     early_kill: bool,
     recovery: bool,
-    already: bool = False,
+    earlier: Earlier = Earlier.NOTHING,
+    others: Sequence[Threads] = (),
     profile: str | Profile = DEFAULT_PROFILE,
 ) -> Outcome:
     """Say what ``memory_failure()`` and the machine-check code that called it do about a page.
@@ -169,34 +199,37 @@ def handle_state(
     Args:
         state: Page state, a name of ``PAGES``.
         call: How the handler is called.
-        kill_policy: ``prctl`` policy of the owner.
+        owner: The first owner: the consumer, where a process reads.
         early_kill: vm.memory_failure_early_kill.
         recovery: vm.memory_failure_recovery.
-        already: Whether the page is poisoned already (and was left in use).
+        earlier: What had been poisoned before (and was left in use).
+        others: The other owners.
         profile: Kernel, or its name.
     """
-    owner = Task("owner", (kill_policy,))
-    page = build_page(known_state(state, profile), [owner])
-    if already:
+    tasks = [Task(f"owner {number}", threads) for number, threads in enumerate((owner, *others))]
+    page = build_page(known_state(state, profile), tasks)
+    if earlier is not Earlier.NOTHING:
         page.poisoned = True
-        page.bad_subpages |= {page.subpage} if page.hugetlb else set()
+        page.bad_subpages |= {page.subpage + (earlier is Earlier.NEIGHBOUR)} if page.hugetlb else set()
     machine = kernel.Machine(switches_of(profile), early_kill=early_kill, recovery=recovery)
     before, itself = CALLS.get(call, (None, call))
     try:
         faulting = _faulting(page)
         if before is not None:
-            _call(machine, page, owner, before, faulting)
-        return _call(machine, page, owner, itself, faulting, first=before is None)
+            _call(machine, page, tasks, before, faulting)
+        return _call(machine, page, tasks, itself, faulting, first=before is None)
     except kernel.Panic:
-        return Outcome(True, None, None, 0, Signal.NONE, False, False, False, page.shift)
+        nobody = tuple(Heard(Signal.NONE, False, page.shift) for _ in others)
+        return Outcome(True, None, None, 0, Signal.NONE, False, False, False, page.shift, 0, nobody)
 
 
 def _call(
-    machine: kernel.Machine, page: Page, owner: Task, call: CallKind, faulting: str | None, *, first: bool = True
+    machine: kernel.Machine, page: Page, tasks: list[Task], call: CallKind, faulting: str | None, *, first: bool = True
 ) -> Outcome:
     """Call the handler, and let the consumer repeat its load; a signal that finds one pending merges with it."""
+    owner = tasks[0]
     mapped, shift, errors = page.mapped, page.shift, page.file.errors if page.file else 0
-    heard, actions = len(owner.received), len(machine.actions)
+    heard, actions, lost_bytes = [len(task.received) for task in tasks], len(machine.actions), page.lost_bytes
     signals_task = call is CallKind.KERNEL_COPY and machine.profile.copy_recovery == "signal"
     required = call is CallKind.ACTION_REQUIRED or signals_task
     if call is not CallKind.FAILED_FAULT or faulting is None:
@@ -204,21 +237,30 @@ def _call(
     else:
         errno = _fail(machine, page, faulting, begins=first)
     line = machine.actions[-1] if len(machine.actions) > actions else None
-    signal, lsb = (Signal.NONE, None) if heard else _signal(owner, machine.profile, errno, required, signals_task)
-    if required and not heard and signal is Signal.NONE and _repeat_fails(machine, page, owner):
+    signal, lsb = (Signal.NONE, None) if heard[0] else _signal(owner, machine.profile, errno, required, signals_task)
+    if required and not heard[0] and signal is Signal.NONE and _repeat_fails(machine, page, owner):
         signal, lsb = Signal.DIRECT_AR, shift
-    waits = first and mapped and not required and signal is Signal.NONE and owner.first is not None
-    late = waits and owner.first is not None and fault(machine, page, owner.first) is not None
+
+    def waits(task: Task, got: Signal) -> bool:
+        gone = first and mapped and got is Signal.NONE and task.first is not None
+        return gone and task.first is not None and fault(machine, page, task.first) is not None
+
+    def hears(task: Task, before: int) -> Heard:
+        got, extent = (Signal.NONE, None) if before else _signal(task, machine.profile, errno, False, False)
+        return Heard(got, waits(task, got), shift if extent is None else extent)
+
     return Outcome(
         panic=False,
         page_type=None if line is None else PAGE_TYPES[line[0]],
         result=None if line is None else RESULTS[line[1]],
         errno=errno,
         signal=signal,
-        late=late,
+        late=not required and waits(owner, signal),
         eio=page.backing in (Backing.FILE, Backing.BLOCK) and page.file is not None and page.file.errors > errors,
         withdrawn=page.withdrawn,
         lsb=shift if lsb is None else lsb,
+        lost_bytes=page.lost_bytes - lost_bytes,
+        others=tuple(hears(task, before) for task, before in zip(tasks[1:], heard[1:], strict=True)),
     )
 
 
@@ -249,143 +291,30 @@ def _repeat_fails(machine: kernel.Machine, page: Page, owner: Task) -> bool:
 def memory_failure(  # noqa: PLR0913 - each is a dimension of the table
     use: PageUse,
     call: CallKind,
-    kill_policy: KillPolicy,
+    owner: Threads,
     *,
     early_kill: bool,
     recovery: bool,
-    already: bool = False,
+    earlier: Earlier = Earlier.NOTHING,
+    others: Sequence[Threads] = (),
     split_ok: bool = True,
     file_system: str = DEFAULT_FILE_SYSTEM,
     large: bool = False,
+    shared: bool = False,
     profile: str | Profile = DEFAULT_PROFILE,
 ) -> Outcome:
-    """Say what happens to a page by its use; arguments as of ``handle_state``.
-
-    Args:
-        use: What the page is used for.
-        call: How the handler is called.
-        kill_policy: ``prctl`` policy of the owner.
-        early_kill: vm.memory_failure_early_kill.
-        recovery: vm.memory_failure_recovery.
-        already: Whether the page is poisoned already.
-        split_ok: Whether a huge page can be split.
-        file_system: Of a page of a file.
-        large: Whether that is part of a large folio.
-        profile: Kernel, or its name.
-    """
+    """Say what happens to a page by its use; arguments as of ``handle_state`` and ``state_of_use``."""
     return handle_state(
-        state_of_use(use, split_ok=split_ok, file_system=file_system, large=large),
+        state_of_use(use, split_ok=split_ok, file_system=file_system, large=large, shared=shared),
         call,
-        kill_policy,
+        owner,
         early_kill=early_kill,
         recovery=recovery,
-        already=already,
+        earlier=earlier,
+        others=others,
         profile=profile,
     )
 
 
 PAGE_TYPES: Final = {member.text: member for member in PageType}
 RESULTS: Final = {member.text: member for member in Result}
-_SHAPE: Final = (len(STATES), len(CallKind), len(KillPolicy), 2, 2, 2)
-_DTYPE: Final = np.dtype([(name, np.int16) for name in Outcome._fields])
-Outcomes = npt.NDArray[np.void]
-
-
-@cache
-def _enumerate(profile: Profile) -> Outcomes:
-    """Enumerate the scalar definition for a kernel, over the whole domain."""
-    rows = []
-    booleans = itertools.product((False, True), repeat=3)
-    for state, call, policy, flags in itertools.product(STATES, CallKind, KillPolicy, booleans):
-        early_kill, recovery, already = flags
-        outcome = handle_state(
-            state, call, policy, early_kill=early_kill, recovery=recovery, already=already, profile=profile
-        )
-        rows.append(tuple(NO_LINE if part is None else int(part) for part in outcome))
-    return np.asarray(rows, _DTYPE)
-
-
-class HandlerTable:
-    """``memory_failure()`` as one record per input; a look-up is one index and one gather."""
-
-    def __init__(self, profiles: Sequence[str | Profile] = (DEFAULT_PROFILE,)) -> None:
-        """Enumerate the scalar definition for some kernels.
-
-        Args:
-            profiles: The kernels or their names, in any order, each once.
-        """
-        self.profiles = tuple(switches_of(profile) for profile in profiles)
-        self._rows = np.concatenate([_enumerate(profile) for profile in self.profiles])
-
-    @property
-    def size(self) -> int:
-        """Number of inputs covered."""
-        return self._rows.size
-
-    def look_up(
-        self,
-        profile: npt.NDArray[np.integer] | int,
-        state: npt.NDArray[np.integer],
-        call: npt.NDArray[np.integer],
-        kill_policy: npt.NDArray[np.integer],
-        early_kill: npt.NDArray[np.integer],
-        recovery: npt.NDArray[np.integer],
-        already: Flags,
-    ) -> Outcomes:
-        """Return the outcome of each of n errors.
-
-        Args:
-            profile: Place of the kernel in ``profiles``, one or shape ``(n,)``.
-            state: Code of the page state, shape ``(n,)``.
-            call: ``CallKind``, shape ``(n,)``.
-            kill_policy: ``KillPolicy`` of the owner, shape ``(n,)``.
-            early_kill: 0 or 1, shape ``(n,)``.
-            recovery: 0 or 1, shape ``(n,)``.
-            already: Whether the page is poisoned already, shape ``(n,)``.
-
-        Returns:
-            Records of ``Outcome``, shape ``(n,)``; -1 where there is no action line.
-        """
-        index = np.asarray(profile, np.int32) * np.int32(_SHAPE[0]) + state.astype(np.int32, copy=False)
-        for size, part in zip(_SHAPE[1:], (call, kill_policy, early_kill, recovery, already), strict=True):
-            index *= np.int32(size)
-            index += part.astype(np.int32, copy=False)
-        found: Outcomes = self._rows[index]
-        return found
-
-
-@cache
-def handler_table(profiles: tuple[str | Profile, ...]) -> HandlerTable:
-    """Return the table of some kernels, enumerated once."""
-    return HandlerTable(profiles)
-
-
-class SignalRows(NamedTuple):
-    """Signals sent during handling, arrays of shape ``(n_signals,)``.
-
-    Attributes:
-        which: Place of the page they are about.
-        signal: ``SignalName``.
-        code: ``SignalCode``.
-        timing: ``Timing``.
-        lsb: log2 of the extent that is lost.
-    """
-
-    which: Ints
-    signal: Ints
-    code: Ints
-    timing: Ints
-    lsb: Ints
-
-
-def signal_rows(outcome: Outcomes, owned: Flags) -> SignalRows:
-    """Return the signals of handled pages.
-
-    Args:
-        outcome: Records of ``Outcome``, shape ``(n,)``.
-        owned: Whether a process owns the page, shape ``(n,)``.
-    """
-    which = np.flatnonzero((outcome["signal"] != Signal.NONE) & owned)
-    sent = outcome[which]
-    signal, code, timing = _SIGNAL_COLUMNS[sent["signal"]].T
-    return SignalRows(which, signal, code, timing, sent["lsb"].astype(np.int64))

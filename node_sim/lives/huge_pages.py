@@ -1,0 +1,64 @@
+"""Huge pages of a pool in lanes: an error in one of their 4 KiB pages is one of all.
+
+**Models.** A huge page that keeps its mark is poisoned as a whole: its other 4 KiB pages leave use with the bad one.
+One that is broken up loses the bad 4 KiB page; the others are free, and ordinary memory until the next boot.
+
+**Leaves out.** What is kept of a file in a huge page: ``read()`` of its good pages goes on since 6.6.
+
+**Assumes.** Nothing.
+
+**Sources.** mm/hugetlb.c ``dissolve_free_huge_page()``; mm/memory-failure.c ``me_huge_page()``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from node_sim.lives.state import LaneState, forget_spells, huge_pages
+from node_sim.records import Flags, Ints
+from node_sim.units import FOREVER
+
+
+def share_fate(state: LaneState, frame: Ints, time_ns: Ints, dissolved: Flags) -> None:
+    """Let the huge pages of frames that have just been marked go with them, at most one per lane.
+
+    Args:
+        state: Of the lanes; changed.
+        frame: The frames, shape ``(n,)``.
+        time_ns: When [ns], shape ``(n,)``.
+        dissolved: Whether their huge pages are broken up, shape ``(n,)``.
+    """
+    frames, huge = state.frames, huge_pages(state, frame)
+    some = np.flatnonzero((huge > 1) & (frames.dissolved_ns[frame] > time_ns))
+    if not some.size:
+        return
+    own, when, size, broken = frame[some], time_ns[some], huge[some], dissolved[some]
+    entry_of = np.full(state.node_id.size, -1)
+    entry_of[frames.lane[own]] = np.arange(own.size)
+    entry = entry_of[frames.lane]
+    mates = np.flatnonzero((entry >= 0) & (frames.pfn // size[entry] == frames.pfn[own][entry] // size[entry]))
+    entry = entry[mates]
+    whole = ~broken[entry]
+    _break_up(state, mates[~whole], when[entry[~whole]])
+    others = whole & (mates != own[entry])
+    _poison(state, mates[others], own[entry[others]], when[entry[others]])
+    frames.dissolved_ns[mates[whole]] = FOREVER  # a planned offlining fails now
+    state.changed.append((mates, when[entry]))
+    forget_spells(state, mates)
+
+
+def _break_up(state: LaneState, mates: Ints, time_ns: Ints) -> None:
+    """Make ordinary memory of the frames of huge pages; marked ones do not come back."""
+    frames = state.frames
+    frames.dissolved_ns[mates] = time_ns
+    marked = frames.poisoned_ns[mates] < FOREVER
+    frames.out_ns[mates[marked]] = np.minimum(frames.out_ns[mates[marked]], time_ns[marked])
+
+
+def _poison(state: LaneState, others: Ints, own: Ints, time_ns: Ints) -> None:
+    """Let the other frames of huge pages go out of use with the marked ones."""
+    frames = state.frames
+    fresh = (frames.neighbour_ns[others] == FOREVER) & (frames.poisoned_ns[others] == FOREVER)
+    before = np.where(fresh, FOREVER, frames.out_ns[others])
+    frames.out_ns[others] = np.minimum(before, frames.out_ns[own])
+    frames.neighbour_ns[others] = np.minimum(frames.neighbour_ns[others], time_ns)
