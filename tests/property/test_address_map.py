@@ -121,23 +121,24 @@ def test_a_box_knows_each_of_its_pages_by_its_numbers_and_no_other_page(server, 
     assert len(pairs) == which.size
     assert {(i, number[i]) for i in np.flatnonzero(inside)} <= pairs
     for i in range(20):
-        holds = any(line_is_inside(address_map, box, i, 64 * int(pfn[i]) + k) for k in range(64))
+        holds = lines_are_inside(address_map, box, i, 64 * int(pfn[i]) + np.arange(64)).any()
         assert (i in which) == holds or (holds and box.n_ranks[i] > 1)
 
 
-def line_is_inside(address_map: AddressMap, box: Footprint, i: int, number: int) -> bool:
-    """Whether a line lies in a box, coordinate by coordinate."""
+def lines_are_inside(address_map: AddressMap, box: Footprint, i: int, numbers: np.ndarray) -> np.ndarray:
+    """Whether each of some lines lies in a box, coordinate by coordinate."""
     server, dimm = address_map.server, address_map.dimm
-    place = (int(part[0]) for part in address_map.place(np.asarray([number])))
-    socket, channel, in_channel, rank, bank, row, line = place
+    socket, channel, in_channel, rank, bank, row, line = address_map.place(numbers)
     slot = (socket * server.channels + channel) * server.dimms_per_channel + in_channel
-    ranks = {(int(box.rank[i]) + k) % dimm.ranks for k in range(int(box.n_ranks[i]))}
-    banks = {(int(box.bank[i]) + k) % dimm.banks for k in range(int(box.n_banks[i]))}
+    ranks = [(int(box.rank[i]) + k) % dimm.ranks for k in range(int(box.n_ranks[i]))]
+    banks = [(int(box.bank[i]) + k) % dimm.banks for k in range(int(box.n_banks[i]))]
     rows, lines = row - int(box.row[i]), line - int(box.line[i])
     return (
-        slot == box.slot[i]
-        and rank in ranks
-        and bank in banks
-        and 0 <= rows < box.n_rows[i]
-        and 0 <= lines < box.n_lines[i]
+        (slot == box.slot[i])
+        & np.isin(rank, ranks)
+        & np.isin(bank, banks)
+        & (rows >= 0)
+        & (rows < box.n_rows[i])
+        & (lines >= 0)
+        & (lines < box.n_lines[i])
     )

@@ -44,6 +44,7 @@ def test_processes_and_limits_fit_their_columns():
 def test_a_slot_that_wears_out_too_many_dimms_is_an_error():
     errors = ErrorProcess(burst_interval_days=3650.0, burst_days=0.01, burst_spread=0.0)
     policy = Policy(errors=errors, repair=Repair(replace_ce=1, replace_hours=0.0, cordon=Cordon(ue=0, drain_hours=0.0)))
-    hardware = Hardware(Server(sockets=1, channels=1, ranks=1), Faults(fit_factor=2000.0, frailty_variance=0.0))
+    small = Server(sockets=1, channels=1, ranks=1, part="ddr2_1gb_x4")
+    hardware = Hardware(small, Faults(fit_factor=2000.0, frailty_variance=0.0))  # 314 faults are expected of the slot
     with pytest.raises(ModelError, match="node 0: a DIMM is replaced for more than 255 times"):
-        simulate_block(Seed.of(1), np.arange(1), hardware, (policy,), 20 * NS_PER_YEAR)
+        simulate_block(Seed.of(1), np.arange(1), hardware, (policy,), 10 * NS_PER_YEAR)
