@@ -658,8 +658,10 @@ class Life:
     def leaves_poison(self, pfn: int, time: int) -> bool:
         """Whether a write fills a part of its line, and the cache reports the poison that it writes back with it."""
         platform = self.policy.platform
+        if platform.writeback_report != "srao":
+            return False
         drawn = unit32(philox(self.uses.page_key(pfn), *split(time), Tag.PARTIAL_WRITE)[0])
-        return platform.writeback_report == "srao" and drawn < platform.partial_write_share
+        return drawn < platform.partial_write_share
 
     def find_touch(self, page: BadPage, after: int) -> None:
         """Look for the next touch of a page and put it on the heap."""

@@ -24,6 +24,7 @@ Four = tuple[int, int, int, int]
 LOW = 0xFFFFFFFF
 
 
+@lru_cache(maxsize=1 << 17)
 def philox(key: Key, c0: int, c1: int = 0, c2: int = 0, c3: int = 0) -> Four:
     """Return the four words named by a counter."""
     k0, k1 = key
