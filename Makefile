@@ -23,7 +23,7 @@ demo: install
 	$(BIN)/hwpoison-fleet run
 
 test: install
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-long: install
 	$(BIN)/pytest -m long
