@@ -134,6 +134,10 @@ def test_nothing_is_counted_unless_it_is_asked_for():
 # ---------------------------------------------------------------------------------------- fleets
 
 
+OFTEN = replace(COUNTING, errors=replace(ALWAYS, burst_interval_days=1.0))
+"""Few hard faults ever rest, and for hours; a tenth of the bursts of ``COUNTING``, which a fleet has to go through."""
+
+
 @cache
 def simulate(policy: Policy, nodes: int = 400, command_address_fit: float = 31.0) -> dict[str, dict[str, np.ndarray]]:
     """All rows of one arm by table."""
@@ -174,7 +178,7 @@ def test_reports_change_no_other_row():
 
 
 def test_a_report_replaces_the_dimm_whose_faults_are_then_gone():
-    tables = simulate(replace(COUNTING, repair=Repair(replace_ecs=True)))
+    tables = simulate(replace(OFTEN, repair=Repair(replace_ecs=True)))
     life, reports = tables["lifecycle"], tables["ecs_reports"]
     cordons = of_kind(life, LifecycleKind.CORDON, LifecycleReason.ECS_LIMIT)
     swaps = of_kind(life, LifecycleKind.DIMM_REPLACEMENT, LifecycleReason.ECS_LIMIT)
@@ -196,7 +200,7 @@ def test_a_report_replaces_the_dimm_whose_faults_are_then_gone():
 
 def test_a_pass_cut_by_a_boot_is_not_reported():
     # Uncorrected errors of command/address faults take nodes down for two days; faults of other DIMMs go on.
-    tables = simulate(replace(COUNTING, repair=Repair(cordon=Cordon(ue=1))), 400, 10_000.0)
+    tables = simulate(replace(OFTEN, repair=Repair(cordon=Cordon(ue=1))), 400, 10_000.0)
     reports, life = tables["ecs_reports"], tables["lifecycle"]
     day = 24 * NS_PER_HOUR
     boots_in_a_series = 0
