@@ -32,10 +32,10 @@ PART = PARTS["ddr4_16gb_x4"]
 
 
 @cache
-def simulate(policy, nodes=120, fit_factor=30.0, command_address_fit=0.0):
+def simulate(policy, nodes=120, fit_factor=30.0, command_address_fit=0.0, horizon_ns=NS_PER_YEAR):
     """All rows of one arm by table."""
     hardware = Hardware(faults=Faults(fit_factor=fit_factor, command_address_fit=command_address_fit))
-    block = simulate_block(SEED, np.arange(nodes), hardware, (policy,), NS_PER_YEAR)
+    block = simulate_block(SEED, np.arange(nodes), hardware, (policy,), horizon_ns)
     names = {name for part in block.parts for name in part.tables}
     tables = {"faults": block.faults}
     for name in names:
@@ -229,9 +229,13 @@ def test_power_off_undoes_soft_repair_and_frees_the_spare_row(kind, back):
 
 
 def down_by_ue(ppr: str) -> dict[str, dict[str, np.ndarray]]:
-    """Rows of nodes that panic at every uncorrected error and are never cordoned for it."""
-    repair = Repair(ppr=ppr, cordon=Cordon(ue=0), reboot_minutes=600.0)
-    return simulate(Policy(ecc=Ecc("secded"), kernel=Kernel(memory_failure_recovery=0), repair=repair), 400, 3.0)
+    """Rows of nodes that panic at every uncorrected error and are never cordoned for it; many nodes, not for long."""
+    policy = Policy(
+        ecc=Ecc("secded"),
+        kernel=Kernel(memory_failure_recovery=0),
+        repair=Repair(ppr=ppr, cordon=Cordon(ue=0), reboot_minutes=600.0),
+    )
+    return simulate(policy, 1600, 3.0, horizon_ns=NS_PER_YEAR // 4)
 
 
 @pytest.mark.parametrize("ppr", ["soft", "hard"])
