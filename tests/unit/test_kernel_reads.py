@@ -109,7 +109,7 @@ def test_a_fleet_ends_a_read_by_the_kernel_as_a_single_page_does(use, kind, prof
         assert outcome.late == (not during and unmapped and again["later"][0]["answer"] == "SIGBUS(BUS_MCEERR_AR)")
 
 
-HARDWARE = Hardware(faults=Faults(fit_factor=40.0))
+HARDWARE = Hardware(faults=Faults(fit_factor=30.0))
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def sweep():
         Policy(ecc=policy.ecc, detection=policy.detection, kernel=Kernel(profile=profile), platform=Platform())
         for profile in PROFILE_NAMES[2:]
     )
-    block = simulate_block(Seed.of(5), np.arange(1500), HARDWARE, arms, NS_PER_YEAR)
+    block = simulate_block(Seed.of(5), np.arange(3000), HARDWARE, arms, NS_PER_YEAR // 2)
     return {
         profile: [part.tables for part in block.parts if arm in part.arms]
         for arm, profile in enumerate(PROFILE_NAMES[2:])
