@@ -22,13 +22,14 @@ from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from node_sim.catalog.designs import DESIGNS, PINS, Design
 from node_sim.codes import Mode
 from node_sim.dram.faults import ONE_BEAT, Cells
 from node_sim.dram.geometry import Dimm
 from node_sim.ecc.block_codes import BLOCK_CODES
-from node_sim.records import Flags, Floats
+from node_sim.records import Flags, Floats, Ints
 
 MAX_DQ: Final = 4
 
@@ -137,10 +138,25 @@ def _masks(design: Design) -> tuple[list[int], list[int], list[bool]]:
 def _unnoticed_pairs(design: Design) -> Floats:
     """Return how often errors under two masks go unnoticed, shape ``(ordered pairs, masks, masks)``."""
     masks = np.asarray(_masks(design)[0])
-    values = np.arange(1 << (PINS * design.beats_per_word))
-    inside = ((values[None, :] & ~masks[:, None]) == 0).astype(np.float64)
-    inside /= inside.sum(axis=1, keepdims=True)
-    return np.asarray([inside @ pair @ inside.T for pair in BLOCK_CODES[design.block_code]().unnoticed_in_two()])
+    errors = 1 << np.bitwise_count(masks).astype(np.int64)
+    pairs = BLOCK_CODES[design.block_code]().unnoticed_in_two()
+    counts = np.asarray([_count_under(masks, _count_under(masks, pair).T).T for pair in pairs])
+    shares: Floats = counts / (errors[:, None] * errors[None, :])
+    return shares
+
+
+def _count_under(masks: Ints, found: npt.NDArray[np.generic]) -> npt.NDArray[np.uint16]:
+    """Sum, for each mask, the rows of the errors that lie in it: bit by bit, each row takes that without the bit along.
+
+    Args:
+        masks: Bits that may be wrong, shape ``(n,)``.
+        found: Counts by error, shape ``(2**bits, m)``, below 2**16 in all.
+    """
+    counts = found.astype(np.uint16, order="C")
+    for bit in range(counts.shape[0].bit_length() - 1):
+        halves = counts.reshape(-1, 2, 1 << bit, counts.shape[1])
+        halves[:, 1] += halves[:, 0]
+    return counts[masks]
 
 
 def classify_pair(code: str, pins: tuple[int, int], one_beat: tuple[bool, bool]) -> Verdict:
