@@ -22,6 +22,8 @@ R = TypeVar("R", bound=tuple[Any, ...])
 
 def take(record: R, index: Index) -> R:
     """Return the record of the chosen elements."""
+    if isinstance(index, np.ndarray) and index.dtype == np.bool_:
+        index = np.flatnonzero(index)  # once, not for every field
     parts = (take(part, index) if isinstance(part, tuple) else part[index] for part in record)
     return type(record)(*parts)
 
