@@ -31,8 +31,8 @@ from node_sim.lives.state import (
     spells_at,
 )
 from node_sim.memory.pages import HUGE_PAGES
-from node_sim.memory.sightings import Range, Writes, next_scrub_ns, next_sighting
-from node_sim.records import Flags, Ints, expand_counts
+from node_sim.memory.sightings import Range, Writes, next_scrub_ns, next_sighting, replace_spells
+from node_sim.records import Flags, Floats, Ints, expand_counts, take
 from node_sim.units import FOREVER
 
 
@@ -127,26 +127,45 @@ def _earliest(names: Ints, time_ns: Ints, asked: Ints) -> tuple[Ints, Ints]:
 
 
 def _look_ahead(state: LaneState, which: Ints, after_ns: Ints) -> None:
-    """Find the next touch of bad pages later than a time."""
+    """Find the next touch of bad pages later than a time; lanes of a node that have lived alike share the answer."""
     awake = ~state.pages.dead[which]
     which, after_ns = which[awake], after_ns[awake]
     if not which.size:
         return
     pages, store, world = state.pages, state.store, state.world
+    order = np.argsort(pages.page[which], kind="stable")
+    which = which[order]
     bad, lane, frame = pages.page[which], pages.lane[which], pages.frame[which]
     fault, out_ns = store.pages.fault[bad], state.frames.out_ns[frame]
-    after = np.maximum(after_ns, store.faults.time_ns[fault])
+    after = np.maximum(after_ns[order], store.faults.time_ns[fault])
     round_ns = np.where(state.boot_ns[lane] > 0, state.boot_ns[lane], store.phase_ns[bad])
     period_ns = world.policy.detection.scrub_ns
     scrub = next_scrub_ns(round_ns, store.pages.pfn[bad], world.address_map.pages, after, period_ns)
     end_ns = np.minimum(world.horizon_ns, state.drain.end_ns[lane])
     passed_over = pages.seen[which] | (store.pages.silent[bad] & (scrub >= out_ns)) | (scrub >= end_ns)
     where = Range(after, np.where(passed_over, FOREVER, scrub), np.minimum(out_ns, end_ns))
-    mask, spell = mask_of(state, frame), spells_at(state, frame, after)
-    writes = Writes(store.stays[fault], state.policies.found_at_writeback[state.arm_set[lane]])
-    found = next_sighting(world.memory, store.frames.take(bad), mask, state.killed_ns, spell, writes, where)
+    mask, at_writeback = mask_of(state, frame), state.policies.found_at_writeback[state.arm_set[lane]]
+    own = ~_as_before(state, lane, (bad, *where, *mask[:-1], at_writeback))
+    asked, answer = np.flatnonzero(own), np.cumsum(own) - 1
+    spell = spells_at(state, frame[asked], after[asked])
+    replace_spells(state.frames.spell, frame[~own], spell.take(answer[~own]))
+    writes = Writes(store.stays[fault[asked]], at_writeback[asked])
+    drawn, deaths = store.frames.take(bad[asked]), state.killed_ns
+    found = next_sighting(world.memory, drawn, mask.take(asked), deaths, spell, writes, take(where, asked))
+    found = take(found, answer)
     pages.next_ns[which] = np.where(found.observer >= 0, found.time_ns, FOREVER)
     pages.observer[which], pages.mark[which], pages.process[which] = found.observer, found.mark, found.process
+
+
+def _as_before(state: LaneState, lane: Ints, columns: tuple[Ints | Floats, ...]) -> Flags:
+    """Return which elements are as the one before them: in all columns, and in who has died in their lanes."""
+    equal = np.ones(lane.size, np.bool_)
+    equal[0] = False
+    for column in columns:
+        equal[1:] &= column[1:] == column[:-1]
+    some = np.flatnonzero(equal)
+    equal[some] = (state.killed_ns[lane[some]] == state.killed_ns[lane[some - 1]]).all(axis=1)
+    return equal
 
 
 def _wake(state: LaneState) -> None:

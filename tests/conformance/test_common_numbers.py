@@ -16,7 +16,7 @@ from node_sim.columns import TABLES
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
 from node_sim.server.hardware import Faults, Hardware
-from node_sim.server.policy import Cordon, Ecc, Kernel, PageOffline, Policy, Repair
+from node_sim.server.policy import Cordon, Ecc, Kernel, PageOffline, Platform, Policy, Repair
 from node_sim.units import NS_PER_DAY, NS_PER_YEAR
 from tests.fleets import busy_document, run_fleet
 
@@ -134,6 +134,19 @@ def test_other_faults_have_equal_rows_over_the_whole_horizon(pair):
             after_divergence += sum(row[1] > diverged for row in mine)
     assert compared > 500
     assert after_divergence > 100
+
+
+def test_arms_have_the_same_rows_beside_others_as_alone():
+    rules = dict.fromkeys(policy for rule in RULES.values() for policy in rule)
+    rules[dataclasses.replace(BASE, repair=Repair(cordon=Cordon(ue=2, drain_hours=4.0)))] = None
+    rules[dataclasses.replace(BASE, repair=Repair(reboot_minutes=25.0, cordon=Cordon(ue=2)))] = None
+    rules[dataclasses.replace(BASE, platform=Platform(writeback_report="srao", partial_write_share=0.5))] = None
+    secded = [Policy(ecc=Ecc("secded"), page_offline=PageOffline(threshold)) for threshold in (0, 1, 5)]
+    policies = *rules, *secded
+    together = simulate_block(Seed.of(4), NODES, HARDWARE, policies, NS_PER_YEAR)
+    for arm, policy in enumerate(policies):
+        alone = simulate_block(Seed.of(4), NODES, HARDWARE, (policy,), NS_PER_YEAR)
+        assert lives(together, arm) == lives(alone, 0)
 
 
 def test_the_rule_made_a_difference_somewhere(pair):
