@@ -189,6 +189,21 @@ def _wake(state: LaneState) -> None:
     _plan(state, state.booted)
 
 
+def _users_changed(state: LaneState) -> tuple[Flags, Ints]:
+    """Return which bad pages this step may have given another next touch by a boot, a kill or a cordon, and when [ns].
+
+    Boots and kills free frames. A cordon adds no touch and allows none once the node is drained: pages whose next touch
+    comes later have none in this boot; of the others users may have left before it.
+    """
+    pages, drain, lane = state.pages, state.drain, state.pages.lane
+    time_ns = np.where(state.booted, state.boot_ns, state.stirred_ns)[lane]
+    freed = (time_ns >= 0) & (state.frames.freed_ns[pages.frame] == time_ns)
+    cordoned = (drain.begin_ns == state.stirred_ns)[lane] & ~freed
+    late = pages.next_ns >= drain.end_ns[lane]
+    pages.next_ns[cordoned & late] = FOREVER
+    return freed | (cordoned & ~late), time_ns
+
+
 def look_on(state: LaneState, touched: Ints, touched_ns: Ints) -> None:
     """Find the next touches of all bad pages whose prospects this step has changed.
 
@@ -200,11 +215,11 @@ def look_on(state: LaneState, touched: Ints, touched_ns: Ints) -> None:
     pages = state.pages
     if state.booted.any():
         _wake(state)
-    of_lane = np.where(state.booted, state.boot_ns, state.stirred_ns)
     of_frame = np.full(state.frames.lane.size, -1)
     for frame, time_ns in state.changed:
         of_frame[frame] = time_ns
-    from_ns = np.where(of_lane[pages.lane] >= 0, of_lane[pages.lane], of_frame[pages.frame])
+    users_changed, time_ns = _users_changed(state)
+    from_ns = np.where(users_changed, time_ns, of_frame[pages.frame])
     from_ns[touched] = np.where(from_ns[touched] >= 0, from_ns[touched], touched_ns)
     which = np.flatnonzero(from_ns >= 0)
     _look_ahead(state, which, from_ns[which])
