@@ -62,10 +62,10 @@ def _headline(run: Run, arms: list[int]) -> list[str]:
     rows = [(_title(key), [format_estimate(rate(s, weights(key))) for s in sums]) for key in RATES_SHOWN]
     rows.append(("recovery ratio", [format_estimate(recovery_ratio(s)) for s in sums]))
     rows.append(("survival ratio of UEs", [format_estimate(survival_ratio(s)) for s in sums]))
-    lost = INDEX["memory_lost_byte_years"], INDEX["node_years"]
-    rows.append(
-        ("memory lost per node", [f"{format_bytes(float(s.total[lost[0]] / s.total[lost[1]]))}-years" for s in sums])
-    )
+    for title, key in (("memory lost per node", "memory_lost_byte_years"), ("huge pages lost", "pool_lost_byte_years")):
+        lost = [float(s.total[INDEX[key]] / s.total[INDEX["node_years"]]) for s in sums]
+        if key == "memory_lost_byte_years" or any(lost):
+            rows.append((title, [f"{format_bytes(one)}-years" for one in lost]))
     return _block("per 1,000 node-years", [run.arms[arm] for arm in arms], rows)
 
 

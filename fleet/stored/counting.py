@@ -110,25 +110,38 @@ def _ue_survived(counts: NodeCounts, tables: Tables) -> None:
 
 def _memory_lost(counts: NodeCounts, tables: Tables) -> None:
     """Integrate lost memory [byte-years] from each loss to the node's next boot."""
-    down_node, down_ns, _ = _down(tables, counts.horizon_ns)
-
-    def add(node: Ints, time_ns: Ints, lost_bytes: Ints) -> None:
-        until = next_after(node, time_ns, down_node, down_ns, counts.horizon_ns)
-        counts.add("memory_lost_byte_years", node, lost_bytes * ((until - time_ns) / NS_PER_YEAR))
-
     if "memory_failures" in tables:
         table = tables["memory_failures"]
-        add(_ints(table, "node_id"), _ints(table, "time_ns"), _ints(table, "lost_bytes"))
+        lost = _ints(table, "node_id"), _ints(table, "time_ns"), _ints(table, "lost_bytes")
+        _until_boot(counts, tables, "memory_lost_byte_years", lost)
     if "page_offlines" in tables:
         table = tables["page_offlines"]
         done = np.flatnonzero(_codes(table, "result") == OfflineResult.OFFLINED)
-        add(_ints(table, "node_id")[done], _ints(table, "time_ns")[done], np.full(done.size, PAGE_BYTES))
+        offlined = _ints(table, "node_id")[done], _ints(table, "time_ns")[done], np.full(done.size, PAGE_BYTES)
+        _until_boot(counts, tables, "memory_lost_byte_years", offlined)
+
+
+def _pool_lost(counts: NodeCounts, tables: Tables) -> None:
+    """Integrate what pools of huge pages have lost [byte-years], likewise."""
+    if "memory_failures" in tables:
+        table = tables["memory_failures"]
+        lost = _ints(table, "node_id"), _ints(table, "time_ns"), _ints(table, "pool_lost_bytes")
+        _until_boot(counts, tables, "pool_lost_byte_years", lost)
+
+
+def _until_boot(counts: NodeCounts, tables: Tables, metric: str, lost: tuple[Ints, Ints, Ints]) -> None:
+    """Add losses (node, time [ns], bytes) times the years to the node's next boot."""
+    node, time_ns, lost_bytes = lost
+    down_node, down_ns, _ = _down(tables, counts.horizon_ns)
+    until = next_after(node, time_ns, down_node, down_ns, counts.horizon_ns)
+    counts.add(metric, node, lost_bytes * ((until - time_ns) / NS_PER_YEAR))
 
 
 COMPUTED: Final[dict[str, Callable[[NodeCounts, Tables], None]]] = {
     "node_years": _node_years,
     "ue_survived": _ue_survived,
     "memory_lost_byte_years": _memory_lost,
+    "pool_lost_byte_years": _pool_lost,
 }
 """Metrics that no count of rows gives, by key."""
 

@@ -61,6 +61,9 @@ FAMILIES: Final = {
     "cordons": Family("Nodes cordoned."),
     "node_years": Family("Node-years simulated, without time down."),
     "memory_lost_byte_years": Family("Memory out of use, integrated over simulated time."),
+    "pool_lost_byte_years": Family(
+        "Huge pages that pools have lost, broken up or kept, integrated over simulated time."
+    ),
 }
 """Counters of the exporter by name, without prefix and suffix, in the order of its output."""
 
@@ -145,6 +148,7 @@ REGISTRY: Final = (
     _rows("cordons", Count("lifecycle", (("kind", LifecycleKind.CORDON),))),
     _rows("dimm_replacements", Count("lifecycle", (("kind", LifecycleKind.DIMM_REPLACEMENT),))),
     Metric("memory_lost_byte_years", ("memory_lost_byte_years",), "memory_lost_byte_years", unit="byte-year"),
+    Metric("pool_lost_byte_years", ("pool_lost_byte_years",), "pool_lost_byte_years", unit="byte-year"),
     Metric("kills", ("kills",), parts=KILLS, title="kills"),
 )
 """All metrics; those that are no total in the order in which tallies store them."""

@@ -31,6 +31,7 @@ from node_sim.lives.state import (
     spells_at,
 )
 from node_sim.memory.pages import HUGE_PAGES
+from node_sim.memory.processes import NOBODY
 from node_sim.memory.sightings import Range, Writes, next_scrub_ns, next_sighting, replace_spells
 from node_sim.records import Flags, Floats, Ints, expand_counts, take
 from node_sim.units import FOREVER
@@ -192,16 +193,19 @@ def _wake(state: LaneState) -> None:
 def _users_changed(state: LaneState) -> tuple[Flags, Ints]:
     """Return which bad pages this step may have given another next touch by a boot, a kill or a cordon, and when [ns].
 
-    Boots and kills free frames. A cordon adds no touch and allows none once the node is drained: pages whose next touch
-    comes later have none in this boot; of the others users may have left before it.
+    Boots and kills free frames, and a process that has died touches none. A cordon adds no touch and allows none once
+    the node is drained: pages whose next touch comes later have none in this boot; of the others users may have left
+    before it.
     """
     pages, drain, lane = state.pages, state.drain, state.pages.lane
     time_ns = np.where(state.booted, state.boot_ns, state.stirred_ns)[lane]
-    freed = (time_ns >= 0) & (state.frames.freed_ns[pages.frame] == time_ns)
-    cordoned = (drain.begin_ns == state.stirred_ns)[lane] & ~freed
+    freed = state.frames.freed_ns[pages.frame] == time_ns
+    died = (pages.process != NOBODY) & (state.killed_ns[lane, pages.process] == time_ns)
+    changed = (time_ns >= 0) & (freed | died)
+    cordoned = (drain.begin_ns == state.stirred_ns)[lane] & ~changed
     late = pages.next_ns >= drain.end_ns[lane]
     pages.next_ns[cordoned & late] = FOREVER
-    return freed | (cordoned & ~late), time_ns
+    return changed | (cordoned & ~late), time_ns
 
 
 def look_on(state: LaneState, touched: Ints, touched_ns: Ints) -> None:

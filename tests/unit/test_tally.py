@@ -45,9 +45,9 @@ def slow_counts(run, arm):
             if name != "faults":
                 cause[row["node_id"], row["seq"]] = (name, row)
 
-    def lost(row, size):
+    def lost(row, size, metric="memory_lost_byte_years"):
         until = min([start for start, _ in down.get(row["node_id"], ()) if start >= row["time_ns"]], default=horizon)
-        add(row, "memory_lost_byte_years", size * (until - row["time_ns"]) / NS_PER_YEAR)
+        add(row, metric, size * (until - row["time_ns"]) / NS_PER_YEAR)
 
     def root_of(row):
         while True:
@@ -74,6 +74,7 @@ def slow_counts(run, arm):
         if row["result"] is not None and row["page_type"] != "already poisoned page":
             add(row, f"mf_{row['result'].lower()}")
         lost(row, row["lost_bytes"])
+        lost(row, row["pool_lost_bytes"], "pool_lost_byte_years")
     for row in tables["signals"]:
         if row["fate"] == "killed":
             cause_of = {"early": "early_ao", "late": "late_ar", "direct": "direct_ar"}[row["timing"]]
