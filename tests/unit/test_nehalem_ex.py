@@ -23,7 +23,7 @@ def tables(tmp_path_factory):
     document = parse(NAME, read_text(NAME)[1])
     document |= {"nodes": 1120, "years": document["years"] / 4}
     for group in document["group"].values():
-        group["faults"]["command_address_fit"] = 3000.0
+        group["faults"]["command_address_fit"] = 6000.0
     root = tmp_path_factory.mktemp("run") / NAME
     run_fleet(decode(NAME, document), root)
     run = open_run(root)
