@@ -22,7 +22,8 @@ SHARE = 0.3
 
 @pytest.fixture(scope="module", params=["6.1", "7.1"])
 def fleet(request, tmp_path_factory):
-    document = busy_document(3000, fit_factor=60.0)
+    document = busy_document(10_000, fit_factor=60.0)
+    document |= {"years": 0.25, "arm": {name: document["arm"][name] for name in ("default", "early_kill")}}
     for group in document["group"].values():
         group["kernel"] = group.get("kernel", {}) | {"profile": request.param}
         group["platform"] = group.get("platform", {}) | {"controller_first_share": SHARE, "bank_busy_s": 0.0}
