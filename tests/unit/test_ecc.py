@@ -203,7 +203,8 @@ def test_lines_of_two_faulty_devices_are_judged_as_a_simulation_judges_them(name
     design, rng, lines = DESIGNS[name], np.random.default_rng(7), 400_000
     code = BLOCK_CODES[design.block_code]()
     words = 1 if any(one_beat) else design.words
-    devices = np.asarray([rng.permutation(code.symbols)[:2] for _ in range(lines)]).T
+    first = rng.integers(0, code.symbols, lines)
+    devices = np.stack([first, (first + rng.integers(1, code.symbols, lines)) % code.symbols])
     errors = []
     for n_dq, one in zip(pins, one_beat, strict=True):
         which = rng.permuted(np.tile(np.arange(4), (lines, 1)), axis=1)[:, :n_dq]
