@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,6 +98,7 @@ def module_of(package: str, name: str) -> str:
     return f"{package}.{name}" if path.is_dir() or path.with_suffix(".py").exists() else package
 
 
+@cache
 def imports_of(text: str, package: str = "") -> list[Import]:
     """All imports of a module, also those inside functions, and every use of a builtin that imports by name."""
     tree = ast.parse(text)

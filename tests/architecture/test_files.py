@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 
 import pytest
 
@@ -16,6 +17,7 @@ TEXTS = ("README.md", "CONTRIBUTING.md", "deploy/README.md")
 PATH = re.compile(r"`+((?:[\w.-]+/)*[\w-]+\.(?:py|csv))`+")
 
 
+@cache
 def tree_of(module: str) -> ast.Module:
     return ast.parse((ROOT / module).read_text())
 
