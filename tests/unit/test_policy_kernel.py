@@ -42,7 +42,7 @@ from node_sim.server.policy import Ecc, PageOffline, Policy, Repair
 from node_sim.units import NS_PER_YEAR
 from tests.fleets import BASELINE
 
-SEED, NODES = Seed.of(20270107), np.arange(400)
+SEED, NODES, HORIZON_NS = Seed.of(20270107), np.arange(1600), NS_PER_YEAR // 4
 BUSY = Hardware(faults=Faults(fit_factor=30.0))
 POOL_OF = {
     PageUse.HUGETLB: "pool_2m",
@@ -69,7 +69,7 @@ def mistakes(kernel: dict, **arms: dict) -> list[str]:
 
 
 def simulate(*policies: Policy) -> BlockRows:
-    return simulate_block(SEED, NODES, BUSY, policies, NS_PER_YEAR)
+    return simulate_block(SEED, NODES, BUSY, policies, HORIZON_NS)
 
 
 def tables_of(block: BlockRows, arm: int) -> dict[str, set[tuple]]:
