@@ -17,6 +17,7 @@ from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
 from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.policy import Cordon, Ecc, Kernel, PageOffline, Platform, Policy, Repair
+from node_sim.server.workload import Shared, Workload
 from node_sim.units import NS_PER_DAY, NS_PER_YEAR
 from tests.fleets import busy_document, run_fleet
 
@@ -24,11 +25,15 @@ HARDWARE = Hardware(faults=Faults(fit_factor=30.0, command_address_fit=2000.0))
 NODES = np.arange(400)
 BASE = Policy(ecc=Ecc("chipkill"), repair=Repair(cordon=Cordon(ue=2)))
 PAGES = dataclasses.replace(BASE, page_offline=PageOffline(2))
+TOGETHER = Workload(shared=Shared(forked=1.0, mapped_file=0.8, library=0.2, tmpfs=1.0, hugetlb=1.0, merged=1.0))
+SHARED = dataclasses.replace(BASE, workload=TOGETHER)
 RULES = {
     "recovery off: reboots": (BASE, dataclasses.replace(BASE, kernel=Kernel(memory_failure_recovery=0))),
     "no cordon: no DIMM replacement": (BASE, dataclasses.replace(BASE, repair=Repair(cordon=Cordon(ue=3)))),
     "early kill": (BASE, dataclasses.replace(BASE, kernel=Kernel(memory_failure_early_kill=1))),
     "page offlining, recovery off": (PAGES, dataclasses.replace(PAGES, kernel=Kernel(memory_failure_recovery=0))),
+    "shared pages, early kill": (SHARED, dataclasses.replace(SHARED, kernel=Kernel(memory_failure_early_kill=1))),
+    "shared pages, no cordon": (SHARED, dataclasses.replace(SHARED, repair=Repair(cordon=Cordon(ue=3)))),
     "page offlining, no cordon": (PAGES, dataclasses.replace(PAGES, repair=Repair(cordon=Cordon(ue=3)))),
 }
 

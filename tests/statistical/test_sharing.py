@@ -119,6 +119,30 @@ def test_accesses_of_owners_that_have_died_do_not_happen():
     assert absent(memory, deaths, mask, fixed.start_ns, np.zeros(n, np.int64), after).all()
 
 
+def test_the_death_of_an_owner_moves_no_access_of_the_others():
+    memory = memory_of(hot_share=1.0, hot_interval_s=600.0)
+    frames = frames_of()
+    frames = frames.take(np.flatnonzero(frames.kind == BlockKind.ORDINARY))
+    n = frames.pfn.size
+    never, after = np.full(n, FOREVER), np.full(n, DAY_NS)
+    mask = Mask(np.full(n, -1), never, never, never, np.zeros(n, np.int64))
+    spell = spell_of(memory, frames, after, mask)
+    fixed = spell.tenancy._replace(use=np.full(n, int(PageUse.KSM)), owners=np.full(n, 14), hot=np.ones(n, bool))
+    fixed = fixed._replace(start_ns=np.zeros(n, np.int64))
+    writes, where = Writes(np.zeros(n, np.bool_), np.zeros(n)), Range(after, never, never)
+    found = []
+    for killed_ns in (-1, DAY_NS // 2):
+        deaths = np.full((1, memory.processes.count), -1)
+        deaths[0, 3] = killed_ns
+        mine = spell._replace(tenancy=fixed, until_ns=never.copy())
+        found.append(next_sighting(memory, frames, mask, deaths, mine, writes, where))
+    alive, dead = found
+    others = alive.process != 3
+    for first, second in zip(alive, dead, strict=True):
+        assert np.array_equal(first[others], second[others])
+    assert (dead.time_ns[~others] > alive.time_ns[~others]).all()
+
+
 @pytest.mark.parametrize(("kind", "pages"), [(BlockKind.POOL_2M, 512), (BlockKind.POOL_1G, 262_144)])
 def test_a_huge_page_has_one_use_and_its_owners_as_a_whole(kind, pages):
     memory = memory_of()
