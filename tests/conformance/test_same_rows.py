@@ -37,7 +37,7 @@ def test_tallies_do_not_depend_on_shards(reference, tmp_path):
 
 
 def test_one_node_per_actor_gives_the_same_rows(tmp_path):
-    fleet = counting_fleet(nodes=16, fit_factor=200.0)
+    fleet = counting_fleet(nodes=8, fit_factor=400.0)
     alone = run_fleet(fleet, tmp_path / "actors", name="ray", workers=None, nodes_per_actor=1)
     together = run_fleet(fleet, tmp_path / "local")
     assert alone["digests"] == together["digests"]
