@@ -384,7 +384,8 @@ def test_arms_of_several_kernels_run_on_the_same_errors(tmp_path):
 def test_a_sweep_over_a_switch_of_the_kernel_gives_paired_differences(tmp_path):
     root, sweep = tmp_path / "run", "kernel.switches.unmap_failure=ignored,failed"
     errors = ("--set", "ecc.code=secded", "--set", "faults.fit_factor=100.0")
-    done = call("run", "-o", root, "--nodes", "300", "--workers", "1", *errors, "--sweep", sweep)
+    size = ("--nodes", "1200", "--years", "0.25", "--workers", "1")
+    done = call("run", "-o", root, *size, *errors, "--sweep", sweep)
     assert done.returncode == 0, done.stderr
     found = json.loads(call("compare", root, "--json").stdout)
     effects = found["effects"]["unmap_failure=failed"]
