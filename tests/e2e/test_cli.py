@@ -1,5 +1,6 @@
 """The command line as a person uses it."""
 
+import contextlib
 import json
 import os
 import re
@@ -26,6 +27,14 @@ def call(*arguments, cwd=None, env=None):
         cwd=cwd,
         env={**os.environ, **(env or {})},
     )
+
+
+def asked(*arguments, cwd="."):
+    """What ``call`` gives, without a process of its own: for what is refused or only shown."""
+    with contextlib.chdir(cwd):
+        done = CliRunner().invoke(main, list(map(str, arguments)))
+    assert isinstance(done.exception, SystemExit | None), done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 def refused(done, code=2):
@@ -233,39 +242,39 @@ def test_all_mistakes_of_a_scenario_are_reported_at_once(tmp_path, command):
 
 
 def test_a_missing_scenario_names_the_shipped_ones(tmp_path):
-    errors = refused(call("run", "nosuch.toml", cwd=tmp_path))
+    errors = refused(asked("run", "nosuch.toml", cwd=tmp_path))
     assert "nosuch.toml" in errors
     assert "baseline" in errors
 
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path):
     (tmp_path / "x.toml").write_text("nodes = = 3")
-    assert "line 1" in refused(call("run", "x.toml", cwd=tmp_path))
+    assert "line 1" in refused(asked("run", "x.toml", cwd=tmp_path))
     (tmp_path / "y.toml").write_bytes(b"\xff\xfe\x00")
-    assert "y.toml" in refused(call("run", "y.toml", cwd=tmp_path))
+    assert "y.toml" in refused(asked("run", "y.toml", cwd=tmp_path))
 
 
 def test_a_folder_that_is_not_empty_is_left_alone(run):
     before = {path: path.stat().st_mtime_ns for path in run[0].rglob("*")}
-    assert "not empty" in refused(call("run", "-o", run[0], *SMALL))
+    assert "not empty" in refused(asked("run", "-o", run[0], *SMALL))
     assert {path: path.stat().st_mtime_ns for path in run[0].rglob("*")} == before
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
-    assert "file" in refused(call("run", "-o", tmp_path / "file" / "run", *SMALL))
-    assert "run" in refused(call("run", "-o", "/proc/run", *SMALL))
+    assert "file" in refused(asked("run", "-o", tmp_path / "file" / "run", *SMALL))
+    assert "run" in refused(asked("run", "-o", "/proc/run", *SMALL))
 
 
 def test_ray_options_without_ray_are_refused(tmp_path):
-    errors = refused(call("run", "-o", tmp_path / "r", "--address", "auto", "--nodes-per-actor", "4", cwd=tmp_path))
+    errors = refused(asked("run", "-o", tmp_path / "r", "--address", "auto", "--nodes-per-actor", "4", cwd=tmp_path))
     assert "--address" in errors
     assert "--nodes-per-actor" in errors
     assert not (tmp_path / "r").exists()
 
 
 def test_more_than_64_actors_are_refused_with_advice(tmp_path):
-    errors = refused(call("run", "-o", tmp_path / "r", "--engine", "ray", "--nodes-per-actor", "1", *SMALL[:2]))
+    errors = refused(asked("run", "-o", tmp_path / "r", "--engine", "ray", "--nodes-per-actor", "1", *SMALL[:2]))
     assert "64" in errors
     assert "--workers" in errors
     assert not (tmp_path / "r").exists()
@@ -275,7 +284,7 @@ def test_more_than_64_actors_are_refused_with_advice(tmp_path):
     "option", [("--workers", "0"), ("--engine", "spark"), ("--nodes", "x"), ("--set", "x"), ("--sweep", "=3")]
 )
 def test_wrong_options_exit_2(tmp_path, option):
-    refused(call("run", *option, cwd=tmp_path))
+    refused(asked("run", *option, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -283,12 +292,12 @@ def test_wrong_options_exit_2(tmp_path, option):
     "option", [("--arm", "nosuch"), ("--nodes", "0"), ("--years", "-1"), ("--set", "kernel.nosuch=1"), ("--seed", "-1")]
 )
 def test_wrong_values_exit_2_and_write_nothing(tmp_path, option):
-    refused(call("run", *option, cwd=tmp_path))
+    refused(asked("run", *option, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_too_many_faults_is_a_model_error(tmp_path):
-    errors = refused(call("run", "-o", tmp_path / "r", "--set", "faults.fit_factor=1000000.0", *SMALL))
+    errors = refused(asked("run", "-o", tmp_path / "r", "--set", "faults.fit_factor=1000000.0", *SMALL))
     assert "lower fit_factor" in errors
 
 
@@ -296,46 +305,46 @@ def test_too_many_faults_is_a_model_error(tmp_path):
 def test_a_folder_that_is_no_run_exits_4(tmp_path, command):
     options = ("--node", "1") if command == "replay" else ()
     refused(call(command, tmp_path, *options), code=4)
-    refused(call(command, tmp_path / "nosuch", *options), code=4)
+    refused(asked(command, tmp_path / "nosuch", *options), code=4)
 
 
 def test_wrong_node_or_arm_of_replay_and_compare(run):
-    assert "1499" in refused(call("replay", run[0], "--node", "1500"))
-    assert "expected one of" in refused(call("replay", run[0], "--node", "1", "--arm", "x"))
-    assert "expected one of" in refused(call("compare", run[0], "--baseline", "x"))
+    assert "1499" in refused(asked("replay", run[0], "--node", "1500"))
+    assert "expected one of" in refused(asked("replay", run[0], "--node", "1", "--arm", "x"))
+    assert "expected one of" in refused(asked("compare", run[0], "--baseline", "x"))
 
 
 def test_scenario_init_check_show_list(tmp_path):
     path = tmp_path / "mine.toml"
-    assert call("scenario", "init", path).returncode == 0
-    assert "ok" in call("scenario", "check", path).stdout
-    refused(call("scenario", "init", path))
-    shown = call("scenario", "show", path, "--sample", "100").stdout
+    assert asked("scenario", "init", path).returncode == 0
+    assert "ok" in asked("scenario", "check", path).stdout
+    refused(asked("scenario", "init", path))
+    shown = asked("scenario", "show", path, "--sample", "100").stdout
     assert "published:" in shown
     assert "assumed" in shown
-    assert "baseline" in call("scenario", "list").stdout
-    assert json.loads(call("scenario", "show", "--sample", "100", "--json").stdout)["name"] == "baseline"
+    assert "baseline" in asked("scenario", "list").stdout
+    assert json.loads(asked("scenario", "show", "--sample", "100", "--json").stdout)["name"] == "baseline"
 
 
 def test_a_preset_shows_its_fitted_and_predicted_figures_with_deviations():
-    document = json.loads(call("scenario", "show", "google-2008", "--sample", "1000", "--json").stdout)
+    document = json.loads(asked("scenario", "show", "google-2008", "--sample", "1000", "--json").stdout)
     figures = {figure["metric"]: figure for figure in document["field"]["figures"]}
     assert {figure["role"] for figure in figures.values()} == {"fitted", "predicted"}
     for figure in figures.values():
         assert ("published" in figure) == ("deviation" in figure) == ("interval" in figure)
-    text = call("scenario", "show", "google-2008", "--sample", "1000").stdout
+    text = asked("scenario", "show", "google-2008", "--sample", "1000").stdout
     for figure in figures.values():
         assert figure["means"] in text
-    assert "field figures" not in call("scenario", "show", "google-2008", "--sample", "0").stdout
+    assert "field figures" not in asked("scenario", "show", "google-2008", "--sample", "0").stdout
 
 
 def test_a_study_longer_than_the_simulated_time_is_refused():
-    text = refused(call("scenario", "show", "huawei-2024", "--sample", "100", "--set", "years=0.5"))
+    text = refused(asked("scenario", "show", "huawei-2024", "--sample", "100", "--set", "years=0.5"))
     assert "years = 0.5, expected >= 0.75" in text
 
 
 def test_a_code_that_does_not_fit_the_part_is_refused_once_for_each_group():
-    text = refused(call("run", "--set", "server.part=ddr5_16gb_x4"))
+    text = refused(asked("run", "--set", "server.part=ddr5_16gb_x4"))
     assert text.count("expected 72") == len(text.splitlines()) == 3
     assert "group.chipkill.ecc.code = chipkill on server.part = ddr5_16gb_x4" in text
 
@@ -359,7 +368,7 @@ def test_every_generation_of_parts_runs(tmp_path, settings):
 
 
 def test_every_number_of_the_baseline_is_published_or_assumed():
-    document = json.loads(call("scenario", "show", "baseline", "--sample", "0", "--json").stdout)
+    document = json.loads(asked("scenario", "show", "baseline", "--sample", "0", "--json").stdout)
     for entries in document["groups"].values():
         for entry in entries:
             if isinstance(entry["value"], int | float) and not isinstance(entry["value"], bool):
@@ -421,10 +430,10 @@ def test_a_kernel_without_soft_offline_takes_no_page_offline(tmp_path, kernel):
 
 
 def test_a_kernel_between_the_profiles_is_refused_with_its_neighbours(tmp_path):
-    text = refused(call("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.15"))
+    text = refused(asked("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.15"))
     assert "it lies between 5.10 and 6.1, choose one and set the switches that differ" in text
-    assert "the nearest is 7.1" in refused(call("inject", "--kernel", "8.0"))
-    knob = refused(call("inject", "--event", "soft_offline", "--no-soft-offline", "--kernel", "5.10"))
+    assert "the nearest is 7.1" in refused(asked("inject", "--kernel", "8.0"))
+    knob = refused(asked("inject", "--event", "soft_offline", "--no-soft-offline", "--kernel", "5.10"))
     assert knob == (
         "error: --no-soft-offline: kernel 5.10 has no vm.enable_soft_offline, expected profile 6.12 or later; "
         "leave it out, or choose another --kernel\n"
@@ -432,7 +441,7 @@ def test_a_kernel_between_the_profiles_is_refused_with_its_neighbours(tmp_path):
 
 
 def test_a_kernel_that_is_not_known_is_refused_with_its_key_path(tmp_path):
-    text = refused(call("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.4"))
+    text = refused(asked("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.4"))
     assert "group.chipkill.kernel.profile = '5.4', expected one of" in text.replace('"', "'")
 
 
@@ -442,13 +451,13 @@ def test_inject_tells_an_injection_and_explains_mistakes():
     keys = {"page_type", "result", "errno", "log", "signals", "panic", "later", "hardware_corrupted_kb", "steps"}
     assert keys <= set(found)
     assert (found["page_type"], found["result"], found["errno"]) == ("huge page", "Recovered", 0)
-    text = refused(call("inject", "--page", "nothing", "--event", "boom", "--then", "jump"))
+    text = refused(asked("inject", "--page", "nothing", "--event", "boom", "--then", "jump"))
     assert [line.split(":")[1].strip() for line in text.splitlines()] == [
         "--page nothing",
         "--event boom",
         "--then jump",
     ]
-    refused(call("inject", "--switch", "ksm"))
+    refused(asked("inject", "--switch", "ksm"))
 
 
 def test_dram_prints_and_returns_the_same_probabilities():
@@ -481,7 +490,7 @@ def test_settings_that_do_not_suit_the_server_are_reported_at_once(tmp_path):
         '[group.a]\nserver = { part = "ddr5_16gb_x8", channels = 1 }\n'
         'ecc = { code = "chipkill", mirroring = true, sparing = "adddc_bank" }\n'
     )
-    lines = refused(call("scenario", "check", path)).splitlines()
+    lines = refused(asked("scenario", "check", path)).splitlines()
     assert [re.search(r"group\.a\.ecc\.(\w+)", line)[1] for line in lines] == ["code", "sparing", "mirroring"]
 
 
