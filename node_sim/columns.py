@@ -155,6 +155,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
             "result", codes.OfflineResult, "Answer of soft_offline_page(), or that the kernel has no such interface."
         ),
         Column("errno", "int16", "-", "What the daemon gets from sysfs: 0 or a negative errno."),
+        Column("pool_lost_bytes", "uint64", "byte", "Huge page that is broken up for it, and lost to its pool."),
     ),
     "lifecycle": (
         *_HEAD,

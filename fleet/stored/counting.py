@@ -123,10 +123,11 @@ def _memory_lost(counts: NodeCounts, tables: Tables) -> None:
 
 def _pool_lost(counts: NodeCounts, tables: Tables) -> None:
     """Integrate what pools of huge pages have lost [byte-years], likewise."""
-    if "memory_failures" in tables:
-        table = tables["memory_failures"]
-        lost = _ints(table, "node_id"), _ints(table, "time_ns"), _ints(table, "pool_lost_bytes")
-        _until_boot(counts, tables, "pool_lost_byte_years", lost)
+    for name in ("memory_failures", "page_offlines"):
+        if name in tables:
+            columns = ("node_id", "time_ns", "pool_lost_bytes")
+            node, time_ns, lost_bytes = (_ints(tables[name], column) for column in columns)
+            _until_boot(counts, tables, "pool_lost_byte_years", (node, time_ns, lost_bytes))
 
 
 def _until_boot(counts: NodeCounts, tables: Tables, metric: str, lost: tuple[Ints, Ints, Ints]) -> None:

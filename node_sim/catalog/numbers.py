@@ -248,16 +248,31 @@ FORKED_SHARE: Final = Assumed(
     0.6,
     "anonymous memory that the processes of a service share since they were forked: most of it in servers that fork "
     "after start-up (PostgreSQL, prefork web servers), none in those with threads",
+    headline=True,
 )
 MAPPED_FILE_SHARE: Final = Assumed(
-    0.6, 0.2, 0.95, "mapped pages of files that all processes of a service map: its programs and data files"
+    0.6,
+    0.2,
+    0.95,
+    "mapped pages of files that all processes of a service map: its programs and data files",
+    headline=True,
 )
 LIBRARY_SHARE: Final = Assumed(
-    0.2, 0.05, 0.5, "mapped pages of files that all processes of a node map: libc and the like; none in containers"
+    0.2,
+    0.05,
+    0.5,
+    "mapped pages of files that all processes of a node map: libc and the like; none in containers",
+    headline=True,
 )
-TMPFS_SHARE: Final = Assumed(0.7, 0.2, 1.0, "shared memory is there to be shared; a file in /tmp or a memfd may not be")
+TMPFS_SHARE: Final = Assumed(
+    0.7, 0.2, 1.0, "shared memory is there to be shared; a file in /tmp or a memfd may not be", headline=True
+)
 HUGETLB_SHARE: Final = Assumed(
-    0.0, 0.0, 1.0, "huge pages of a pool: shared buffers of a database, or memory of one process (guest, DPDK, JVM)"
+    0.0,
+    0.0,
+    1.0,
+    "huge pages of a pool: shared buffers of a database, or memory of one process (guest, DPDK, JVM)",
+    headline=True,
 )
 MERGED_SHARE: Final = Assumed(
     0.9, 0.5, 1.0, "pages that KSM merged belong to several processes, or to one several times"

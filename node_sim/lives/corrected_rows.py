@@ -17,7 +17,7 @@ from node_sim.codes import EcsUnit, ErrorKind, Observer, OfflineTrigger
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
 from node_sim.corrected.live_errors import count_live
 from node_sim.corrected.marks import Poisoned
-from node_sim.corrected.offlining import find_offlines
+from node_sim.corrected.offlining import Offlines, find_offlines
 from node_sim.corrected.passes import Passes
 from node_sim.corrected.reports import reports_of
 from node_sim.corrected.windows import Windows, error_time_ns
@@ -26,8 +26,10 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.hwpoison.offline_answers import results_of
 from node_sim.lives.rows import EventLog
 from node_sim.lives.world import World
+from node_sim.memory.pages import HUGE_PAGES, BlockKind
 from node_sim.records import Ints
 from node_sim.server.policy import Ecc
+from node_sim.units import PAGE_BYTES
 
 
 def log_corrected(
@@ -80,7 +82,22 @@ def log_corrected(
         trigger=np.full(offlines.page.size, int(OfflineTrigger.CE_THRESHOLD)),
         result=results_of(offlines.errno, offlines.poisoned),
         errno=offlines.errno,
+        pool_lost_bytes=_pool_lost_bytes(eras, offlines),
     )
+
+
+def _pool_lost_bytes(eras: Eras, offlines: Offlines) -> Ints:
+    """Return the size of the huge page that each offlining breaks up: the first one in it in a boot [bytes]."""
+    lost = np.zeros(offlines.era.size, np.int64)
+    some = np.flatnonzero(offlines.offlined & (offlines.kind >= BlockKind.POOL_2M))
+    if some.size:
+        era, huge = offlines.era[some], HUGE_PAGES[offlines.kind[some]]
+        keys = offlines.time_ns[some], offlines.pfn[some] // huge, huge, eras.from_ns[era], eras.lane[era]
+        order = np.lexsort(keys)
+        first = np.any([np.diff(key[order], prepend=-1) != 0 for key in keys[1:]], axis=0)
+        mine = order[first]
+        lost[some[mine]] = huge[mine] * PAGE_BYTES
+    return lost
 
 
 def _pages_of(address_map: AddressMap, faults: FaultTable, fault: Ints, page: Ints) -> Ints:

@@ -149,11 +149,13 @@ def _settle(state: LaneState, calls: Pending, outcome: Outcomes) -> None:
     """Log what the handler did, and send or schedule its signals; a second call for one load releases nothing more."""
     second, told = calls.call >= int(CallKind.REQUIRED_AFTER_REPORT), _tell(state, calls, outcome)
     again = state.frames.poisoned_ns[state.pages.frame[calls.which]] < FOREVER
-    consumed = (outcome["signal"] != Signal.NONE) & (calls.process != NOBODY) & again
+    alone = state.world.memory.processes.size[calls.owners] == 1  # others go on to map a page that stays in use
+    consumed = (outcome["signal"] != Signal.NONE) & (calls.process != NOBODY) & again & alone
     released = ((outcome["withdrawn"] == 1) | consumed) & ~second
-    lost_bytes = np.where(outcome["lost_bytes"] > 0, outcome["lost_bytes"], PAGE_BYTES)
     of_pool = released & _OF_POOL[calls.use]
     huge = huge_pages(state, state.pages.frame[calls.which])
+    kept_bytes = np.where(of_pool, huge, 1) * PAGE_BYTES
+    lost_bytes = np.where(outcome["lost_bytes"] > 0, outcome["lost_bytes"], kept_bytes)
     duration_ns = _duration_ns(state, calls, told)
     handled = state.log.add(
         "memory_failures",
@@ -182,9 +184,10 @@ def _settle(state: LaneState, calls: Pending, outcome: Outcomes) -> None:
 
 
 def _duration_ns(state: LaneState, calls: Pending, told: _Told) -> Ints:
-    """Return the handler's own time, which grows with the owners that map the page [ns]."""
+    """Return the handler's own time, which grows with the owners that map the page [ns]; no second call walks them."""
     policies, arm = state.policies, state.arm_set[calls.lane]
-    mappings = np.where(_MAPPED[calls.use], np.bincount(told.which, minlength=calls.lane.size), 0)
+    walks = _MAPPED[calls.use] & (calls.earlier == Earlier.NOTHING) & (calls.call < CallKind.REQUIRED_AFTER_REPORT)
+    mappings = np.where(walks, np.bincount(told.which, minlength=calls.lane.size), 0)
     duration: Ints = policies.handler_base_ns[arm] + policies.handler_mapping_ns[arm] * mappings
     return duration
 

@@ -5,7 +5,7 @@ One that is broken up loses the bad 4 KiB page; the others are free, and ordinar
 
 **Leaves out.** What is kept of a file in a huge page: ``read()`` of its good pages goes on since 6.6.
 
-**Assumes.** Nothing.
+**Assumes.** A kernel that takes hugetlb pages for none of its business (2.6.32) marks one 4 KiB page.
 
 **Sources.** mm/hugetlb.c ``dissolve_free_huge_page()``; mm/memory-failure.c ``me_huge_page()``.
 """
@@ -29,7 +29,8 @@ def share_fate(state: LaneState, frame: Ints, time_ns: Ints, dissolved: Flags) -
         dissolved: Whether their huge pages are broken up, shape ``(n,)``.
     """
     frames, huge = state.frames, huge_pages(state, frame)
-    some = np.flatnonzero((huge > 1) & (frames.dissolved_ns[frame] > time_ns))
+    known = state.policies.marks_huge_pages[state.arm_set[frames.lane[frame]]]
+    some = np.flatnonzero(known & (huge > 1) & (frames.dissolved_ns[frame] > time_ns))
     if not some.size:
         return
     own, when, size, broken = frame[some], time_ns[some], huge[some], dissolved[some]

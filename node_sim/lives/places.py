@@ -61,7 +61,9 @@ def poisoned_now(state: LaneState, lanes: Flags) -> Poisoned:
     """Return the frames of marked lanes that ``memory_failure()`` has marked in this boot."""
     frames = state.frames
     which = np.flatnonzero(lanes[frames.lane] & (frames.poisoned_ns < FOREVER))
-    whole = np.where(frames.dissolved_ns[which] <= frames.poisoned_ns[which], 1, huge_pages(state, which))
+    one_mark = ~state.policies.marks_huge_pages[state.arm_set[frames.lane[which]]]
+    alone = one_mark | (frames.dissolved_ns[which] <= frames.poisoned_ns[which])
+    whole = np.where(alone, 1, huge_pages(state, which))
     return Poisoned(frames.lane[which], frames.pfn[which], frames.poisoned_ns[which], frames.out_ns[which], whole)
 
 

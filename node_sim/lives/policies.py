@@ -36,6 +36,7 @@ class PolicyColumns(NamedTuple):
     profile: Ints
     early: Flags
     recovery: Ints
+    marks_huge_pages: Flags
     thp_split_p: Floats
     fsync_ns: Ints
     latency_ns: Ints
@@ -69,6 +70,7 @@ class PolicyColumns(NamedTuple):
                 kernels.index(policy.kernel.rules),
                 early_owners(policy),
                 policy.kernel.memory_failure_recovery,
+                policy.kernel.rules.hugetlb != "non lru",
                 policy.kernel.thp_split_p,
                 seconds_to_ns(policy.kernel.fsync_s),
                 seconds_to_ns(policy.platform.work_latency_s),

@@ -41,7 +41,8 @@ def return_errors(state: LaneState, lost: Pending) -> None:
 
 
 def kill_late(state: LaneState, late: Pending) -> None:
-    """Signal owners that touch a page they have lost."""
+    """Signal owners that touch a page they have lost, unless they have left a node that drains by now."""
+    late = late.take(~gone_by(state, late))
     name, code, timing = (
         np.full(late.lane.size, int(one)) for one in (SignalName.SIGBUS, SignalCode.MCEERR_AR, Timing.LATE)
     )

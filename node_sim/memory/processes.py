@@ -2,7 +2,8 @@
 
 **Models.** Every node runs the processes of its workload; a process has a kind, ``prctl(PR_MCE_KILL)`` policies of its
 threads and a reaction to SIGBUS. A block belongs to a process drawn by share. What several processes map belongs to a
-set: all processes of a kind (forked memory, programs, shared memory), or all of the node (libraries).
+set: all processes of a kind (forked memory, programs, shared memory), but for system daemons, which are strangers to
+each other, or all of the node (libraries).
 
 **Leaves out.** Start and end of processes other than by a kill; sets of some processes of a kind.
 
@@ -22,7 +23,7 @@ import numpy as np
 from node_sim.catalog.workloads import SHARED_USES
 from node_sim.codes import KillPolicy, OnSigbus, PageUse, ProcessClass
 from node_sim.draws import Words, below, unit32
-from node_sim.records import Floats, Ints
+from node_sim.records import Flags, Floats, Ints
 from node_sim.server.workload import Process, Shared, Workload
 from node_sim.units import FOREVER
 
@@ -45,6 +46,7 @@ class ProcessTable:
         first: Number of the first process of each set, shape ``(n_sets,)``.
         size: Processes of each set, shape ``(n_sets,)``.
         last_leaving: When the last of each set leaves, as ``leaving``, shape ``(n_sets,)``.
+        related: Whether the processes of each group have memory in common: system daemons are strangers.
         sharing_cdf: Shares of pages that all processes own, and these or a group, by use, shape ``(n_uses, 2)``.
     """
 
@@ -57,6 +59,7 @@ class ProcessTable:
     size: Ints
     last_leaving: Floats
     sharing_cdf: Floats
+    related: Flags
 
     @classmethod
     def of(cls, workload: Workload) -> ProcessTable:
@@ -84,6 +87,7 @@ class ProcessTable:
             size=sizes,
             last_leaving=np.asarray([leaving[at : at + n].max() for at, n in zip(first, sizes, strict=True)]),
             sharing_cdf=_sharing_cdf(workload.shared),
+            related=np.asarray([ProcessClass.of(group.kind) != ProcessClass.SYSTEM for group in groups]),
         )
 
     @property
@@ -98,7 +102,8 @@ class ProcessTable:
         alone = self.first[together] + below(by_member, self.size[together])
         shares, drawn = self.sharing_cdf[use], unit32(by_sharing)
         everybody = self.first.size - 1
-        return np.where(drawn < shares[:, 0], everybody, np.where(drawn < shares[:, 1], together, alone))
+        share = (drawn < shares[:, 1]) & self.related[group]
+        return np.where(drawn < shares[:, 0], everybody, np.where(share, together, alone))
 
     def leaves_ns(self, process: Ints, drain_ns: Ints, drained_ns: Ints) -> Ints:
         """Return when processes leave a node that drains.
@@ -136,8 +141,8 @@ def _sharing_cdf(shared: Shared) -> Floats:
     table = np.zeros((len(PageUse), 2))
     for text, name in SHARED_USES.items():
         table[PageUse.of(text)] = 0.0, getattr(shared, name)
-        if name == "mapped_file":
-            table[PageUse.of(text)] = shared.library, shared.library + shared.mapped_file
+    table[PageUse.FILE_CLEAN_MAPPED] += shared.library  # nobody writes to libraries
+    table[PageUse.FILE_CLEAN_MAPPED, 0] = shared.library
     return table
 
 

@@ -18,13 +18,16 @@ ARMS = {
     "broken_up": {"workload.shared.hugetlb": 0.0},
     "kept": {"workload.shared.hugetlb": 1.0},
     "kept_early": {"workload.shared.hugetlb": 1.0, "kernel.memory_failure_early_kill": 1},
+    "counted": {"workload.shared.hugetlb": 0.5, "page_offline.ce_threshold": 2},
     "marked_in_use": {"workload.shared.hugetlb": 0.0, "kernel.profile": "5.10"},
 }
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    document = counting_document(200, fit_factor=60.0)
+    document = counting_document(100, fit_factor=40.0)
+    document["years"] = 0.7
+    document["group"] = {"secded": document["group"]["secded"] | {"share": 1.0}}
     for group in document["group"].values():
         group["workload"] = {
             "base": "database",
@@ -32,7 +35,8 @@ def run(tmp_path_factory):
         }
         group["workload"]["use"] |= {"free": 0.12, "kernel": 0.08}
         group["kernel"] = {"profile": "6.12"}
-        group["repair"] = {"cordon": {"ue": 0}}
+        group["repair"] = {"cordon": {"ue": 100}}
+        group["detection"] = {"hot_interval_s": 30_000.0}
     document["arm"] = {name: {"set": settings} for name, settings in ARMS.items()}
     root = tmp_path_factory.mktemp("huge") / "run"
     run_fleet(decode("test", document), root, seed=5)
@@ -61,13 +65,19 @@ def losses(run, arm):
 @pytest.mark.parametrize("arm", ["broken_up", "kept", "kept_early"])
 def test_a_huge_page_is_handled_once_in_a_boot_and_the_pool_loses_it_once(run, arm):
     found = losses(run, arm)
-    assert len(found) > 200
+    assert len(found) > 100
+    kept = []
     for (_, _, size, _), rows in found.items():
         # A load has a second report, which loses nothing more.
         assert sum(row["pool_lost_bytes"] for row in rows) == size * PAGE
         assert len({row["pfn"] for row in rows}) == 1
-        kept = arm != "broken_up" and "free" not in rows[0]["page_use"]
-        assert sum(row["lost_bytes"] for row in rows) == (size * PAGE if kept else PAGE)
+        lost = sum(row["lost_bytes"] for row in rows)
+        assert lost in {PAGE, size * PAGE}
+        if "free" not in rows[0]["page_use"]:
+            kept.append(lost > PAGE)
+    # In these arms all but system daemons share their huge pages, which are those of a file then, and kept.
+    assert any(kept) if arm != "broken_up" else not any(kept)
+    assert arm == "broken_up" or sum(kept) > 0.8 * len(kept)
 
 
 def test_of_a_huge_page_kept_only_the_scrubber_sees_more(run):
@@ -100,7 +110,7 @@ def test_what_is_left_of_a_huge_page_broken_up_is_ordinary_memory(run):
 def test_the_user_of_a_huge_page_kept_faults_at_its_next_access_to_any_of_it(run):
     causes = {(row["node_id"], row["seq"]): row for row in run.table("memory_failures", "kept").to_pylist()}
     late = [row for row in run.table("signals", "kept").to_pylist() if row["timing"] == "late"]
-    assert len(late) > 100
+    assert len(late) > 20
     assert {row["lsb"] for row in late} == {21, 30}
     waits = [row["time_ns"] - causes[row["node_id"], row["cause_seq"]]["time_ns"] for row in late]
     assert max(waits) < 3600 * 10**9  # a huge page is touched all the time; a 4 KiB page waits for hours
@@ -116,6 +126,21 @@ def test_a_gigantic_page_that_its_kernel_leaves_in_use_is_already_poisoned_at_th
     later = [row for rows in again.values() for row in rows[1:]]
     assert len(later) > 20
     assert {row["result"] for row in later} == {None}
+
+
+def test_what_counting_takes_from_a_pool_is_lost_once_and_no_use_of_the_pool_any_more(run):
+    boots, broken = boots_of(run, "counted"), {}
+    for row in run.table("page_offlines", "counted").to_pylist():
+        boot = bisect_right(boots.get(row["node_id"], []), row["time_ns"])
+        if row["pool_lost_bytes"]:
+            size = row["pool_lost_bytes"] // PAGE
+            key = row["node_id"], row["pfn"] // size * size, size, boot
+            assert row["result"] == "offlined"
+            assert key not in broken
+            broken[key] = row["time_ns"]
+    assert len(broken) > 50
+    for key, rows in losses(run, "counted").items():
+        assert all(row["time_ns"] < broken.get(key, 1 << 62) for row in rows)
 
 
 def test_what_pools_lose_counts_in_capacity(run):

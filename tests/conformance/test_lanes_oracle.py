@@ -555,7 +555,11 @@ def check_world(number: int) -> None:
             )
 
 
-@pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
+HALF = WORLDS // 2 // CHUNK * CHUNK
+"""Worlds before this one are looked at here, the others by ``test_lanes_oracle_more.py``: files run side by side."""
+
+
+@pytest.mark.parametrize("first", range(0, HALF, CHUNK))
 def test_every_row_equals_that_of_the_event_heap(first: int) -> None:
     for number in range(first, first + CHUNK):
         check_world(number)

@@ -448,9 +448,9 @@ class Life:
             if begin <= time < end
         ]
         shown: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        answers: dict[tuple[int, int], list[tuple[int, int, tuple[OfflineResult, int]]]] = {}
+        answers: dict[tuple[int, int], list[tuple[int, int, tuple[OfflineResult, int], int]]] = {}
         seen: dict[tuple[int, int, int], int] = {}
-        asked = set[int]()
+        asked, gone = set[int](), set[range | None]()
         threshold, limit = self.policy.page_offline.ce_threshold, self.policy.repair.replace_ce
         for time, position, k, i in sorted(times):
             fault, begin, _ = eras[position]
@@ -469,7 +469,10 @@ class Life:
             if whole and seen[position, k, page] == threshold and pfn not in asked:
                 asked.add(pfn)
                 answer = self.soft_offline(pfn, time, frame, beside)
-                answers.setdefault((position, k), []).append((time, pfn, answer))
+                huge = self.uses.huge_page(pfn) if answer[0] is OfflineResult.OFFLINED else None
+                lost = 0 if huge is None or huge in gone else len(huge) * PAGE_BYTES
+                gone.add(huge)
+                answers.setdefault((position, k), []).append((time, pfn, answer, lost))
                 if answer[0] is OfflineResult.OFFLINED:
                     errors.offlined[pfn] = time
         for (position, k), mine in shown.items():
@@ -481,7 +484,7 @@ class Life:
 
     def poisoned_beside(self, pfn: int, poison: dict[int, Frame]) -> list[Frame]:
         """Return the other frames of a page's huge page that were marked while it was whole."""
-        huge = self.uses.huge_page(pfn) if poison else None
+        huge = self.uses.huge_page(pfn) if poison and self.rules.hugetlb != "non lru" else None
         if huge is None:
             return []
         return [
@@ -527,13 +530,16 @@ class Life:
             "last_time_ns": shown[-1][0],
         }
 
-    def _offline_row(self, fault: Fault, cause: Row, time: int, pfn: int, answer: tuple[OfflineResult, int]) -> Row:
+    def _offline_row(  # one argument for each column
+        self, fault: Fault, cause: Row, time: int, pfn: int, answer: tuple[OfflineResult, int], lost: int
+    ) -> Row:
         result, errno = answer
         values: Values = {
             "pfn": pfn,
             "trigger": OfflineTrigger.CE_THRESHOLD,
             "result": result,
             "errno": errno,
+            "pool_lost_bytes": lost,
         }
         return Row("page_offlines", time, fault, cause, values)
 
@@ -757,7 +763,7 @@ class Life:
         elif pending.process is None:
             values: Values = {"pfn": page.pfn, "call": IoCall.FSYNC, "errno": EIO}
             self.write("io_errors", time, page, pending.cause, values)
-        else:
+        elif self.leaves_ns(pending.process) > time:
             self.signal(pending, SignalCode.MCEERR_AR, Timing.LATE)
 
     def signal(self, what: Pending, code: SignalCode, timing: Timing) -> None:
@@ -970,14 +976,14 @@ class Life:
         heard = dict(zip(order, [Heard(outcome.signal, outcome.late, outcome.lsb), *outcome.others], strict=False))
         here = [process for process in use.owners if not self.gone(process, use, done)]
         again = frame.poisoned_ns is not None and consumer is not None and outcome.signal is not Signal.NONE
+        again = again and len(use.owners) == 1
         released = (outcome.withdrawn or again) and not read.second
         huge = self.uses.huge_page(page.pfn)
         of_pool = huge if released and PageUse(use.use).text.startswith("hugetlb") else None
         mapped = PageUse(use.use).text in FROM_USER
         platform = self.policy.platform
-        duration = round(platform.handler_base_us * 1000) + len(here) * mapped * round(
-            platform.handler_mapping_us * 1000
-        )
+        walked = len(here) if mapped and earlier is Earlier.NOTHING and not read.second else 0
+        duration = round(platform.handler_base_us * 1000) + walked * round(platform.handler_mapping_us * 1000)
         by_task = (CallKind.ACTION_REQUIRED, CallKind.KERNEL_COPY)
         after_report = (CallKind.REQUIRED_AFTER_REPORT, CallKind.COPY_AFTER_REPORT)
         values: Values = {
@@ -989,7 +995,7 @@ class Life:
             "latency_ns": done - read.touch.time_ns + duration,
             "duration_ns": duration,
             "current_affected": int(mapped and consumer in here and read.call in (*by_task, *after_report)),
-            "lost_bytes": (outcome.lost_bytes or PAGE_BYTES) if released else 0,
+            "lost_bytes": (outcome.lost_bytes or (len(of_pool) if of_pool else 1) * PAGE_BYTES) if released else 0,
             "pool_lost_bytes": 0 if of_pool is None else len(of_pool) * PAGE_BYTES,
         }
         row = self.write("memory_failures", done, page, read.row, values)
@@ -1024,7 +1030,7 @@ class Life:
     def share_fate(self, page: BadPage, time: int, *, broken: bool) -> None:
         """Let the huge page of a marked frame be broken up, or be poisoned as a whole."""
         huge = self.uses.huge_page(page.pfn)
-        if huge is None or page.frame.broken_ns <= time:
+        if huge is None or page.frame.broken_ns <= time or self.rules.hugetlb == "non lru":
             return
         for pfn, frame in self.frames.items():
             if pfn not in huge:

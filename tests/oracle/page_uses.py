@@ -187,11 +187,14 @@ class PageUses:
             share = shared.tmpfs
         elif use == PageUse.KSM:
             share = shared.merged
-        elif use in (PageUse.FILE_CLEAN_MAPPED, PageUse.FILE_DIRTY_MAPPED):
+        elif use == PageUse.FILE_DIRTY_MAPPED:
+            share = shared.mapped_file
+        elif use == PageUse.FILE_CLEAN_MAPPED:
             if drawn < shared.library:
                 return range(self.groups[-1].stop)
             share = shared.library + shared.mapped_file
-        if drawn < share:
+        kind = self.policy.workload.process[self.groups.index(group)].kind
+        if drawn < share and kind != "system":
             return group
         one = group.start + below(by_member, len(group))
         return range(one, one + 1)

@@ -62,7 +62,8 @@ def test_pages_of_a_use_are_shared_as_often_as_the_workload_says(use, group, eve
     owners = tenancy.owners[tenancy.use == use]
     assert owners.size > 300
     last = memory.processes.first.size - 1
-    for seen, share in (((owners == last).sum(), everybody), (((owners >= 14) & (owners < last)).sum(), group)):
+    related = group * (0.6 + 0.3)  # system daemons have nothing in common
+    for seen, share in (((owners == last).sum(), everybody), (((owners >= 14) & (owners < last)).sum(), related)):
         assert stats.binomtest(int(seen), owners.size, share).pvalue > ALPHA
 
 

@@ -91,6 +91,7 @@ def slow_counts(run, arm):
         add(row, "pages_offlined" if row["result"] == "offlined" else "pages_not_offlined")
         if row["result"] == "offlined":
             lost(row, 4096)
+            lost(row, row["pool_lost_bytes"], "pool_lost_byte_years")
     for row in tables["errors"]:
         if row["kind"] == "UE" and (row["node_id"], row["seq"]) not in harmed:
             add(row, "ue_survived")

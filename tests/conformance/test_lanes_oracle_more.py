@@ -1,0 +1,13 @@
+"""The second half of the worlds of ``test_lanes_oracle.py``, so that two workers share them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.test_lanes_oracle import CHUNK, HALF, WORLDS, check_world
+
+
+@pytest.mark.parametrize("first", range(HALF, WORLDS, CHUNK))
+def test_every_row_equals_that_of_the_event_heap(first: int) -> None:
+    for number in range(first, first + CHUNK):
+        check_world(number)
