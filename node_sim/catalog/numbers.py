@@ -262,7 +262,6 @@ LIBRARY_SHARE: Final = Assumed(
     0.05,
     0.5,
     "mapped pages of files that all processes of a node map: libc and the like; none in containers",
-    headline=True,
 )
 TMPFS_SHARE: Final = Assumed(
     0.7, 0.2, 1.0, "shared memory is there to be shared; a file in /tmp or a memfd may not be", headline=True
@@ -272,7 +271,6 @@ HUGETLB_SHARE: Final = Assumed(
     0.0,
     1.0,
     "huge pages of a pool: shared buffers of a database, or memory of one process (guest, DPDK, JVM)",
-    headline=True,
 )
 MERGED_SHARE: Final = Assumed(
     0.9, 0.5, 1.0, "pages that KSM merged belong to several processes, or to one several times"
