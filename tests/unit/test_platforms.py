@@ -106,7 +106,7 @@ def asynchronous(platform: Platform, profile: str) -> dict:
     tables = simulate(dataclasses.replace(BASE, platform=platform, kernel=Kernel(profile=profile)))
     checks = tables["machine_checks"]
     return {name: cells[checks["cpu_context"] == 0] for name, cells in checks.items()} | {
-        "latency_ns": tables["memory_failures"]["latency_ns"]
+        name: tables["memory_failures"][name] for name in ("latency_ns", "duration_ns")
     }
 
 
