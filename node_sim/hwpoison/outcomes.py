@@ -208,8 +208,8 @@ def handle_state(  # noqa: PLR0913 - each is a dimension of the table
     """
     tasks = [Task(f"owner {number}", threads) for number, threads in enumerate((owner, *others))]
     page = build_page(known_state(state, profile), tasks)
-    one_fate = page.hugetlb and switches_of(profile).hugetlb != "non lru"  # else each 4 KiB page has a mark of its own
-    if earlier is Earlier.PAGE or (earlier is Earlier.NEIGHBOUR and (one_fate or not page.hugetlb)):
+    own_marks = page.hugetlb and switches_of(profile).hugetlb == "non lru"  # each 4 KiB page has a mark of its own
+    if earlier is Earlier.PAGE or (earlier is Earlier.NEIGHBOUR and not own_marks):
         page.poisoned = True
         page.bad_subpages |= {page.subpage + (earlier is Earlier.NEIGHBOUR)} if page.hugetlb else set()
     machine = kernel.Machine(switches_of(profile), early_kill=early_kill, recovery=recovery)
