@@ -29,6 +29,7 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.memory.pages import BlockKind, Static, make_frames
 from node_sim.records import Flags, Index, Ints, expand_counts, take
+from node_sim.units import FOREVER
 
 _WIDE = 1 << 24
 """More than the pages one window can show."""
@@ -138,6 +139,20 @@ def _past_threshold(spans: Spans, reached: Ints) -> tuple[Ints, Ints]:
     return before, after
 
 
+def _found_by_scrub(spans: Spans, reached: Ints, index: WindowIndex, marks: Marks) -> tuple[Ints, Ints]:
+    """Return spans and pages out of use that reach the threshold there in the sight of the patrol scrubber.
+
+    A page that went out of use may be past the threshold in a window of demand reads, which nobody sees, and asked for
+    in a later one of the scrubber.
+    """
+    out = marks.take(marks.out_ns < FOREVER)
+    span = np.flatnonzero(index.windows.scrub[spans.window] & (reached > 0))
+    mine, step = expand_counts(out.in_era(spans.era[span]))
+    page = out.page[out.first_of(spans.era[span])[mine] + step]
+    found = page < reached[span[mine]]
+    return span[mine[found]], page[found]
+
+
 def find_offlines(
     eras: Eras,
     spans: Spans,
@@ -160,12 +175,10 @@ def find_offlines(
     before, after = _past_threshold(spans, reached)
     seed, address_map, static = ground
     marks = marks_of_poisoned(eras, faults, address_map, poisoned, index.shown())
-    # A page that is out of use may be past the threshold in a window of demand reads, which nobody sees, and asked for
-    # in a later one of the scrubber: where there are marks, every window is looked at.
-    marked = marks.touched(eras.lane.size)[spans.era]
-    begin = np.where(marked, 0, before)
-    span, step = expand_counts(np.where(marked, reached, after) - begin)
-    page = begin[span] + step
+    span, step = expand_counts(after - before)
+    page = before[span] + step
+    again, again_page = _found_by_scrub(spans, reached, index, marks)
+    span, page = np.concatenate((span, again)), np.concatenate((page, again_page))
     window, era = spans.window[span], spans.era[span]
     error = page + 1 + (eras.threshold[era] - 1) * index.windows.n_pages[window]
     fault = eras.fault[era]
