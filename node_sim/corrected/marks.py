@@ -235,9 +235,15 @@ def _marks_of_neighbours(
     if not poisoned.lane.size:
         return Marks.none()
     entry, era = _eras_open(eras, poisoned.lane, poisoned.poisoned_ns)
-    mine, page = expand_counts(shown[eras.fault[era]])
+    fault, place = np.unique(eras.fault[era], return_inverse=True)
+    of_fault, number = expand_counts(shown[fault])
+    every = address_map.page(
+        faults.box.take(fault[of_fault]), number
+    )  # once for each fault, of all its lanes and boots
+    mine, page = expand_counts(shown[fault][place])
+    pfn = every[np.searchsorted(of_fault, place)[mine] + page]
     entry, era = entry[mine], era[mine]
-    pfn, own, pages = address_map.page(faults.box.take(eras.fault[era]), page), poisoned.pfn, poisoned.pages[entry]
+    own, pages = poisoned.pfn, poisoned.pages[entry]
     beside = np.flatnonzero((pfn // pages == own[entry] // pages) & (pfn != own[entry]))
     entry, never = entry[beside], np.full(beside.size, FOREVER)
     name = name_page(era[beside], page[beside])
