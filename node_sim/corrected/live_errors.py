@@ -23,8 +23,12 @@ from node_sim.corrected.marks import Marks, Poisoned, find_names, name_page
 from node_sim.corrected.offlining import Counted, Ground, Offlines, find_offlines
 from node_sim.corrected.windows import error_time_ns, errors_before
 from node_sim.dram.faults import FaultTable
-from node_sim.records import Index, Ints, expand_counts, take
+from node_sim.records import Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
+
+
+ERRORS_AT_ONCE = 1 << 20
+"""Errors that are gone through together."""
 
 
 class DeadPages:
@@ -271,6 +275,13 @@ def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -
 
 
 def _count_one_by_one(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
+    """Count what is left of some spans, from their errors one by one, so many at a time that memory stays small."""
+    batch = np.cumsum(spans.last[some] - spans.first[some]) // ERRORS_AT_ONCE
+    parts = [some[batch == number] for number in np.unique(batch)] or [some]
+    return join([_count_batch(spans, part, index, counted) for part in parts])
+
+
+def _count_batch(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
     """Count what is left of some spans, from their errors one by one."""
     seen = go_through(spans, some, index, counted)
     begin, end = np.searchsorted(seen.span, some), np.searchsorted(seen.span, some, side="right")
