@@ -26,7 +26,6 @@ from node_sim.dram.faults import FaultTable
 from node_sim.records import Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
 
-
 ERRORS_AT_ONCE = 1 << 20
 """Errors that are gone through together."""
 
