@@ -5,7 +5,8 @@ One that is broken up loses the bad 4 KiB page; the others are free, and ordinar
 
 **Leaves out.** What is kept of a file in a huge page: ``read()`` of its good pages goes on since 6.6.
 
-**Assumes.** A kernel that takes hugetlb pages for none of its business (2.6.32) marks one 4 KiB page.
+**Assumes.** A kernel that takes hugetlb pages for none of its business (2.6.32) marks one 4 KiB page. Others break up
+no huge page that carries a mark already: a further error in it is "already poisoned".
 
 **Sources.** mm/hugetlb.c ``dissolve_free_huge_page()``; mm/memory-failure.c ``me_huge_page()``.
 """
@@ -39,21 +40,12 @@ def share_fate(state: LaneState, frame: Ints, time_ns: Ints, dissolved: Flags) -
     entry = entry_of[frames.lane]
     mates = np.flatnonzero((entry >= 0) & (frames.pfn // size[entry] == frames.pfn[own][entry] // size[entry]))
     entry = entry[mates]
-    whole = ~broken[entry]
-    _break_up(state, mates[~whole], when[entry[~whole]])
-    others = whole & (mates != own[entry])
+    others = ~broken[entry] & (mates != own[entry])
     _poison(state, mates[others], own[entry[others]], when[entry[others]])
-    frames.dissolved_ns[mates[whole]] = FOREVER  # a planned offlining fails now
+    # One that keeps its mark is not broken up by counting any more: a planned offlining fails.
+    frames.dissolved_ns[mates] = np.where(broken[entry], when[entry], FOREVER)
     state.changed.append((mates, when[entry]))
     forget_spells(state, mates)
-
-
-def _break_up(state: LaneState, mates: Ints, time_ns: Ints) -> None:
-    """Make ordinary memory of the frames of huge pages; marked ones do not come back."""
-    frames = state.frames
-    frames.dissolved_ns[mates] = time_ns
-    marked = frames.poisoned_ns[mates] < FOREVER
-    frames.out_ns[mates[marked]] = np.minimum(frames.out_ns[mates[marked]], time_ns[marked])
 
 
 def _poison(state: LaneState, others: Ints, own: Ints, time_ns: Ints) -> None:

@@ -1036,9 +1036,8 @@ class Life:
             if pfn not in huge:
                 continue
             if broken:
+                assert frame is page.frame or frame.poisoned_ns is None
                 frame.broken_ns = time
-                if frame.poisoned_ns is not None:
-                    frame.out_ns = min(frame.out_ns, time)
                 continue
             frame.broken_ns = NEVER
             if frame is not page.frame:
