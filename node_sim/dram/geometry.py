@@ -198,23 +198,36 @@ class AddressMap:
             )
         )
 
-    def _pages_per_row(self, box: Footprint, bank: Ints) -> Ints:
-        """Pages that the lines of one row touch in a bank of each box, given as an offset from its first bank."""
+    @property
+    def _alike(self) -> bool:
+        """Whether the same lines of a row touch equally many pages in every rank and bank.
+
+        They do not where a page holds several lines of a row that are not a power of two apart: with another rank or
+        bank in the lowest digits the row begins elsewhere in its first page.
+        """
+        return self.line_stride >= LINES_PER_PAGE or LINES_PER_PAGE % self.line_stride == 0
+
+    def _pages_per_row(self, box: Footprint, rank: Ints, bank: Ints) -> Ints:
+        """Pages that the lines of one row touch in a rank and bank of each box, both offsets from its first."""
         if self.line_stride >= LINES_PER_PAGE:
             return box.n_lines
         zero = np.zeros_like(box.row)
-        first = self._corner(box, zero, bank, zero, zero) // LINES_PER_PAGE
-        last = self._corner(box, zero, bank, zero, box.n_lines - 1) // LINES_PER_PAGE
+        first = self._corner(box, rank, bank, zero, zero) // LINES_PER_PAGE
+        last = self._corner(box, rank, bank, zero, box.n_lines - 1) // LINES_PER_PAGE
         return last - first + 1
 
-    def _pages_by_bank(self, box: Footprint) -> Ints:
-        """Pages of each bank of one rank of each box, shape ``(n, most banks)``, 0 beyond a box's banks."""
-        most = int(box.n_banks.max(initial=1))
-        pages = np.zeros((box.row.size, most), np.int64)
-        for bank in range(most):
-            some = np.flatnonzero(box.n_banks > bank)
+    def _pages_by_part(self, box: Footprint) -> Ints:
+        """Pages of each bank of each rank of each box, shape ``(n, most ranks, most banks)``, 0 beyond those of a box.
+
+        Where all are alike, of the first bank of the first rank only: shape ``(n, 1, 1)``.
+        """
+        most = (1, 1) if self._alike else (int(box.n_ranks.max(initial=1)), int(box.n_banks.max(initial=1)))
+        pages = np.zeros((box.row.size, *most), np.int64)
+        for rank, bank in np.ndindex(most):
+            some = np.flatnonzero((box.n_ranks > rank) & (box.n_banks > bank))
             part = box.take(some)
-            pages[some, bank] = part.n_rows * self._pages_per_row(part, np.full(some.size, bank))
+            offsets = np.full(some.size, rank), np.full(some.size, bank)
+            pages[some, rank, bank] = part.n_rows * self._pages_per_row(part, *offsets)
         return pages
 
     def page_count(self, box: Footprint) -> Ints:
@@ -222,7 +235,8 @@ class AddressMap:
 
         A page with lines of several banks or ranks of the box counts for each of them, up to all pages of the node.
         """
-        count: Ints = np.minimum(box.n_ranks * self._pages_by_bank(box).sum(axis=1), self.pages)
+        parts = box.n_ranks * box.n_banks if self._alike else 1
+        count: Ints = np.minimum(parts * self._pages_by_part(box).sum(axis=(1, 2)), self.pages)
         return count
 
     def page(self, box: Footprint, ordinal: Ints) -> Ints:
@@ -232,15 +246,36 @@ class AddressMap:
             box: Boxes, shape ``(n,)``.
             ordinal: Shape ``(n,)``, 0 … ``page_count - 1``; by rank, bank, row and page in the row.
         """
-        by_bank = self._pages_by_bank(box)
-        end = np.cumsum(by_bank, axis=1)
-        rank, rest = np.divmod(ordinal, end[:, -1])
-        bank = (rest[:, None] >= end).sum(axis=1)
-        rest = rest - (end - by_bank)[np.arange(bank.size), bank]
-        row, in_row = np.divmod(rest, self._pages_per_row(box, bank))
+        rank, bank, rest = self._part_of(box, ordinal)
+        row, in_row = np.divmod(rest, self._pages_per_row(box, rank, bank))
         if self.line_stride >= LINES_PER_PAGE:
             return self._corner(box, rank, bank, row, in_row) // LINES_PER_PAGE
         return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
+
+    def _part_of(self, box: Footprint, ordinal: Ints) -> tuple[Ints, Ints, Ints]:
+        """Return rank and bank of pages, as offsets inside each box, and their numbers among those of the bank."""
+        by_part = self._pages_by_part(box)
+        if self._alike:
+            part, rest = np.divmod(ordinal, by_part[:, 0, 0])
+            return *np.divmod(part, box.n_banks), rest
+        n, ranks, banks = by_part.shape
+        flat = by_part.reshape(n, ranks * banks)
+        end = np.cumsum(flat, axis=1)
+        part = (ordinal[:, None] >= end).sum(axis=1)
+        rest = ordinal - (end - flat)[np.arange(n), part]
+        return *np.divmod(part, banks), rest
+
+    def _first_of(self, box: Footprint, rank: Ints, bank: Ints) -> Ints:
+        """Return the number of the first page of a rank and bank of each box: the inverse of ``_part_of``."""
+        by_part = self._pages_by_part(box)
+        first: Ints
+        if self._alike:
+            first = (rank * box.n_banks + bank) * by_part[:, 0, 0]
+            return first
+        n, ranks, banks = by_part.shape
+        flat = by_part.reshape(n, ranks * banks)
+        first = (np.cumsum(flat, axis=1) - flat)[np.arange(n), rank * banks + bank]
+        return first
 
     def ordinals(self, box: Footprint, pfn: Ints) -> tuple[Ints, Ints]:
         """Return under which numbers each box knows a page: the inverse of ``page``.
@@ -251,8 +286,7 @@ class AddressMap:
 
         Returns:
             Index of the box and number of the page, ordered; none where the page lies outside the box, several where it
-            has lines of several of the box's banks or ranks. A row that begins elsewhere in its page in another rank
-            may touch one page more there, which has no number.
+            has lines of several of the box's banks or ranks.
         """
         near = np.flatnonzero(self._row_is_inside(box, pfn))
         place = self.place(pfn[near, None] * LINES_PER_PAGE + np.arange(LINES_PER_PAGE))
@@ -265,30 +299,27 @@ class AddressMap:
         inside &= (row >= 0) & (row < mine.n_rows) & (line >= 0) & (line < mine.n_lines)
         which, at = np.nonzero(inside)
         offsets = (part[which, at] for part in (rank, bank, row, line))
-        number, known = self._ordinal(box.take(near[which]), pfn[near[which]], *offsets)
-        which, number = which[known], number[known]
+        number = self._ordinal(box.take(near[which]), pfn[near[which]], *offsets)
         order = np.lexsort((number, which))
         which, number = which[order], number[order]
         new = (np.diff(which, prepend=-1) != 0) | (np.diff(number, prepend=-1) != 0)
         return near[which[new]], number[new]
 
     def _row_is_inside(self, box: Footprint, pfn: Ints) -> Flags:
-        """Whether the row of each page is one of the box; no page has lines of two."""
-        row = self.place(pfn * LINES_PER_PAGE).row
-        inside: Flags = (row >= box.row) & (row < box.row + box.n_rows)
+        """Whether the row of the first or the last line of each page is one of the box; no page has lines of three."""
+        inside = np.zeros(pfn.shape, np.bool_)
+        for line in (0, LINES_PER_PAGE - 1):
+            row = self.place(pfn * LINES_PER_PAGE + line).row
+            inside |= (row >= box.row) & (row < box.row + box.n_rows)
         return inside
 
-    def _ordinal(self, box: Footprint, pfn: Ints, rank: Ints, bank: Ints, row: Ints, line: Ints) -> tuple[Ints, Flags]:
-        """Number the page of a line at an offset inside each box, as ``page`` does, and say which have a number."""
-        by_bank = self._pages_by_bank(box)
-        end = np.cumsum(by_bank, axis=1)
-        each = np.arange(pfn.size)
-        zero = np.zeros_like(pfn)
+    def _ordinal(self, box: Footprint, pfn: Ints, rank: Ints, bank: Ints, row: Ints, line: Ints) -> Ints:
+        """Number the page of a line at an offset inside each box, as ``page`` does."""
         in_row = line
         if self.line_stride < LINES_PER_PAGE:
-            in_row = pfn - self._corner(box, rank, bank, row, zero) // LINES_PER_PAGE
-        of_row = self._pages_per_row(box, bank)
-        return rank * end[:, -1] + (end - by_bank)[each, bank] + row * of_row + in_row, in_row < of_row
+            in_row = pfn - self._corner(box, rank, bank, row, np.zeros_like(pfn)) // LINES_PER_PAGE
+        number: Ints = self._first_of(box, rank, bank) + row * self._pages_per_row(box, rank, bank) + in_row
+        return number
 
 
 def meet(a: Footprint, b: Footprint, dimm: Dimm) -> Flags:

@@ -107,13 +107,10 @@ def test_the_first_page_of_a_fault_holds_its_first_line(server, words):
     assert np.array_equal(address_map.page(box, 0 * one), address_map.line_number(place) // 64)
 
 
-# Boxes of one rank: where rows begin elsewhere in their pages in another rank (odd numbers of channels), page() counts
-# by the first rank, and may name a page beside the box or leave one out. Known, and to be mended there.
 @given(SERVERS, WORDS)
 @settings(deadline=None)
 def test_a_box_knows_each_of_its_pages_by_its_numbers_and_no_other_page(server, words):
     address_map, box = AddressMap(server), any_box(server, words)
-    box = box._replace(n_ranks=np.ones_like(box.n_ranks))
     rng = np.random.default_rng([*words, 2])
     inside = rng.integers(0, 2, 50) == 1
     number = rng.integers(0, 1 << 62, 50) % address_map.page_count(box)
@@ -125,7 +122,7 @@ def test_a_box_knows_each_of_its_pages_by_its_numbers_and_no_other_page(server, 
     assert {(i, number[i]) for i in np.flatnonzero(inside)} <= pairs
     for i in range(20):
         holds = lines_are_inside(address_map, box, i, 64 * int(pfn[i]) + np.arange(64)).any()
-        assert (i in which) == holds or (holds and box.n_ranks[i] > 1)
+        assert (i in which) == holds
 
 
 def lines_are_inside(address_map: AddressMap, box: Footprint, i: int, numbers: np.ndarray) -> np.ndarray:
