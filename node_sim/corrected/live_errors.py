@@ -155,12 +155,14 @@ def _last_seen(spans: Spans, some: Ints, index: WindowIndex, marks: Marks) -> tu
     marks = marks.take(marks.out_ns < FOREVER)
     mine, step = expand_counts(marks.in_era(spans.era[some]))
     mark = marks.first_of(spans.era[some])[mine] + step
-    windows = index.windows.take(spans.window[some][mine])
     page, out_ns = marks.page[mark], marks.out_ns[mark]
-    number = np.where(out_ns >= windows.high_ns, windows.errors, 0)
-    cut = np.flatnonzero((windows.low_ns < out_ns) & (out_ns < windows.high_ns))
-    number[cut] = errors_before(windows.take(cut), out_ns[cut])
-    return name_page(mine, page), number
+    # All pages of a huge page go out of use at once: each time is looked up once.
+    new = (np.diff(mine, prepend=-1) != 0) | (np.diff(out_ns, prepend=-1) != 0)
+    until_ns, windows = out_ns[new], index.windows.take(spans.window[some][mine[new]])
+    number = np.where(until_ns >= windows.high_ns, windows.errors, 0)
+    cut = np.flatnonzero((windows.low_ns < until_ns) & (until_ns < windows.high_ns))
+    number[cut] = errors_before(windows.take(cut), until_ns[cut])
+    return name_page(mine, page), number[np.cumsum(new) - 1]
 
 
 def go_through(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SeenErrors:

@@ -190,43 +190,51 @@ def _wake(state: LaneState) -> None:
     _plan(state, state.booted)
 
 
-def _users_changed(state: LaneState) -> tuple[Flags, Ints]:
+def _users_changed(state: LaneState, live: Ints) -> tuple[Flags, Ints]:
     """Return which bad pages this step may have given another next touch by a boot, a kill or a cordon, and when [ns].
 
     Boots and kills free frames, and a process that has died touches none. A cordon adds no touch and allows none once
     the node is drained: pages whose next touch comes later have none in this boot; of the others users may have left
     before it.
     """
-    pages, drain, lane = state.pages, state.drain, state.pages.lane
+    pages, drain, lane = state.pages, state.drain, state.pages.lane[live]
     time_ns = np.where(state.booted, state.boot_ns, state.stirred_ns)[lane]
-    freed = state.frames.freed_ns[pages.frame] == time_ns
-    died = (pages.process != NOBODY) & (state.killed_ns[lane, pages.process] == time_ns)
+    process = pages.process[live]
+    freed = state.frames.freed_ns[pages.frame[live]] == time_ns
+    died = (process != NOBODY) & (state.killed_ns[lane, process] == time_ns)
     changed = (time_ns >= 0) & (freed | died)
     cordoned = (drain.begin_ns == state.stirred_ns)[lane] & ~changed
-    late = pages.next_ns >= drain.end_ns[lane]
-    pages.next_ns[cordoned & late] = FOREVER
+    late = pages.next_ns[live] >= drain.end_ns[lane]
+    pages.next_ns[live[cordoned & late]] = FOREVER
     return changed | (cordoned & ~late), time_ns
 
 
-def look_on(state: LaneState, touched: Ints, touched_ns: Ints) -> None:
+def look_on(state: LaneState, live: Ints, touched: Ints, touched_ns: Ints) -> Ints:
     """Find the next touches of all bad pages whose prospects this step has changed.
 
     Args:
         state: Of the lanes; changed.
-        touched: Bad pages that were just touched.
+        live: Bad pages that can still be touched, ascending.
+        touched: Those that were just touched.
         touched_ns: When.
+
+    Returns:
+        Those that can still be touched, with those of DIMMs installed in this step.
     """
-    pages = state.pages
+    known = state.pages.lane.size
     if state.booted.any():
         _wake(state)
+        live = np.concatenate((live, np.arange(known, state.pages.lane.size)))
     of_frame = np.full(state.frames.lane.size, -1)
     for frame, time_ns in state.changed:
         of_frame[frame] = time_ns
-    users_changed, time_ns = _users_changed(state)
-    from_ns = np.where(users_changed, time_ns, of_frame[pages.frame])
-    from_ns[touched] = np.where(from_ns[touched] >= 0, from_ns[touched], touched_ns)
+    users_changed, time_ns = _users_changed(state, live)
+    from_ns = np.where(users_changed, time_ns, of_frame[state.pages.frame[live]])
+    at = np.searchsorted(live, touched)
+    from_ns[at] = np.where(from_ns[at] >= 0, from_ns[at], touched_ns)
     which = np.flatnonzero(from_ns >= 0)
-    _look_ahead(state, which, from_ns[which])
+    _look_ahead(state, live[which], from_ns[which])
     state.booted[:] = False
     state.stirred_ns[:] = -1
     state.changed.clear()
+    return live

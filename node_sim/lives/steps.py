@@ -169,15 +169,13 @@ def _step(state: LaneState, due: Ints, live: Ints, looking: Looking) -> None:
 
 def _look_on(state: LaneState, looking: Looking, live: Ints) -> Ints:
     """Find what comes next in lanes whose prospects have changed; return the bad pages that can still be touched."""
-    known = state.pages.lane.size
     moved = np.flatnonzero(state.booted | state.turned)
     which, time_ns = (np.concatenate(parts) for parts in zip(*looking.touched, strict=True))
     now_ns = np.maximum(state.boot_ns, state.stirred_ns)
     np.maximum.at(now_ns, state.pages.lane[which], time_ns)
-    look_on(state, which, time_ns)
+    live = look_on(state, live, which, time_ns)
     watch(state, moved)
     state.turned[:] = False
-    live = np.concatenate((live, np.arange(known, state.pages.lane.size)))
     return _still_live(state, live, now_ns)
 
 
