@@ -237,17 +237,19 @@ def _marks_of_neighbours(
     entry, era = _eras_open(eras, poisoned.lane, poisoned.poisoned_ns)
     fault, place = np.unique(eras.fault[era], return_inverse=True)
     of_fault, number = expand_counts(shown[fault])
-    every = address_map.page(
-        faults.box.take(fault[of_fault]), number
-    )  # once for each fault, of all its lanes and boots
-    mine, page = expand_counts(shown[fault][place])
-    pfn = every[np.searchsorted(of_fault, place)[mine] + page]
-    entry, era = entry[mine], era[mine]
-    own, pages = poisoned.pfn, poisoned.pages[entry]
-    beside = np.flatnonzero((pfn // pages == own[entry] // pages) & (pfn != own[entry]))
-    entry, never = entry[beside], np.full(beside.size, FOREVER)
-    name = name_page(era[beside], page[beside])
-    return Marks(name, never, never, poisoned.out_ns[entry], poisoned.poisoned_ns[entry])
+    pfn = address_map.page(faults.box.take(fault), number, of_fault)
+    order = np.lexsort((pfn, of_fault))
+    name, number = of_fault[order] * address_map.pages + pfn[order], number[order]
+    of_node, own, pages = place * address_map.pages, poisoned.pfn[entry], poisoned.pages[entry]
+    begin = own // pages * pages
+    end = np.minimum(begin + pages, address_map.pages)
+    first = np.searchsorted(name, of_node + begin)
+    which, step = expand_counts(np.searchsorted(name, of_node + end) - first)
+    at = first[which] + step
+    beside = name[at] != (of_node + own)[which]
+    which, at = which[beside], at[beside]
+    entry, never = entry[which], np.full(which.size, FOREVER)
+    return Marks(name_page(era[which], number[at]), never, never, poisoned.out_ns[entry], poisoned.poisoned_ns[entry])
 
 
 def marks_of_asked(

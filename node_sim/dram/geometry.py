@@ -239,30 +239,34 @@ class AddressMap:
         count: Ints = np.minimum(parts * self._pages_by_part(box).sum(axis=(1, 2)), self.pages)
         return count
 
-    def page(self, box: Footprint, ordinal: Ints) -> Ints:
-        """Return the pfn of page number ``ordinal`` of each box.
+    def page(self, box: Footprint, ordinal: Ints, of: Ints | None = None) -> Ints:
+        """Return the pfn of pages of boxes.
 
         Args:
-            box: Boxes, shape ``(n,)``.
-            ordinal: Shape ``(n,)``, 0 … ``page_count - 1``; by rank, bank, row and page in the row.
+            box: Boxes.
+            ordinal: Numbers of pages, shape ``(n,)``, 0 … ``page_count - 1``; by rank, bank, row and page in the row.
+            of: Index of the box of each, shape ``(n,)``; left out, each box has one.
         """
-        rank, bank, rest = self._part_of(box, ordinal)
+        rank, bank, rest = self._part_of(box, ordinal, np.arange(ordinal.size) if of is None else of)
+        box = box if of is None else box.take(of)
         row, in_row = np.divmod(rest, self._pages_per_row(box, rank, bank))
         if self.line_stride >= LINES_PER_PAGE:
             return self._corner(box, rank, bank, row, in_row) // LINES_PER_PAGE
         return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
 
-    def _part_of(self, box: Footprint, ordinal: Ints) -> tuple[Ints, Ints, Ints]:
-        """Return rank and bank of pages, as offsets inside each box, and their numbers among those of the bank."""
+    def _part_of(self, box: Footprint, ordinal: Ints, of: Ints) -> tuple[Ints, Ints, Ints]:
+        """Return rank and bank of pages, as offsets inside their boxes, and their numbers among those of the bank."""
         by_part = self._pages_by_part(box)
         if self._alike:
-            part, rest = np.divmod(ordinal, by_part[:, 0, 0])
-            return *np.divmod(part, box.n_banks), rest
+            part, rest = np.divmod(ordinal, by_part[of, 0, 0])
+            return *np.divmod(part, box.n_banks[of]), rest
         n, ranks, banks = by_part.shape
         flat = by_part.reshape(n, ranks * banks)
         end = np.cumsum(flat, axis=1)
-        part = (ordinal[:, None] >= end).sum(axis=1)
-        rest = ordinal - (end - flat)[np.arange(n), part]
+        part = np.zeros(of.size, np.int64)
+        for column in end.T:
+            part += ordinal >= column[of]
+        rest = ordinal - (end - flat)[of, part]
         return *np.divmod(part, banks), rest
 
     def _first_of(self, box: Footprint, rank: Ints, bank: Ints) -> Ints:

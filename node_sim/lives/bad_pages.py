@@ -36,6 +36,9 @@ from node_sim.memory.sightings import Range, Writes, next_scrub_ns, next_sightin
 from node_sim.records import Flags, Floats, Ints, expand_counts, take
 from node_sim.units import FOREVER
 
+PAGES_AT_ONCE = 1 << 15
+"""Bad pages whose next touch is found together."""
+
 
 def start_pages(state: LaneState) -> None:
     """List the bad pages of the faults in place at the start, and find their first touches."""
@@ -128,17 +131,21 @@ def _earliest(names: Ints, time_ns: Ints, asked: Ints) -> tuple[Ints, Ints]:
 
 
 def _look_ahead(state: LaneState, which: Ints, after_ns: Ints) -> None:
-    """Find the next touch of bad pages later than a time; lanes of a node that have lived alike share the answer."""
+    """Find the next touch of bad pages later than a time."""
     awake = ~state.pages.dead[which]
     which, after_ns = which[awake], after_ns[awake]
-    if not which.size:
-        return
+    order = np.argsort(state.pages.page[which], kind="stable")
+    for start in range(0, which.size, PAGES_AT_ONCE):
+        some = order[start : start + PAGES_AT_ONCE]
+        _find_touches(state, which[some], after_ns[some])
+
+
+def _find_touches(state: LaneState, which: Ints, after_ns: Ints) -> None:
+    """Find the next touch of bad pages, ordered by page; lanes of a node that have lived alike share the answer."""
     pages, store, world = state.pages, state.store, state.world
-    order = np.argsort(pages.page[which], kind="stable")
-    which = which[order]
     bad, lane, frame = pages.page[which], pages.lane[which], pages.frame[which]
     fault, out_ns = store.pages.fault[bad], state.frames.out_ns[frame]
-    after = np.maximum(after_ns[order], store.faults.time_ns[fault])
+    after = np.maximum(after_ns, store.faults.time_ns[fault])
     round_ns = np.where(state.boot_ns[lane] > 0, state.boot_ns[lane], store.phase_ns[bad])
     period_ns = world.policy.detection.scrub_ns
     scrub = next_scrub_ns(round_ns, store.pages.pfn[bad], world.address_map.pages, after, period_ns)
