@@ -37,9 +37,10 @@ def share_fate(state: LaneState, frame: Ints, time_ns: Ints, dissolved: Flags) -
     own, when, size, broken = frame[some], time_ns[some], huge[some], dissolved[some]
     entry_of = np.full(state.node_id.size, -1)
     entry_of[frames.lane[own]] = np.arange(own.size)
-    entry = entry_of[frames.lane]
-    mates = np.flatnonzero((entry >= 0) & (frames.pfn // size[entry] == frames.pfn[own][entry] // size[entry]))
-    entry = entry[mates]
+    mates = np.flatnonzero(entry_of[frames.lane] >= 0)
+    entry = entry_of[frames.lane[mates]]
+    inside = frames.pfn[mates] // size[entry] == frames.pfn[own[entry]] // size[entry]
+    mates, entry = mates[inside], entry[inside]
     others = ~broken[entry] & (mates != own[entry])
     _poison(state, mates[others], own[entry[others]], when[entry[others]])
     # One that keeps its mark is not broken up by counting any more: a planned offlining fails.
