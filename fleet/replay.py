@@ -53,8 +53,9 @@ def format_time(time_ns: int) -> str:
 
 def _fault(row: StoredRow) -> str:
     where = f"DIMM {row['dimm']}.{row['generation']} rank {row['rank']} device {row['device']} bank {row['bank']}"
-    size = f"{row['n_banks']} bank x {row['n_rows']:,} rows x {row['n_lines']} lines, {row['n_dq']} DQ"
-    return f"{row['persistence']} {row['mode']} at {where} row {row['row']:#x}: {size}, {row['n_pages']:,} pages"
+    size = f"{row['n_banks']} bank x {row['n_rows']:,} rows x {row['n_lines']} lines, {row['n_pages']:,} pages"
+    pattern = f"{row['n_dq']} DQ x {row['n_beats']} beats"
+    return f"{row['persistence']} {row['mode']} at {where} row {row['row']:#x}: {size}, {pattern}"
 
 
 def _error(row: StoredRow) -> str:

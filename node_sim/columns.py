@@ -69,6 +69,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("n_rows", "uint32", "1", "Rows of each bank in the footprint."),
         Column("n_lines", "uint16", "1", "64-byte lines of each row in the footprint."),
         Column("n_dq", "uint8", "1", "Data pins (DQ) of the device that carry wrong bits."),
+        Column("n_beats", "uint8", "1", "Beats of a line in which they do."),
         Column(
             "n_pages",
             "uint64",

@@ -25,7 +25,7 @@ DEFAULTS = {
     "hard": 1,
     "n_dq": 1,
     "mode": int(Mode.ROW),
-    "beat": -1,
+    "beats": 255,
 }
 
 
@@ -40,7 +40,9 @@ def faults_of(*rows: dict[str, int]) -> FaultTable:
         time_ns=part["time_ns"],
         mode=part["mode"],
         hard=part["hard"] == 1,
-        cells=Cells(part["device"], part["n_dq"], (1 << part["n_dq"]) - 1, part["beat"]),
+        cells=Cells(
+            part["device"], part["n_dq"], (1 << part["n_dq"]) - 1, np.bitwise_count(part["beats"]), part["beats"]
+        ),
         habit=Habit(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)),
         box=Footprint(
             part["dimm"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from node_sim.catalog.parts import DDR2, DDR4
 from node_sim.catalog.values import Published
 from node_sim.codes import Mode
 
@@ -51,6 +52,9 @@ RATE_TABLES: Final[dict[str, RateTable]] = {
     "ddr4_avg": _ddr4((25.14, 39.34), (0.919, 7.156), (8.736, 2.909), (9.766, 4.0), (0.182, 0.282), (0.195, 0.989)),
 }
 """Rate tables by name: mode -> (transient, permanent). The DDR4 "bank" mode is part of a bank."""
+
+RATE_GENERATIONS: Final = {name: DDR2 if name == "ddr2_jaguar" else DDR4 for name in RATE_TABLES}
+"""Generation of the memory that each table is of."""
 
 DDR4_COMPONENTS: Final[dict[str, tuple[float, float]]] = {
     "multiple_single_bit_failures": (25.140, 39.340),

@@ -135,6 +135,20 @@ CE_SIGMA_FAULT: Final = Assumed(
 )
 CE_SIGMA_WINDOW: Final = Assumed(1.2, 0.5, 1.6, "see CE_SIGMA_FAULT")
 
+
+def _level(value: float, what: str) -> Assumed[float]:
+    """Return how many errors faults of a mode make in a window, relative."""
+    why = f"{what} in a window of 6 h: medians of DIMMs with CE of Huawei 2024 that did not fail, Purley"
+    return Assumed(value, value / 2.0, value * 2.0, why)
+
+
+CE_LEVEL_BIT: Final = _level(0.5, "cells 1 CE")
+CE_LEVEL_ROW: Final = _level(1.5, "rows 6 CE")
+CE_LEVEL_COLUMN: Final = _level(6.0, "columns 33 CE")
+CE_LEVEL_BANK: Final = _level(6.0, "banks 32 CE, several banks 11 CE")
+CE_LEVEL_LANE: Final = Assumed(2.0, 1.0, 4.0, "between a row, which one pin of a lane is like, and a bank; not counted")
+CE_LEVEL_COMMAND_ADDRESS: Final = Assumed(1.0, 0.5, 2.0, "no count is published")
+
 # --- error correction -------------------------------------------------------------------------------------------
 SPARING_CE: Final = Assumed(
     10, 1, 1000, "threshold that starts ADDDC is not public; as many as Intel takes for a DIMM alarm", "CE"

@@ -22,6 +22,7 @@ class Part:
         width: Data pins (DQ).
         data_devices: Devices of a rank that hold data.
         check_devices: Devices of a rank that hold check bits.
+        generation: 2 … 5, as in DDR4.
         subchannels: Independent halves of a DIMM; a rank belongs to one of them.
     """
 
@@ -32,6 +33,7 @@ class Part:
     width: int
     data_devices: int
     check_devices: int
+    generation: int
     subchannels: int = 1
 
     @property
@@ -60,28 +62,34 @@ class Part:
         return 8 * 64 // (self.width * self.data_devices)
 
 
-def _part(banks: tuple[int, int], rows: int, columns: int, width: int, devices: tuple[int, int]) -> Part:
-    """Return a part given (groups, banks of a group) and (data, check) devices."""
+DDR2: Final = 2
+DDR4: Final = 4
+DDR5: Final = 5
+
+
+def _part(
+    generation: int, banks: tuple[int, int], rows: int, columns: int, width: int, devices: tuple[int, int]
+) -> Part:
+    """Return a part given (groups, banks of a group) and (data, check) devices; DDR5 alone has subchannels."""
     groups, of_group = banks
-    return Part(groups * of_group, groups, rows, columns, width, *devices, subchannels=2 if groups == _DDR5 else 1)
+    halves = 2 if generation == DDR5 else 1
+    return Part(groups * of_group, groups, rows, columns, width, *devices, generation, subchannels=halves)
 
 
-_DDR5: Final = 8
-"""Bank groups of DDR5, the one generation with subchannels."""
 _X4, _X8 = (16, 2), (8, 1)
 _DDR5_X4, _DDR5_X8 = (8, 2), (4, 1)
 
 PARTS: Final[dict[str, Part]] = {
-    "ddr2_1gb_x4": _part((1, 8), 16384, 2048, 4, _X4),
-    "ddr3_2gb_x4": _part((1, 8), 32768, 2048, 4, _X4),
-    "ddr3_2gb_x8": _part((1, 8), 32768, 1024, 8, _X8),
-    "ddr3_4gb_x4": _part((1, 8), 65536, 2048, 4, _X4),
-    "ddr3_4gb_x8": _part((1, 8), 65536, 1024, 8, _X8),
-    "ddr4_8gb_x4": _part((4, 4), 131072, 1024, 4, _X4),
-    "ddr4_8gb_x8": _part((4, 4), 65536, 1024, 8, _X8),
-    "ddr4_16gb_x4": _part((4, 4), 262144, 1024, 4, _X4),
-    "ddr4_16gb_x8": _part((4, 4), 131072, 1024, 8, _X8),
-    "ddr5_16gb_x4": _part((8, 4), 65536, 2048, 4, _DDR5_X4),
-    "ddr5_16gb_x8": _part((8, 4), 65536, 1024, 8, _DDR5_X8),
-    "ddr5_32gb_x4": _part((8, 4), 131072, 2048, 4, _DDR5_X4),
+    "ddr2_1gb_x4": _part(2, (1, 8), 16384, 2048, 4, _X4),
+    "ddr3_2gb_x4": _part(3, (1, 8), 32768, 2048, 4, _X4),
+    "ddr3_2gb_x8": _part(3, (1, 8), 32768, 1024, 8, _X8),
+    "ddr3_4gb_x4": _part(3, (1, 8), 65536, 2048, 4, _X4),
+    "ddr3_4gb_x8": _part(3, (1, 8), 65536, 1024, 8, _X8),
+    "ddr4_8gb_x4": _part(4, (4, 4), 131072, 1024, 4, _X4),
+    "ddr4_8gb_x8": _part(4, (4, 4), 65536, 1024, 8, _X8),
+    "ddr4_16gb_x4": _part(4, (4, 4), 262144, 1024, 4, _X4),
+    "ddr4_16gb_x8": _part(4, (4, 4), 131072, 1024, 8, _X8),
+    "ddr5_16gb_x4": _part(5, (8, 4), 65536, 2048, 4, _DDR5_X4),
+    "ddr5_16gb_x8": _part(5, (8, 4), 65536, 1024, 8, _DDR5_X8),
+    "ddr5_32gb_x4": _part(5, (8, 4), 131072, 2048, 4, _DDR5_X4),
 }

@@ -24,7 +24,7 @@ import numpy as np
 
 from node_sim.codes import EcsUnit, Mode
 from node_sim.corrected.windows import active_windows, draw_bursts
-from node_sim.dram.faults import ONE_BEAT, FaultTable
+from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import Dimm
 from node_sim.draws import Seed
 from node_sim.records import Floats, Index, Ints, take
@@ -72,7 +72,7 @@ def _wrong_share(lines: Ints, bits: Ints) -> Floats:
 def mean_counts(faults: FaultTable, dimm: Dimm, unit: EcsUnit) -> Floats:
     """Return how many words or rows a whole pass finds wrong on average during a burst, shape ``(n_faults,)``."""
     box, cells = faults.box, faults.cells
-    bits = cells.n_dq * np.where(np.isin(faults.mode, ONE_BEAT), 1, dimm.beats)
+    bits = cells.n_dq * cells.n_beats
     if unit is EcsUnit.ROWS:
         of_row = _wrong_share(box.n_lines, bits)
     else:

@@ -200,7 +200,8 @@ def _hard_windows(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, ho
     fault, window = active.fault, active.window
     w0, w1, w2, w3 = words(seed.key(Purpose.WINDOW), faults.node_id[fault], faults.tag[fault], window)
     log_count = process.sigma_fault * faults.habit.level[fault] + process.sigma_window * special.ndtri(unit32(w2))
-    errors = 1.0 + process.median_ce_per_window * np.exp(log_count)
+    median = process.median_ce_per_window * process.level.by_mode()[faults.mode[fault]]
+    errors = 1.0 + median * np.exp(log_count)
     count = logged(errors, active.active_ns, process)
     found = Windows(
         fault=fault,

@@ -1,26 +1,28 @@
 """Which faults start in which DIMM, when, of which mode, and how big.
 
 **Models.** Soft and hard faults by mode, with the rates of ``rates.py``, numbered by ``screening.py``, dropped by
-``ageing.py``, as big as ``extents.py`` says. A fault touches one beat of its lines or all of them, on some pins of its
-device. Hard faults are permanent or intermittent, and differ in how many errors they make and how often.
+``ageing.py``, as big as ``extents.py`` says. A fault touches some beats of its lines on some pins of its device.
+Hard faults are permanent or intermittent, and differ in how many errors they make and how often.
 
 **Leaves out.** Growth of a fault; causes common to several DIMMs.
 
 **Assumes.** Given the DIMM, faults are independent. A command/address fault takes in part of a bank like a bank
-fault and stays until the DIMM is replaced; a lane fault is one data pin of all ranks that share the wire.
+fault and stays until the DIMM is replaced; a lane fault is one data pin of all ranks that share the wire. Pins are
+neighbours, beats any; all sets of as many are equally likely.
 
-**Sources.** ``catalog/fit.py``; pins: scalable-arch/ECC @85a1a92.
+**Sources.** ``catalog/fit.py``; pins and beats: ``catalog/patterns.py``.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from node_sim.catalog.fit import PINS_PER_FAULT
+from node_sim.catalog.patterns import pattern_shares
 from node_sim.codes import Mode
 from node_sim.dram.ageing import start_age_ns, stays_with_age
 from node_sim.dram.extents import draw_box
@@ -43,13 +45,15 @@ class Cells(NamedTuple):
         device: Device of the rank.
         n_dq: Faulty data pins.
         pins: The same as a mask.
-        beat: Beat of the line, -1 for all of them.
+        n_beats: Faulty beats of the line.
+        beats: The same as a mask.
     """
 
     device: Ints
     n_dq: Ints
     pins: Ints
-    beat: Ints
+    n_beats: Ints
+    beats: Ints
 
     def take(self, index: Index) -> Cells:
         """Select some faults."""
@@ -121,31 +125,42 @@ def draw_arrivals(seed: Seed, node_id: Ints, tag: Ints, hard: Flags, rates: Faul
     return Arrivals((unit53(w0, w1) * horizon_ns).astype(np.int64), category)
 
 
-ONE_BEAT: Final = (Mode.BIT, Mode.WORD, Mode.COLUMN)
-"""Modes that stay at one column address, so in one beat of a line."""
+@cache
+def _pattern_cdf(dimm: Dimm) -> Floats:
+    """Cumulated shares of patterns, those of one pin first: from m to m + 1 for mode m; ``(modes * patterns,)``."""
+    shares = pattern_shares(dimm.generation, dimm.beats, dimm.width)
+    table = np.asarray([np.ravel(shares[mode]) for mode in Mode])
+    cdf = np.cumsum(table / table.sum(axis=1, keepdims=True), axis=1)
+    cdf[:, -1] = 1.0
+    by_mode: Floats = np.arange(len(Mode))[:, None] + cdf
+    return by_mode.ravel()
 
 
-def _pin_table(width: int) -> Floats:
-    """Cumulated shares of 1, 2, 3 faulty pins by mode."""
-    table = np.zeros((len(Mode), 4))
-    table[:, 0] = 1.0
-    for known, shares in PINS_PER_FAULT.items():
-        table[known] = np.asarray(shares) / sum(shares)
-    table[Mode.COMMAND_ADDRESS] = np.eye(4)[min(width, 4) - 1]
-    return np.cumsum(table, axis=1)[:, :-1]
+@cache
+def _beat_masks(beats: int) -> tuple[Ints, Ints]:
+    """Return all sets of beats as masks, the smaller sets first, and where those of each size begin."""
+    masks = np.arange(1 << beats)
+    size = np.bitwise_count(masks)
+    return masks[np.argsort(size, kind="stable")], np.searchsorted(np.sort(size), np.arange(beats + 2))
 
 
-def draw_cells(seed: Seed, node_id: Ints, tag: Ints, mode: Ints, dimm: Dimm) -> Cells:
-    """Draw what named faults do to the code words they touch."""
+def draw_cells(seed: Seed, node_id: Ints, tag: Ints, mode: Ints, hard: Flags, dimm: Dimm) -> Cells:
+    """Draw what named faults do to the code words they touch; a soft bit is one bit, whatever else a bit may be."""
     key = seed.key(Purpose.FAULT)
     kind, place = words(key, node_id, tag, 1), words(key, node_id, tag, 4)
-    n_dq = np.minimum(1 + (unit32(kind[1])[:, None] >= _pin_table(dimm.width)[mode]).sum(axis=1), dimm.width)
+    cdf = _pattern_cdf(dimm)
+    pattern = np.searchsorted(cdf, mode + unit32(kind[1]), side="right") - mode * (cdf.size // len(Mode))
+    pattern[(mode == Mode.BIT) & ~hard] = 0
+    n_dq, n_beats = 1 + pattern // dimm.beats, 1 + pattern % dimm.beats
+    n_dq = np.minimum(n_dq, dimm.width)
+    masks, first = _beat_masks(dimm.beats)
     first_pin = below(place[1], dimm.width - n_dq + 1)
     return Cells(
         device=np.where(mode == Mode.COMMAND_ADDRESS, 0, below(kind[0], dimm.devices)),
         n_dq=n_dq,
         pins=((1 << n_dq) - 1) << first_pin,
-        beat=np.where(np.isin(mode, ONE_BEAT), below(place[0], dimm.beats), -1),
+        n_beats=n_beats,
+        beats=masks[first[n_beats] + below(place[0], first[n_beats + 1] - first[n_beats])],
     )
 
 
@@ -186,7 +201,7 @@ def draw_faults(seed: Seed, node_id: Ints, tag: Ints, hard: Flags, hardware: Har
         mode=mode,
         hard=hard,
         habit=draw_habit(seed, node_id, tag, hard, hardware.faults.intermittent_share),
-        cells=draw_cells(seed, node_id, tag, mode, dimm),
+        cells=draw_cells(seed, node_id, tag, mode, hard, dimm),
         box=box,
         n_pages=address_map.page_count(box),
         first_pfn=address_map.page(box, np.zeros_like(box.row)),

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from node_sim.catalog.parts import DDR2
 from node_sim.records import Flags, Index, Ints, take
 from node_sim.server.hardware import Server
 from node_sim.units import LINES_PER_PAGE
@@ -69,6 +70,7 @@ class Dimm:
         lines: 64-byte lines of a row.
         beats: Beats in which one line is transferred.
         subchannels: Independent halves, each with its share of the ranks.
+        generation: Whose patterns of pins and beats its faults have (``catalog/patterns.py``).
     """
 
     ranks: int
@@ -79,6 +81,7 @@ class Dimm:
     lines: int
     beats: int
     subchannels: int = 1
+    generation: int = DDR2
 
     @property
     def ranks_together(self) -> int:
@@ -98,6 +101,7 @@ class Dimm:
             lines=part.row_lines * pair,
             beats=part.beats // pair,
             subchannels=part.subchannels,
+            generation=part.generation,
         )
 
 

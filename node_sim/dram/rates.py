@@ -75,6 +75,7 @@ def fault_rates(hardware: Hardware) -> FaultRates:
         faults.rates,
         hardware.server.devices_per_dimm,
         fit_factor=faults.fit_factor * faults.speed_ratio**SPEED_EXPONENT.value,
+        bit_factor=faults.bit_factor,
         soft_scale=soft_scale(faults),
         hard_scale=peak_hazard(faults),
         per_dimm={Mode.COMMAND_ADDRESS: faults.command_address_fit, Mode.LANE: faults.lane_fit}.items(),
@@ -82,11 +83,12 @@ def fault_rates(hardware: Hardware) -> FaultRates:
     )
 
 
-def table_rates(
+def table_rates(  # noqa: PLR0913 - each is an option
     table: str,
     devices: int,
     *,
     fit_factor: float = 1.0,
+    bit_factor: float = 1.0,
     soft_scale: float = 1.0,
     hard_scale: float = 1.0,
     per_dimm: Iterable[tuple[Mode, float]] = (),
@@ -98,14 +100,16 @@ def table_rates(
         table: Name of the table.
         devices: Devices of a DIMM.
         fit_factor: Multiplies every rate of the table.
+        bit_factor: Multiplies those of bits once more.
         soft_scale: Multiplies the rates of soft faults.
         hard_scale: Multiplies the rates of all hard faults.
         per_dimm: Further modes of hard faults with their rates [FIT/DIMM].
         frailty_variance: See ``FaultRates``.
     """
     entries = RATE_TABLES[table].items()
-    soft = [(mode, transient.value * devices * fit_factor * soft_scale) for mode, (transient, _) in entries]
-    hard = [(mode, permanent.value * devices * fit_factor * hard_scale) for mode, (_, permanent) in entries]
+    factor = {mode: devices * fit_factor * (bit_factor if mode is Mode.BIT else 1.0) for mode, _ in entries}
+    soft = [(mode, transient.value * factor[mode] * soft_scale) for mode, (transient, _) in entries]
+    hard = [(mode, permanent.value * factor[mode] * hard_scale) for mode, (_, permanent) in entries]
     hard += [(mode, fit * hard_scale) for mode, fit in per_dimm]
     return FaultRates(
         mode=np.asarray([mode for mode, _ in soft + hard], np.int64),

@@ -30,7 +30,7 @@ from node_sim.codes import Mode
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
 from node_sim.draws import Purpose, Seed, unit32, words
-from node_sim.ecc.verdicts import judge_pairs, verdict_table
+from node_sim.ecc.verdicts import judge_each, judge_pairs
 from node_sim.names import dimm_of_fault
 from node_sim.records import Flags, Floats, Ints, expand_counts, pairs_within, take
 from node_sim.server.hardware import Server
@@ -89,7 +89,7 @@ def dimms_of(faults: FaultTable) -> Ints:
 
 def judge_alone(faults: FaultTable, ecc: Ecc) -> Judgement:
     """Judge each fault as if it were the only one, by the code; a copy of the line adds to ``corrected`` only."""
-    p_ce, p_due, p_sdc = np.moveaxis(verdict_table(ecc.code)[faults.mode, faults.cells.n_dq], -1, 0)
+    p_ce, p_due, p_sdc = judge_each(ecc.code, faults.mode, faults.cells).T
     uncorrected = p_due + p_sdc > 0
     silent = p_sdc / np.where(uncorrected, p_due + p_sdc, 1.0)
     box = Footprint(*(part.copy() for part in faults.box))
@@ -134,10 +134,12 @@ def _judge_pairs(
         return
     alone = ~judgement.uncorrected[earlier] & ~judgement.uncorrected[later]
     present = is_present(faults.time_ns[earlier], faults.hard[earlier], faults.time_ns[later], scrub_ns)
+    spared = np.minimum(spared_ns[earlier], spared_ns[later]) < faults.time_ns[later]
+    some = np.flatnonzero(present & alone & ~spared)
+    earlier, later = earlier[some], later[some]
     box, common = intersect(faults.box.take(earlier), faults.box.take(later), Dimm.of(server))
     fails, silent = judge_pairs(code, faults.cells.take(earlier), faults.cells.take(later))
-    spared = np.minimum(spared_ns[earlier], spared_ns[later]) < faults.time_ns[later]
-    hit = np.flatnonzero(present & alone & common & fails & ~spared)[::-1]
+    hit = np.flatnonzero(common & fails)[::-1]
     who = later[hit]
     judgement.uncorrected[who], judgement.alone[who] = True, False
     judgement.p_sdc[who] = silent[hit]

@@ -65,6 +65,7 @@ def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
         "n_rows": box.n_rows,
         "n_lines": box.n_lines,
         "n_dq": faults.cells.n_dq,
+        "n_beats": faults.cells.n_beats,
         "n_pages": faults.n_pages,
         "first_pfn": faults.first_pfn,
     }

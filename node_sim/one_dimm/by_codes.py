@@ -18,7 +18,7 @@ import numpy.typing as npt
 from node_sim.dram.faults import draw_cells
 from node_sim.dram.geometry import meet
 from node_sim.draws import Purpose, Seed, unit32, words
-from node_sim.ecc.verdicts import judge_pairs, verdict_table
+from node_sim.ecc.verdicts import judge_each, judge_pairs, verdict_table
 from node_sim.one_dimm.lifetimes import Incidents, LifetimeFaults, draw_damage, outlasts, with_several
 from node_sim.one_dimm.question import Question
 from node_sim.records import join, pairs_within
@@ -26,17 +26,16 @@ from node_sim.records import join, pairs_within
 
 def judge_by_codes(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple[Incidents, Incidents]:
     """Judge faults alone and in pairs by the design's code; the first uncorrectable read of a lifetime counts."""
-    verdicts = verdict_table(question.code)
-    fails = (verdicts[:, :, 1:].sum(axis=-1) > 0).any(axis=1)
+    fails = (verdict_table(question.code)[..., 1:].sum(axis=-1) > 0).any(axis=(1, 2))
     some = faults.take(np.flatnonzero(fails[faults.mode]))
-    n_dq = draw_cells(seed, some.node_id, some.tag, some.mode, question.dimm).n_dq
-    _, p_due, p_sdc = np.moveaxis(verdicts[some.mode, n_dq], -1, 0)
+    cells = draw_cells(seed, some.node_id, some.tag, some.mode, some.hard, question.dimm)
+    _, p_due, p_sdc = judge_each(question.code, some.mode, cells).T
     failing = p_due + p_sdc
     alone = np.flatnonzero(failing > 0)
     found, share = some.arrivals(alone), p_sdc[alone] / failing[alone]
     names = some.take(alone)
     if question.code != "none":
-        pairs, pair_share, later = _judge_pairs(seed, question, with_several(faults), verdicts)
+        pairs, pair_share, later = _judge_pairs(seed, question, with_several(faults))
         found, names = join([found, pairs]), join([names, later])
         share = np.concatenate([share, pair_share])
     order = np.lexsort((found.time_ns, found.lifetime))
@@ -46,14 +45,14 @@ def judge_by_codes(seed: Seed, question: Question, faults: LifetimeFaults) -> tu
 
 
 def _judge_pairs(
-    seed: Seed, question: Question, several: LifetimeFaults, verdicts: npt.NDArray[np.float64]
+    seed: Seed, question: Question, several: LifetimeFaults
 ) -> tuple[Incidents, npt.NDArray[np.float64], LifetimeFaults]:
     """Find the pairs that make uncorrectable words of faults that the code corrects alone."""
     cells, box = draw_damage(seed, question, several)
     earlier, later = pairs_within(several.lifetime)
     hit = meet(box.take(earlier), box.take(later), question.dimm)
     earlier, later = earlier[hit], later[hit]
-    lost = verdicts[several.mode, cells.n_dq, 1:].sum(axis=-1) > 0
+    lost = judge_each(question.code, several.mode, cells)[:, 1:].sum(axis=-1) > 0
     fails, silent = judge_pairs(question.code, cells.take(earlier), cells.take(later))
     kept = np.flatnonzero(fails & ~lost[earlier] & ~lost[later] & outlasts(question, several, earlier, later))
     return several.arrivals(later[kept]), silent[kept], several.take(later[kept])

@@ -40,10 +40,11 @@ def _share_cells(question: Question, faults: LifetimeFaults, cells: Cells, pair:
     a, b = pair
     whole = faults.mode != Mode.BIT
     pin = np.where(whole, 0, np.log2(cells.pins).astype(np.int64))
-    group = (cells.beat * question.dimm.width + pin) // bits
-    every_beat = (cells.beat[a] < 0) | (cells.beat[b] < 0)
-    same_beat = (whole[a] | whole[b]) & (cells.beat[a] == cells.beat[b])
-    share: Flags = every_beat | same_beat | (group[a] == group[b])
+    every = cells.n_beats == question.dimm.beats
+    beat = np.log2(cells.beats & -cells.beats).astype(np.int64)
+    group = (beat * question.dimm.width + pin) // bits
+    same_beat = (whole[a] | whole[b]) & (beat[a] == beat[b])
+    share: Flags = every[a] | every[b] | same_beat | (group[a] == group[b])
     return share
 
 

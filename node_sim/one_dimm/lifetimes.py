@@ -98,7 +98,7 @@ def draw_damage(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple
     extents = "whole" if question.rules == "faultsim" else "partial"
     dimm = question.dimm
     return (
-        draw_cells(seed, faults.node_id, faults.tag, faults.mode, dimm),
+        draw_cells(seed, faults.node_id, faults.tag, faults.mode, faults.hard, dimm),
         draw_box(seed, faults.node_id, faults.tag, faults.mode, dimm, extents),
     )
 

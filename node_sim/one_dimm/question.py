@@ -16,8 +16,9 @@ from functools import cached_property
 from typing import Final
 
 from node_sim.catalog.designs import DESIGNS
-from node_sim.catalog.fit import RATE_TABLES
+from node_sim.catalog.fit import RATE_GENERATIONS, RATE_TABLES
 from node_sim.catalog.numbers import SCRUB_HOURS
+from node_sim.catalog.parts import DDR2
 from node_sim.dram.geometry import Dimm
 from node_sim.dram.rates import FaultRates, table_rates
 from node_sim.dram.screening import CountLaw
@@ -118,9 +119,11 @@ def ask(  # noqa: PLR0913 - each is an option of the command
         raise ConfigError("\n".join(problems))
     pins = int(width)
     devices = chips or (DESIGNS[ecc].bits // pins if rules == "codes" else 18)
+    # FaultSim's faults of a bit are one cell each.
+    generation = RATE_GENERATIONS[fit_table] if rules == "codes" else DDR2
     scrub = scrub_hours if scrub_hours is not None else 0.0 if rules == "faultsim" else SCRUB_HOURS.value
     return Question(
-        dimm=Dimm(ranks, devices, pins, banks, rows, columns // beats, beats),
+        dimm=Dimm(ranks, devices, pins, banks, rows, columns // beats, beats, generation=generation),
         rates=table_rates(fit_table, devices * ranks, fit_factor=fit_factor, frailty_variance=frailty_variance),
         horizon_ns=round(years * YEAR_NS),
         code=ecc,

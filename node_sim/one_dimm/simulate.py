@@ -99,7 +99,7 @@ def describe_lifetime(seed: Seed, question: Question, lifetime: int) -> list[dic
                 "persistence": "hard" if faults.hard[i] else "soft",
                 "chip": int(cells.device[i]),
                 "pins": [pin for pin in range(question.dimm.width) if cells.pins[i] >> pin & 1],
-                "beat": int(cells.beat[i]),
+                "beats": [beat for beat in range(question.dimm.beats) if cells.beats[i] >> beat & 1],
                 **where,
                 "first": " and ".join(word for word, times in first.items() if time_ns in times) or "-",
             }

@@ -73,6 +73,7 @@ class Faults(Checked):
 
     rates: str = setting("ddr4_avg", "Table of fault rates by mode.", choices=tuple(RATE_TABLES))
     fit_factor: float = setting(1.0, "Multiplies every rate of the table.", "1", low=0.0, high=1e6)
+    bit_factor: float = setting(1.0, "Multiplies its rates of bits once more.", "1", low=0.0, high=1e6)
     command_address_fit: float = setting(
         numbers.COMMAND_ADDRESS_FIT, "Rate of command/address faults, per DIMM.", low=0.0, high=1e9
     )

@@ -14,9 +14,9 @@ import numpy as np
 from node_sim.catalog import numbers
 from node_sim.catalog.designs import DESIGNS
 from node_sim.catalog.profile import Profile
-from node_sim.codes import EcsUnit
+from node_sim.codes import EcsUnit, Mode
 from node_sim.errors import ConfigError
-from node_sim.records import Ints
+from node_sim.records import Floats, Ints
 from node_sim.server.hardware import Server
 from node_sim.server.kernel import Kernel
 from node_sim.server.settings import Checked, check_settings, setting
@@ -26,6 +26,27 @@ from node_sim.units import HOURS_PER_DAY, hours_to_ns
 SCRUB_HOURS_MAX = 8766.0
 COUNT_MAX = 10_000_000
 """Limits of counts: as many as the log may hold."""
+
+
+@dataclass(frozen=True)
+class Levels(Checked):
+    """How many errors faults of each mode make in a window: multiplies the median."""
+
+    bit: float = setting(numbers.CE_LEVEL_BIT, "Faults of a bit.", low=0.0, high=1e3)
+    word: float = setting(numbers.CE_LEVEL_BIT, "Of a word.", low=0.0, high=1e3)
+    column: float = setting(numbers.CE_LEVEL_COLUMN, "Of a column.", low=0.0, high=1e3)
+    row: float = setting(numbers.CE_LEVEL_ROW, "Of a row.", low=0.0, high=1e3)
+    bank: float = setting(numbers.CE_LEVEL_BANK, "Of a bank.", low=0.0, high=1e3)
+    multi_bank: float = setting(numbers.CE_LEVEL_BANK, "Of several banks.", low=0.0, high=1e3)
+    multi_rank: float = setting(numbers.CE_LEVEL_BANK, "Of several ranks.", low=0.0, high=1e3)
+    command_address: float = setting(
+        numbers.CE_LEVEL_COMMAND_ADDRESS, "Of command or address lines.", low=0.0, high=1e3
+    )
+    lane: float = setting(numbers.CE_LEVEL_LANE, "Of a data lane.", low=0.0, high=1e3)
+
+    def by_mode(self) -> Floats:
+        """Return the levels by ``Mode``."""
+        return np.asarray([getattr(self, mode.text) for mode in Mode])
 
 
 @dataclass(frozen=True)
@@ -47,6 +68,7 @@ class ErrorProcess(Checked):
     median_ce_per_window: float = setting(
         numbers.CE_MEDIAN_PER_WINDOW, "Median count of an active window.", low=0.01, high=1e6
     )
+    level: Levels = field(default_factory=Levels)
     sigma_fault: float = setting(numbers.CE_SIGMA_FAULT, "Lognormal sigma between faults.", low=0.0, high=5.0)
     sigma_window: float = setting(numbers.CE_SIGMA_WINDOW, "Lognormal sigma between windows.", low=0.0, high=5.0)
     ce_cap_per_day: int = setting(numbers.CE_CAP_PER_DAY, "Logged errors saturate here.", low=1, high=10_000_000)

@@ -1241,6 +1241,7 @@ def fault_values(batch: FaultTable, index: int) -> Values:
         "n_rows": box.n_rows,
         "n_lines": box.n_lines,
         "n_dq": one.cells.n_dq,
+        "n_beats": one.cells.n_beats,
         "n_pages": one.n_pages,
         "first_pfn": one.first_pfn,
     }

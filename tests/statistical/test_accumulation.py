@@ -37,7 +37,7 @@ def pairs_of_bits(hard: tuple[bool, bool]) -> FaultTable:
         mode=zero + int(Mode.BIT),
         hard=np.tile(hard, PAIRS),
         habit=Habit(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)),
-        cells=Cells(rng.integers(0, 18, n), one, 1 << rng.integers(0, 4, n), rng.integers(0, 8, n)),
+        cells=Cells(rng.integers(0, 18, n), one, 1 << rng.integers(0, 4, n), one, 1 << rng.integers(0, 8, n)),
         box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
         n_pages=one,
         first_pfn=zero,

@@ -15,7 +15,7 @@ from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
 from node_sim.dram.geometry import Footprint
 from node_sim.draws import Seed
 from node_sim.server.hardware import Faults, Hardware
-from node_sim.server.policy import Detection, ErrorProcess, Policy
+from node_sim.server.policy import Detection, ErrorProcess, Levels, Policy
 from node_sim.server.workload import Use, Workload
 from node_sim.units import NS_PER_YEAR
 
@@ -44,6 +44,7 @@ def make_faults(
     pace: float | None = None,
     intermittent: bool | np.ndarray = False,
     n_pages: int = 1,
+    mode: Mode = Mode.ROW,
 ) -> FaultTable:
     """Faults of n different nodes, with first bursts (and paces, if not given) from a generator of our own."""
     zero = np.zeros(n, np.int64)
@@ -53,12 +54,12 @@ def make_faults(
         node_id=np.arange(n),
         tag=zero + (3 << 24) + 7,
         time_ns=zero + time_ns,
-        mode=zero + int(Mode.ROW),
+        mode=zero + int(mode),
         hard=np.full(n, hard),
         habit=Habit(
             np.full(n, level), drawn if pace is None else np.full(n, pace), first_burst, zero + intermittent > 0
         ),
-        cells=Cells(zero, one, one, zero),
+        cells=Cells(zero, one, one, one, one),
         box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
         n_pages=zero + n_pages,
         first_pfn=zero,
@@ -393,23 +394,30 @@ def test_bursts_of_a_fault_start_once_an_hour_at_most_on_average():
     assert stats.binomtest(int((windows.window == 30).sum()), n, expected).pvalue > ALPHA
 
 
-def counts(policy: ErrorProcess, level: float = 0.0, n: int = 20_000) -> np.ndarray:
+def counts(policy: ErrorProcess, level: float = 0.0, mode: Mode = Mode.ROW, n: int = 20_000) -> np.ndarray:
     """Errors of the first window of many faults."""
-    windows = simulate(make_faults(n, hard=True, level=level), Policy(errors=policy), DAY_NS)
+    windows = simulate(make_faults(n, hard=True, level=level, mode=mode), Policy(errors=policy), DAY_NS)
     return windows.errors
 
 
-@pytest.mark.parametrize("level", [-1.0, 0.0, 1.5])
-def test_counts_of_active_windows_are_lognormal_about_the_level_of_the_fault(level):
+LEVELS = Levels(bit=0.5, row=1.0, column=4.0)
+
+
+@pytest.mark.parametrize(
+    ("level", "mode", "factor"),
+    [(-1.0, Mode.ROW, 1.0), (0.0, Mode.ROW, 1.0), (1.5, Mode.ROW, 1.0), (0.0, Mode.BIT, 0.5), (1.0, Mode.COLUMN, 4.0)],
+)
+def test_counts_of_active_windows_are_lognormal_about_the_levels_of_mode_and_fault(level, mode, factor):
     process = ErrorProcess(
         median_ce_per_window=200.0,
+        level=LEVELS,
         sigma_fault=0.8,
         sigma_window=1.2,
         ce_cap_per_day=10_000_000,
         ce_cap_per_quarter_hour=10_000_000,
     )
-    errors = counts(process, level)
-    law = stats.lognorm(s=1.2, scale=200.0 * np.exp(0.8 * level))
+    errors = counts(process, level, mode)
+    law = stats.lognorm(s=1.2, scale=200.0 * factor * np.exp(0.8 * level))
     for count in (20, 60, 200, 700, 2000):
         # errors = whole part of 1 + X, so errors > count exactly if X >= count.
         above = int((errors > count).sum())

@@ -7,6 +7,7 @@ per check, divided by the number of classes where there are several.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -206,18 +207,58 @@ def test_only_multi_rank_and_lane_faults_take_in_two_ranks(faults, mode):
     assert set(of_mode(faults, mode).box.n_ranks.tolist()) == {2 if mode in ("multi_rank", "lane") else 1}
 
 
+@pytest.fixture(scope="module")
+def ddr3_faults() -> FaultTable:
+    many = Hardware(Server(part="ddr3_4gb_x4"), Faults(fit_factor=20.0, lane_fit=500.0))
+    return simulate_faults(SEED, np.arange(10_000), many, YEAR_NS)
+
+
 @pytest.mark.parametrize("mode", [row["mode"] for row in read_table("dq_pins_per_fault") if row["mode"] != "word"])
-def test_pins_of_a_fault_have_the_published_shares_renormalised(faults, mode):
+def test_pins_of_a_fault_before_ddr4_have_the_published_shares_renormalised(ddr3_faults, mode):
     row = rows_by("dq_pins_per_fault", "mode")[mode]
     shares = np.asarray([float(row[f"dq{n}"]) for n in (1, 2, 3, 4)])
-    n_dq = of_mode(faults, mode).cells.n_dq
+    n_dq = of_mode(ddr3_faults, mode).cells.n_dq
     expected = shares / shares.sum() * n_dq.size
     assert stats.chisquare(np.bincount(n_dq - 1, minlength=4), expected).pvalue > ALPHA
 
 
-def test_a_bit_or_lane_has_one_pin_and_a_command_address_fault_all(faults):
-    assert set(of_mode(faults, "bit", "lane").cells.n_dq.tolist()) == {1}
+COUNTED = [row for row in read_table("pattern_mix_by_mode") if row["platform"] == "purley"]
+
+
+@pytest.mark.parametrize("mode", ["bit", "column", "row", "bank", "multi_bank", "multi_rank"])
+def test_pins_and_beats_of_a_hard_ddr4_fault_have_the_counted_shares(faults, mode):
+    name = {"bit": "cell", "multi_rank": "multi_bank"}.get(mode, mode)
+    counts = np.zeros((4, 8))
+    for row in COUNTED:
+        if row["mode"] == name:
+            counts[int(row["dq"]) - 1, int(row["beats"]) - 1] = int(row["dimms"])
+    of = of_mode(faults, mode)
+    cells = of.cells.take(of.hard)
+    found = np.zeros((4, 8))
+    np.add.at(found, (cells.n_dq - 1, cells.n_beats - 1), 1)
+    assert not found[counts == 0].any()
+    expected = counts / counts.sum() * cells.n_dq.size
+    rare = expected < 5
+    groups = [np.append(part[~rare], part[rare].sum()) for part in (found, expected)]
+    kept = groups[1] > 0
+    assert stats.chisquare(groups[0][kept], groups[1][kept]).pvalue > ALPHA
+
+
+def test_a_lane_or_soft_bit_has_one_pin_and_a_command_address_fault_all(faults):
+    soft = of_mode(faults, "bit")
+    soft = soft.take(~soft.hard).cells
+    assert {(1, 1)} == set(zip(soft.n_dq.tolist(), soft.n_beats.tolist(), strict=True))
+    assert set(of_mode(faults, "lane").cells.n_dq.tolist()) == {1}
     assert set(of_mode(faults, "command_address").cells.n_dq.tolist()) == {4}
+
+
+def test_any_set_of_as_many_beats_is_as_likely(faults):
+    for n_beats in (1, 2, 7):
+        beats = faults.cells.beats[faults.cells.n_beats == n_beats]
+        assert set(np.bitwise_count(beats).tolist()) == {n_beats}
+        found = np.unique(beats, return_counts=True)[1]
+        assert found.size == math.comb(8, n_beats)
+        assert stats.chisquare(found).pvalue > ALPHA
 
 
 @pytest.mark.parametrize("name", ["level", "pace"])
@@ -488,11 +529,11 @@ def test_pins_of_a_fault_are_neighbours_anywhere_on_the_device(faults):
     assert stats.chisquare(np.bincount(np.log2(one).astype(int), minlength=4)).pvalue > ALPHA
 
 
-def test_bits_words_and_columns_stay_in_one_beat_and_larger_faults_touch_all(faults):
+def test_before_ddr4_bits_words_and_columns_stay_in_one_beat_and_larger_faults_touch_all(ddr3_faults):
     # The rate table has no words.
-    one = np.isin(faults.mode, (Mode.BIT, Mode.COLUMN))
-    assert set(faults.cells.beat[~one].tolist()) == {-1}
-    assert stats.chisquare(np.bincount(faults.cells.beat[one], minlength=8)).pvalue > ALPHA
+    one, cells = np.isin(ddr3_faults.mode, (Mode.BIT, Mode.COLUMN)), ddr3_faults.cells
+    assert set(cells.beats[~one].tolist()) == {255}
+    assert stats.chisquare(np.bincount(np.log2(cells.beats[one]).astype(int), minlength=8)).pvalue > ALPHA
 
 
 @pytest.mark.parametrize(
@@ -544,7 +585,7 @@ def test_a_lane_fault_takes_all_ranks_of_one_subchannel_and_all_their_banks_rows
 def test_a_lane_fault_is_one_pin_of_any_device_in_all_beats(ddr5_faults):
     cells = of_mode(ddr5_faults, "lane").cells
     assert set(cells.n_dq.tolist()) == {1}
-    assert set(cells.beat.tolist()) == {-1}
+    assert set(cells.beats.tolist()) == {0xFFFF}
     assert uniform_p(cells.device, DDR5_DEVICES) > ALPHA / 2
     assert uniform_p(np.log2(cells.pins).astype(int), 4) > ALPHA / 2
 
@@ -580,8 +621,8 @@ def test_of_four_ranks_of_a_subchannel_whole_faults_take_all(extents, modes):
 
 def test_faults_of_ddr5_touch_one_of_its_sixteen_beats_or_all(ddr5_faults):
     one = np.isin(ddr5_faults.mode, (Mode.BIT, Mode.COLUMN))
-    assert set(ddr5_faults.cells.beat[~one].tolist()) == {-1}
-    assert uniform_p(ddr5_faults.cells.beat[one], 16) > ALPHA
+    assert set(ddr5_faults.cells.beats[~one].tolist()) == {0xFFFF}
+    assert uniform_p(np.log2(ddr5_faults.cells.beats[one]).astype(int), 16) > ALPHA
 
 
 def test_a_lane_of_ranks_in_lockstep_is_one_pin_of_any_of_the_devices_of_both():

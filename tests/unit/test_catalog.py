@@ -6,15 +6,17 @@ import dataclasses
 import math
 import re
 
+import numpy as np
 import pytest
 
 from node_sim.catalog import numbers, workloads
 from node_sim.catalog.fit import DDR4_COMPONENTS, PINS_PER_FAULT, RATE_TABLES
 from node_sim.catalog.parts import PARTS
+from node_sim.catalog.patterns import DDR4_PATTERNS
 from node_sim.catalog.sites import SITES
 from node_sim.catalog.values import Assumed, Published
 from node_sim.codes import Mode, PageUse, ProcessClass
-from node_sim.server.policy import Policy
+from node_sim.server.policy import Levels, Policy
 from node_sim.server.workload import Process, Use, Workload
 from tests.oracle.catalog.tables import read_table, rows_by
 
@@ -129,6 +131,17 @@ def test_every_pin_share_is_that_of_the_table():
         for name, row in rows_by("dq_pins_per_fault", "mode").items()
     }
     assert published == PINS_PER_FAULT
+
+
+def test_every_count_of_pins_and_beats_is_that_of_the_table():
+    names = {"cell": Mode.BIT, "column": Mode.COLUMN, "row": Mode.ROW, "bank": Mode.BANK, "multi_bank": Mode.MULTI_BANK}
+    expected = {mode: np.zeros((4, 8), int) for mode in names.values()}
+    for row in read_table("pattern_mix_by_mode"):
+        if row["platform"] == "purley" and row["mode"] in names:
+            expected[names[row["mode"]]][int(row["dq"]) - 1, int(row["beats"]) - 1] = int(row["dimms"])
+    assert {mode: counts.tolist() for mode, counts in expected.items()} == {
+        mode: [list(row) for row in counts] for mode, counts in DDR4_PATTERNS.value.items()
+    }
 
 
 PART_NAMES = {
@@ -425,3 +438,17 @@ def test_accesses_of_every_page_use_add_up_to_one_or_to_none():
     totals = {use: sum(shares) for use, shares in workloads.ACCESS_SHARES.items()}
     assert [totals.pop(use) for use in ("free", "hugetlb free", "hugetlb 1G free")] == [0.0, 0.0, 0.0]
     assert list(totals.values()) == pytest.approx([1.0] * len(totals))
+
+
+def test_the_levels_of_modes_follow_the_medians_of_dimms_that_did_not_fail():
+    medians = {
+        row["mode"]: float(row["ce_p50"])
+        for row in read_table("ce_count_by_mode")
+        if (row["platform"], row["outcome"]) == ("purley", "not failed")
+    }
+    levels = Levels()
+    found = {"cell": levels.bit, "row": levels.row, "column": levels.column, "bank": levels.bank}
+    # One factor for all, within what the levels are assumed to be right to: a factor of two.
+    ratio = {mode: medians[mode] / level for mode, level in found.items()}
+    assert max(ratio.values()) / min(ratio.values()) < 4.0
+    assert medians["cell"] < medians["row"] < medians["multi_bank"] < medians["bank"]

@@ -14,7 +14,7 @@ from node_sim.codes import Mode
 from node_sim.dram.faults import Cells
 from node_sim.ecc import block_codes
 from node_sim.ecc.block_codes import BLOCK_CODES, BlockCode
-from node_sim.ecc.verdicts import MAX_DQ, classify, classify_pair, judge_pairs, pair_table, verdict_table
+from node_sim.ecc.verdicts import BEATS_MAX, MAX_DQ, classify, judge_pairs, verdict_table
 from tests.oracle.catalog.block_codes import hsiao_columns, rs_two_symbol_outcomes
 from tests.oracle.catalog.tables import read_table, rows_by
 
@@ -183,43 +183,60 @@ def flips(rng: np.random.Generator, lines: int, words: int, masks: np.ndarray) -
     return rng.integers(0, 1 << 16, (lines, words)) & masks[:, None]
 
 
-@pytest.mark.parametrize(("mode", "words"), [(Mode.COLUMN, 1), (Mode.BANK, 8)])
+@pytest.mark.parametrize("words", [1, 3, 8])
 @pytest.mark.parametrize("n_dq", [1, 2, 3, 4])
-def test_lines_of_a_faulty_device_under_secded_are_judged_as_a_simulation_judges_them(mode, words, n_dq):
+def test_lines_of_a_faulty_device_under_secded_are_judged_as_a_simulation_judges_them(words, n_dq):
     rng, lines = np.random.default_rng(n_dq), 200_000
     code = block_codes.hsiao_72_64()
     chosen = rng.permuted(np.tile(np.arange(72), (lines, 1)), axis=1)[:, :n_dq].T
     errors = [rng.integers(0, 2, (lines, words)) for _ in range(n_dq)]
     found = simulate_line(code, errors, chosen, words)
     wrong = found[found > 0]
-    for outcome, p in zip((1, 2, 3), classify("secded", mode, n_dq), strict=True):
+    for outcome, p in zip((1, 2, 3), classify("secded", Mode.ROW, n_dq, words), strict=True):
         assert stats.binomtest(int((wrong == outcome).sum()), wrong.size, min(max(p, 0.0), 1.0)).pvalue > ALPHA
 
 
+def cells(device: int, pins: int, beats: int) -> Cells:
+    """One fault."""
+    return Cells(*(np.full(1, value) for value in (device, pins.bit_count(), pins, beats.bit_count(), beats)))
+
+
+PAIRS = [
+    ((0, 0b1111, 0xFFFF), (1, 0b1111, 0xFFFF)),
+    ((3, 0b0110, 0b1), (7, 0b1111, 0xFFFF)),
+    ((5, 0b1100, 0b1), (2, 0b0011, 0b11)),
+    ((4, 0b0011, 0b1001), (9, 0b1110, 0b11011)),
+    ((8, 0b1111, 0b110), (1, 0b0100, 0b1111)),
+]
+"""Device, pins and beats of two faults."""
+
+
 @pytest.mark.parametrize("name", ["chipkill", "ddr5", "ssc_dsd"])
-@pytest.mark.parametrize("one_beat", [(False, False), (True, False), (True, True)])
-@pytest.mark.parametrize("pins", [(4, 4), (1, 4), (2, 1)])
-def test_lines_of_two_faulty_devices_are_judged_as_a_simulation_judges_them(name, one_beat, pins):
+@pytest.mark.parametrize("pair", PAIRS)
+def test_lines_of_two_faulty_devices_are_judged_as_a_simulation_judges_them(name, pair):
     design, rng, lines = DESIGNS[name], np.random.default_rng(7), 400_000
     code = BLOCK_CODES[design.block_code]()
-    words = 1 if any(one_beat) else design.words
-    first = rng.integers(0, code.symbols, lines)
-    devices = np.stack([first, (first + rng.integers(1, code.symbols, lines)) % code.symbols])
-    errors = []
-    for n_dq, one in zip(pins, one_beat, strict=True):
-        which = rng.permuted(np.tile(np.arange(4), (lines, 1)), axis=1)[:, :n_dq]
-        mask = (1 << which).sum(axis=1)
-        beats = [mask << (4 * beat) for beat in range(design.beats_per_word)]
-        chosen = rng.integers(0, design.beats_per_word, lines)
-        errors.append(flips(rng, lines, words, np.choose(chosen, beats) if one else sum(beats)))
-    found = simulate_line(code, errors, devices, words)
+    devices = np.tile([[device] for device, _, _ in pair], (1, lines))
+    errors = [np.zeros((lines, design.words), np.int64) for _ in pair]
+    of_word = design.beats_per_word
+    shared = [
+        word
+        for word in range(design.words)
+        if all(beats >> (word * of_word) & ((1 << of_word) - 1) for *_, beats in pair)
+    ]
+    for found, (_, pins, beats) in zip(errors, pair, strict=True):
+        for word in shared:
+            masks = [pins << (4 * beat) for beat in range(of_word) if beats >> (word * of_word + beat) & 1]
+            found[:, word] = flips(rng, lines, 1, np.full(lines, sum(masks)))[:, 0]
+    found = simulate_line(code, errors, devices, design.words)
     failing = found[found > 1]
-    p = classify_pair(name, pins, one_beat).p_sdc
-    assert stats.binomtest(int((failing == 3).sum()), failing.size, p).pvalue > ALPHA
+    fails, silent = judge_pairs(name, *(cells(*one) for one in pair))
+    assert fails.all()
+    assert stats.binomtest(int((failing == 3).sum()), failing.size, float(silent[0])).pvalue > ALPHA
 
 
 def test_a_line_that_is_one_code_word_has_the_outcome_of_the_code_word():
-    assert list(classify("secded", Mode.WORD, 4)) == pytest.approx(
+    assert list(classify("secded", Mode.WORD, 4, 1)) == pytest.approx(
         published(SECDED, "x4 chip, 15 patterns equally likely"), abs=3e-4
     )
 
@@ -230,34 +247,37 @@ def test_a_line_that_is_one_code_word_has_the_outcome_of_the_code_word():
 @pytest.mark.parametrize(
     ("code", "a", "b", "fails"),
     [
-        ("secded", (0, 0b0001, 3), (1, 0b0001, 3), True),  # two devices, the same beat
-        ("secded", (0, 0b0001, 3), (1, 0b0001, 4), False),  # another beat is another code word
-        ("secded", (0, 0b0001, 3), (1, 0b0001, -1), True),  # all beats are this one, too
-        ("secded", (0, 0b0001, 3), (0, 0b0010, 3), True),  # two pins of one device
-        ("secded", (0, 0b0001, 3), (0, 0b0001, 3), False),  # the same pin twice is one wrong bit
-        ("chipkill", (0, 0b1111, 3), (1, 0b0001, 2), True),  # beats 2 and 3 are one code word
-        ("chipkill", (0, 0b1111, 3), (1, 0b0001, 4), False),
-        ("chipkill", (0, 0b1111, -1), (0, 0b0001, -1), False),  # one device is one symbol
-        ("ssc_dsd", (0, 0b1111, -1), (35, 0b0001, 1), True),
-        ("ddr5", (0, 0b1111, -1), (1, 0b0001, 3), False),  # the device corrects the single bit itself
-        ("ddr5", (0, 0b1111, -1), (1, 0b0001, -1), True),
+        ("secded", (0, 0b0001, 0b1000), (1, 0b0001, 0b1000), True),  # two devices, the same beat
+        ("secded", (0, 0b0001, 0b1000), (1, 0b0001, 0b10000), False),  # another beat is another code word
+        ("secded", (0, 0b0001, 0b1000), (1, 0b0001, 0xFF), True),  # all beats are this one, too
+        ("secded", (0, 0b0001, 0b1010), (1, 0b0001, 0b0110), True),  # one of two beats is the same
+        ("secded", (0, 0b0001, 0b1001), (1, 0b0001, 0b0110), False),
+        ("secded", (0, 0b0001, 0b1000), (0, 0b0010, 0b1000), True),  # two pins of one device
+        ("secded", (0, 0b0001, 0b1000), (0, 0b0001, 0b1000), False),  # the same pin twice is one wrong bit
+        ("chipkill", (0, 0b1111, 0b1000), (1, 0b0001, 0b0100), True),  # beats 2 and 3 are one code word
+        ("chipkill", (0, 0b1111, 0b1000), (1, 0b0001, 0b10000), False),
+        ("chipkill", (0, 0b1111, 0xFF), (0, 0b0001, 0xFF), False),  # one device is one symbol
+        ("ssc_dsd", (0, 0b1111, 0xF), (35, 0b0001, 0b10), True),
+        ("ddr5", (0, 0b1111, 0xFFFF), (1, 0b0001, 0b1000), False),  # the device corrects the single bit itself
+        ("ddr5", (0, 0b1111, 0xFFFF), (1, 0b0001, 0b1001), True),
     ],
 )
 def test_faults_that_meet_fail_when_the_code_word_they_share_holds_too_much(code, a, b, fails):
-    def cells(device: int, pins: int, beat: int) -> Cells:
-        one = np.ones(1, np.int64)
-        return Cells(device * one, pins.bit_count() * one, pins * one, beat * one)
-
     assert judge_pairs(code, cells(*a), cells(*b))[0].tolist() == [fails]
+
+
+def test_two_wrong_bits_of_secded_are_always_detected():
+    assert judge_pairs("secded", cells(0, 0b0001, 0xFF), cells(1, 0b0001, 0xFF))[1].tolist() == [0.0]
 
 
 def unsurvivable(code: str, name: str) -> tuple[float, float]:
     """FIT of a mode that the code does not correct at every read, with renormalised pin shares; and the silent part."""
+    beats = 1 if name in ("bit", "word", "column") else 8
     pins = [float(PINS[name][f"dq{n}"]) for n in (1, 2, 3, 4)] if name in PINS else [1.0, 0.0, 0.0, 0.0]
     fit = float(BY_MODE[name]["fit_jaguar"])
     lost = silent = 0.0
     for n_dq, pin in enumerate(pins, 1):
-        _, p_due, p_sdc = classify(code, Mode[name.upper()], n_dq)
+        _, p_due, p_sdc = classify(code, Mode[name.upper()], n_dq, beats)
         if p_due + p_sdc:
             lost += fit * pin / sum(pins)
             silent += fit * pin / sum(pins) * p_sdc / (p_due + p_sdc)
@@ -282,17 +302,18 @@ def test_a_code_over_devices_survives_every_single_device_fault(code):
 
 
 def test_an_on_die_code_hides_single_bits_and_nothing_else():
-    hidden = {(mode, n) for mode in Mode for n in (1, 2, 3, 4) if sum(classify("ddr5", mode, n)) == 0.0}
-    assert hidden == {(Mode.BIT, 1), (Mode.WORD, 1), (Mode.COLUMN, 1)}
+    sizes = list(itertools.product((1, 2, 3, 4), (1, 2, 8, 16)))
+    hidden = {(mode, *size) for mode in Mode for size in sizes if sum(classify("ddr5", mode, *size)) == 0.0}
+    assert hidden == {(mode, 1, 1) for mode in Mode if mode is not Mode.COMMAND_ADDRESS}
 
 
 def test_without_a_code_every_fault_is_silent():
-    assert {tuple(classify("none", mode, n)) for mode in Mode for n in (1, 2, 3, 4)} == {(0.0, 0.0, 1.0)}
+    assert {tuple(classify("none", mode, n, 1)) for mode in Mode for n in (1, 2, 3, 4)} == {(0.0, 0.0, 1.0)}
 
 
 @pytest.mark.parametrize("code", [name for name in DESIGNS if name != "none"])
 def test_a_command_address_fault_is_always_detected_and_never_corrected(code):
-    assert {tuple(classify(code, Mode.COMMAND_ADDRESS, n)) for n in (1, 2, 3, 4)} == {(0.0, 1.0, 0.0)}
+    assert {tuple(classify(code, Mode.COMMAND_ADDRESS, n, 8)) for n in (1, 2, 3, 4)} == {(0.0, 1.0, 0.0)}
 
 
 @pytest.mark.parametrize("code", [name for name in DESIGNS if name != "ddr5"])
@@ -304,14 +325,6 @@ def test_probabilities_of_a_verdict_add_up_to_one(code):
 @pytest.mark.parametrize("code", DESIGNS)
 def test_the_verdict_table_is_the_scalar_definition(code):
     table = verdict_table(code)
-    assert table.shape == (len(Mode), MAX_DQ + 1, 3)
-    for mode in Mode:
-        for n_dq in range(MAX_DQ + 1):
-            assert tuple(table[mode, n_dq]) == tuple(classify(code, mode, max(1, n_dq)))
-
-
-@pytest.mark.parametrize("code", [name for name in DESIGNS if name != "none"])
-def test_the_pair_table_is_the_scalar_definition(code):
-    for one_a, one_b, n_a, n_b in itertools.product((0, 1), (0, 1), (1, 2, 3, 4), (1, 2, 3, 4)):
-        expected = classify_pair(code, (n_a, n_b), (bool(one_a), bool(one_b))).p_sdc
-        assert pair_table(code)[one_a, one_b, n_a, n_b] == expected
+    assert table.shape == (len(Mode), MAX_DQ + 1, BEATS_MAX + 1, 3)
+    for mode, n_dq, n_beats in itertools.product(Mode, range(MAX_DQ + 1), range(BEATS_MAX + 1)):
+        assert tuple(table[mode, n_dq, n_beats]) == tuple(classify(code, mode, max(1, n_dq), max(1, n_beats)))

@@ -21,7 +21,7 @@ from node_sim.lives.block import simulate_block
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Cordon, Ecc, ErrorProcess, Policy, Repair
 from node_sim.units import NS_PER_HOUR, NS_PER_YEAR
-from tests.handmade import faults_of
+from tests.handmade import DEFAULTS, faults_of
 
 SEED = Seed.of(5)
 SERVER = Server(part="ddr5_16gb_x4")
@@ -31,18 +31,18 @@ ENOUGH = 256 * 16
 ALWAYS = ErrorProcess(burst_interval_days=0.1, burst_days=365.0, burst_spread=0.0)
 """Hard faults never rest."""
 COUNTING = Policy(ecc=Ecc("ddr5", ecs="codewords"), errors=ALWAYS)
-COLUMN = {"mode": int(Mode.COLUMN), "beat": 3, "line": 7, "n_rows": 4 * ENOUGH}
+COLUMN = {"mode": int(Mode.COLUMN), "beats": 1 << 3, "line": 7, "n_rows": 4 * ENOUGH}
 
 
 def slow_count(fault: dict[str, int], unit: EcsUnit) -> float:
     """Mean count of a pass, one line after the other: a word is 128 bits of a device, so two lines of 16 beats x 4."""
-    beats = range(16) if fault.get("beat", -1) < 0 else [fault["beat"]]
+    beats = fault.get("beats", DEFAULTS["beats"]).bit_count()
     bad: dict[tuple[int, int, int], int] = {}
     for bank in range(fault.get("n_banks", 1)):
         for row in range(fault.get("n_rows", 1)):
             for line in range(fault.get("line", 0), fault.get("line", 0) + fault.get("n_lines", 1)):
                 where = (bank, row, line // 2 if unit is EcsUnit.CODEWORDS else 0)
-                bad[where] = bad.get(where, 0) + fault.get("n_dq", 1) * len(beats)
+                bad[where] = bad.get(where, 0) + fault.get("n_dq", 1) * beats
     return sum(1 - 0.5**bits for bits in bad.values())
 
 
@@ -50,10 +50,11 @@ def slow_count(fault: dict[str, int], unit: EcsUnit) -> float:
 @pytest.mark.parametrize(
     "fault",
     [
-        {},
-        {"mode": int(Mode.BIT), "beat": 0},
-        {"mode": int(Mode.WORD), "beat": 0, "n_dq": 3},
-        {"mode": int(Mode.COLUMN), "beat": 9, "n_rows": 17, "n_dq": 2},
+        {"beats": 0xFFFF},
+        {"mode": int(Mode.BIT), "beats": 1},
+        {"mode": int(Mode.WORD), "beats": 1, "n_dq": 3},
+        {"mode": int(Mode.COLUMN), "beats": 1 << 9, "n_rows": 17, "n_dq": 2},
+        {"beats": 0b10011, "n_lines": 3, "n_dq": 2},
         {"line": 1, "n_lines": 1},
         {"line": 1, "n_lines": 2, "n_dq": 4},
         {"line": 5, "n_lines": 6},
@@ -67,7 +68,8 @@ def test_a_pass_counts_what_a_walk_over_all_lines_counts(fault, unit):
 
 def test_a_word_of_an_x8_device_is_one_line():
     dimm = Dimm.of(Server(part="ddr5_16gb_x8"))
-    assert mean_counts(faults_of({"n_lines": 6}), dimm, EcsUnit.CODEWORDS)[0] == pytest.approx(6 * (1 - 2.0**-16))
+    fault = faults_of({"n_lines": 6, "beats": 0xFFFF})
+    assert mean_counts(fault, dimm, EcsUnit.CODEWORDS)[0] == pytest.approx(6 * (1 - 2.0**-16))
 
 
 @pytest.mark.parametrize(

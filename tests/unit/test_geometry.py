@@ -19,8 +19,10 @@ from tests.oracle.catalog.tables import read_table
 
 SIX_CHANNELS = Server(sockets=2, channels=6, ranks=2, part="ddr4_16gb_x4", address_map="open_page")
 CLOSED = Server(sockets=2, channels=6, ranks=2, part="ddr4_16gb_x4", address_map="closed_page")
-TINY = Part(banks=8, bank_groups=2, rows=6, columns=128, width=4, data_devices=16, check_devices=2)
-TINY_CLOSED = Part(banks=4, bank_groups=1, rows=4096, columns=32, width=4, data_devices=16, check_devices=2)
+TINY = Part(banks=8, bank_groups=2, rows=6, columns=128, width=4, data_devices=16, check_devices=2, generation=4)
+TINY_CLOSED = Part(
+    banks=4, bank_groups=1, rows=4096, columns=32, width=4, data_devices=16, check_devices=2, generation=4
+)
 TINY_LINES = 16
 
 

@@ -47,7 +47,10 @@ def lives(threshold, *, scrub_hours, profile="6.1", scrub_share=0.0):
         repair=Repair(cordon=Cordon(ue=0)),
     ).on(HARDWARE.server)
     world = World(Seed.of(5), HARDWARE, policy, Memory.of(policy), AddressMap(HARDWARE.server), HORIZON)
-    pair = [{"mode": int(Mode.BIT)}, {"mode": int(Mode.WORD), "line": 1, "n_dq": 2, "time_ns": LATER}]
+    pair = [
+        {"mode": int(Mode.BIT), "beats": 1},
+        {"mode": int(Mode.WORD), "beats": 1, "line": 1, "n_dq": 2, "time_ns": LATER},
+    ]
     faults = faults_of(*(fault | {"node_id": node} for node in SEEDS for fault in pair))
     tag = np.tile([0, 1], len(SEEDS))
     pages = world.address_map.page(faults.box, np.zeros(tag.size, np.int64))

@@ -128,7 +128,7 @@ def test_a_row_fault_in_one_block_kills_at_most_the_owners_of_that_block(early):
         repair=Repair(cordon=Cordon(ue=8)),
         workload=Workload(tenancy_days=60.0, use=Use(0.05, 0.05, 0.3, 0.3, 0.1, 0.1, 0.1)),
     )
-    faults, tables = simulate(policy, nodes=400, hardware=Hardware(faults=Faults(fit_factor=20.0)))
+    faults, tables = simulate(policy, nodes=800, hardware=Hardware(faults=Faults(fit_factor=20.0)))
     address_map, memory = AddressMap(HARDWARE.server), Memory.of(policy)
     rows = np.flatnonzero(faults["mode"] == Mode.ROW)
     first = faults["first_pfn"][rows] // PAGES_PER_HUGE_PAGE
