@@ -114,6 +114,8 @@ class Digit:
     weight: int = 1
 
 
+PAGES_AT_ONCE = 1 << 16
+"""Pages that are worked out together, so that memory stays small."""
 OPEN_PAGE_BANKS_LOW = 2
 OPEN_PAGE_BANKS_MID = 4
 CLOSED_PAGE_ROWS_LOW = 2048
@@ -251,26 +253,36 @@ class AddressMap:
             ordinal: Numbers of pages, shape ``(n,)``, 0 … ``page_count - 1``; by rank, bank, row and page in the row.
             of: Index of the box of each, shape ``(n,)``; left out, each box has one.
         """
-        rank, bank, rest = self._part_of(box, ordinal, np.arange(ordinal.size) if of is None else of)
-        box = box if of is None else box.take(of)
+        found = np.empty(ordinal.size, np.int64)
+        whole = None if of is None else self._pages_by_part(box)
+        for start in range(0, ordinal.size, PAGES_AT_ONCE):
+            some = slice(start, start + PAGES_AT_ONCE)
+            if of is None or whole is None:
+                mine = box.take(some)
+                by_part = self._pages_by_part(mine)
+            else:
+                mine, by_part = box.take(of[some]), whole[of[some]]
+            found[some] = self._page(mine, by_part, ordinal[some])
+        return found
+
+    def _page(self, box: Footprint, by_part: Ints, ordinal: Ints) -> Ints:
+        """Return the pfn of a page of each box, given the pages of the boxes' parts."""
+        rank, bank, rest = self._part_of(box, by_part, ordinal)
         row, in_row = np.divmod(rest, self._pages_per_row(box, rank, bank))
         if self.line_stride >= LINES_PER_PAGE:
             return self._corner(box, rank, bank, row, in_row) // LINES_PER_PAGE
         return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
 
-    def _part_of(self, box: Footprint, ordinal: Ints, of: Ints) -> tuple[Ints, Ints, Ints]:
+    def _part_of(self, box: Footprint, by_part: Ints, ordinal: Ints) -> tuple[Ints, Ints, Ints]:
         """Return rank and bank of pages, as offsets inside their boxes, and their numbers among those of the bank."""
-        by_part = self._pages_by_part(box)
         if self._alike:
-            part, rest = np.divmod(ordinal, by_part[of, 0, 0])
-            return *np.divmod(part, box.n_banks[of]), rest
+            part, rest = np.divmod(ordinal, by_part[:, 0, 0])
+            return *np.divmod(part, box.n_banks), rest
         n, ranks, banks = by_part.shape
         flat = by_part.reshape(n, ranks * banks)
         end = np.cumsum(flat, axis=1)
-        part = np.zeros(of.size, np.int64)
-        for column in end.T:
-            part += ordinal >= column[of]
-        rest = ordinal - (end - flat)[of, part]
+        part = (ordinal[:, None] >= end).sum(axis=1)
+        rest = ordinal - (end - flat)[np.arange(n), part]
         return *np.divmod(part, banks), rest
 
     def _first_of(self, box: Footprint, rank: Ints, bank: Ints) -> Ints:

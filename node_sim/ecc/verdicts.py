@@ -80,13 +80,19 @@ def _mean(verdicts: Iterable[tuple[float, Verdict]]) -> Verdict:
 
 
 @cache
+def _unnoticed_shares(block_code: str, n: int) -> Floats:
+    """Return ``unnoticed_subsets`` of a code."""
+    return BLOCK_CODES[block_code]().unnoticed_subsets(n)
+
+
+@cache
 def _by_bits(design: Design, n_dq: int, n_beats: int) -> Verdict:
     """Judge n faulty pins of a device under a code that corrects one bit, over all sets of columns they can be.
 
     The set is the same in all beats of the line, each of which is a code word.
     """
     patterns = 1 << n_dq
-    shares = BLOCK_CODES[design.block_code]().unnoticed_subsets(n_dq)
+    shares = _unnoticed_shares(design.block_code, n_dq)
     fails = (patterns - 1 - n_dq) / patterns
     return _mean(
         (share, Verdict(*_line(*np.full((n_beats, 3), (1 / patterns, fails, unnoticed / patterns)).T).tolist()))
