@@ -127,7 +127,7 @@ def _judge_pairs(
     policy: Policy,
     spared_ns: Ints,
 ) -> None:
-    """Mark later faults that meet an earlier one in a code word; the first such pair counts."""
+    """Mark later faults that meet an earlier one in a code word; of several the one that started first counts."""
     earlier, later = pairs
     code, scrub_ns = policy.ecc.code, policy.detection.scrub_ns
     if not earlier.size or code == "none":
@@ -139,7 +139,9 @@ def _judge_pairs(
     earlier, later = earlier[some], later[some]
     box, common = intersect(faults.box.take(earlier), faults.box.take(later), Dimm.of(server))
     fails, silent = judge_pairs(code, faults.cells.take(earlier), faults.cells.take(later))
-    hit = np.flatnonzero(common & fails)[::-1]
+    hit = np.flatnonzero(common & fails)
+    first = earlier[hit]
+    hit = hit[np.lexsort((faults.tag[first], faults.time_ns[first]))[::-1]]  # what is written last stays
     who = later[hit]
     judgement.uncorrected[who], judgement.alone[who] = True, False
     judgement.p_sdc[who] = silent[hit]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from analysis.compare import effect, effect_on_exposure
-from analysis.rates import Sums, count_interval, proportion, rate, weights
+from analysis.rates import Sums, count_interval, proportion, rate, survival_ratio, weights
 from fleet.stored.headline import INDEX, METRICS
 
 M = len(METRICS)
@@ -71,6 +71,20 @@ def test_proportion_of_independent_trials_is_wilsons():
     assert [found.value, found.low, found.high] == pytest.approx([0.4, wilson.low, wilson.high], rel=2e-3)
 
 
+def test_a_proportion_of_nodes_that_do_all_or_nothing_is_known_as_well_as_one_of_so_many_nodes():
+    x = nodes(5000)
+    x[:1000, INDEX["ue"]] = 30
+    x[:400, INDEX["ue_survived"]] = 30
+    found = proportion(sums_of(x), weights("ue_survived"), weights("ue"))
+    wilson = stats.binomtest(400, 1000).proportion_ci(method="wilson")
+    assert [found.value, found.low, found.high] == pytest.approx([0.4, wilson.low, wilson.high], rel=1e-3)
+
+
+def test_the_survival_ratio_is_of_detected_errors():
+    x = nodes(100, ue=3, ue_survived=1, sdc=7)
+    assert survival_ratio(sums_of(x)).value == pytest.approx(1 / 3)
+
+
 def test_proportion_of_nothing_is_undefined():
     found = proportion(sums_of(nodes(10)), weights("ue_survived"), weights("ue"))
     assert found.value is None
@@ -91,6 +105,20 @@ def test_paired_difference_equals_the_direct_formula_by_node():
     assert [found.value, found.low, found.high] == pytest.approx(
         [1000 * (r - r0), 1000 * (r - r0 - half), 1000 * (r - r0 + half)], rel=1e-9
     )
+
+
+def test_paired_ratio_equals_the_direct_formula_by_node():
+    generator = np.random.default_rng(6)
+    n = 3000
+    shared = generator.poisson(0.5, n)
+    x0 = nodes(n, panics=shared)
+    x = nodes(n, panics=shared + generator.poisson(0.05, n))
+    found = effect(sums_of(x, x0), weights("panics")).ratio
+    mine, base = x[:, INDEX["panics"]], x0[:, INDEX["panics"]]
+    apart = mine / mine.sum() - base / base.sum()
+    spread = np.exp(1.959963984540054 * np.sqrt((apart**2).sum()))
+    ratio = mine.sum() / base.sum()
+    assert [found.value, found.low, found.high] == pytest.approx([ratio, ratio / spread, ratio * spread], rel=1e-9)
 
 
 def test_paired_difference_of_the_time_up_equals_the_direct_formula_by_node():

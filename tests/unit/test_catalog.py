@@ -428,6 +428,11 @@ def test_pages_of_every_block_use_are_refined_completely():
     assert [sum(shares.values()) for shares in workloads.PAGE_REFINEMENT.values()] == pytest.approx([1.0] * 8)
 
 
+def test_what_the_kernels_blocks_are_used_for_is_changed_on_purpose_only():
+    # Nobody published the split, and what the handler can do about these pages hangs on it.
+    assert workloads.PAGE_REFINEMENT["kernel"] == {"reserved": 0.15, "slab": 0.60, "page table": 0.25}
+
+
 def test_every_page_use_occurs_in_exactly_one_block_use():
     uses = [use for shares in workloads.PAGE_REFINEMENT.values() for use in shares]
     assert sorted(uses) == sorted(use.text for use in PageUse)

@@ -59,6 +59,15 @@ def test_null_is_not_zero_and_columns_are_not_exchanged():
     assert digest_table(first) != digest_table(second)
 
 
+@pytest.mark.parametrize("column", ["time_ns", "kind", "count", "flag"])
+def test_values_belong_to_their_rows(column):
+    rows = table()
+    index = rows.schema.get_field_index(column)
+    moved = rows.column(column).take(np.random.default_rng(2).permutation(rows.num_rows))
+    assert sorted(map(repr, moved.to_pylist())) == sorted(map(repr, rows.column(column).to_pylist()))
+    assert digest_table(rows.set_column(index, column, moved)) != digest_table(rows)
+
+
 def test_a_row_that_stands_twice_counts_twice():
     rows = table()
     assert digest_table(pa.concat_tables([rows, rows])) == add_digests(digest_table(rows), digest_table(rows))
