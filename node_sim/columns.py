@@ -76,7 +76,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
             "1",
             "4 KiB pages the footprint touches; one with lines of several of its banks or ranks counts for each.",
         ),
-        Column("first_pfn", "uint64", "4 KiB", "First physical page number of the footprint."),
+        Column("first_pfn", "uint64", "4 KiB", "Physical number of the page of the footprint that shows errors first."),
     ),
     "errors": (
         *_HEAD,

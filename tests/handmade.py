@@ -7,6 +7,7 @@ import numpy as np
 from node_sim.codes import Mode
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
+from node_sim.dram.page_order import PageOrder
 
 DEFAULTS = {
     "node_id": 0,
@@ -55,6 +56,7 @@ def faults_of(*rows: dict[str, int]) -> FaultTable:
             part["n_rows"],
             part["n_lines"],
         ),
+        order=PageOrder(zero, one),
         n_pages=one,
         first_pfn=zero,
     )

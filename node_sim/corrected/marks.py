@@ -202,7 +202,7 @@ def _pages_in_eras(
         which, era = which[asked], era[asked]
     if not which.size:
         return which, era, which
-    pair, page = address_map.ordinals(faults.box.take(eras.fault[era]), pfn[which])
+    pair, page = faults.numbers(address_map, eras.fault[era], pfn[which])
     return which[pair], era[pair], page
 
 
@@ -235,12 +235,14 @@ def _marks_of_neighbours(
     if not poisoned.lane.size:
         return Marks.none()
     entry, era = _eras_open(eras, poisoned.lane, poisoned.poisoned_ns)
-    fault, place = np.unique(eras.fault[era], return_inverse=True)
+    fault, of_era = np.unique(eras.fault[era], return_inverse=True)
     of_fault, number = expand_counts(shown[fault])
-    pfn = address_map.page(faults.box.take(fault), number, of_fault)
+    mine = faults.take(fault)
+    place = mine.order.take(of_fault).place(number, mine.n_pages[of_fault])
+    pfn = address_map.page(mine.box, place, of_fault)
     order = np.lexsort((pfn, of_fault))
     name, number = of_fault[order] * address_map.pages + pfn[order], number[order]
-    of_node, own, pages = place * address_map.pages, poisoned.pfn[entry], poisoned.pages[entry]
+    of_node, own, pages = of_era * address_map.pages, poisoned.pfn[entry], poisoned.pages[entry]
     begin = own // pages * pages
     end = np.minimum(begin + pages, address_map.pages)
     first = np.searchsorted(name, of_node + begin)

@@ -182,7 +182,7 @@ def find_offlines(
     window, era = spans.window[span], spans.era[span]
     error = page + 1 + (eras.threshold[era] - 1) * index.windows.n_pages[window]
     fault = eras.fault[era]
-    pfn = address_map.page(faults.box.take(fault), page)
+    pfn = faults.pages(address_map, fault, page)
     frames = make_frames(seed, faults.node_id[fault], pfn, static)
     time_ns = error_time_ns(index.windows.take(window), error)
     known = marks.look_up(era, page)

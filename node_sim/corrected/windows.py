@@ -8,11 +8,11 @@ fault is seen once by the scrubber or a reader, or overwritten unseen.
 
 **Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window.
 
-**Assumes.** The n errors of a window hit its first K = min(n, pages) pages in turn, so a one-page fault puts all of
-them on one page and a column fault touches each page about once. The time of the k-th of n errors is the Beta quantile
-of one uniform per window, so every threshold sees the same errors. Firmware that reports every m-th error counts by
-fault and window. Bursts of one fault that overlap are active for the sum of their lengths, at most for the time from
-the first to the last.
+**Assumes.** The n errors of a window hit the first K = min(n, pages) pages in the fault's order in turn, so a one-page
+fault puts all of them on one page and a column fault touches each page about once. The time of the k-th of n errors is
+the Beta quantile of one uniform per window, so every threshold sees the same errors. Firmware that reports every m-th
+error counts by fault and window. Bursts of one fault that overlap are active for the sum of their lengths, at most for
+the time from the first to the last.
 
 **Sources.** Concentration and cap: the Huawei, Google and Facebook rows of ``tests/oracle/catalog/ce_process.csv``;
 bursts: SmartMem sample logs.

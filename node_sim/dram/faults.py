@@ -27,6 +27,7 @@ from node_sim.codes import Mode
 from node_sim.dram.ageing import start_age_ns, stays_with_age
 from node_sim.dram.extents import draw_box
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint
+from node_sim.dram.page_order import PageOrder, draw_page_order
 from node_sim.dram.rates import FaultRates, fault_rates
 from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Purpose, Seed, below, unit32, unit53, words
@@ -91,6 +92,7 @@ class FaultTable(NamedTuple):
     habit: Habit
     cells: Cells
     box: Footprint
+    order: PageOrder
     n_pages: Ints
     first_pfn: Ints
 
@@ -107,6 +109,29 @@ class FaultTable(NamedTuple):
     def take(self, index: Index) -> FaultTable:
         """Select some faults."""
         return take(self, index)
+
+    def pages(self, address_map: AddressMap, fault: Ints, number: Ints) -> Ints:
+        """Return the pfn of pages of faults by their numbers in the order in which they show errors."""
+        place = self.order.take(fault).place(number, self.n_pages[fault])
+        return address_map.page(self.box.take(fault), place)
+
+    def numbers(self, address_map: AddressMap, fault: Ints, pfn: Ints) -> tuple[Ints, Ints]:
+        """Return under which numbers each fault knows a page: the inverse of ``pages``.
+
+        Args:
+            address_map: Of the nodes.
+            fault: Faults, shape ``(n,)``.
+            pfn: A page for each, shape ``(n,)``.
+
+        Returns:
+            Position in the question and number, one element for each name of a page; as ``AddressMap.ordinals``.
+        """
+        which, place = address_map.ordinals(self.box.take(fault), pfn)
+        known = place < self.n_pages[fault[which]]
+        which, place = which[known], place[known]
+        number = self.order.take(fault[which]).number(place, self.n_pages[fault[which]])
+        order = np.lexsort((number, which))
+        return which[order], number[order]
 
 
 class Arrivals(NamedTuple):
@@ -194,6 +219,8 @@ def draw_faults(seed: Seed, node_id: Ints, tag: Ints, hard: Flags, hardware: Har
     mode = rates.mode[arrivals.category]
     box = draw_box(seed, node_id, tag, mode, dimm, hardware.faults.extents)
     address_map = AddressMap(hardware.server)
+    n_pages = address_map.page_count(box)
+    order = draw_page_order(seed, node_id, tag, n_pages)
     return FaultTable(
         node_id=node_id,
         tag=tag,
@@ -203,8 +230,9 @@ def draw_faults(seed: Seed, node_id: Ints, tag: Ints, hard: Flags, hardware: Har
         habit=draw_habit(seed, node_id, tag, hard, hardware.faults.intermittent_share),
         cells=draw_cells(seed, node_id, tag, mode, hard, dimm),
         box=box,
-        n_pages=address_map.page_count(box),
-        first_pfn=address_map.page(box, np.zeros_like(box.row)),
+        order=order,
+        n_pages=n_pages,
+        first_pfn=address_map.page(box, order.place(np.zeros_like(n_pages), n_pages)),
     )
 
 

@@ -5,9 +5,9 @@ one of them has been mapped out before (``corrected/sparing.py``). An uncorrecta
 (SDC), drawn once per page. With full memory mirroring a detected one is answered from the copy on another channel, so
 it is a corrected error, also where commands or addresses were wrong; silent ones stay silent.
 
-**Leaves out.** More than two faults in a word; pages beyond the first ``FRAMES_PER_FAULT_MAX`` of a fault: the node is
-cordoned long before it has met so many of them. Faults of a line and its copy; the half of the memory that mirroring
-costs.
+**Leaves out.** More than two faults in a word; pages beyond the first ``FRAMES_PER_FAULT_MAX`` in the order of a fault:
+the node is cordoned long before it has met so many of them. Faults of a line and its copy; the half of the memory that
+mirroring costs.
 
 **Assumes.** A soft fault meets a later one only within one round of the scrubber, for rounds begin at multiples of the
 scrub period; reads do not heal it, so without a scrubber it stays. An uncorrectable word can be read at any time, not
@@ -29,6 +29,7 @@ import numpy as np
 from node_sim.codes import Mode
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
+from node_sim.dram.page_order import draw_page_order
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.ecc.verdicts import judge_each, judge_pairs
 from node_sim.names import dimm_of_fault
@@ -155,7 +156,7 @@ class BadPages(NamedTuple):
 
     Attributes:
         fault: Index into the fault table.
-        page: Number of the page in the fault's uncorrectable box.
+        page: Number of the page in the order in which the fault shows those of its uncorrectable box.
         pfn: Physical page number.
         silent: Its uncorrectable reads are not detected.
     """
@@ -172,13 +173,15 @@ def bad_pages(
     """List the pages that can show uncorrected errors, among the first ``FRAMES_PER_FAULT_MAX`` of each fault."""
     fault = np.flatnonzero(judgement.uncorrected)
     box = judgement.box.take(fault)
-    owner, page = expand_counts(np.minimum(address_map.page_count(box), FRAMES_PER_FAULT_MAX))
-    fault = fault[owner]
+    count = address_map.page_count(box)
+    owner, page = expand_counts(np.minimum(count, FRAMES_PER_FAULT_MAX))
+    order = draw_page_order(seed, faults.node_id[fault], faults.tag[fault], count)
+    fault, place = fault[owner], order.take(owner).place(page, count[owner])
     draw, _, _, _ = words(seed.key(Purpose.OUTCOME), faults.node_id[fault], faults.tag[fault], page)
     pages = BadPages(
         fault=fault,
         page=page,
-        pfn=address_map.page(box.take(owner), page),
+        pfn=address_map.page(box.take(owner), place),
         silent=unit32(draw) < judgement.p_sdc[fault],
     )
     return take(pages, pages.silent) if mirroring else pages

@@ -104,7 +104,7 @@ def _pages_of(address_map: AddressMap, faults: FaultTable, fault: Ints, page: In
     """Page numbers of pages of faults; the first page is known already."""
     pfn = faults.first_pfn[fault]
     later = np.flatnonzero(page)
-    pfn[later] = address_map.page(faults.box.take(fault[later]), page[later])
+    pfn[later] = faults.pages(address_map, fault[later], page[later])
     return pfn
 
 

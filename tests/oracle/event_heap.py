@@ -14,6 +14,7 @@ handler and of the machine-check grade, are those of ``node_sim``.
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -425,9 +426,14 @@ class Life:
     def pfn_of(self, fault: Fault, number: int) -> int:
         """Return the pfn of a page of a fault's footprint."""
         if fault not in self.pfns:
-            most = max(window.n_pages for window in fault.windows)
+            most, n = max(window.n_pages for window in fault.windows), fault.values["n_pages"]
+            first, stride, _, _ = philox(purpose_key(self.seed, Purpose.FAULT), self.node, fault.tag, 7)
+            step = 1 + below(stride, n)
+            while math.gcd(step, n) > 1:
+                step += 1
             box = fault.batch.box.take(np.full(most, fault.index))
-            self.pfns[fault] = self.address_map.page(box, np.arange(most)).tolist()
+            places = [(below(first, n) + number * step) % n for number in range(most)]
+            self.pfns[fault] = self.address_map.page(box, np.asarray(places)).tolist()
         return self.pfns[fault][number]
 
     # --- corrected errors ---------------------------------------------------------------------------------------

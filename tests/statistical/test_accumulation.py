@@ -11,6 +11,7 @@ from scipy import stats
 from node_sim.codes import Mode
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
+from node_sim.dram.page_order import PageOrder
 from node_sim.ecc.judgement import dimms_of, judge_alone, judge_together
 from node_sim.server.hardware import Server
 from node_sim.server.policy import Detection, Ecc, Policy
@@ -39,6 +40,7 @@ def pairs_of_bits(hard: tuple[bool, bool]) -> FaultTable:
         habit=Habit(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)),
         cells=Cells(rng.integers(0, 18, n), one, 1 << rng.integers(0, 4, n), one, 1 << rng.integers(0, 8, n)),
         box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
+        order=PageOrder(zero, one),
         n_pages=one,
         first_pfn=zero,
     )

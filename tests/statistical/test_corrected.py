@@ -13,6 +13,7 @@ from node_sim.codes import Mode
 from node_sim.corrected.windows import Windows, error_time_ns, errors_before, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
 from node_sim.dram.geometry import Footprint
+from node_sim.dram.page_order import PageOrder
 from node_sim.draws import Seed
 from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.policy import Detection, ErrorProcess, Levels, Policy
@@ -61,6 +62,7 @@ def make_faults(
         ),
         cells=Cells(zero, one, one, one, one),
         box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
+        order=PageOrder(zero, one),
         n_pages=zero + n_pages,
         first_pfn=zero,
     )

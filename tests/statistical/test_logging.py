@@ -12,6 +12,7 @@ from node_sim.codes import Mode
 from node_sim.corrected.windows import Windows, logged, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
+from node_sim.dram.page_order import PageOrder
 from node_sim.draws import Seed
 from node_sim.server.policy import Detection, ErrorProcess, Policy
 from node_sim.server.workload import Use, Workload
@@ -167,6 +168,7 @@ def make_faults(n: int, *, hard: bool, n_pages: int = 1) -> FaultTable:
         habit=habit,
         cells=Cells(zero, one, one, one, one),
         box=Footprint(zero, zero, zero, zero, zero, one, one, one, one),
+        order=PageOrder(zero, one),
         n_pages=zero + n_pages,
         first_pfn=zero,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from node_sim.codes import CheckAction, CpuContext, LifecycleKind, LifecycleReason, Mode, Observer, Severity
-from node_sim.dram.geometry import AddressMap
+from node_sim.dram.geometry import AddressMap, Footprint
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
 from node_sim.memory.pages import Memory, Static, make_frames
@@ -131,8 +131,11 @@ def test_a_row_fault_in_one_block_kills_at_most_the_owners_of_that_block(early):
     faults, tables = simulate(policy, nodes=800, hardware=Hardware(faults=Faults(fit_factor=20.0)))
     address_map, memory = AddressMap(HARDWARE.server), Memory.of(policy)
     rows = np.flatnonzero(faults["mode"] == Mode.ROW)
-    first = faults["first_pfn"][rows] // PAGES_PER_HUGE_PAGE
-    last = (faults["first_pfn"][rows] + faults["n_pages"][rows] - 1) // PAGES_PER_HUGE_PAGE
+    names = ("dimm", "rank", "bank", "row", "line", "n_banks", "n_rows", "n_lines")
+    slot, rank, bank, row, line, *sizes = (faults[name][rows].astype(np.int64) for name in names)
+    box = Footprint(slot, rank, bank, row, line, np.ones_like(slot), *sizes)
+    n_pages = faults["n_pages"][rows].astype(np.int64)
+    first, last = (address_map.page(box, number) // PAGES_PER_HUGE_PAGE for number in (0 * n_pages, n_pages - 1))
     inside = rows[first == last]
     block_of = dict(zip(faults["fault_id"][inside].tolist(), faults["first_pfn"][inside].tolist(), strict=True))
     signals, life = tables["signals"], tables["lifecycle"]
