@@ -55,6 +55,11 @@ class _Range(click.FloatRange):
     type=_Range(0.0, 1e6),
     help=f"Soft faults stay until the next scrub; 0 = for ever.  [default: {SCRUB_HOURS.value:g}; faultsim: 0]",
 )
+@click.option(
+    "--extents",
+    metavar="NAME",
+    help="partial|whole: how much of its row, column or bank a fault takes.  [default: partial; faultsim: whole]",
+)
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=1, show_default=True, help="Of all draws.")
 @click.option(
     "--dump", metavar="K", type=click.IntRange(0, _LIFETIMES_MAX - 1), help="Show the faults of lifetime K instead."
@@ -63,7 +68,8 @@ class _Range(click.FloatRange):
 def dram_command(dump: int | None, as_json: bool, lifetimes: int, seed: int, **options: Any) -> None:
     """Tell how reliable one DIMM design is, without a kernel.
 
-    Rules "codes": faults take part of their row, column or bank and some pins, and real codes judge the lines.
+    Rules "codes": faults take part of their row, column or bank (or all of it: --extents whole) and some pins, and
+    real codes judge the lines.
 
     Rules "faultsim": the rules of FaultSim, for comparison on equal terms. Faults take all of it, soft faults stay for
     ever, and devices are counted: two whose faults meet are uncorrectable; a fault that has met two more, be it at

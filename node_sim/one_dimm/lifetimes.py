@@ -95,8 +95,7 @@ def draw_lifetimes(seed: Seed, question: Question, node_id: Ints) -> LifetimeFau
 
 def draw_damage(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple[Cells, Footprint]:
     """Draw what faults touch."""
-    extents = "whole" if question.rules == "faultsim" else "partial"
-    dimm = question.dimm
+    dimm, extents = question.dimm, question.extents
     return (
         draw_cells(seed, faults.node_id, faults.tag, faults.mode, faults.hard, dimm),
         draw_box(seed, faults.node_id, faults.tag, faults.mode, dimm, extents),

@@ -31,6 +31,7 @@ YEAR_NS: Final = 8760 * NS_PER_HOUR
 """Lifetimes are told in years of 365 days: FaultSim's seven are 61,320 hours."""
 FAULTS_PER_LIFETIME_MAX: Final = 50.0
 RULES: Final = ("codes", "faultsim")
+EXTENTS: Final = ("partial", "whole")
 FAULTSIM_CODES: Final = ("none", "secded", "chipkill")
 """Codes that FaultSim has rules for."""
 
@@ -46,6 +47,7 @@ class Question:
         code: Name of the error-correcting design.
         rules: One of ``RULES``.
         scrub_ns: Soft faults stay until the next multiple of this [ns]; 0: they stay for ever.
+        extents: How much of its row, column or bank a fault takes: one of ``EXTENTS``.
     """
 
     dimm: Dimm
@@ -54,6 +56,7 @@ class Question:
     code: str
     rules: str
     scrub_ns: int
+    extents: str
 
     def __post_init__(self) -> None:
         """Check that the rules can judge the design.
@@ -64,6 +67,8 @@ class Question:
         problems = []
         if self.rules == "faultsim" and self.code not in FAULTSIM_CODES:
             problems.append(f"ecc = {self.code}, expected one of {', '.join(FAULTSIM_CODES)} under faultsim rules")
+        if self.rules == "faultsim" and self.extents != "whole":
+            problems.append(f"extents = {self.extents}, expected whole under faultsim rules")
         wrong = misfit(self.code, self.dimm) if self.rules == "codes" else None
         if wrong:
             problems.append(wrong)
@@ -101,6 +106,7 @@ def ask(  # noqa: PLR0913 - each is an option of the command
     width: str,
     frailty_variance: float,
     scrub_hours: float | None,
+    extents: str | None,
 ) -> Question:
     """Return the question that options ask.
 
@@ -108,7 +114,13 @@ def ask(  # noqa: PLR0913 - each is an option of the command
         ConfigError: A name or size is not possible; all mistakes at once.
         ModelError: The rules cannot judge the design.
     """
-    known = (("--ecc", ecc, tuple(DESIGNS)), ("--rules", rules, RULES), ("--fit-table", fit_table, tuple(RATE_TABLES)))
+    extents = extents or ("whole" if rules == "faultsim" else "partial")
+    known = (
+        ("--ecc", ecc, tuple(DESIGNS)),
+        ("--rules", rules, RULES),
+        ("--fit-table", fit_table, tuple(RATE_TABLES)),
+        ("--extents", extents, EXTENTS),
+    )
     problems = [
         f"{option} {name}: expected one of {', '.join(names)}" for option, name, names in known if name not in names
     ]
@@ -129,4 +141,5 @@ def ask(  # noqa: PLR0913 - each is an option of the command
         code=ecc,
         rules=rules,
         scrub_ns=max(1, round(scrub * NS_PER_HOUR)) if scrub else 0,
+        extents=extents,
     )

@@ -32,6 +32,7 @@ def test_lifetimes_per_second(ecc, rules, goal):
     asked = ask(
         ecc=ecc,
         rules=rules,
+        extents=None,
         years=7.0,
         fit_table="ddr2_jaguar",
         fit_factor=1.0,

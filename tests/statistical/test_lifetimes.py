@@ -14,7 +14,7 @@ from node_sim.codes import Mode
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError, ModelError
 from node_sim.one_dimm.counts import LifetimeCounts
-from node_sim.one_dimm.lifetimes import draw_lifetimes
+from node_sim.one_dimm.lifetimes import draw_damage, draw_lifetimes
 from node_sim.one_dimm.question import Question, ask
 from node_sim.one_dimm.simulate import describe_lifetime, judge, simulate_lifetimes
 from node_sim.units import NS_PER_HOUR
@@ -58,6 +58,7 @@ def question(**options: object) -> Question:
         "width": "4",
         "frailty_variance": 0.0,
         "scrub_hours": None,
+        "extents": None,
     }
     return ask(**(default | options))
 
@@ -201,6 +202,24 @@ def test_codes_lose_18_to_23_fit_under_secded_and_1_to_5_percent_silently():
     assert 0.01 < silent / lost < 0.05
 
 
+def test_real_codes_can_judge_faults_that_take_all_of_their_row_column_or_bank():
+    asked = question(rules="codes", extents="whole", fit_factor=20.0)
+    faults = draw_lifetimes(SEED, asked, np.arange(5000))
+    box = draw_damage(SEED, asked, faults)[1]
+    for mode, rows, lines in ((Mode.ROW, 1, 256), (Mode.COLUMN, 16384, 1), (Mode.BANK, 16384, 256)):
+        some = faults.mode == mode
+        assert some.sum() > 50
+        assert set(zip(box.n_rows[some].tolist(), box.n_lines[some].tolist(), strict=True)) == {(rows, lines)}
+
+
+def test_whole_faults_of_two_devices_meet_as_often_as_in_faultsim_but_for_words_they_do_not_share():
+    # Both judge devices; real codes look at words of two beats, FaultSim merges eight cells, which are two beats of x4.
+    n = 20_000_000
+    whole = {"rules": "codes", "extents": "whole", "scrub_hours": 0.0}
+    by_codes, by_rules = (totals(simulate_lifetimes(SEED, question(**options), n))[1] for options in (whole, {}))
+    assert by_codes == pytest.approx(by_rules, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("ecc", "rules"),
     [(ecc, "codes") for ecc in DESIGNS] + [(ecc, "faultsim") for ecc in ("none", "secded", "chipkill")],
@@ -237,6 +256,7 @@ def test_a_shown_lifetime_has_the_faults_and_the_verdict_it_had_in_the_simulatio
     [
         ({"ecc": "ddr5"}, "expected one of none, secded, chipkill under faultsim rules"),
         ({"rules": "codes", "chips": 9}, "expected 72 for chipkill"),
+        ({"extents": "partial"}, "extents = partial, expected whole under faultsim rules"),
         ({"fit_factor": 1e4}, "faults expected per lifetime"),
     ],
 )
@@ -247,10 +267,11 @@ def test_designs_the_rules_cannot_judge_are_refused(options, message):
 
 def test_names_and_sizes_that_are_not_possible_are_told_together():
     with pytest.raises(ConfigError) as error:
-        question(ecc="x", rules="y", fit_table="z", columns=12)
+        question(ecc="x", rules="y", fit_table="z", extents="w", columns=12)
     assert [line.split(":")[0] for line in str(error.value).splitlines()] == [
         "--ecc x",
         "--rules y",
         "--fit-table z",
+        "--extents w",
         "--columns 12",
     ]

@@ -62,22 +62,14 @@ def test_intervals_of_rates_cover_the_truth_as_often_as_they_say(size):
     assert stats.binom.cdf(covered, trials, 0.94) > 1e-6
 
 
-def test_proportion_of_independent_trials_is_wilsons():
+@pytest.mark.parametrize("size", [1, 30])
+def test_a_proportion_is_known_as_well_as_wilsons_of_so_many_nodes_that_do_all_or_nothing(size):
     x = nodes(5000)
-    x[:300, INDEX["ue"]] = 1
-    x[:120, INDEX["ue_survived"]] = 1
+    x[:300, INDEX["ue"]] = size
+    x[:120, INDEX["ue_survived"]] = size
     found = proportion(sums_of(x), weights("ue_survived"), weights("ue"))
     wilson = stats.binomtest(120, 300).proportion_ci(method="wilson")
     assert [found.value, found.low, found.high] == pytest.approx([0.4, wilson.low, wilson.high], rel=2e-3)
-
-
-def test_a_proportion_of_nodes_that_do_all_or_nothing_is_known_as_well_as_one_of_so_many_nodes():
-    x = nodes(5000)
-    x[:1000, INDEX["ue"]] = 30
-    x[:400, INDEX["ue_survived"]] = 30
-    found = proportion(sums_of(x), weights("ue_survived"), weights("ue"))
-    wilson = stats.binomtest(400, 1000).proportion_ci(method="wilson")
-    assert [found.value, found.low, found.high] == pytest.approx([0.4, wilson.low, wilson.high], rel=1e-3)
 
 
 def test_the_survival_ratio_is_of_detected_errors():
