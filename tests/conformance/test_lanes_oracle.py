@@ -200,7 +200,7 @@ def switch(policy: config.Policy, *, deaf: bool) -> config.Policy:
     rng, kernel = random.Random(repr(policy)), policy.kernel
     chosen = rng.sample(ACTING, rng.choice((0, 0, 1, 3)))
     turned = {name: str(rng.choice((*SWITCHES[name], *CHOICES.get(name, ())))) for name in chosen}
-    if rng.random() < 0.3:  # the sysctl proposed after 7.1
+    if rng.random() < 0.6:  # the sysctl proposed after 7.1
         turned["panics_unrecoverable"] = "True"
     kernel = replace(kernel, switches=tuple(turned.items()))
     why = rng.choice(("heard", "heard", "heard", "old", "without", "disabled")) if deaf else "heard"
