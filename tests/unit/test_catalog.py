@@ -16,6 +16,7 @@ from node_sim.catalog.patterns import DDR4_PATTERNS
 from node_sim.catalog.sites import SITES
 from node_sim.catalog.values import Assumed, Published
 from node_sim.codes import Mode, PageUse, ProcessClass
+from node_sim.dram.rates import table_rates
 from node_sim.server.policy import Levels, Policy
 from node_sim.server.workload import Process, Use, Workload
 from tests.oracle.catalog.tables import read_table, rows_by
@@ -452,8 +453,16 @@ def test_the_levels_of_modes_follow_the_medians_of_dimms_that_did_not_fail():
         if (row["platform"], row["outcome"]) == ("purley", "not failed")
     }
     levels = Levels()
-    found = {"cell": levels.bit, "row": levels.row, "column": levels.column, "bank": levels.bank}
+    found = {"cell": levels.bit, "row": levels.row, "column": levels.column}
+    found |= {"bank": levels.bank, "multi_bank": levels.multi_bank}
     # One factor for all, within what the levels are assumed to be right to: a factor of two.
     ratio = {mode: medians[mode] / level for mode, level in found.items()}
     assert max(ratio.values()) / min(ratio.values()) < 4.0
-    assert medians["cell"] < medians["row"] < medians["multi_bank"] < medians["bank"]
+
+
+@pytest.mark.parametrize("table", RATE_TABLES)
+def test_the_bit_factor_multiplies_the_rates_of_bits_soft_and_hard_and_no_others(table):
+    usual, more = (table_rates(table, 18, bit_factor=factor) for factor in (1.0, 8.8))
+    bits = usual.mode == Mode.BIT
+    assert np.bincount(usual.hard[bits]).tolist() == [1, 1]
+    assert more.per_year / usual.per_year == pytest.approx(np.where(bits, 8.8, 1.0), rel=1e-12)
