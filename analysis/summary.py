@@ -8,7 +8,7 @@ from analysis.compare import compare_run, to_json
 from analysis.dataset import Run
 from analysis.rates import Sums, rate, recovery_ratio, survival_ratio, weights
 from fleet.stored.headline import INDEX, REGISTRY
-from node_sim.catalog import numbers
+from node_sim.catalog import evolution, numbers, sddc
 from node_sim.catalog.values import Assumed
 from node_sim.catalog.workloads import WORKLOAD_ASSUMPTION
 
@@ -69,7 +69,8 @@ def headline_assumptions() -> list[dict[str, Any]]:
             "unit": item.unit,
             "why": item.why,
         }
-        for name, item in vars(numbers).items()
+        for catalogue in (numbers, sddc, evolution)
+        for name, item in vars(catalogue).items()
         if isinstance(item, Assumed) and item.headline
     ]
     return [*listed, {"name": "workload shares", "why": WORKLOAD_ASSUMPTION.why}]

@@ -52,6 +52,8 @@ def format_time(time_ns: int) -> str:
 
 
 def _fault(row: StoredRow) -> str:
+    if row["first_pfn"] is None:
+        return f"{row['persistence']} {row['mode']} of DIMM {row['dimm']}.{row['generation']}: errors belong to no page"
     where = f"DIMM {row['dimm']}.{row['generation']} rank {row['rank']} device {row['device']} bank {row['bank']}"
     size = f"{row['n_banks']} bank x {row['n_rows']:,} rows x {row['n_lines']} lines, {row['n_pages']:,} pages"
     pattern = f"{row['n_dq']} DQ x {row['n_beats']} beats"
@@ -62,9 +64,14 @@ def _error(row: StoredRow) -> str:
     if row["kind"] == "CE":
         until = format_time(row["last_time_ns"]).strip()
         pages = "1 page" if row["n_pages"] == 1 else f"{row['n_pages']:,} pages"
-        where = f"{pages} from pfn {row['first_pfn']:#x}"
-        return f"{row['ce_count']:,} CE on {where}, seen by {row['observer']}, until {until}"
-    return f"{row['kind']} on pfn {row['first_pfn']:#x}, seen by {row['observer']}"
+        where = f"on {pages} from {_page(row['first_pfn'])}" if row["n_pages"] else f"on {_page(None)}"
+        return f"{row['ce_count']:,} CE {where}, seen by {row['observer']}, until {until}"
+    before = f"{row['n_ce_before']:,} CE of the DIMM before" if row["n_ce_before"] else "no CE of the DIMM before"
+    return f"{row['kind']} on {_page(row['first_pfn'])} ({row['path']}), seen by {row['observer']}, {before}"
+
+
+def _page(pfn: int | None) -> str:
+    return "no page" if pfn is None else f"pfn {pfn:#x}"
 
 
 def _report(row: StoredRow) -> str:
@@ -75,7 +82,7 @@ def _check(row: StoredRow) -> str:
     over = ", OVER" if row["overflow"] else ""
     reader = "" if row["kernel_read"] is None else f" ({row['kernel_read']})"
     context = "" if row["cpu_context"] == "none" else f" in {row['cpu_context']} context{reader}"
-    return f"{row['severity']} bank {row['bank']}{context}{over}, pfn {row['pfn']:#x}: {row['action']}"
+    return f"{row['severity']} bank {row['bank']}{context}{over}, {_page(row['pfn'])}: {row['action']}"
 
 
 def _handled(row: StoredRow) -> str:

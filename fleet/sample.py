@@ -1,4 +1,4 @@
-"""A sample of a fleet, simulated in memory: the errors of every arm, shard by shard."""
+"""A sample of a fleet, simulated in memory: its faults and the errors of every arm, shard by shard."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from fleet.stored.schema import empty_table
 SHARD_NODES = 16_384
 
 
-def sample_errors(fleet: Fleet, seed: int, columns: Sequence[str]) -> Iterator[list[pa.Table]]:
-    """Simulate all nodes of a fleet and yield, for each shard, the table of errors of each arm's view."""
+def sample_errors(
+    fleet: Fleet, seed: int, columns: Sequence[str], fault_columns: Sequence[str]
+) -> Iterator[tuple[pa.Table, list[pa.Table]]]:
+    """Simulate all nodes of a fleet and yield, for each shard, its faults and the errors of each arm's view."""
     for shard in plan_shards(fleet.nodes, min(SHARD_NODES, fleet.nodes)):
-        tables = [part for part in run_shard(fleet, seed, shard) if part.table == "errors"]
-        yield [
+        parts = list(run_shard(fleet, seed, shard))
+        faults = [part.rows.select(fault_columns) for part in parts if part.table == "faults"]
+        tables = [part for part in parts if part.table == "errors"]
+        errors = [
             pa.concat_tables(
                 [empty_table("errors").select(columns)]
                 + [part.rows.select(columns) for part in tables if not part.arms or arm in part.arms]
             )
             for arm in range(len(fleet.arms))
         ]
+        yield pa.concat_tables([empty_table("faults").select(fault_columns), *faults]), errors

@@ -62,6 +62,16 @@ class ErrorKind(Code):
     SDC = 2, "SDC"
 
 
+class Path(Code):
+    """How a fault came to make words uncorrectable."""
+
+    BORN = 0, "born"
+    GROWN = 1, "grown"
+    SECOND_DEVICE = 2, "second device"
+    PAIR = 3, "pair"
+    COMMAND_ADDRESS = 4, "command/address"
+
+
 class Observer(Code):
     """Who read (or wrote) the wrong word."""
 

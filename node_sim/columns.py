@@ -74,24 +74,41 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
             "n_pages",
             "uint64",
             "1",
-            "4 KiB pages the footprint touches; one with lines of several of its banks or ranks counts for each.",
+            "4 KiB pages the footprint touches; one with lines of several of its banks or ranks counts for each; 0 if "
+            "errors belong to no page.",
         ),
-        Column("first_pfn", "uint64", "4 KiB", "Physical number of the page of the footprint that shows errors first."),
+        Column(
+            "first_pfn",
+            "uint64",
+            "4 KiB",
+            "Physical number of the page of the footprint that shows errors first; null if errors belong to no page.",
+            None,
+            True,
+        ),
     ),
     "errors": (
         *_HEAD,
         _CAUSE,
-        _code("kind", codes.ErrorKind, "CE: a count in a window; UE, SDC: first sight of a page per boot."),
+        _code(
+            "kind",
+            codes.ErrorKind,
+            "CE: a count in a window; UE: first sight of a page per boot; SDC: an unnoticed read.",
+        ),
         _code(
             "observer",
             codes.Observer,
             "Who read the wrong words; 'demand' is any CPU or device access, 'write-back' the last-level cache.",
         ),
         Column("ce_count", "uint32", "1", "Logged corrected errors in the window; null for UE and SDC.", None, True),
-        Column("n_pages", "uint64", "1", "Distinct pages that showed the errors."),
-        Column("first_pfn", "uint64", "4 KiB", "Physical page number of the first error."),
+        Column("n_pages", "uint64", "1", "Distinct pages that showed the errors; 0 of wrong commands or addresses."),
+        Column("first_pfn", "uint64", "4 KiB", "Physical page number of the first error; null if none.", None, True),
         Column("first_time_ns", "int64", "ns", "Time of the first error."),
         Column("last_time_ns", "int64", "ns", "Time of the last error."),
+        _code("path", codes.Path, "How the fault came to an uncorrected error; null for CE.", nullable=True),
+        Column(
+            "first_ce_ns", "int64", "ns", "Time of the DIMM's first CE before it; null if none, and for CE.", None, True
+        ),
+        Column("n_ce_before", "uint64", "1", "Corrected errors of the DIMM before it; null for CE.", None, True),
     ),
     "ecs_reports": (
         *_HEAD,
@@ -110,7 +127,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
             "kernel_read", codes.KernelRead, "Which kernel code read the poison; null where none did.", nullable=True
         ),
         Column("overflow", "bool", "-", "The bank still held an unread record (OVER)."),
-        _PFN,
+        Column("pfn", "uint64", "4 KiB", "Physical page number; null of wrong commands or addresses.", None, True),
         _code("action", codes.CheckAction, "What the kernel did about it."),
     ),
     "memory_failures": (

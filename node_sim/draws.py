@@ -52,6 +52,8 @@ class Purpose(enum.IntEnum):
     BLOCK = 7
     PAGE = 8
     OUTCOME = 9
+    RISK = 10
+    GROWTH = 11
 
 
 class Tag(enum.IntEnum):
@@ -70,6 +72,7 @@ class Tag(enum.IntEnum):
     REFILL = 11
     PARTIAL_WRITE = 12
     OWNER = 13
+    READER = 14
 
 
 class Key(NamedTuple):

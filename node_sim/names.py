@@ -20,6 +20,12 @@ _SLOT_SHIFT: Final = _GENERATION_SHIFT + _GENERATION_BITS
 _NODE_SHIFT: Final = _SLOT_SHIFT + _SLOT_BITS
 SLOTS_MAX: Final = 1 << _SLOT_BITS
 """DIMM slots of a server that a name can tell apart."""
+ORDINALS: Final = 1 << _ORDINAL_BITS
+"""Faults of a DIMM that a name can tell apart."""
+WIDER: Final = 1 << 15
+"""Marks the ordinal of a fault that another one grew to: with those of its parent it makes its name."""
+SECOND_DEVICE: Final = 1 << 14
+"""The same of the fault of a second device; faults that start as such have lower ordinals."""
 GENERATIONS_MAX: Final = (1 << _GENERATION_BITS) - 1
 """Last DIMM generation of a slot that a name can hold."""
 
@@ -39,6 +45,23 @@ def slot_of(tag: Ints) -> Ints:
 def generation_of(tag: Ints) -> Ints:
     """Return the DIMM generation in a tag."""
     return (tag >> _GENERATION_SHIFT) & GENERATIONS_MAX
+
+
+def is_wider(tag: Ints) -> npt.NDArray[np.bool_]:
+    """Return which faults are wider ones that others grew to."""
+    found: npt.NDArray[np.bool_] = (tag & WIDER) > 0
+    return found
+
+
+def is_second_device(tag: Ints) -> npt.NDArray[np.bool_]:
+    """Return which faults are those of second devices that others reached."""
+    found: npt.NDArray[np.bool_] = (tag & SECOND_DEVICE) > 0
+    return found
+
+
+def parent_tag(tag: Ints) -> Ints:
+    """Return the name of the fault that one grew out of, or its own."""
+    return tag & ~(WIDER | SECOND_DEVICE)
 
 
 def dimm_tag(tag: Ints) -> Ints:

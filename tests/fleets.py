@@ -25,7 +25,7 @@ def busy_document(nodes: int = 600, fit_factor: float = 20.0) -> dict:
 def counting_document(nodes: int = 600, fit_factor: float = 20.0) -> dict:
     """``busy_document`` with a DDR5 group whose devices count the wrong words they read themselves."""
     document = busy_document(nodes, fit_factor)
-    document["group"]["chipkill"]["share"] = 0.6
+    document["group"]["sddc"]["share"] = 0.6
     document["group"]["ddr5"] = {
         "share": 0.15,
         "server": {"part": "ddr5_16gb_x4"},

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.codes import Mode
+from node_sim.corrected.windows import Windows, simulate_reads, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
 from node_sim.dram.page_order import PageOrder
+from node_sim.draws import Seed
+from node_sim.records import Flags
+from node_sim.server.policy import Policy
 
 DEFAULTS = {
     "node_id": 0,
@@ -60,3 +64,9 @@ def faults_of(*rows: dict[str, int]) -> FaultTable:
         n_pages=one,
         first_pfn=zero,
     )
+
+
+def corrected_windows(seed: Seed, faults: FaultTable, corrected: Flags, policy: Policy, horizon_ns: int) -> Windows:
+    """Corrected errors of faults no read of which fails."""
+    reads = simulate_reads(seed, faults, np.flatnonzero(faults.hard), policy, horizon_ns)
+    return simulate_windows(seed, faults, corrected, policy, horizon_ns, reads, np.zeros(reads.u.size, np.int64))

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.field.sightings import (
+    CLASSES,
     MONTH_NS,
     MONTHS_PER_YEAR,
     Observation,
     Sightings,
 )
+from node_sim.codes import Path
 from node_sim.names import dimm_of_fault, node_of_dimm, node_of_fault
 from node_sim.records import Ints
 from node_sim.units import NS_PER_HOUR
 
 _MONTHS_MAX: Final = 1 << 12
+NOTICE_NS: Final = NS_PER_HOUR // 4
+"""Failures with a shorter warning are not counted as warned: so are those of Huawei's tickets."""
+LEADS: Final = (
+    ("30min", "30 min", 0.5),
+    ("1h", "1 h", 1.0),
+    ("6h", "6 h", 6.0),
+    ("1d", "1 d", 24.0),
+    ("8d", "8 d", 192.0),
+)
 
 
 def _distinct(key: Ints) -> int:
@@ -112,12 +124,53 @@ def _median(values: npt.NDArray[np.float64]) -> float:
     return float(np.median(values)) if values.size else math.nan
 
 
+def _fails(seen: Sightings, observation: Observation) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """DIMMs with a UE whose first CE came ``NOTICE_NS`` or more before the first UE, and how long before [ns].
+
+    What came before the observation is in no log.
+    """
+    logged = seen.watched_ns >= observation.start_ns
+    dimm, ue_ns, first = _ce_before(
+        seen._replace(watched_dimm=seen.watched_dimm[logged], watched_ns=seen.watched_ns[logged])
+    )
+    lead = ue_ns - first[0]
+    early = np.isfinite(first[0]) & (lead >= NOTICE_NS)
+    return dimm[early], lead[early]
+
+
+def _share_that_fails(seen: Sightings, observation: Observation, wide: int | None = None) -> float:
+    """Share of the DIMMs with CE (of those whose widest fault is of a class) that fail later."""
+    dimm, where = np.unique(seen.dimm, return_inverse=True)
+    widest = np.zeros(dimm.size, np.int64)
+    np.maximum.at(widest, where, seen.widest)
+    mine = dimm if wide is None else dimm[widest == wide]
+    return ratio(np.intersect1d(mine, _fails(seen, observation)[0]).size, mine.size)
+
+
+def _share_with_lead(seen: Sightings, observation: Observation, hours: float) -> float:
+    """Share of the DIMMs that fail whose first CE came more than so many hours before."""
+    lead = _fails(seen, observation)[1]
+    return ratio(int((lead > hours * NS_PER_HOUR).sum()), lead.size)
+
+
+def _share_by_path(seen: Sightings, path: Path) -> float:
+    """Share of the DIMMs with a UE whose first one came by a path."""
+    order = np.argsort(seen.ue_ns, kind="stable")
+    _, first = np.unique(dimm_of_fault(seen.ue_fault[order]), return_index=True)
+    paths = seen.ue_path[order][first]
+    return ratio(int((paths == path).sum()), paths.size)
+
+
 class Estimator(NamedTuple):
     """An estimator with its sentence and unit."""
 
     sentence: str
     unit: str
     estimate: Callable[[Sightings, Observation], float]
+
+
+def _by_path(seen: Sightings, _: Observation, *, path: Path) -> float:
+    return _share_by_path(seen, path)
 
 
 ESTIMATORS: Final[dict[str, Estimator]] = {
@@ -205,10 +258,26 @@ ESTIMATORS: Final[dict[str, Estimator]] = {
         "servers with a UE or a full CE log, per year", "%", lambda s, o: ratio(_failures(s), o.servers * o.years)
     ),
     "ce_dimms_that_fail": Estimator(
-        "DIMMs with CE that have a UE",
-        "%",
-        lambda s, _: ratio(_distinct(np.intersect1d(s.dimm, dimm_of_fault(s.ue_fault))), _distinct(s.dimm)),
+        "DIMMs with CE that have a UE 15 min or more after their first CE", "%", _share_that_fails
     ),
+    **{
+        f"ce_dimms_that_fail_{text.replace(' ', '_').lower()}": Estimator(
+            f"the same, widest fault {text}", "%", partial(_share_that_fails, wide=wide)
+        )
+        for wide, text in enumerate(CLASSES)
+    },
+    **{
+        f"fail_{name}_after_first_ce": Estimator(
+            f"DIMMs that fail more than {text} after their first CE", "%", partial(_share_with_lead, hours=hours)
+        )
+        for name, text, hours in LEADS
+    },
+    **{
+        f"first_ue_{path.name.lower()}": Estimator(
+            f"DIMMs with a UE whose first came by: {path.text}", "%", partial(_by_path, path=path)
+        )
+        for path in Path
+    },
 }
 """Estimators by name, over the sightings of one arm."""
 

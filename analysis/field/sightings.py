@@ -13,11 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from node_sim.codes import Path
 from node_sim.names import dimm_of_fault, node_of_dimm, node_of_fault
 from node_sim.records import Ints
 from node_sim.units import NS_PER_YEAR
 
-COLUMNS: Final = ("fault_id", "kind", "ce_count", "first_time_ns")
+COLUMNS: Final = ("fault_id", "kind", "ce_count", "first_time_ns", "path")
+"""Of the table of errors."""
+FAULT_COLUMNS: Final = ("fault_id", "n_dq", "n_beats")
+"""Of the table of faults."""
+CLASSES: Final = ("1 x 1", "1 x more", "2 DQ", "3 DQ", "4 DQ")
+"""Classes of patterns: data pins and beats, or data pins."""
 MONTH_NS: Final = NS_PER_YEAR // 12
 MONTHS_PER_YEAR: Final = 12
 FOLDS: Final = 30
@@ -46,9 +52,11 @@ class Sightings(NamedTuple):
         dimm: DIMM (server, slot, generation) of each DIMM-month with CEs, shape ``(n,)``.
         month: Its month.
         errors: Its CEs.
+        widest: Index into ``CLASSES`` of the widest fault that made some.
         storm_dimm: DIMMs of windows whose count reached the log's daily limit.
         ue_fault: Fault of each UE.
         ue_ns: Time of each UE [ns].
+        ue_path: How the fault came to it (``Path``).
         watched_dimm: DIMMs with UEs, once for each window with CEs at any time before.
         watched_ns: First CE of each such window [ns].
     """
@@ -56,9 +64,11 @@ class Sightings(NamedTuple):
     dimm: Ints
     month: Ints
     errors: Ints
+    widest: Ints
     storm_dimm: Ints
     ue_fault: Ints
     ue_ns: Ints
+    ue_path: Ints
     watched_dimm: Ints
     watched_ns: Ints
 
@@ -72,16 +82,24 @@ class Sightings(NamedTuple):
             self.dimm[by_dimm],
             self.month[by_dimm],
             self.errors[by_dimm],
+            self.widest[by_dimm],
             self.storm_dimm[storm],
             self.ue_fault[ue],
             self.ue_ns[ue],
+            self.ue_path[ue],
             self.watched_dimm[watched],
             self.watched_ns[watched],
         )
 
 
-def see_errors(errors: pa.Table, observation: Observation) -> Sightings:
-    """Reduce a table of errors (of one arm, any servers, with ``COLUMNS``) to what the figures need."""
+def see_errors(errors: pa.Table, faults: pa.Table, observation: Observation) -> Sightings:
+    """Reduce tables of errors and faults (of one arm, any servers) to what the figures need.
+
+    Args:
+        errors: With ``COLUMNS``.
+        faults: With ``FAULT_COLUMNS``; those of the errors are among them.
+        observation: What was watched.
+    """
     is_ce = pc.equal(errors.column("kind"), "CE")
     ce, ue = errors.filter(is_ce), errors.filter(pc.equal(errors.column("kind"), "UE"))
     fault, time = _ints(ce, "fault_id"), _ints(ce, "first_time_ns")
@@ -89,20 +107,33 @@ def see_errors(errors: pa.Table, observation: Observation) -> Sightings:
     ue_fault, ue_ns = _ints(ue, "fault_id"), _ints(ue, "first_time_ns")
     seen = ue_ns >= observation.start_ns
     ue_fault, ue_ns = ue_fault[seen], ue_ns[seen]
+    ue_path = np.asarray([Path.of(text) for text in ue.column("path").filter(pa.array(seen)).to_pylist()], np.int64)
     watched = np.isin(dimm_of_fault(fault), dimm_of_fault(ue_fault))
     inside = np.flatnonzero(time >= observation.start_ns)
     month = np.minimum((time[inside] - observation.start_ns) // MONTH_NS, observation.months - 1)
     name, where = np.unique(dimm_of_fault(fault[inside]) * observation.months + month, return_inverse=True)
+    widest = np.zeros(name.size, np.int64)
+    np.maximum.at(widest, where, _classes(faults, fault[inside]))
     return Sightings(
         dimm=name // observation.months,
         month=name % observation.months,
         errors=np.bincount(where, count[inside], minlength=name.size).astype(np.int64),
+        widest=widest,
         storm_dimm=dimm_of_fault(fault[inside[count[inside] >= observation.day_cap]]),
         ue_fault=ue_fault,
         ue_ns=ue_ns,
+        ue_path=ue_path,
         watched_dimm=dimm_of_fault(fault[watched]),
         watched_ns=time[watched],
     )
+
+
+def _classes(faults: pa.Table, fault: Ints) -> Ints:
+    """Return the class of pattern of given faults."""
+    name, n_dq, n_beats = (_ints(faults, column) for column in FAULT_COLUMNS)
+    order = np.argsort(name)
+    at = order[np.searchsorted(name[order], fault)] if fault.size else fault
+    return np.where((n_dq[at] == 1) & (n_beats[at] == 1), 0, n_dq[at])
 
 
 def _ints(table: pa.Table, name: str) -> Ints:

@@ -79,7 +79,14 @@ def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
     Raises:
         ConfigError: The simulated time is shorter than the study.
     """
-    from analysis.field.sightings import COLUMNS, MONTH_NS, Observation, join_sightings, see_errors
+    from analysis.field.sightings import (
+        COLUMNS,
+        FAULT_COLUMNS,
+        MONTH_NS,
+        Observation,
+        join_sightings,
+        see_errors,
+    )
     from analysis.field.study import study_document
     from fleet.sample import sample_errors
     from node_sim.catalog.field import STUDIES
@@ -102,7 +109,8 @@ def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
         population=study.population.value if study.population else 0,
     )
     chosen = fleet.scenario.seed if seed is None else seed
-    parts = [[see_errors(arm, observation) for arm in arms] for arms in sample_errors(fleet, chosen, COLUMNS)]
+    sample = sample_errors(fleet, chosen, COLUMNS, FAULT_COLUMNS)
+    parts = [[see_errors(arm, faults, observation) for arm in arms] for faults, arms in sample]
     arms = [join_sightings(part) for part in zip(*parts, strict=True)]
     return dict(study_document(study, arms, observation))
 

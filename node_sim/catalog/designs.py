@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from node_sim.catalog.sddc import LOCATOR_BITS
+
 PINS: Final = 4
 """Data pins of a device in the layouts below."""
 
@@ -20,6 +22,7 @@ class Design:
         beats: Beats of a line.
         beats_per_word: Beats that make one code word.
         on_die: The devices correct one bit of a word themselves, and tell nobody.
+        locator_bits: The code names a wrong device by so many bits, which some patterns defeat; 0: it always can.
     """
 
     block_code: str
@@ -28,6 +31,7 @@ class Design:
     beats: int
     beats_per_word: int
     on_die: bool = False
+    locator_bits: int = 0
 
     @property
     def bits(self) -> int:
@@ -44,7 +48,9 @@ DESIGNS: Final[dict[str, Design]] = {
     "none": Design("", by_bits=False, devices=18, beats=8, beats_per_word=1),
     "secded": Design("hsiao_72_64", by_bits=True, devices=18, beats=8, beats_per_word=1),
     "chipkill": Design("rs_18_16", by_bits=False, devices=18, beats=8, beats_per_word=2),
+    "sddc_table": Design("locator", by_bits=False, devices=18, beats=8, beats_per_word=8, locator_bits=LOCATOR_BITS),
     "ssc_dsd": Design("ssc_dsd_36", by_bits=False, devices=36, beats=4, beats_per_word=1),
     "ddr5": Design("rs_10_8", by_bits=False, devices=10, beats=16, beats_per_word=2, on_die=True),
 }
-"""SECDED (72,64); RS(18,16) over pairs of beats; SSC-DSD over two ranks in lockstep; on-die SEC below RS(10,8)."""
+"""SECDED (72,64); RS(18,16) over pairs of beats; parity and a locator over the line; SSC-DSD over two ranks in
+lockstep; on-die SEC below RS(10,8)."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node_sim.catalog.values import Assumed, Published
+from node_sim.codes import Path
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,47 @@ _SCHROEDER: Final = "Schroeder et al., SIGMETRICS 2009"
 _MEZA: Final = "Meza et al., DSN 2015"
 _CHENG: Final = "Cheng et al., SRDS 2022, constants in zncheng/dramanalysis @bbe367f"
 _M2MFP: Final = "M2-MFP, KDD 2025 (arXiv 2507.07144), Table 6"
+_PATTERNS: Final = (
+    "stage-2 feature cache of CelestialMelody/ucas-os-lab-7-memory-failure-prediction @25815b7 (Huawei's 2024 set, "
+    "Purley): DIMMs with a ticket in five months by the widest pattern in 6 h, times 1704/836 for nine months"
+)
+_TICKETS: Final = (
+    "tickets of hwcloud-RAS/SmartMem @973d9d1, Purley, with the first CE of the DIMM; all have one 15 min before"
+)
 _SECOND: Final = "read-secondary"
+
+PATHS: Final = tuple(Figure(f"first_ue_{path.name.lower()}", "predicted") for path in Path)
+"""How failing DIMMs came to it; printed for every study."""
+_CLASS_FACTOR, _LEAD_FACTOR = 1.7, 1.2
+"""Intervals of what risk and growth are fitted to: five classes and five leads by a dozen numbers."""
+_BY_CLASS: Final = tuple(
+    _figure(
+        role,
+        f"ce_dimms_that_fail_{name}",
+        share,
+        (share / _CLASS_FACTOR, share * _CLASS_FACTOR),
+        f"{_PATTERNS}; {count}; interval: a factor of {_CLASS_FACTOR}",
+        "computed",
+    )
+    for role, name, share, count in (
+        ("fitted", "1_x_1", 0.00874, "203 of 47,358"),
+        ("predicted", "1_x_more", 0.03997, "126 of 6,426"),  # the code corrects these; only what they grow to fails
+        ("fitted", "2_dq", 0.18235, "180 of 2,012"),
+        ("fitted", "3_dq", 0.07102, "20 of 574"),
+        ("fitted", "4_dq", 0.06579, "205 of 6,351"),
+    )
+)
+_BY_LEAD: Final = tuple(
+    _figure(
+        "fitted",
+        f"fail_{name}_after_first_ce",
+        count / 768,
+        (count / 768 / _LEAD_FACTOR, min(1.0, count / 768 * _LEAD_FACTOR)),
+        f"{_TICKETS}: {count} of 768; interval: a factor of {_LEAD_FACTOR}",
+        "computed",
+    )
+    for name, count in (("30min", 738), ("1h", 698), ("6h", 610), ("1d", 553), ("8d", 470))
+)
 
 STUDIES: Final[dict[str, Study]] = {
     "google-2008": Study(
@@ -94,6 +135,7 @@ STUDIES: Final[dict[str, Study]] = {
                 _SECOND,
             ),
             _figure("predicted", "ue_with_ce_in_month_before", 0.75, (0.70, 0.80), f"{_SCHROEDER}: 70-80 %", _SECOND),
+            *PATHS,
             Figure("months_active", "predicted"),
         ),
     ),
@@ -104,6 +146,7 @@ STUDIES: Final[dict[str, Study]] = {
             _figure("fitted", "servers_with_ue_per_month", 0.0003, (0.00025, 0.00035), f"{_MEZA}: 0.03 %", _SECOND),
             _figure("predicted", "ce_mean_over_median", 55.0, (50.0, 60.0), f"{_MEZA}: about 55", _SECOND),
             _figure("predicted", "ce_of_top_1_percent_servers", 0.978, (0.9775, 0.9785), _MEZA, "recalled-unverified"),
+            *PATHS,
             Figure("servers_with_ce_per_year", "predicted"),
             Figure("ce_of_top_20_percent_dimms", "predicted"),
             Figure("months_active", "predicted"),
@@ -130,6 +173,7 @@ STUDIES: Final[dict[str, Study]] = {
                 f"{_CHENG}: 2,137 in 135,831 server-years, with other causes; exact Poisson interval",
                 "computed",
             ),
+            *PATHS,
             Figure("ue_without_ce_before", "predicted"),
             Figure("ue_within_an_hour_of_first_ce", "predicted"),
             Figure("warning_hours_median", "predicted"),
@@ -148,11 +192,12 @@ STUDIES: Final[dict[str, Study]] = {
                 f"{_CHENG}: 567 in 135,831 server-years of 14.05 DIMMs; exact Poisson interval",
                 "computed",
             ),
+            *PATHS,
             Figure("ue_without_ce_before", "predicted"),
             Figure("ce_of_top_20_percent_dimms", "predicted"),
             Figure("months_active", "predicted"),
         ),
-        groups=("chipkill",),
+        groups=("sddc",),
     ),
     "huawei-2024": Study(
         9,
@@ -182,13 +227,16 @@ STUDIES: Final[dict[str, Study]] = {
                 "computed",
             ),
             _figure(
-                "predicted",
+                "fitted",
                 "ce_dimms_that_fail",
                 1704 / 71969,
                 (0.02256, 0.02483),
                 f"{_M2MFP}: 1,704 of 71,969, by ticket; exact binomial interval",
                 "computed",
             ),
+            *_BY_CLASS,
+            *_BY_LEAD,
+            *PATHS,
             Figure("ce_of_top_20_percent_dimms", "predicted"),
         ),
         Assumed(2_000_000, 500_000, 10_000_000, "DIMMs of the fleet; the paper counts only those with errors"),

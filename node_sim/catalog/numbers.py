@@ -19,14 +19,17 @@ RANKS: Final = Assumed(2, 1, 4, "dual-rank x4 RDIMMs; 36 devices per DIMM")
 
 # --- faults -----------------------------------------------------------------------------------------------------
 COMMAND_ADDRESS_FIT: Final = Assumed(
+    4.0,
+    0.0,
     31.0,
-    10.0,
-    60.0,
-    "no rate is published; 31 FIT per DIMM, with lanes and faults that overlap, gives the 0.417 % of servers per year "
-    "with a UE-driven failure at Alibaba (Cheng et al., SRDS 2022) if chipkill corrects all single-chip faults; 72 % "
-    "of Hopper's uncorrected errors were command/address parity errors",
+    "no rate is published; 17 to 30 % of UEs without a CE before (Jaguar, Google) of the 34 FIT per DIMM of all UEs at "
+    "Alibaba (Cheng et al., SRDS 2022) are 6 to 10 FIT for all sudden causes; 72 % of Hopper's uncorrected errors were "
+    "command/address parity errors",
     "FIT/DIMM",
     headline=True,
+)
+COMMAND_ADDRESS_TRANSIENT_SHARE: Final = Assumed(
+    0.5, 0.0, 1.0, "no share is published; DDR4 repeats a command whose parity is wrong"
 )
 LANE_FIT: Final = Assumed(
     5.0,

@@ -26,6 +26,8 @@ from node_sim.dram.faults import FaultTable
 from node_sim.records import Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
 
+_MANY = 1 << 32
+"""More than the errors of a window."""
 ERRORS_AT_ONCE = 1 << 20
 """Errors that are gone through together."""
 
@@ -186,6 +188,23 @@ def go_through(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -
     hit, at = find_names(name_page(own.era, own.page), name_page(spans.era[span], errors.page))
     unseen[hit] |= (span[hit] > own.span[at]) | ((span[hit] == own.span[at]) & (number[hit] > own.error[at]))
     return errors.take(~unseen | index.windows.scrub[spans.window[span]])
+
+
+def count_seen_before(spans: Spans, which: Ints, time_ns: Ints, index: WindowIndex, counted: Counted) -> Ints:
+    """Count the errors of spans that are seen before given times.
+
+    Args:
+        spans: All spans.
+        which: Which of them, shape ``(n,)``; any may be asked about several times.
+        time_ns: Times, shape ``(n,)``.
+        index: All windows.
+        counted: Pages offline and marks.
+    """
+    some = np.unique(which)
+    seen = go_through(spans, some, index, counted)
+    number = errors_before(index.windows.take(spans.window[which]), time_ns)
+    name, most = seen.span * _MANY + seen.number, which * _MANY
+    return np.searchsorted(name, most + number, side="right") - np.searchsorted(name, most)
 
 
 def limit_times(

@@ -31,7 +31,7 @@ def spared_ns(faults: FaultTable, windows: Windows, alone: Flags, dimm: Ints, ec
     Args:
         faults: All faults of some DIMMs.
         windows: Their corrected errors.
-        alone: Which faults the code corrects alone, shape ``(n_faults,)``.
+        alone: Which faults are wrong cells that the code corrects alone, shape ``(n_faults,)``.
         dimm: Number of the DIMM each fault is in, shape ``(n_faults,)``.
         ecc: Settings.
     """

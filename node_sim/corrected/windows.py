@@ -4,7 +4,7 @@
 permanent ones, and faults differ in how often their bursts come. A window with bursts makes a lognormal count of errors
 between its first and last burst; storm polling, saturation and firmware decide how many of them are logged, and the
 scrubber, if there is one, finds those of some windows. A soft
-fault is seen once by the scrubber or a reader, or overwritten unseen.
+fault is seen once by the scrubber or a reader, or overwritten unseen; a command that arrives wrong is seen at once.
 
 **Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window.
 
@@ -26,6 +26,7 @@ import numpy as np
 from scipy import special
 
 from node_sim.catalog.numbers import CMCI_STORMS, SOFT_WRITE_SHARE
+from node_sim.codes import Mode
 from node_sim.dram.faults import FaultTable
 from node_sim.draws import Purpose, Seed, poisson_one, unit32, unit53, words
 from node_sim.records import Flags, Floats, Index, Ints, expand_counts, join, take
@@ -193,7 +194,48 @@ def logged(errors: Floats, active_ns: Ints, process: ErrorProcess) -> Ints:
     return np.minimum(errors, cap).astype(np.int64) // process.firmware_threshold
 
 
-def _hard_windows(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, horizon_ns: int) -> Windows:
+class Reads(NamedTuple):
+    """Erroneous reads of hard faults by active window, ordered by (fault, window); arrays of shape ``(n,)``.
+
+    Attributes:
+        active: The windows.
+        wrong: Erroneous reads of each, whatever the code makes of them and whoever logs them; the whole part counts.
+        u: The uniform that places them in the window.
+        scrub: Whether the patrol scrubber reads.
+    """
+
+    active: Active
+    wrong: Floats
+    u: Floats
+    scrub: Flags
+
+    @property
+    def whole(self) -> Ints:
+        """Erroneous reads of each window, >= 1."""
+        return self.wrong.astype(np.int64)
+
+    def windows(self, errors: Ints, faults: FaultTable) -> Windows:
+        """Return the windows with so many errors each on the pages of their faults."""
+        fault, window, low_ns, high_ns, _ = self.active
+        return Windows(
+            fault, window, low_ns, high_ns, errors, np.minimum(errors, faults.n_pages[fault]), self.u, self.scrub
+        )
+
+    def take(self, index: Index) -> Reads:
+        """Select some windows."""
+        return take(self, index)
+
+
+def simulate_reads(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, horizon_ns: int) -> Reads:
+    """Draw how often the words of hard faults are read wrong, were nothing ever down or taken out.
+
+    Args:
+        seed: Of the run.
+        faults: Faults.
+        hard: Which of them, ascending.
+        policy: The arm's settings.
+        horizon_ns: End of simulated time [ns].
+    """
     process = policy.errors
     window_ns = hours_to_ns(process.window_hours)
     active = active_windows(draw_bursts(seed, faults, hard, process, horizon_ns), window_ns, horizon_ns)
@@ -201,19 +243,18 @@ def _hard_windows(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, ho
     w0, w1, w2, w3 = words(seed.key(Purpose.WINDOW), faults.node_id[fault], faults.tag[fault], window)
     log_count = process.sigma_fault * faults.habit.level[fault] + process.sigma_window * special.ndtri(unit32(w2))
     median = process.median_ce_per_window * process.level.by_mode()[faults.mode[fault]]
-    errors = 1.0 + median * np.exp(log_count)
-    count = logged(errors, active.active_ns, process)
-    found = Windows(
-        fault=fault,
-        window=window,
-        low_ns=active.low_ns,
-        high_ns=active.high_ns,
-        errors=count,
-        n_pages=np.minimum(count, faults.n_pages[fault]),
+    return Reads(
+        active=active,
+        wrong=1.0 + median * np.exp(log_count),
         u=unit53(w0, w1),
         scrub=(unit32(w3) < process.scrub_share) & (policy.detection.scrub_ns > 0),
     )
-    return found if process.firmware_threshold == 1 else found.take(np.flatnonzero(count > 0))
+
+
+def _hard_windows(reads: Reads, lost: Ints, faults: FaultTable, corrected: Flags, process: ErrorProcess) -> Windows:
+    """Log the reads that are corrected: all but those that are lost to uncorrected ones."""
+    count = logged(reads.wrong - lost, reads.active.active_ns, process)
+    return reads.windows(count, faults).take(np.flatnonzero((count > 0) & corrected[reads.active.fault]))
 
 
 def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, horizon_ns: int) -> Windows:
@@ -231,9 +272,11 @@ def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, ho
         hours_to_ns(detection.cold_interval_hours),
     )
     access_delay = np.where(place < used, np.minimum(-np.log(unit32(w2)) * mean_ns, never), never).astype(np.int64)
-    by_scrub = (scrub_delay <= access_delay) & (scrub_delay < never)
-    seen_ns = faults.time_ns[soft] + np.minimum(scrub_delay, access_delay)
-    kept = np.flatnonzero((seen_ns < horizon_ns) & (by_scrub | (unit32(w3) >= SOFT_WRITE_SHARE.value)))
+    at_once = faults.mode[soft] == Mode.COMMAND_ADDRESS
+    by_scrub = (scrub_delay <= access_delay) & (scrub_delay < never) & ~at_once
+    seen_ns = faults.time_ns[soft] + np.where(at_once, 0, np.minimum(scrub_delay, access_delay))
+    kept = (seen_ns < horizon_ns) & (by_scrub | at_once | (unit32(w3) >= SOFT_WRITE_SHARE.value))
+    kept = np.flatnonzero(kept)
     fault, seen_ns, by_scrub = soft[kept], seen_ns[kept], by_scrub[kept]
     window_ns = hours_to_ns(policy.errors.window_hours)
     seen = np.where(by_scrub, faults.n_pages[fault], 1).astype(np.float64)
@@ -251,7 +294,9 @@ def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, ho
     return found.take(np.flatnonzero(count > 0))
 
 
-def simulate_windows(seed: Seed, faults: FaultTable, corrected: Flags, policy: Policy, horizon_ns: int) -> Windows:
+def simulate_windows(
+    seed: Seed, faults: FaultTable, corrected: Flags, policy: Policy, horizon_ns: int, reads: Reads, lost: Ints
+) -> Windows:
     """Draw the corrected errors of all faults that produce any, were nothing ever down or taken out.
 
     Args:
@@ -260,8 +305,10 @@ def simulate_windows(seed: Seed, faults: FaultTable, corrected: Flags, policy: P
         corrected: Which of them show corrected errors under the arm's code, shape ``(n_faults,)``.
         policy: The arm's settings.
         horizon_ns: End of simulated time [ns].
+        reads: Erroneous reads of the hard ones.
+        lost: How many of each window are not corrected, shape ``(n_windows,)``.
     """
-    hard = _hard_windows(seed, faults, np.flatnonzero(corrected & faults.hard), policy, horizon_ns)
+    hard = _hard_windows(reads, lost, faults, corrected, policy.errors)
     soft = _soft_windows(seed, faults, np.flatnonzero(corrected & ~faults.hard), policy, horizon_ns)
     both = join([hard, soft])
     return both.take(np.argsort(both.fault, kind="stable"))

@@ -97,6 +97,12 @@ class FaultTable(NamedTuple):
     first_pfn: Ints
 
     @property
+    def on_wires(self) -> Flags:
+        """Which faults make commands or addresses wrong, not data: their errors belong to no page."""
+        found: Flags = self.mode == Mode.COMMAND_ADDRESS
+        return found
+
+    @property
     def generation(self) -> Ints:
         """DIMM generation of each fault."""
         return generation_of(self.tag)

@@ -52,6 +52,11 @@ class Footprint(NamedTuple):
     n_rows: Ints
     n_lines: Ints
 
+    @property
+    def lines(self) -> Ints:
+        """Lines in each box."""
+        return self.n_ranks * self.n_banks * self.n_rows * self.n_lines
+
     def take(self, index: Index) -> Footprint:
         """Select some boxes."""
         return take(self, index)

@@ -78,7 +78,11 @@ def fault_rates(hardware: Hardware) -> FaultRates:
         bit_factor=faults.bit_factor,
         soft_scale=soft_scale(faults),
         hard_scale=peak_hazard(faults),
-        per_dimm={Mode.COMMAND_ADDRESS: faults.command_address_fit, Mode.LANE: faults.lane_fit}.items(),
+        per_dimm=[
+            (Mode.COMMAND_ADDRESS, False, faults.command_address_fit * faults.command_address_transient_share),
+            (Mode.COMMAND_ADDRESS, True, faults.command_address_fit * (1.0 - faults.command_address_transient_share)),
+            (Mode.LANE, True, faults.lane_fit),
+        ],
         frailty_variance=faults.frailty_variance,
     )
 
@@ -91,7 +95,7 @@ def table_rates(  # noqa: PLR0913 - each is an option
     bit_factor: float = 1.0,
     soft_scale: float = 1.0,
     hard_scale: float = 1.0,
-    per_dimm: Iterable[tuple[Mode, float]] = (),
+    per_dimm: Iterable[tuple[Mode, bool, float]] = (),
     frailty_variance: float = 0.0,
 ) -> FaultRates:
     """Multiply out a published table.
@@ -103,14 +107,15 @@ def table_rates(  # noqa: PLR0913 - each is an option
         bit_factor: Multiplies those of bits once more.
         soft_scale: Multiplies the rates of soft faults.
         hard_scale: Multiplies the rates of all hard faults.
-        per_dimm: Further modes of hard faults with their rates [FIT/DIMM].
+        per_dimm: Further modes, whether their faults are hard, and their rates, which no site changes [FIT/DIMM].
         frailty_variance: See ``FaultRates``.
     """
     entries = RATE_TABLES[table].items()
     factor = {mode: devices * fit_factor * (bit_factor if mode is Mode.BIT else 1.0) for mode, _ in entries}
     soft = [(mode, transient.value * factor[mode] * soft_scale) for mode, (transient, _) in entries]
     hard = [(mode, permanent.value * factor[mode] * hard_scale) for mode, (_, permanent) in entries]
-    hard += [(mode, fit * hard_scale) for mode, fit in per_dimm]
+    soft += [(mode, fit) for mode, stays, fit in per_dimm if not stays and fit]
+    hard += [(mode, fit * hard_scale) for mode, stays, fit in per_dimm if stays]
     return FaultRates(
         mode=np.asarray([mode for mode, _ in soft + hard], np.int64),
         hard=np.arange(len(soft) + len(hard)) >= len(soft),

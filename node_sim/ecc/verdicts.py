@@ -192,10 +192,26 @@ def judge_pairs(code: str, a: Cells, b: Cells) -> tuple[Flags, Floats]:
     hidden = ((a.n_dq == 1) & (a.n_beats == 1)) | ((b.n_dq == 1) & (b.n_beats == 1))
     fails = _shares_word(design, a, b) & apart & ~(hidden & design.on_die)
     silent = np.zeros(fails.size)
-    if not design.by_bits:  # two wrong bits are detected
+    if design.locator_bits:
+        silent[fails] = design.devices / (1 << design.locator_bits)
+    elif not design.by_bits:  # two wrong bits are detected
         some = np.flatnonzero(fails)
         silent[some] = _silent_share(design, a.take(some), b.take(some))
     return fails, silent
+
+
+def wrong_together(code: str, reader: Cells, other: Cells) -> Floats:
+    """Return how often cells of the other fault are wrong at a read that shows some of the reader's.
+
+    Each of its bits in the code words that they share is wrong with probability 1/2.
+    """
+    design = DESIGNS[code]
+    bits = np.zeros(other.n_dq.size, np.int64)
+    for word in range(design.words):
+        touched = _beats_in(design, reader, word) > 0
+        bits += np.where(touched, np.bitwise_count(_beats_in(design, other, word)) * other.n_dq, 0)
+    share: Floats = -np.expm1(-np.log(2.0) * bits)
+    return share
 
 
 def _beats_in(design: Design, cells: Cells, word: int) -> Ints:

@@ -19,6 +19,7 @@ import numpy as np
 from node_sim.corrected.eras import spans_of
 from node_sim.corrected.marks import Poisoned, find_names
 from node_sim.corrected.offlining import find_offlines
+from node_sim.lives.failing_reads import find_reads
 from node_sim.lives.places import open_eras, poisoned_now
 from node_sim.lives.state import (
     LaneFrames,
@@ -26,13 +27,14 @@ from node_sim.lives.state import (
     LaneState,
     extend,
     forget_spells,
+    has_reads,
     huge_pages,
     mask_of,
     spells_at,
 )
 from node_sim.memory.pages import HUGE_PAGES
 from node_sim.memory.processes import NOBODY
-from node_sim.memory.sightings import Range, Writes, next_scrub_ns, next_sighting, replace_spells
+from node_sim.memory.sightings import Range, next_scrub_ns, next_sighting, replace_spells
 from node_sim.records import Flags, Floats, Ints, expand_counts, take
 from node_sim.units import FOREVER
 
@@ -60,18 +62,19 @@ def _list_pages(state: LaneState, place: Ints) -> None:
     start = np.searchsorted(pages.fault, fault)
     owner, step = expand_counts(np.searchsorted(pages.fault, fault, side="right") - start)
     page, lane = start[owner] + step, state.places.lane[place[owner]]
-    extend(state.pages, LanePages.of(lane, place[owner], page, _frames_of(state, lane, page)))
+    frame, first_read = _frames_of(state, lane, page), pages.first_read[page]
+    extend(state.pages, LanePages.of(lane, place[owner], page, frame, first_read))
     state.frames.shared = np.bincount(state.pages.frame, minlength=state.frames.lane.size) > 1
 
 
 def _frames_of(state: LaneState, lane: Ints, page: Ints) -> Ints:
     """Return the frames of bad pages of lanes; those not met before are listed."""
-    frames, pages = state.frames, state.world.address_map.pages
-    asked = lane * pages + state.store.pages.pfn[page]
+    frames = state.frames
+    asked = _name_frame(state, lane, state.store.pages.pfn[page])
     by_name = np.argsort(asked, kind="stable")
     names = np.unique(asked)
     first = by_name[np.searchsorted(asked[by_name], names)]
-    known = frames.lane * pages + frames.pfn
+    known = _name_frame(state, frames.lane, frames.pfn)
     order = np.argsort(known)
     at = np.searchsorted(known[order], names)
     found = np.full(names.size, -1)
@@ -83,6 +86,11 @@ def _frames_of(state: LaneState, lane: Ints, page: Ints) -> Ints:
     freed_ns = np.where(state.boot_ns[of_lane] > 0, state.boot_ns[of_lane], -1)
     found[new] = extend(frames, LaneFrames.of(of_lane, state.store.pages.pfn[of_page], of_page, freed_ns))
     return found[np.searchsorted(names, asked)]
+
+
+def _name_frame(state: LaneState, lane: Ints, pfn: Ints) -> Ints:
+    """Name frames of lanes, and the one that stands for errors without an address (-1)."""
+    return lane * (state.world.address_map.pages + 1) + pfn + 1
 
 
 def _plan(state: LaneState, lanes: Flags) -> None:
@@ -103,8 +111,8 @@ def _plan(state: LaneState, lanes: Flags) -> None:
     if not found.era.size:
         return
     lane, pages = eras.lane[found.era], state.world.address_map.pages
-    name = lane * pages + found.pfn
-    hit, time_ns = _earliest(name, found.time_ns, frames.lane[which] * pages + frames.pfn[which])
+    name = _name_frame(state, lane, found.pfn)
+    hit, time_ns = _earliest(name, found.time_ns, _name_frame(state, frames.lane[which], frames.pfn[which]))
     frames.out_ns[which[hit]] = time_ns
     huge, of_frame = HUGE_PAGES[found.kind], huge_pages(state, which)
     some, mine = np.flatnonzero(huge > 1), np.flatnonzero(of_frame > 1)
@@ -135,13 +143,18 @@ def _look_ahead(state: LaneState, which: Ints, after_ns: Ints) -> None:
     awake = ~state.pages.dead[which]
     which, after_ns = which[awake], after_ns[awake]
     order = np.argsort(state.pages.page[which], kind="stable")
-    for start in range(0, which.size, PAGES_AT_ONCE):
-        some = order[start : start + PAGES_AT_ONCE]
-        _find_touches(state, which[some], after_ns[some])
+    known = has_reads(state, which[order])
+    for mine, find in ((order[~known], _find_touches), (order[known], find_reads)):
+        for start in range(0, mine.size, PAGES_AT_ONCE):
+            some = mine[start : start + PAGES_AT_ONCE]
+            find(state, which[some], after_ns[some])
 
 
 def _find_touches(state: LaneState, which: Ints, after_ns: Ints) -> None:
-    """Find the next touch of bad pages, ordered by page; lanes of a node that have lived alike share the answer."""
+    """Find the next touch of bad pages of soft faults, ordered by page.
+
+    Lanes of a node that have lived alike share the answer.
+    """
     pages, store, world = state.pages, state.store, state.world
     bad, lane, frame = pages.page[which], pages.lane[which], pages.frame[which]
     fault, out_ns = store.pages.fault[bad], state.frames.out_ns[frame]
@@ -157,12 +170,12 @@ def _find_touches(state: LaneState, which: Ints, after_ns: Ints) -> None:
     asked, answer = np.flatnonzero(own), np.cumsum(own) - 1
     spell = spells_at(state, frame[asked], after[asked])
     replace_spells(state.frames.spell, frame[~own], spell.take(answer[~own]))
-    writes = Writes(store.stays[fault[asked]], at_writeback[asked])
     drawn, deaths = store.frames.take(bad[asked]), state.killed_ns
-    found = next_sighting(world.memory, drawn, mask.take(asked), deaths, spell, writes, take(where, asked))
+    found = next_sighting(world.memory, drawn, mask.take(asked), deaths, spell, at_writeback[asked], take(where, asked))
     found = take(found, answer)
     pages.next_ns[which] = np.where(found.observer >= 0, found.time_ns, FOREVER)
     pages.observer[which], pages.mark[which], pages.process[which] = found.observer, found.mark, found.process
+    pages.silent[which] = store.pages.silent[bad]
 
 
 def _as_before(state: LaneState, lane: Ints, columns: tuple[Ints | Floats, ...]) -> Flags:
@@ -191,7 +204,7 @@ def _wake(state: LaneState) -> None:
     which = np.flatnonzero(state.booted[pages.lane])
     fault = store.pages.fault[pages.page[which]]
     pages.seen[which] = pages.logged[which] = False
-    healed = ~store.stays[fault] & (store.faults.time_ns[fault] < state.boot_ns[pages.lane[which]])
+    healed = ~store.faults.hard[fault] & (store.faults.time_ns[fault] < state.boot_ns[pages.lane[which]])
     pages.dead[which] = healed | (places.removed_ns[pages.place[which]] != FOREVER)
     pages.next_ns[which] = FOREVER
     _plan(state, state.booted)

@@ -18,6 +18,7 @@ import numpy as np
 
 from node_sim.columns import Columns
 from node_sim.dram.faults import simulate_faults
+from node_sim.dram.growth import grow
 from node_sim.draws import Seed
 from node_sim.lives.busy_nodes import busy_tables, finish_lives, placed_faults
 from node_sim.lives.physics import Physics, simulate_physics
@@ -54,7 +55,8 @@ def simulate_block(
         ModelError: Too many faults or events.
     """
     policies = tuple(policy.on(hardware.server) for policy in policies)
-    faults = simulate_faults(seed, node_id, hardware, horizon_ns)
+    faults, _ = grow(seed, simulate_faults(seed, node_id, hardware, horizon_ns), hardware, horizon_ns)
+    faults = faults.take(np.lexsort((faults.tag, faults.time_ns, faults.node_id)))
     block = Block(seed, hardware, policies, node_id, horizon_ns, faults, np.searchsorted(node_id, faults.node_id))
     every = range(len(policies))
     calls = list(arms_by(lambda arm: shared_settings(policies[arm]), every).values())
@@ -116,7 +118,7 @@ def _triage(block: Block, physics: dict[int, Physics]) -> Triage:
             busy[node_of_fault[windows.fault[windows.errors >= limit]]] = True
         if by_report:
             busy[node_of_fault[mine.passes.fault]] = True
-        busy |= block.mark_nodes(mine.judgement.uncorrected)
+        busy[node_of_fault[mine.pages.fault]] = True
         if threshold:
             past = windows.errors > (threshold - 1) * windows.n_pages
             decided[node_of_fault[windows.fault[past]]] = True

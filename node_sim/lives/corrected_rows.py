@@ -25,9 +25,10 @@ from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.hwpoison.offline_answers import results_of
 from node_sim.lives.rows import EventLog
+from node_sim.lives.warnings import tell_warnings
 from node_sim.lives.world import World
 from node_sim.memory.pages import HUGE_PAGES, BlockKind
-from node_sim.records import Ints
+from node_sim.records import NULL, Ints
 from node_sim.server.policy import Ecc
 from node_sim.units import PAGE_BYTES
 
@@ -56,6 +57,7 @@ def log_corrected(
     fault = eras.fault[era]
     first_time = error_time_ns(windows, counts.first[row])
     page = (counts.first[row] - 1) % windows.n_pages
+    nowhere, nothing = faults.on_wires[fault], np.full(row.size, NULL)
     name = log.add(
         "errors",
         lane=eras.lane[era],
@@ -65,11 +67,15 @@ def log_corrected(
         kind=np.full(row.size, int(ErrorKind.CE)),
         observer=_observer_code(windows),
         ce_count=counts.errors[row],
-        n_pages=counts.n_pages[row],
-        first_pfn=_pages_of(world.address_map, faults, fault, page),
+        n_pages=np.where(nowhere, 0, counts.n_pages[row]),
+        first_pfn=np.where(nowhere, NULL, _pages_of(world.address_map, faults, fault, page)),
         first_time_ns=first_time,
         last_time_ns=error_time_ns(windows, counts.last[row]),
+        path=nothing,
+        first_ce_ns=nothing,
+        n_ce_before=nothing,
     )
+    tell_warnings(log, eras, spans, index, faults, counted, counts)
     name_of_span = np.full(spans.era.size, -1)
     name_of_span[row] = name
     log.add(

@@ -1,7 +1,8 @@
 """What follows from faults without any arm's action, and a store of it that all lanes of a call share.
 
-**Models.** Verdicts on single faults, their corrected errors, what is mapped out, verdicts on faults that meet, the
-pages with uncorrectable words, and what devices count themselves, in this order.
+**Models.** Verdicts on single faults, their erroneous reads, which of those fail alone, what is mapped out, which fail
+where faults meet, the corrected errors that are left, pages with uncorrectable words, and what devices count
+themselves, in this order.
 
 **Leaves out.** What an arm does about them; its lives follow in ``steps.py``.
 
@@ -16,30 +17,70 @@ from typing import NamedTuple
 
 import numpy as np
 
+from node_sim.codes import Path
 from node_sim.corrected.eras import WindowIndex
 from node_sim.corrected.passes import Passes, simulate_passes
 from node_sim.corrected.sparing import drop_spared, spared_ns
-from node_sim.corrected.windows import Windows, simulate_windows
+from node_sim.corrected.windows import Windows, simulate_reads, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_generation
-from node_sim.ecc.judgement import BadPages, Judgement, bad_pages, dimms_of, judge_alone, judge_together
+from node_sim.dram.growth import grow
+from node_sim.ecc.judgement import (
+    Judgement,
+    SoftPages,
+    bad_pages,
+    corrected_cells,
+    dimms_of,
+    judge_alone,
+    judge_together,
+)
+from node_sim.lives.uncorrected import BadReads, bad_reads, drop_mapped_out, judge_reads, lost_reads
 from node_sim.lives.world import World
-from node_sim.memory.pages import Frames, Static, make_frames
+from node_sim.memory.pages import BlockKind, Frames, Static, make_frames
 from node_sim.memory.sightings import scrub_phase_ns
-from node_sim.records import Ints, join, take
+from node_sim.records import NULL, Flags, Ints, join, take
+from node_sim.units import FOREVER
+
+
+class BadPages(NamedTuple):
+    """Pages with uncorrectable words, ordered by fault; arrays of shape ``(n,)``.
+
+    Attributes:
+        fault: Index into the fault table.
+        pfn: Physical page number, -1 of errors without an address.
+        silent: Whoever reads its words does not notice; of soft faults.
+        path: How the fault came to it (``Path``).
+        first_read: Index of its first failing read; those of a soft fault have none.
+        n_reads: How many there are.
+    """
+
+    fault: Ints
+    pfn: Ints
+    silent: Flags
+    path: Ints
+    first_read: Ints
+    n_reads: Ints
 
 
 class Physics(NamedTuple):
-    """Faults with everything that follows from them without any arm's action."""
+    """Faults with everything that follows from them without any arm's action.
+
+    Attributes:
+        faults: All faults of some DIMMs.
+        windows: Their corrected errors.
+        pages: Pages with uncorrectable words.
+        reads: Reads of those of hard faults that fail, ordered by (fault, page, time).
+        passes: What devices count.
+    """
 
     faults: FaultTable
-    judgement: Judgement
     windows: Windows
     pages: BadPages
+    reads: BadReads
     passes: Passes
 
 
 def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None) -> Physics:
-    """Judge faults and draw their corrected errors and bad pages.
+    """Judge faults and their reads, and draw their corrected errors and bad pages.
 
     Args:
         world: What the lanes share.
@@ -47,32 +88,61 @@ def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None)
         dimm: Which DIMM each fault is in; told apart by node, slot and generation if not given.
     """
     dimm = dimms_of(faults) if dimm is None else dimm
-    policy, ecc = world.policy, world.policy.ecc
-    judgement = judge_alone(faults, ecc)
-    windows = simulate_windows(world.seed, faults, judgement.corrected, policy, world.horizon_ns)
-    since_ns = spared_ns(faults, windows, judgement.corrected & ~judgement.uncorrected, dimm, ecc)
+    seed, policy, ecc, horizon_ns = world.seed, world.policy, world.policy.ecc, world.horizon_ns
+    judgement = judge_alone(seed, faults, ecc)
+    reads = simulate_reads(seed, faults, np.flatnonzero(judgement.visible & faults.hard), policy, horizon_ns)
+    judged = [judge_reads(seed, faults, judgement, reads, world.address_map)]
+
+    def corrected() -> Windows:
+        lost = lost_reads(judged, reads, mirroring=ecc.mirroring)
+        return simulate_windows(seed, faults, judgement.corrected, policy, horizon_ns, reads, lost)
+
+    since_ns = np.full(dimm.size, FOREVER)
     if ecc.sparing != "none":
-        windows = drop_spared(windows, since_ns)
-    judgement = judge_together(judgement, faults, dimm, world.hardware.server, policy, since_ns)
-    pages = bad_pages(world.seed, faults, judgement, world.address_map, mirroring=ecc.mirroring)
-    passes = simulate_passes(world.seed, faults, world.hardware.server, policy, world.horizon_ns)
-    return Physics(faults, judgement, windows, pages, passes)
+        since_ns = spared_ns(faults, corrected(), corrected_cells(judgement, faults), dimm, ecc)
+    judgement, meetings = judge_together(judgement, faults, dimm, world.hardware.server, policy, since_ns)
+    judged.append(judge_reads(seed, faults, judgement, reads, world.address_map, meetings))
+    judged = [drop_mapped_out(one, reads, since_ns) for one in judged]
+    windows = drop_spared(corrected(), since_ns)
+    found = bad_reads(faults, judgement, judged, mirroring=ecc.mirroring)
+    soft = bad_pages(seed, faults, judgement, world.address_map, mirroring=ecc.mirroring)
+    passes = simulate_passes(seed, faults, world.hardware.server, policy, horizon_ns)
+    return Physics(faults, windows, _list_pages(soft, judgement, found), found, passes)
+
+
+def _list_pages(soft: SoftPages, judgement: Judgement, reads: BadReads) -> BadPages:
+    """List the pages of soft faults, and those on which reads of hard ones fail."""
+    new = (np.diff(reads.fault, prepend=-1) != 0) | (np.diff(reads.pfn, prepend=-2) != 0)
+    first = np.flatnonzero(new)
+    path = np.where(judgement.alone[soft.fault], int(Path.BORN), int(Path.PAIR))
+    n, m = soft.fault.size, first.size
+    pages = BadPages(
+        fault=np.concatenate((soft.fault, reads.fault[first])),
+        pfn=np.concatenate((soft.pfn, reads.pfn[first])),
+        silent=np.concatenate((soft.silent, np.zeros(m, np.bool_))),
+        path=np.concatenate((path, reads.path[first])),
+        first_read=np.concatenate((np.zeros(n, np.int64), first)),
+        n_reads=np.concatenate((np.zeros(n, np.int64), np.diff(np.append(first, reads.fault.size)))),
+    )
+    return take(pages, np.argsort(pages.fault, kind="stable"))
 
 
 def take_physics(physics: Physics, faults: Ints) -> Physics:
     """Select the physics of some faults, which are in ascending order."""
     new = np.full(physics.faults.time_ns.size, -1)
     new[faults] = np.arange(faults.size)
-    window = np.flatnonzero(new[physics.windows.fault] >= 0)
-    page = np.flatnonzero(new[physics.pages.fault] >= 0)
+    windows = physics.windows.take(np.flatnonzero(new[physics.windows.fault] >= 0))
     passes = physics.passes.take(np.flatnonzero(new[physics.passes.fault] >= 0))
-    windows = physics.windows.take(window)
-    pages = take(physics.pages, page)
+    read = np.flatnonzero(new[physics.reads.fault] >= 0)
+    place = np.zeros(physics.reads.fault.size + 1, np.int64)
+    place[read] = np.arange(read.size)
+    pages = take(physics.pages, np.flatnonzero(new[physics.pages.fault] >= 0))
+    reads = physics.reads.take(read)
     return Physics(
         physics.faults.take(faults),
-        take(physics.judgement, faults),
         windows._replace(fault=new[windows.fault]),
-        pages._replace(fault=new[pages.fault]),
+        pages._replace(fault=new[pages.fault], first_read=place[pages.first_read]),
+        reads._replace(fault=new[reads.fault]),
         passes._replace(fault=new[passes.fault]),
     )
 
@@ -86,9 +156,8 @@ class Store:
         self.faults = physics.faults
         self.windows = physics.windows
         self.pages = physics.pages
+        self.reads = physics.reads
         self.passes = physics.passes
-        self.stays = physics.judgement.stays
-        self.alone = physics.judgement.alone
         self.index = WindowIndex(self.windows, self.faults.time_ns.size)
         self.frames = self._frames(physics.pages, physics.faults)
         self.phase_ns = self._phase(physics.pages, physics.faults)
@@ -96,7 +165,9 @@ class Store:
 
     def _frames(self, pages: BadPages, faults: FaultTable) -> Frames:
         static = Static.of(self.world.policy.workload)
-        return make_frames(self.world.seed, faults.node_id[pages.fault], pages.pfn, static)
+        frames = make_frames(self.world.seed, faults.node_id[pages.fault], np.maximum(pages.pfn, 0), static)
+        nowhere = pages.pfn == NULL
+        return frames._replace(pfn=pages.pfn, kind=np.where(nowhere, int(BlockKind.ORDINARY), frames.kind))
 
     def _phase(self, pages: BadPages, faults: FaultTable) -> Ints:
         period_ns = self.world.policy.detection.scrub_ns
@@ -113,9 +184,12 @@ class Store:
             asked = np.asarray(fresh, np.int64)
             world = self.world
             node, slots, generations, installed = asked.T
-            faults, owner = simulate_generation(
+            born, owner = simulate_generation(
                 world.seed, node, slots, generations, installed, world.hardware, world.horizon_ns
             )
+            faults, parent = grow(world.seed, born, world.hardware, world.horizon_ns)
+            order = np.lexsort((faults.tag, owner[parent]))
+            faults, owner = faults.take(order), owner[parent][order]
             first = self.faults.time_ns.size
             sizes = np.bincount(owner, minlength=len(fresh))
             for name, end, size in zip(fresh, (first + np.cumsum(sizes)).tolist(), sizes.tolist(), strict=True):
@@ -126,14 +200,14 @@ class Store:
 
     def _append(self, more: Physics) -> None:
         first = self.faults.time_ns.size
-        pages = more.pages._replace(fault=more.pages.fault + first)
+        first_read = more.pages.first_read + self.reads.fault.size
+        pages = more.pages._replace(fault=more.pages.fault + first, first_read=first_read)
         self.frames = join([self.frames, self._frames(more.pages, more.faults)])
         self.phase_ns = np.concatenate((self.phase_ns, self._phase(more.pages, more.faults)))
         self.faults = join([self.faults, more.faults])
         windows = more.windows._replace(fault=more.windows.fault + first)
         self.windows = join([self.windows, windows])
         self.pages = join([self.pages, pages])
+        self.reads = join([self.reads, more.reads._replace(fault=more.reads.fault + first)])
         self.passes = join([self.passes, more.passes._replace(fault=more.passes.fault + first)])
-        self.stays = np.concatenate((self.stays, more.judgement.stays))
-        self.alone = np.concatenate((self.alone, more.judgement.alone))
         self.index = WindowIndex(self.windows, self.faults.time_ns.size)

@@ -39,6 +39,7 @@ def open_eras(state: LaneState, place: Ints) -> Eras:
     to_ns = np.full(place.size, state.world.horizon_ns)
     arm = state.arm_set[lane]
     threshold, answer = state.policies.ce_threshold[arm], state.policies.offline_answer[arm]
+    threshold = np.where(state.store.faults.on_wires[places.fault[place]], 0, threshold)  # no page to count
     return Eras(lane, places.fault[place], places.era_from_ns[place], to_ns, threshold, answer)
 
 

@@ -75,13 +75,14 @@ def _rows(
     mine = np.flatnonzero(nodes[block.node_of_fault])
     lane = rank[block.node_of_fault[mine]]
     n, copies = picked.size, len(daemons)
+    nowhere = block.faults.on_wires
     shift = np.repeat(np.arange(copies) * n, mine.size)
     eras = Eras(
         lane=np.tile(lane, copies) + shift,
         fault=np.tile(mine, copies),
         from_ns=np.zeros(mine.size * copies, np.int64),
         to_ns=np.full(mine.size * copies, block.horizon_ns),
-        threshold=np.repeat(np.asarray([daemon.threshold for daemon in daemons], np.int64), mine.size),
+        threshold=np.concatenate([np.where(nowhere[mine], 0, daemon.threshold) for daemon in daemons]),
         answer=np.repeat(np.asarray([daemon.answers for daemon in daemons], np.int64), mine.size, axis=0),
     )
     log = EventLog()

@@ -23,7 +23,7 @@ from node_sim.columns import TABLE_NAMES, TABLE_RANK, Columns
 from node_sim.dram.faults import FaultTable
 from node_sim.errors import ModelError
 from node_sim.names import slot_of
-from node_sim.records import Ints
+from node_sim.records import NULL, Ints
 
 EVENT_TABLES = TABLE_NAMES[1:]
 """All tables but ``faults``."""
@@ -66,8 +66,8 @@ def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
         "n_lines": box.n_lines,
         "n_dq": faults.cells.n_dq,
         "n_beats": faults.cells.n_beats,
-        "n_pages": faults.n_pages,
-        "first_pfn": faults.first_pfn,
+        "n_pages": np.where(faults.on_wires, 0, faults.n_pages),
+        "first_pfn": np.where(faults.on_wires, NULL, faults.first_pfn),
     }
 
 

@@ -148,6 +148,8 @@ class LanePages:
         seen: It has been seen since the last boot.
         logged: A log shows it since the last boot.
         dead: It rests until the next boot.
+        read: Index of the first of its failing reads that is yet to come, if it has any.
+        silent: Nobody notices the next touch.
     """
 
     lane: Ints
@@ -162,14 +164,17 @@ class LanePages:
     seen: Flags
     logged: Flags
     dead: Flags
+    read: Ints
+    silent: Flags
 
     @classmethod
-    def of(cls, lane: Ints, place: Ints, page: Ints, frame: Ints) -> LanePages:
+    def of(cls, lane: Ints, place: Ints, page: Ints, frame: Ints, first_read: Ints) -> LanePages:
         """List bad pages whose next touch is not known yet."""
         n = lane.size
         never, nothing = np.full(n, FOREVER), np.full(n, NULL)
-        off = [np.zeros(n, np.bool_) for _ in range(3)]
-        return cls(lane, place, page, frame, never, nothing, np.zeros(n), nothing.copy(), nothing.copy(), *off)
+        seen, logged, dead, silent = (np.zeros(n, np.bool_) for _ in range(4))
+        next_touch = never, nothing, np.zeros(n), nothing.copy(), nothing.copy()
+        return cls(lane, place, page, frame, *next_touch, seen, logged, dead, first_read, silent)
 
 
 @dataclass
@@ -327,6 +332,12 @@ def fault_of(state: LaneState, which: Ints) -> Ints:
 def pfn_of(state: LaneState, which: Ints) -> Ints:
     """Return the page numbers of bad pages."""
     return state.store.pages.pfn[state.pages.page[which]]
+
+
+def has_reads(state: LaneState, which: Ints) -> Flags:
+    """Return on which bad pages single reads fail; the words of others are wrong until they are rewritten."""
+    found: Flags = state.store.pages.n_reads[state.pages.page[which]] > 0
+    return found
 
 
 def mask_of(state: LaneState, frame: Ints) -> Mask:

@@ -27,7 +27,7 @@ from node_sim.lives.policies import PPR_SOFT, PolicyColumns
 from node_sim.lives.repair import cordon_at_limit, log_cordons, repair
 from node_sim.lives.rows import EventLog
 from node_sim.lives.signals import kill_late, return_errors
-from node_sim.lives.state import NEVER_KILLED, Drains, InPlace, LaneFrames, LanePages, LaneState, Waits
+from node_sim.lives.state import NEVER_KILLED, Drains, InPlace, LaneFrames, LanePages, LaneState, Waits, has_reads
 from node_sim.lives.touches import touch_step
 from node_sim.lives.world import World
 from node_sim.records import NULL, Flags, Ints
@@ -80,7 +80,7 @@ def start_lives(
         limit_reason=np.full(n, NULL),
         drain=Drains.none(n),
         places=InPlace.of(lane, fault, np.zeros(lane.size, np.int64)),
-        pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(4))),
+        pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(5))),
         frames=LaneFrames.of(*(np.empty(0, np.int64) for _ in range(4))),
     )
     start_pages(state)
@@ -231,8 +231,10 @@ def _pending_step(state: LaneState, due: Ints) -> Flags:
 def _still_live(state: LaneState, live: Ints, now_ns: Ints) -> Ints:
     """Keep pages that can still be touched in this boot or a later one, given the time of each lane."""
     places, pages, store = state.places, state.pages, state.store
-    fault = store.pages.fault[pages.page[live]]
-    revivable = store.stays[fault] | (store.faults.time_ns[fault] > now_ns[pages.lane[live]]) | ~pages.dead[live]
+    fault, page = store.pages.fault[pages.page[live]], pages.page[live]
+    read_on = pages.read[live] < store.pages.first_read[page] + store.pages.n_reads[page]
+    revivable = (store.faults.time_ns[fault] > now_ns[pages.lane[live]]) | ~pages.dead[live]
+    revivable = np.where(has_reads(state, live), read_on, revivable)
     coming = pages.next_ns[live] < state.world.horizon_ns
     place = pages.place[live]
     in_place = (places.removed_ns[place] == FOREVER) | (places.ppr[place] == PPR_SOFT)

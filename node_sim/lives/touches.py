@@ -1,7 +1,7 @@
 """Touches of bad pages: healed by a write, silently wrong, or noticed and reported.
 
-**Models.** A write over a soft error heals it. A silent error is logged once per page and boot and then rests. A
-noticed one is an uncorrected error at its first sight since the last boot, and a machine check at every read.
+**Models.** A write over a soft error heals it. A silent error is logged; that of a soft fault then rests until the next
+boot. A noticed one is an uncorrected error at its first sight since the last boot, and a machine check at every read.
 
 **Leaves out.** Which of a fault's pages are touched, and by whom; ``memory/sightings.py`` finds that.
 
@@ -18,7 +18,7 @@ from node_sim.codes import ErrorKind, Observer
 from node_sim.lives.bad_pages import retire
 from node_sim.lives.machine_checks import raise_machine_checks
 from node_sim.lives.repair import cordon
-from node_sim.lives.state import LaneState, Touches
+from node_sim.lives.state import LaneState, Touches, has_reads
 from node_sim.records import NULL, Flags, Ints
 
 
@@ -48,10 +48,10 @@ def touch_step(state: LaneState, due: Ints, live: Ints, busy: Flags) -> Touches:
         process=pages.process[which],
     )
     healed = touches.observer == Observer.WRITE
-    silent = ~healed & state.store.pages.silent[bad]
+    silent = ~healed & pages.silent[which]
     retire(state, which[healed])
     _log_first_sight(state, touches.take(silent), ErrorKind.SDC)
-    retire(state, which[silent])
+    retire(state, which[silent & ~has_reads(state, which)])
     loud = touches.take(~healed & ~silent)
     if loud.which.size:
         _notice(state, loud)
@@ -60,8 +60,8 @@ def touch_step(state: LaneState, due: Ints, live: Ints, busy: Flags) -> Touches:
 
 def _log_first_sight(state: LaneState, touches: Touches, kind: ErrorKind) -> None:
     """Log errors not seen since the last boot."""
-    n = touches.which.size
-    state.pages.error[touches.which] = state.log.add(
+    n, pfn = touches.which.size, state.store.pages.pfn[touches.page]
+    row = state.log.add(
         "errors",
         lane=touches.lane,
         time_ns=touches.time_ns,
@@ -70,12 +70,16 @@ def _log_first_sight(state: LaneState, touches: Touches, kind: ErrorKind) -> Non
         kind=np.full(n, int(kind)),
         observer=touches.observer,
         ce_count=np.full(n, NULL),
-        n_pages=np.ones(n, np.int64),
-        first_pfn=state.store.pages.pfn[touches.page],
+        n_pages=(pfn != NULL).astype(np.int64),
+        first_pfn=pfn,
         first_time_ns=touches.time_ns,
         last_time_ns=touches.time_ns,
+        path=state.store.pages.path[touches.page],
+        first_ce_ns=np.full(n, NULL),
+        n_ce_before=np.zeros(n, np.int64),
     )
-    state.pages.seen[touches.which] = True
+    if kind is ErrorKind.UE:
+        state.pages.error[touches.which], state.pages.seen[touches.which] = row, True
 
 
 def _notice(state: LaneState, touches: Touches) -> None:

@@ -58,8 +58,15 @@ from node_sim.machine_check.severity import (
 from node_sim.records import NULL, Flags, Ints
 from node_sim.server.policy import Policy
 
-READERS = (Observer.SCRUB, Observer.USER, Observer.KERNEL, Observer.DEVICE, Observer.WRITE_BACK)
-"""Observers whose read of poison can raise a machine check, in code order."""
+READERS = (
+    Observer.SCRUB,
+    Observer.USER,
+    Observer.KERNEL,
+    Observer.DEVICE,
+    Observer.WRITE_BACK,
+    Observer.DEMAND,
+)
+"""Observers whose read can raise a machine check; that of ``DEMAND`` is a wrong command or address."""
 _READ = VAL | UC | EN | MISCV | ADDRV
 _CODES = {
     Observer.SCRUB: 0x00C0,
@@ -156,6 +163,8 @@ def grade(
     context, where = _running(reader, read, switches)
     if reporting.recovery and reader is Observer.DEVICE and device_fatal:
         return Check(Severity.FATAL, context, CheckAction.PANIC, LifecycleReason.DEVICE_POISON)
+    if reader is Observer.DEMAND:
+        return _lose_command(reporting)
     if reader in (Observer.USER, Observer.KERNEL):
         severity, arrival = Severity.SRAR, _consume(reporting, where, overflow=overflow)
     elif reporting.way == "firmware_first":
@@ -220,6 +229,23 @@ def _defer(reporting: Reporting) -> Arrival:
     bank = Bank(VAL | EN | DEFERRED | ADDRV | (PADDRV if reporting.physical_address else 0))
     arrival = amd_deferred(bank, profile, interrupt=reporting.deferred_interrupt, memory_failure=configured)
     return arrival._replace(calls_handler=arrival.calls_handler and reporting.physical_address)
+
+
+def _lose_command(reporting: Reporting) -> Check:
+    """Report a command or an address that arrived wrong: no data is poisoned, and no context is sound."""
+    if reporting.way == "firmware_first":
+        return _take_record(reporting._replace(recovery=False))
+    profile, configured = reporting.profile, reporting.memory_failure
+    bank = Bank(VAL | UC | EN | PCC)
+    if reporting.way == "amd":
+        arrival = amd_exception(
+            bank, Context.KERNEL, profile, succor=reporting.recovery, overflow_recovery=True, memory_failure=configured
+        )
+    else:
+        arrival = exception(bank, Context.KERNEL, profile, ser=reporting.recovery, memory_failure=configured)
+    assert arrival.panic is not None, "a corrupt context panics under every kernel"
+    reason = _REASONS[arrival.notes.partition(": ")[2]]
+    return Check(Severity.FATAL, CpuContext.NONE, CheckAction.PANIC, reason)
 
 
 def _take_record(reporting: Reporting) -> Check:

@@ -1,7 +1,7 @@
-"""Who next touches a poisoned page, and when.
+"""Who next touches a page with wrong words that stay until they are rewritten, when; and who reads one at a time.
 
 **Models.** Competing readers of one page: the patrol scrubber, which passes every page once per period, and the
-accesses of its present user; full-line writes heal soft errors and do nothing to hard ones. Where the last-level cache
+accesses of its present user; full-line writes heal the error. Where the last-level cache
 reports poison that it writes back, a share of the writes fill a part of the line only, and are reported.
 
 **Leaves out.** Lines other than the faulty one, scrub on demand, write-back of poison to another page.
@@ -21,7 +21,7 @@ import numpy as np
 
 from node_sim.codes import Observer
 from node_sim.draws import Purpose, Seed, Tag, split64, unit32, unit53, words
-from node_sim.memory.pages import FREE_USE, BlockKind, Frames, Memory, Tenancy
+from node_sim.memory.pages import ACCESS_OBSERVERS, FREE_USE, BlockKind, Frames, Memory, Tenancy
 from node_sim.memory.processes import NOBODY, pick
 from node_sim.records import Flags, Floats, Index, Ints, take
 from node_sim.units import FOREVER
@@ -81,18 +81,6 @@ class Spell(NamedTuple):
     def take(self, index: Index) -> Spell:
         """Select some."""
         return take(self, index)
-
-
-class Writes(NamedTuple):
-    """What a write does to each frame; arrays of shape ``(n,)``.
-
-    Attributes:
-        hard: It does not heal these.
-        at_writeback: Share of the writes that fill a part of the line, heal nothing and are reported at its write-back.
-    """
-
-    hard: Flags
-    at_writeback: Floats
 
 
 class Sighting(NamedTuple):
@@ -200,7 +188,7 @@ def absent(memory: Memory, deaths: Deaths, mask: Mask, since_ns: Ints, process: 
 
 
 def next_sighting(
-    memory: Memory, frames: Frames, mask: Mask, deaths: Deaths, spell: Spell, writes: Writes, where: Range
+    memory: Memory, frames: Frames, mask: Mask, deaths: Deaths, spell: Spell, at_writeback: Floats, where: Range
 ) -> Sighting:
     """Find the next touch of each frame that matters; accesses of owners that are gone do not happen.
 
@@ -210,7 +198,7 @@ def next_sighting(
         mask: What the arm has done to their users.
         deaths: Of all nodes.
         spell: Their use at the beginning of the range.
-        writes: What writes do to them.
+        at_writeback: Share of the writes that fill a part of the line, heal nothing and are reported at its write-back.
         where: When to look.
     """
     n = where.after_ns.shape[0]
@@ -225,9 +213,9 @@ def next_sighting(
         end = np.minimum(spell.until_ns, stop[open_])
         at, kind, u, by_owner = memory.next_access(part, tenancy.use, tenancy.hot, now[open_], end)
         who = pick(memory.processes, tenancy.owners, by_owner)
-        partial = (kind == Observer.WRITE) & _partly_written(part, at, writes.at_writeback[open_])
+        partial = (kind == Observer.WRITE) & _partly_written(part, at, at_writeback[open_])
         kind = np.where(partial, int(Observer.WRITE_BACK), kind)
-        skipped = (kind == Observer.WRITE) & writes.hard[open_]
+        skipped = np.zeros(kind.size, np.bool_)
         some = np.flatnonzero((memory.processes.size[tenancy.owners] > 1) & (tenancy.owners != NOBODY) & (kind >= 0))
         if some.size:
             mine = mask.take(open_[some])
@@ -249,6 +237,54 @@ def _move_on(memory: Memory, frames: Frames, mask: Mask, spell: Spell, now_ns: I
     over = np.flatnonzero(now_ns >= spell.until_ns)
     if over.size:
         replace_spells(spell, over, spell_of(memory, frames.take(over), now_ns[over], mask.take(over)))
+
+
+class Reader(NamedTuple):
+    """Who reads each frame, shape ``(n,)``.
+
+    Attributes:
+        observer: ``Observer``, -1 if nobody does.
+        mark: A uniform mark.
+        process: The owner whose read it is, ``NOBODY`` if it is nobody's.
+    """
+
+    observer: Ints
+    mark: Floats
+    process: Ints
+
+
+def reader_at(
+    memory: Memory, frames: Frames, mask: Mask, deaths: Deaths, time_ns: Ints, at_writeback: Floats
+) -> tuple[Reader, Flags]:
+    """Draw who reads frames from memory at times at which somebody does.
+
+    Args:
+        memory: Tables of the arm.
+        frames: Frames, shape ``(n,)``.
+        mask: What the arm has done to their users.
+        deaths: Of all nodes.
+        time_ns: When [ns], shape ``(n,)``.
+        at_writeback: Share of the writes that fill a part of the line, and read the rest of it.
+
+    Returns:
+        The readers, and of which frames there can be none but the scrubber: nobody has them.
+    """
+    tenancy = spell_of(memory, frames, time_ns, mask).tenancy
+    low, high = split64(time_ns)
+    by_kind, by_mark, by_owner, by_fill = words(frames.page_key, low, high, int(Tag.READER))
+    cdf = memory.access_cdf[tenancy.use]
+    position = (unit32(by_kind)[:, None] * cdf[:, -1:] >= cdf[:, :-1]).sum(axis=1)
+    kind = np.asarray(ACCESS_OBSERVERS, np.int64)[position]
+    fills = (1.0 - cdf[:, -1]) * at_writeback
+    kind = np.where(unit32(by_fill) * (fills + cdf[:, -1]) < fills, int(Observer.WRITE_BACK), kind)
+    who = pick(memory.processes, tenancy.owners, by_owner)
+    shared = np.flatnonzero((memory.processes.size[tenancy.owners] > 1) & (tenancy.owners != NOBODY))
+    mine = mask.take(shared)
+    gone = absent(memory, deaths, mine, tenancy.start_ns[shared], who[shared], time_ns[shared])
+    kind[shared[gone]] = -1
+    unused = cdf[:, -1] == 0.0
+    kind[unused] = -1
+    return Reader(kind, unit32(by_mark), np.where(kind >= 0, who, NOBODY)), unused
 
 
 def replace_spells(spell: Spell, which: Ints, by: Spell) -> None:

@@ -186,8 +186,8 @@ REFUSED: Final = (
     # --- codes and repair
     Rule(
         "ecc.sparing",
-        lambda p, _: p.ecc.sparing != "none" and p.ecc.code != "chipkill",
-        "'none' with code = {p.ecc.code!r} (or set code = 'chipkill')",
+        lambda p, _: p.ecc.sparing != "none" and p.ecc.code not in ("chipkill", "sddc_table"),
+        "'none' with code = {p.ecc.code!r} (or set code = 'chipkill' or 'sddc_table')",
     ),
     Rule(
         "ecc.sparing",

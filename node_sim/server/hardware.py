@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from node_sim.catalog import numbers
+import numpy as np
+
+from node_sim.catalog import evolution, numbers
 from node_sim.catalog.fit import RATE_TABLES
 from node_sim.catalog.parts import PARTS, Part
 from node_sim.catalog.sites import SITES, Site
 from node_sim.errors import ConfigError
 from node_sim.names import SLOTS_MAX
+from node_sim.records import Floats, Ints
 from node_sim.server.settings import Checked, check_settings, setting
-from node_sim.units import BYTES_PER_GB, LINES_PER_PAGE
+from node_sim.units import BYTES_PER_GB, HOURS_PER_YEAR, LINES_PER_PAGE
 
 ADDRESS_MAPS = ("open_page", "closed_page", "contiguous")
 
@@ -68,6 +71,40 @@ class Server(Checked):
 
 
 @dataclass(frozen=True)
+class Growth(Checked):
+    """How often hard faults grow, and when. The same in every arm."""
+
+    factor: float = setting(1.0, "Multiplies all shares below; 0 = faults stay as they start.", "1", low=0.0, high=3.0)
+    share_1x1: float = setting(
+        evolution.GROWTH_1X1, "Share of faults of one pin and beat that widen.", low=0.0, high=1.0
+    )
+    share_1xm: float = setting(evolution.GROWTH_1XM, "Of one pin and several beats.", low=0.0, high=1.0)
+    share_2dq: float = setting(evolution.GROWTH_2DQ, "Of two pins.", low=0.0, high=1.0)
+    share_3dq: float = setting(evolution.GROWTH_3DQ, "Of three pins.", low=0.0, high=1.0)
+    share_4dq: float = setting(evolution.GROWTH_4DQ, "Of four pins.", low=0.0, high=1.0)
+    second_device: float = setting(
+        evolution.SECOND_DEVICE, "Share of faults that reach a second device.", low=0.0, high=1.0
+    )
+    hours_low: float = setting(evolution.GROWTH_HOURS_LOW, "Least time until they grow.", low=0.001, high=1e6)
+    years_high: float = setting(evolution.GROWTH_YEARS_HIGH, "Greatest; log-uniform in between.", low=0.001, high=100.0)
+
+    def __post_init__(self) -> None:
+        """Check that the least time is below the greatest."""
+        check_settings(self)
+        if self.hours_low >= self.years_high * HOURS_PER_YEAR:
+            msg = (
+                f"hours_low = {self.hours_low:g} with years_high = {self.years_high:g}, expected hours_low "
+                f"below {self.years_high * HOURS_PER_YEAR:g} hours"
+            )
+            raise ConfigError(msg)
+
+    def by_class(self, n_dq: Ints, n_beats: Ints) -> Floats:
+        """Return the share of faults that widen by the numbers of their pins and beats."""
+        of_pins = np.asarray([0.0, self.share_1xm, self.share_2dq, self.share_3dq, self.share_4dq])
+        return self.factor * np.where((n_dq == 1) & (n_beats == 1), self.share_1x1, of_pins[n_dq])
+
+
+@dataclass(frozen=True)
 class Faults(Checked):
     """How often DIMMs fail, and where they stand. The same in every arm."""
 
@@ -77,6 +114,13 @@ class Faults(Checked):
     command_address_fit: float = setting(
         numbers.COMMAND_ADDRESS_FIT, "Rate of command/address faults, per DIMM.", low=0.0, high=1e9
     )
+    command_address_transient_share: float = setting(
+        numbers.COMMAND_ADDRESS_TRANSIENT_SHARE,
+        "Share of them that pass: a command that is repeated succeeds.",
+        low=0.0,
+        high=1.0,
+    )
+    growth: Growth = field(default_factory=Growth)
     lane_fit: float = setting(numbers.LANE_FIT, "Rate of faults of one data lane, per DIMM.", low=0.0, high=1e9)
     frailty_variance: float = setting(
         numbers.FRAILTY_VARIANCE, "Variance of the factor by which hard rates of DIMMs differ.", low=0.0, high=100.0

@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def repairing(tmp_path_factory):
     document = counting_document(600, fit_factor=10.0)
-    chips = ["chipkill", "altitude"]
+    chips = ["sddc", "altitude"]
     document["arm"] = {
         "replace_10_per_24h": {"set": {"repair.replace_ce": 10}},
         "soft": {"set": {"repair.ppr": "soft", "repair.replace_ce": 24, "page_offline.ce_threshold": 2}},

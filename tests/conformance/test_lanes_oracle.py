@@ -26,6 +26,7 @@ from node_sim.codes import (
     LifecycleReason,
     Observer,
     OfflineResult,
+    Path,
     Severity,
     SignalCode,
     Timing,
@@ -44,7 +45,7 @@ from node_sim.memory.pages import Memory, Static, Tenancy, make_frames
 from node_sim.memory.processes import members_of
 from node_sim.server import policy as config
 from node_sim.server import workload
-from node_sim.server.hardware import ADDRESS_MAPS, Faults, Hardware, Server
+from node_sim.server.hardware import ADDRESS_MAPS, Faults, Growth, Hardware, Server
 from node_sim.units import DEVICE_HOURS_PER_FIT, HOURS_PER_YEAR, NS_PER_YEAR
 from tests.oracle import event_heap
 from tests.oracle.page_uses import Access, PageUses, Use
@@ -226,7 +227,7 @@ def draw_repair(rng: random.Random, cordon: tuple[int, ...]) -> config.Repair:
 def mitigate(policy: config.Policy) -> config.Policy:
     """Add sparing, mirroring and more repair to a policy, drawn from what it is."""
     rng, ecc = random.Random(repr(policy)), policy.ecc
-    sparing = rng.choice(("none", "adddc_bank", "adddc_rank")) if ecc.code == "chipkill" else "none"
+    sparing = rng.choice(("none", "adddc_bank", "adddc_rank")) if ecc.code in ("chipkill", "sddc_table") else "none"
     more = replace(ecc, sparing=sparing, sparing_ce=rng.choice((1, 2, 5)), mirroring=rng.random() < 0.15)
     limit, ppr = rng.choice((0, 0, 0, 4, 12, 30)), rng.choice(("off", "soft", "hard"))
     repair = replace(policy.repair, replace_ce=limit, ppr=ppr)
@@ -243,7 +244,7 @@ def draw_policy(rng: random.Random, cordon: tuple[int, ...]) -> config.Policy:
     platform, kernel = draw_platform(rng), draw_kernel(rng)
     policy = config.Policy(
         errors=draw_errors(rng),
-        ecc=config.Ecc(code=rng.choice(("none", "secded", "secded", "chipkill"))),
+        ecc=draw_code(rng),
         detection=draw_detection(rng, often=1.0 if min(cordon) else 0.05),
         platform=suit(platform, kernel),
         workload=draw_workload(rng),
@@ -305,6 +306,8 @@ def clash(rng: random.Random, policy: config.Policy) -> config.Policy:
         mca_recovery=reporting != "firmware_first",
         bank_busy_s=3600.0,
         work_latency_s=3600.0,
+        copy_share=0.1,
+        page_copy_share=1.0,
     )
     return replace(
         policy,
@@ -374,6 +377,13 @@ def draw_server(rng: random.Random) -> Server:
     )
 
 
+def draw_code(rng: random.Random) -> config.Ecc:
+    """Draw a code; a weakened one fails so often that it is seen."""
+    often = config.Risk(share_2dq=0.7, share_3dq=0.5, share_4dq=0.5, low=0.01, high=0.5, grown_low=0.1)
+    code = rng.choice(("none", "secded", "secded", "chipkill", "sddc_table", "sddc_table"))
+    return config.Ecc(code=code, risk=often)
+
+
 def fit_code(policy: config.Policy, server: Server) -> config.Policy:
     """Replace a code that does not fit the server's ranks."""
     if misfit(policy.ecc.code, Dimm.of(server)) is None:
@@ -399,6 +409,8 @@ def draw_hardware(rng: random.Random, horizon_ns: int, faults_per_node: float) -
         infant_factor=rng.choice((0.0, 1.0)),
         wearout_factor=rng.choice((0.0, 1.0)),
         oldest_years=rng.choice((0.0, 2.0)),
+        growth=Growth(factor=rng.choice((0.0, 1.0, 3.0)), second_device=0.3, hours_low=1.0, years_high=0.2),
+        command_address_transient_share=rng.choice((0.2, 0.8)),
     )
     per_node = expected_per_dimm(Hardware(server, replace(faults, command_address_fit=0.0, lane_fit=0.0)), horizon_ns)
     factor = min(faults_per_node / (per_node * server.dimms), 2000.0)
@@ -420,7 +432,7 @@ def draw_world(number: int) -> World:
     if number % 10 == CROWDED:
         small = {"sockets": 1, "channels": 2, "dimms_per_channel": 1, "ranks": 2, "address_map": "open_page"}
         server = replace(hardware.server, **small)
-        hardware = replace(hardware, server=server, faults=replace(hardware.faults, fit_factor=2500.0))
+        hardware = replace(hardware, server=server, faults=replace(hardware.faults, fit_factor=1200.0))
         policies = [crowd(rng, policies[0])]
     if number % 10 == SPARED:
         small = {"sockets": 1, "channels": 6, "dimms_per_channel": 1, "ranks": 2, "address_map": "open_page"}
@@ -437,7 +449,7 @@ def draw_world(number: int) -> World:
     if number % 10 == CLASHING and not shared:
         one_bank = {"sockets": 1, "channels": 1, "dimms_per_channel": 2, "ranks": 2, "address_map": "open_page"}
         server = replace(hardware.server, **one_bank, part="ddr4_8gb_x4", lockstep=False)
-        hardware = replace(hardware, server=server, faults=replace(hardware.faults, fit_factor=1500.0))
+        hardware = replace(hardware, server=server, faults=replace(hardware.faults, fit_factor=500.0))
         policies = [clash(rng, policies[0])]
     while shared and len(policies) < ARMS:
         policies.append(vary(rng, rng.choice(policies), cordon))
@@ -609,10 +621,10 @@ def mitigated(world: World) -> Counter[Any]:
             )
             for one in (policy.on(world.hardware.server), plain.on(world.hardware.server))
         )
-        saved = int((before.judgement.uncorrected & ~changed.judgement.uncorrected).sum())
+        saved = before.pages.fault.size - changed.pages.fault.size
         met["mirrored" if policy.ecc.mirroring else policy.ecc.sparing] += saved
         met["windows ended"] += max(0, before.windows.errors.size - changed.windows.errors.size)
-        met["mirrored, silent"] += policy.ecc.mirroring * changed.pages.silent.size
+        met["mirrored, silent"] += policy.ecc.mirroring * changed.pages.fault.size
     return met
 
 
@@ -645,11 +657,15 @@ LEAST = 5
 LOST = (LifecycleReason.LOST_EVENTS, LifecycleReason.OVERFLOWED, LifecycleReason.NO_OVERFLOW_RECOVERY)
 REASONS = [reason for reason in LifecycleReason if reason not in LOST]
 """Those a run can have: the bank of a core that reads poison is read at once, so no load finds another record there."""
-RARE = (KernelRead.FORK, KernelRead.KSM, KernelRead.KSMD, KernelRead.KHUGEPAGED)
+RARE = (KernelRead.DO_COW, KernelRead.FORK, KernelRead.KSM, KernelRead.KSMD, KernelRead.KHUGEPAGED)
 READS = [kind for kind in KernelRead if kind not in RARE]
 """The rare kinds end like others of the sample; ``tests/unit/test_kernel_reads.py`` goes through them one by one."""
 BRANCHES: dict[str, dict[str, Any]] = {
-    "errors": {"kind": ErrorKind, "observer": [code for code in Observer if code is not Observer.WRITE]},
+    "errors": {
+        "kind": ErrorKind,
+        "observer": [code for code in Observer if code is not Observer.WRITE],
+        "path": Path,
+    },
     "ecs_reports": {"unit": EcsUnit},
     "machine_checks": {"action": CheckAction, "overflow": (0, 1), "severity": Severity, "kernel_read": READS},
     "memory_failures": {"lost_bytes": (0, 4096)},

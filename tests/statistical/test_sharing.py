@@ -15,7 +15,7 @@ from node_sim.codes import Observer, PageUse
 from node_sim.draws import Seed
 from node_sim.memory.pages import FREE_USE, BlockKind, Memory, Static, make_frames
 from node_sim.memory.processes import NOBODY, members_of, pick
-from node_sim.memory.sightings import Mask, Range, Writes, absent, next_sighting, spell_of
+from node_sim.memory.sightings import Mask, Range, absent, next_sighting, spell_of
 from node_sim.server.policy import Detection, Policy
 from node_sim.server.workload import Process, Shared, Use, Workload
 from node_sim.units import FOREVER
@@ -113,8 +113,7 @@ def test_accesses_of_owners_that_have_died_do_not_happen():
         start_ns=np.zeros(n, np.int64), use=np.full(n, int(PageUse.KSM)), owners=np.full(n, 14), hot=np.ones(n, bool)
     )
     spell = spell._replace(tenancy=fixed, until_ns=never)
-    writes = Writes(np.zeros(n, np.bool_), np.zeros(n))
-    found = next_sighting(memory, frames, mask, deaths, spell, writes, Range(after, never, never))
+    found = next_sighting(memory, frames, mask, deaths, spell, np.zeros(n), Range(after, never, never))
     assert set(found.process.tolist()) == {2, 3, 4, 5}
     assert stats.kstest((found.time_ns - after) / (600e9 * 6 / 4), "expon").pvalue > ALPHA
     assert absent(memory, deaths, mask, fixed.start_ns, np.zeros(n, np.int64), after).all()
@@ -130,13 +129,13 @@ def test_the_death_of_an_owner_moves_no_access_of_the_others():
     spell = spell_of(memory, frames, after, mask)
     fixed = spell.tenancy._replace(use=np.full(n, int(PageUse.KSM)), owners=np.full(n, 14), hot=np.ones(n, bool))
     fixed = fixed._replace(start_ns=np.zeros(n, np.int64))
-    writes, where = Writes(np.zeros(n, np.bool_), np.zeros(n)), Range(after, never, never)
+    where = Range(after, never, never)
     found = []
     for killed_ns in (-1, DAY_NS // 2):
         deaths = np.full((1, memory.processes.count), -1)
         deaths[0, 3] = killed_ns
         mine = spell._replace(tenancy=fixed, until_ns=never.copy())
-        found.append(next_sighting(memory, frames, mask, deaths, mine, writes, where))
+        found.append(next_sighting(memory, frames, mask, deaths, mine, np.zeros(n), where))
     alive, dead = found
     others = alive.process != 3
     for first, second in zip(alive, dead, strict=True):

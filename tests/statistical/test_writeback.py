@@ -14,7 +14,7 @@ from scipy import stats
 from node_sim.codes import Observer
 from node_sim.draws import Seed
 from node_sim.memory.pages import Memory, Static, make_frames
-from node_sim.memory.sightings import Mask, Range, Sighting, Writes, next_sighting, spell_of
+from node_sim.memory.sightings import Mask, Range, Reader, Sighting, next_sighting, reader_at, spell_of
 from node_sim.server.policy import Platform, Policy
 from node_sim.server.workload import Use, Workload
 from node_sim.units import FOREVER, NS_PER_YEAR
@@ -27,35 +27,57 @@ SHARES = {Observer.USER: 0.55, Observer.KERNEL: 0.15, Observer.DEVICE: 0.05, Obs
 """Accesses of a page of tmpfs, typed from the catalogue."""
 
 
-def sight(share: float, *, hard: bool) -> Sighting:
-    """First sightings of many pages of tmpfs that nobody scrubs."""
+def pages():
+    """Many pages of tmpfs that nobody has done anything to."""
     rng = np.random.default_rng(7)
     frames = make_frames(SEED, rng.integers(0, 10**6, N), rng.integers(0, 1 << 26, N), Static(0.0, 0.0, 0.0, 0.0))
-    memory, never, start = Memory.of(TMPFS), np.full(N, FOREVER), np.zeros(N, np.int64)
+    memory, never = Memory.of(TMPFS), np.full(N, FOREVER)
     mask = Mask(np.full(N, -1), never, never, never, np.zeros(N, np.int64))
-    deaths = np.full((1, memory.processes.count), -1)
-    spell = spell_of(memory, frames, start, mask)
-    where = Range(start, never, np.full(N, 90 * NS_PER_YEAR))
-    return next_sighting(memory, frames, mask, deaths, spell, Writes(np.full(N, hard), np.full(N, share)), where)
+    return memory, frames, mask, np.full((1, memory.processes.count), -1)
+
+
+def sight(share: float) -> Sighting:
+    """First touches of pages that nobody scrubs."""
+    memory, frames, mask, deaths = pages()
+    start = np.zeros(N, np.int64)
+    where = Range(start, np.full(N, FOREVER), np.full(N, 90 * NS_PER_YEAR))
+    return next_sighting(memory, frames, mask, deaths, spell_of(memory, frames, start, mask), np.full(N, share), where)
+
+
+def read(share: float) -> Reader:
+    """Who reads pages from memory at some time."""
+    reader, unused = reader_at(*pages(), np.full(N, NS_PER_YEAR), np.full(N, share))
+    assert not unused.any()
+    return reader
+
+
+def check_shares(observer: np.ndarray, expected: dict[Observer, float]) -> None:
+    """Check that observers are met in proportion, and no others."""
+    seen = {known: int((observer == known).sum()) for known in expected}
+    assert sum(seen.values()) == N
+    some = [known for known, part in expected.items() if part > 0]
+    assert all(seen[known] == 0 for known in expected if known not in some)
+    total = sum(expected[known] for known in some)
+    assert stats.chisquare([seen[o] for o in some], [expected[o] / total * N for o in some]).pvalue > ALPHA
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
-@pytest.mark.parametrize("hard", [False, True])
-def test_that_share_of_the_writes_is_found_at_write_back(share, hard):
-    found = sight(share, hard=hard)
-    expected = {**SHARES, Observer.WRITE: SHARES[Observer.WRITE] * (1 - share) * (not hard)}
-    expected[Observer.WRITE_BACK] = SHARES[Observer.WRITE] * share
-    seen = {observer: int((found.observer == observer).sum()) for observer in expected}
-    assert sum(seen.values()) == N
-    some = [observer for observer, part in expected.items() if part > 0]
-    assert all(seen[observer] == 0 for observer in expected if observer not in some)
-    total = sum(expected[observer] for observer in some)
-    p = stats.chisquare([seen[o] for o in some], [expected[o] / total * N for o in some]).pvalue
-    assert p > ALPHA
+def test_that_share_of_the_writes_is_found_at_write_back(share):
+    written = SHARES[Observer.WRITE]
+    check_shares(
+        sight(share).observer,
+        {**SHARES, Observer.WRITE: written * (1 - share), Observer.WRITE_BACK: written * share},
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_writes_read_memory_where_they_fill_a_part_of_the_line_and_nowhere_else(share):
+    readers = {known: part for known, part in SHARES.items() if known is not Observer.WRITE}
+    check_shares(read(share).observer, {**readers, Observer.WRITE: 0.0, Observer.WRITE_BACK: 0.25 * share})
 
 
 def test_a_write_is_found_at_its_own_time_and_nothing_else_moves():
-    none, every = sight(0.0, hard=False), sight(1.0, hard=False)
+    none, every = sight(0.0), sight(1.0)
     written = none.observer == Observer.WRITE
     assert written.sum() > N / 10
     assert (every.observer == np.where(written, int(Observer.WRITE_BACK), none.observer)).all()
@@ -63,11 +85,15 @@ def test_a_write_is_found_at_its_own_time_and_nothing_else_moves():
     assert (every.mark == none.mark).all()
 
 
-@pytest.mark.parametrize("hard", [False, True])
-def test_more_partial_writes_only_add_to_those_found(hard):
-    few, many = sight(0.2, hard=hard), sight(0.6, hard=hard)
+def test_more_partial_writes_only_add_to_those_found():
+    few, many = sight(0.2), sight(0.6)
     assert (many.time_ns <= few.time_ns).all()
     assert (many.observer[few.observer == Observer.WRITE_BACK] == Observer.WRITE_BACK).all()
+    fewer, more = read(0.2), read(0.6)
+    added = more.observer != fewer.observer
+    assert added.any()
+    assert (more.observer[added] == Observer.WRITE_BACK).all()
+    assert (more.process == fewer.process).all()
 
 
 def test_platforms_that_report_no_write_back_find_nothing_there():

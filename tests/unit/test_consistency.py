@@ -14,14 +14,13 @@ from fleet.scenario.decode import decode
 from fleet.scenario.document import parse, put, read_text, scenario_names
 from fleet.scenario.notices import notices
 from node_sim.codes import ErrorKind, Observer
-from node_sim.corrected.windows import simulate_windows
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
 from node_sim.server.consistency import REFUSED
 from node_sim.server.policy import Detection, ErrorProcess, Policy
 from node_sim.server.remarks import NOTED
 from node_sim.units import NS_PER_YEAR
-from tests.handmade import faults_of
+from tests.handmade import corrected_windows, faults_of
 
 DDR2, DDR3, DDR5 = ({"server.part": part} for part in ("ddr2_1gb_x4", "ddr3_4gb_x4", "ddr5_16gb_x4"))
 NONE = {"ecc.code": "none"}
@@ -315,7 +314,7 @@ def test_notices_are_lines_beside_errors_and_part_of_the_documents(tmp_path):
     done = call("run", "-o", root, "--nodes", "30", "--arm", "default", "--json", *settings)
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("notice: "))
     assert line.startswith(
-        "notice: platform.scrub_report = 'srao' (groups chipkill, altitude, secded; arm default): has no effect"
+        "notice: platform.scrub_report = 'srao' (groups sddc, altitude, secded; arm default): has no effect"
     )
     text = line.removeprefix("notice: ")
     assert json.loads(done.stdout)["notices"] == [text]
@@ -333,7 +332,7 @@ def test_without_a_scrubber_no_corrected_error_names_it():
     found = {}
     for hours in (0.0, 24.0):
         policy = Policy(errors=ErrorProcess(scrub_share=1.0), detection=Detection(scrub_hours=hours))
-        found[hours] = simulate_windows(Seed.of(5), faults, corrected, policy, NS_PER_YEAR).scrub
+        found[hours] = corrected_windows(Seed.of(5), faults, corrected, policy, NS_PER_YEAR).scrub
     assert not found[0.0].any()
     assert found[24.0].any()
     assert found[0.0].size > 100

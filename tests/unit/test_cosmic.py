@@ -66,8 +66,19 @@ def test_soft_rates_scale_with_the_flux_apart_from_the_alpha_share(site, alpha):
         for name in ("new_york", site)
     }
     sea, there = rates("new_york", alpha_share=alpha), rates(site, alpha_share=alpha)
-    ratio = there.per_year[~there.hard] / sea.per_year[~sea.hard]
+    mine = ~there.hard & (there.mode != Mode.COMMAND_ADDRESS)
+    table = {row["mode"] for row in read_table("fit_modes") if row["dataset"] == "DDR4-avg"} - {"TOTAL"}
+    assert mine.sum() == len(table)
+    ratio = there.per_year[mine] / sea.per_year[mine]
     assert ratio == pytest.approx(scale[site] / scale["new_york"], rel=1e-3)
+
+
+def test_commands_that_arrive_wrong_once_do_so_as_often_at_any_site():
+    for site in ("new_york", "denver", "singapore"):
+        found = rates(site, command_address_fit=40.0, command_address_transient_share=0.3)
+        of_commands = found.mode == Mode.COMMAND_ADDRESS
+        assert found.hard[of_commands].tolist() == [False, True]
+        assert found.per_year[of_commands] == pytest.approx([12 * 8766 / 1e9, 28 * 8766 / 1e9], rel=1e-12)
 
 
 @pytest.mark.parametrize("sun", SUNS)
@@ -84,7 +95,7 @@ def test_surroundings_change_the_thermal_share_of_the_neutrons_only():
 def test_the_factor_multiplies_every_rate_of_the_table_but_not_those_of_wires():
     one, ten = rates("new_york"), rates("new_york", fit_factor=10.0)
     wires = np.isin(one.mode, (Mode.COMMAND_ADDRESS, Mode.LANE))
-    assert wires.sum() == 2
+    assert wires.sum() == 3  # commands that pass and that stay wrong, and lanes
     assert ten.per_year[~wires] == pytest.approx(10 * one.per_year[~wires])
     assert np.array_equal(ten.per_year[wires], one.per_year[wires])
 

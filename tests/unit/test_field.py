@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from analysis.field.estimators import AVOIDED, ESTIMATORS
-from analysis.field.sightings import Observation, join_sightings, see_errors
+from analysis.field.sightings import Observation, Sightings, join_sightings, see_errors
 from analysis.field.study import estimate_figure, figure_document
 from fleet.scenario.decode import decode
 from fleet.scenario.document import parse, read_text, scenario_names
@@ -23,24 +23,26 @@ MONTH = 365.25 * 24 * 3600 * 10**9 / 12
 HOUR = 3600 * 10**9
 WATCHED = Observation(months=12, start_ns=round(12 * MONTH), servers=8, dimms=16, day_cap=100, population=1000)
 
-# server, slot, ordinal of the fault, kind, CEs, months since the start of the simulation, hours on top
+# server, slot, ordinal of the fault, kind, CEs, months since the start of the simulation, hours on top, path of a UE
 ROWS = (
     (0, 0, 0, "CE", 50, 12.0, 0),  # server 0: one DIMM, two months, one full log
-    (0, 0, 0, "CE", 100, 14.5, 0),
+    (0, 0, 2, "CE", 100, 14.5, 0),
     (0, 0, 0, "CE", 999, 3.0, 0),  # before the observation
     (1, 0, 0, "CE", 1, 23.9, 0),  # server 1: one CE on each of two DIMMs in one month
     (1, 1, 0, "CE", 1, 23.5, 0),
-    (2, 1, 0, "CE", 5, 20.0, 0),  # server 2: CE, and half an hour later a UE of another fault of the DIMM
-    (2, 1, 1, "UE", None, 20.0, 0.5),
-    (2, 1, 1, "UE", None, 21.0, 0),
-    (3, 0, 0, "UE", None, 15.0, 0),  # server 3: never a CE before
+    (2, 1, 0, "CE", 5, 20.0, 0),  # server 2: CE, and 36 minutes later a UE of another fault of the DIMM
+    (2, 1, 1, "UE", None, 20.0, 0.6, "pair"),
+    (2, 1, 1, "UE", None, 21.0, 0, "born"),
+    (3, 0, 0, "UE", None, 15.0, 0, "command/address"),  # server 3: never a CE before
     (3, 0, 0, "CE", 2, 16.0, 0),
     (4, 0, 0, "CE", 7, 5.0, 0),  # server 4: warned ten months before
-    (4, 0, 0, "UE", None, 15.0, 0),
+    (4, 0, 0, "UE", None, 15.0, 0, "grown"),
     (5, 0, 0, "CE", 40, 22.0, 0),  # server 5: one CE-month
     (5, 0, 0, "SDC", None, 22.0, 1),
-    (6, 0, 0, "UE", None, 3.0, 0),  # server 6: before the observation
+    (6, 0, 0, "UE", None, 3.0, 0, "second device"),  # server 6: before the observation
 )
+PATTERNS = {(0, 2): (1, 3), (1 << 8 | 1, 0): (2, 3), (2 << 8 | 1, 0): (4, 8), (3 << 8, 0): (1, 4), (5 << 8, 0): (3, 1)}
+"""Pins and beats by DIMM (server and slot) and ordinal, of faults that are not of one bit."""
 
 
 def errors_table(rows=ROWS) -> pa.Table:
@@ -50,11 +52,28 @@ def errors_table(rows=ROWS) -> pa.Table:
             "kind": pa.array([row[3] for row in rows]).dictionary_encode(),
             "ce_count": pa.array([row[4] for row in rows], pa.uint32()),
             "first_time_ns": pa.array([round(row[5] * MONTH + row[6] * HOUR) for row in rows], pa.int64()),
+            "path": pa.array([row[7] if len(row) > 7 else None for row in rows], pa.utf8()).dictionary_encode(),
         }
     )
 
 
-SEEN = see_errors(errors_table(), WATCHED)
+def faults_table(rows=ROWS) -> pa.Table:
+    names = sorted({row[:3] for row in rows})
+    cells = [PATTERNS.get((s << 8 | slot, n), (1, 1)) for s, slot, n in names]
+    return pa.table(
+        {
+            "fault_id": pa.array([(s << 32) | (slot << 24) | n for s, slot, n in names], pa.uint64()),
+            "n_dq": pa.array([n_dq for n_dq, _ in cells], pa.uint8()),
+            "n_beats": pa.array([n_beats for _, n_beats in cells], pa.uint8()),
+        }
+    )
+
+
+def see(rows=ROWS, watched: Observation = WATCHED) -> Sightings:
+    return see_errors(errors_table(rows), faults_table(rows), watched)
+
+
+SEEN = see()
 SUMS = [150, 2, 5, 2, 40]
 """CEs of servers 0, 1, 2, 3, 5 within the observation; those of DIMMs differ for server 1 only."""
 BY_HAND = {
@@ -76,11 +95,26 @@ BY_HAND = {
     "ue_with_ce_in_month_before": 1 / 3,
     "ue_without_ce_before": 1 / 3,
     "ue_within_an_hour_of_first_ce": 1 / 2,
-    "warning_hours_median": (0.5 + 10 * MONTH / HOUR) / 2,
+    "warning_hours_median": (0.6 + 10 * MONTH / HOUR) / 2,
     "ue_failures_per_server_year": 3 / 8,
     "ue_failures_per_dimm_year": 3 / 16,
     "failures_per_server_year": 4 / 8,  # servers 2, 3, 4 by UE, server 0 by its log
-    "ce_dimms_that_fail": 2 / 6,
+    "ce_dimms_that_fail": 1 / 6,  # server 4 was warned before there was a log
+    "ce_dimms_that_fail_1_x_1": 0 / 1,
+    "ce_dimms_that_fail_1_x_more": 0 / 2,
+    "ce_dimms_that_fail_2_dq": 0 / 1,
+    "ce_dimms_that_fail_3_dq": 0 / 1,
+    "ce_dimms_that_fail_4_dq": 1 / 1,
+    "fail_30min_after_first_ce": 1 / 1,
+    "fail_1h_after_first_ce": 0 / 1,
+    "fail_6h_after_first_ce": 0 / 1,
+    "fail_1d_after_first_ce": 0 / 1,
+    "fail_8d_after_first_ce": 0 / 1,
+    "first_ue_born": 0 / 3,
+    "first_ue_grown": 1 / 3,
+    "first_ue_second_device": 0 / 3,
+    "first_ue_pair": 1 / 3,
+    "first_ue_command_address": 1 / 3,
 }
 
 
@@ -95,27 +129,27 @@ def test_an_estimator_gives_what_was_worked_out_by_hand(metric):
 
 def test_a_single_ce_of_a_server_is_not_another():
     rows = [*ROWS, (7, 0, 0, "CE", 1, 23.0, 0)]
-    seen = see_errors(errors_table(rows), WATCHED)
+    seen = see(rows)
     assert ESTIMATORS["servers_with_ce_again_in_month"].estimate(seen, WATCHED) == pytest.approx(6 / 7)
     assert ESTIMATORS["servers_with_ce_again_in_year"].estimate(seen, WATCHED) == pytest.approx(5 / 6)
 
 
 @pytest.mark.parametrize("metric", ESTIMATORS)
 def test_figures_of_a_fleet_without_errors_are_zero_or_nothing(metric):
-    seen = see_errors(errors_table().slice(0, 0), WATCHED)
+    seen = see(())
     value = ESTIMATORS[metric].estimate(seen, WATCHED)
     assert math.isnan(value) or value == 0.0
 
 
 def test_what_an_arm_avoids_is_counted_against_the_first_arm():
-    other = see_errors(errors_table([row for row in ROWS if row[0] != 0]), WATCHED)
+    other = see([row for row in ROWS if row[0] != 0])
     assert estimate_figure("ce_avoided_by_page_offlining", [SEEN, other], WATCHED).value == pytest.approx(150 / 199)
     assert estimate_figure("ue_avoided_by_page_offlining", [SEEN, other], WATCHED).value == 0.0
 
 
 @pytest.mark.parametrize("metric", ESTIMATORS)
 def test_shards_put_together_are_the_whole(metric):
-    parts = [see_errors(errors_table([row for row in ROWS if row[0] % 3 == k]), WATCHED) for k in range(3)]
+    parts = [see([row for row in ROWS if row[0] % 3 == k]) for k in range(3)]
     joined = ESTIMATORS[metric].estimate(join_sightings(parts), WATCHED)
     assert joined == pytest.approx(ESTIMATORS[metric].estimate(SEEN, WATCHED), rel=1e-12)
 
@@ -126,7 +160,7 @@ def test_the_jackknife_error_of_a_share_is_the_binomial_one():
     watched = WATCHED._replace(servers=n)
     for _ in range(40):
         servers = np.flatnonzero(rng.random(n) < p).tolist()
-        seen = see_errors(errors_table([(s, 0, 0, "CE", 1, 20.0, 0) for s in servers]), watched)
+        seen = see([(s, 0, 0, "CE", 1, 20.0, 0) for s in servers], watched)
         errors.append(estimate_figure("servers_with_ce_per_year", [seen], watched).error ** 2)
     # The variance estimate has 29 degrees of freedom; the mean of 40 of them has 1160: five standard errors.
     binomial = p * (1 - p) / n
@@ -218,6 +252,42 @@ def test_the_huawei_figures_are_those_of_its_monthly_table():
     assert len(months) == STUDIES["huawei-2024"].months
     for metric, values in expected.items():
         assert published("huawei-2024", metric) == pytest.approx(values, rel=2e-3)
+
+
+NINE_MONTHS = 1704 / 836
+"""Failures in nine months over those in the five of the tickets."""
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("1_x_1", lambda n_dq, n_beats: n_dq == n_beats == 1),
+        ("1_x_more", lambda n_dq, n_beats: n_dq == 1 < n_beats),
+        ("2_dq", lambda n_dq, _: n_dq == 2),
+        ("3_dq", lambda n_dq, _: n_dq == 3),
+        ("4_dq", lambda n_dq, _: n_dq == 4),
+    ],
+)
+def test_the_risks_of_patterns_are_those_of_the_table_for_nine_months(name, chosen):
+    rows = [row for row in read_table("pattern_risk") if (row["platform"], row["window"]) == ("purley", "6h")]
+    mine = [row for row in rows if (row["dq"] + row["beats"]).isdigit() and chosen(int(row["dq"]), int(row["beats"]))]
+    failed, dimms = (sum(int(row[column]) for row in mine if int(row["beats"])) for column in ("failed", "dimms"))
+    share = failed / dimms * NINE_MONTHS
+    wanted = (share, share / 1.7, share * 1.7)
+    assert published("huawei-2024", f"ce_dimms_that_fail_{name}") == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["30min", "1h", "6h", "1d", "8d"])
+def test_the_leads_are_those_of_the_tickets(name):
+    (row,) = (
+        row
+        for row in read_table("first_ce_lead")
+        if (row["platform"], row["tickets"], row["first_ce_more_than"])
+        == ("purley", "all tickets", name.replace("min", "m"))
+    )
+    share = int(row["failures"]) / int(row["of"])
+    wanted = (share, share / 1.2, min(1.0, share * 1.2))
+    assert published("huawei-2024", f"fail_{name}_after_first_ce") == pytest.approx(wanted, rel=1e-9)
 
 
 CONCENTRATION = {

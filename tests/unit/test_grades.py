@@ -13,6 +13,7 @@ from node_sim.codes import CheckAction, CpuContext, KernelRead, LifecycleReason,
 from node_sim.machine_check.grades import NOT_READ, READERS, Check, Reporting, grade, grade_table, look_up
 from node_sim.server.policy import Kernel, Platform, Policy
 from tests.oracle import kernel_copies
+from tests.oracle import severity as severities
 
 READ_FLAGS = ("device_fatal", "overflow")
 ARM_FLAGS = ("recovery", "memory_failure", "scrub_srao", "load_recovery")
@@ -61,6 +62,7 @@ REASON_TEXTS = {
 }
 
 ASYNCHRONOUS = (Observer.SCRUB, Observer.DEVICE, Observer.WRITE_BACK)
+CONSUMERS = (Observer.USER, Observer.KERNEL)
 
 
 def rules(reader: Observer, flags: dict[str, bool]) -> list[tuple[str, bool, tuple[str, str, str | None]]]:
@@ -70,6 +72,7 @@ def rules(reader: Observer, flags: dict[str, bool]) -> list[tuple[str, bool, tup
     ucna = reader in ASYNCHRONOUS and not srao
     return [
         ("no recovery: the bank says PCC", not on.recovery, ("FATAL", "PANIC", "pcc")),
+        ("a wrong command: the bank says PCC", reader is Observer.DEMAND, ("FATAL", "PANIC", "pcc")),
         ("device kills the node", reader is Observer.DEVICE and on.device_fatal, ("FATAL", "PANIC", "device")),
         ("UCNA without handler", ucna and not on.memory_failure, ("UCNA", "LOG", None)),
         ("UCNA", ucna, ("UCNA", "QUEUE", None)),
@@ -111,7 +114,7 @@ def test_every_rule_of_the_second_reading_decides_some_combination():
 
 @pytest.mark.parametrize("kind", KernelRead)
 def test_the_context_is_that_of_the_reader(kind):
-    asynchronous = dict.fromkeys((Observer.SCRUB, Observer.DEVICE, Observer.WRITE_BACK), CpuContext.NONE)
+    asynchronous = dict.fromkeys((*ASYNCHRONOUS, Observer.DEMAND), CpuContext.NONE)
     asynchronous[Observer.USER] = CpuContext.USER
     for profile in PROFILE_NAMES:
         recovers = kind is KernelRead.COPY or survives(kind, profile)
@@ -154,7 +157,7 @@ def test_a_panic_is_always_fatal_and_nothing_else_is():
         assert (check.action is CheckAction.PANIC) == (check.severity is Severity.FATAL)
 
 
-@pytest.mark.parametrize("reader", [Observer.USER, Observer.KERNEL])
+@pytest.mark.parametrize("reader", CONSUMERS)
 def test_consumption_with_lost_events_panics_in_any_context(reader):
     found = {
         (asked(r, flags).action, asked(r, flags).reason)
@@ -164,9 +167,9 @@ def test_consumption_with_lost_events_panics_in_any_context(reader):
     assert found == {(CheckAction.PANIC, LifecycleReason.LOST_EVENTS)}
 
 
-def test_lost_events_do_not_change_the_grade_of_asynchronous_errors():
+def test_lost_events_do_not_change_the_grade_of_what_nobody_has_loaded():
     for reader, flags in DOMAIN:
-        if reader in ASYNCHRONOUS:
+        if reader not in CONSUMERS:
             assert asked(reader, flags) == asked(reader, {**flags, "overflow": not flags["overflow"]})
 
 
@@ -202,7 +205,7 @@ def test_the_table_equals_the_scalar_definition_on_its_whole_domain():
 
 def test_observers_that_read_no_poison_have_no_grade():
     table = grade_table(Reporting())
-    assert [observer for observer in Observer if (table[observer] == -1).all()] == [Observer.WRITE, Observer.DEMAND]
+    assert [observer for observer in Observer if (table[observer] == -1).all()] == [Observer.WRITE]
     assert (table[list(READERS)][..., :-1] >= 0).all()  # all but the kind of a read by the kernel
 
 
@@ -236,7 +239,7 @@ def test_without_recovery_of_loads_every_load_of_poison_ends_the_kernel(profile,
 
 def test_recovery_of_loads_is_no_matter_of_what_nobody_has_loaded_nor_of_amd():
     for reporting, (reader, flags) in itertools.product(REPORTINGS, READS):
-        if reader in ASYNCHRONOUS or reporting.way == "amd":
+        if reader not in CONSUMERS or reporting.way == "amd":
             assert grade(reader, reporting, **flags) == grade(
                 reader, reporting._replace(load_recovery=not reporting.load_recovery), **flags
             )
@@ -254,6 +257,44 @@ def test_an_arm_reports_as_it_is_set():
     )
     policy = Policy(platform=platform, kernel=Kernel(profile="6.12", memory_failure=False))
     assert Reporting.of(policy) == Reporting(PROFILES["6.12"], False, "amd", False, True, True, False, True, False)
+
+
+# ---- commands and addresses that arrive wrong: the bank says PCC ---------------------------------------------------
+
+WRONG_COMMAND = 1 << 63 | 1 << 61 | 1 << 60 | 1 << 57
+"""VAL, UC, EN and PCC; no address."""
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_a_corrupt_context_ends_every_kernel_in_the_second_reading_of_its_severities(profile):
+    for configured, recovery in itertools.product((False, True), repeat=2):
+        intel = severities.intel(
+            WRONG_COMMAND, 0b101, "kernel", profile, exception=True, ser=recovery, memory_failure=configured
+        )
+        assert intel == ("PANIC", "context corrupt")
+        amd = severities.amd(
+            WRONG_COMMAND, "kernel", profile, overflow_recovery=True, succor=recovery, smca=True, tcc=False
+        )
+        assert amd == "PANIC"
+
+
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [
+        ("intel", "Processor context corrupt"),
+        ("amd", "Processor context corrupt"),
+        ("firmware_first", "Fatal hardware error"),
+    ],
+)
+def test_a_wrong_command_is_fatal_whatever_the_hardware_and_the_kernel_can_do(way, reason):
+    checks = {
+        grade(reader, reporting, **flags)
+        for reporting, (reader, flags) in itertools.product(REPORTINGS, READS)
+        if reader is Observer.DEMAND and reporting.way == way
+    }
+    assert {in_words(check) for check in checks} == {("FATAL", "PANIC", reason)}
+    assert {check.context for check in checks} == {CpuContext.NONE}
+    assert {check.kernel_read for check in checks} == {None}
 
 
 # ---- AMD ---------------------------------------------------------------------------------------------------------
@@ -277,6 +318,7 @@ def amd_rules(reader: Observer, of: Reporting, flags: dict[str, bool]) -> list[t
     called = of.memory_failure
     return [
         ("no recovery: the bank says PCC", not of.recovery, ("FATAL", "PANIC", "pcc")),
+        ("a wrong command: the bank says PCC", reader is Observer.DEMAND, ("FATAL", "PANIC", "pcc")),
         ("device kills the node", reader is Observer.DEVICE and on.device_fatal, ("FATAL", "PANIC", "device")),
         ("the notifier takes AO only, or there is none", found and kernel not in COPIES, ("DEFERRED", "LOG", None)),
         ("no handler", found and not called, ("DEFERRED", "LOG", None)),
@@ -341,7 +383,7 @@ FIRMWARE = [
 def firmware_rules(reader: Observer, of: Reporting, flags: dict[str, bool]) -> list[tuple[bool, tuple]]:
     """Section 11.1, memory section with an address, asynchronous."""
     return [
-        (not of.recovery, ("FATAL", "PANIC", "Fatal hardware error")),
+        (not of.recovery or reader is Observer.DEMAND, ("FATAL", "PANIC", "Fatal hardware error")),
         (reader is Observer.DEVICE and flags["device_fatal"], ("FATAL", "PANIC", REASON_TEXTS["device"])),
         (of.profile == "2.6.32" or not of.memory_failure, ("RECOVERABLE", "LOG", None)),
         (True, ("RECOVERABLE", "QUEUE", None)),
@@ -350,14 +392,14 @@ def firmware_rules(reader: Observer, of: Reporting, flags: dict[str, bool]) -> l
 
 def test_what_nobody_has_consumed_comes_as_a_record_of_the_firmware():
     for reporting, reader, flags in FIRMWARE:
-        if reader in ASYNCHRONOUS:
+        if reader not in CONSUMERS:
             expected = next(says for holds, says in firmware_rules(reader, reporting, flags) if holds)
             assert in_words(grade(reader, reporting, **flags)) == expected, (reporting, reader, flags)
 
 
 def test_with_firmware_first_consumed_poison_still_raises_the_machine_check_of_intel_without_lost_events():
     for reporting, reader, flags in FIRMWARE:
-        if reader not in ASYNCHRONOUS:
+        if reader in CONSUMERS:
             intel = grade(reader, reporting._replace(way="intel"), **{**flags, "overflow": False})
             assert grade(reader, reporting, **flags) == intel
 

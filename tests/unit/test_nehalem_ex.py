@@ -19,11 +19,17 @@ ARMS = ("late_kill", "early_kill", "no_recovery")
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """Rows of every table by arm, of many nodes with many uncorrectable errors, for a quarter of the time."""
+    """Rows of every table by arm, of many nodes with many uncorrectable errors, for a quarter of the time.
+
+    Many faults, under a code that does not correct all of a device: single ranks instead of lockstep pairs.
+    """
     document = parse(NAME, read_text(NAME)[1])
     document |= {"nodes": 1120, "years": document["years"] / 4}
     for group in document["group"].values():
-        group["faults"]["command_address_fit"] = 6000.0
+        group["faults"]["fit_factor"] *= 40
+        group["faults"]["command_address_fit"] *= 4
+        group["ecc"]["code"] = "secded"
+        group["server"]["lockstep"] = False
     root = tmp_path_factory.mktemp("run") / NAME
     run_fleet(decode(NAME, document), root)
     run = open_run(root)
@@ -47,6 +53,7 @@ def test_the_scrubber_and_the_cache_report_srao_and_every_load_is_fatal(tables):
         if observer != Observer.DEVICE.text
     )
     assert kinds.keys() == {
+        ("demand", "FATAL", "none"),
         ("scrub", "SRAO", "none"),
         ("write-back", "SRAO", "none"),
         ("user", "FATAL", "user"),

@@ -55,7 +55,8 @@ def lives(threshold, *, scrub_hours, profile="6.1", scrub_share=0.0):
     tag = np.tile([0, 1], len(SEEDS))
     pages = world.address_map.page(faults.box, np.zeros(tag.size, np.int64))
     assert np.unique(pages).size == 1
-    faults = faults._replace(tag=tag, first_pfn=pages)
+    habit = faults.habit._replace(first_burst=np.ones(tag.size))
+    faults = faults._replace(tag=tag, first_pfn=pages, habit=habit)
     lane = np.repeat(np.arange(len(SEEDS)), 2)
     state = start_lives(
         world,
@@ -92,7 +93,10 @@ def test_a_page_that_counting_took_offline_kills_nobody_and_is_not_consumed():
 
 @pytest.mark.parametrize("profile", ["4.18", "6.1", "7.1"])
 def test_the_scrubber_still_reports_it_and_the_kernel_finds_it_poisoned_already(profile):
-    tables, _ = lives(2, scrub_hours=24.0, profile=profile)
+    tables, _ = lives(2, scrub_hours=24.0, profile=profile, scrub_share=1.0)
+    assert (
+        tables["page_offlines"]["time_ns"][tables["page_offlines"]["result"] == OfflineResult.OFFLINED] < LATER
+    ).all()
     errors, checks = tables["errors"], tables["machine_checks"]
     uncorrected = errors["kind"] == ErrorKind.UE
     assert uncorrected.sum() == len(SEEDS)

@@ -21,7 +21,7 @@ from node_sim.lives.state import LaneState
 from node_sim.lives.steps import start_lives
 from node_sim.lives.world import World
 from node_sim.memory.pages import Memory
-from node_sim.server.hardware import Faults, Hardware
+from node_sim.server.hardware import Faults, Growth, Hardware
 from node_sim.server.policy import Cordon, Ecc, Kernel, PageOffline, Policy, Repair
 from node_sim.units import FOREVER, NS_PER_DAY, NS_PER_YEAR
 from tests.handmade import faults_of
@@ -34,7 +34,8 @@ PART = PARTS["ddr4_16gb_x4"]
 @cache
 def simulate(policy, nodes=120, fit_factor=30.0, command_address_fit=0.0, horizon_ns=NS_PER_YEAR):
     """All rows of one arm by table."""
-    hardware = Hardware(faults=Faults(fit_factor=fit_factor, command_address_fit=command_address_fit))
+    rates = Faults(fit_factor=fit_factor, command_address_fit=command_address_fit, growth=Growth(factor=0.0))
+    hardware = Hardware(faults=rates)
     block = simulate_block(SEED, np.arange(nodes), hardware, (policy,), horizon_ns)
     names = {name for part in block.parts for name in part.tables}
     tables = {"faults": block.faults}

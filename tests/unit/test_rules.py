@@ -17,6 +17,7 @@ from node_sim.units import NS_PER_YEAR, PAGES_PER_HUGE_PAGE
 
 SEED = Seed.of(11)
 HARDWARE = Hardware(faults=Faults(fit_factor=30.0, command_address_fit=1000.0))
+COMMANDS = Hardware(faults=Faults(fit_factor=30.0, command_address_fit=4000.0))
 BASE = Policy(ecc=Ecc("secded"))
 
 
@@ -105,10 +106,54 @@ def test_perfect_rates_give_no_rows():
 
 def test_all_memory_free_kills_nobody():
     workload = Workload(use=Use(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), process=(Process(),))
-    _, tables = simulate(dataclasses.replace(BASE, workload=workload))
+    faults, tables = simulate(dataclasses.replace(BASE, workload=workload), hardware=COMMANDS)
     assert "signals" not in tables
-    assert set(tables["errors"]["observer"][tables["errors"]["kind"] == 1].tolist()) == {Observer.SCRUB}
+    errors = tables["errors"]
+    uncorrected = errors["kind"] == 1
+    of_commands = np.isin(errors["fault_id"], faults["fault_id"][faults["mode"] == Mode.COMMAND_ADDRESS])
+    for mine, observer in ((of_commands, Observer.DEMAND), (~of_commands, Observer.SCRUB)):
+        assert (uncorrected & mine).sum() > 50
+        assert set(errors["observer"][uncorrected & mine].tolist()) == {observer}
     assert (tables["memory_failures"]["page_use"] == 0).all()
+
+
+def test_a_wrong_command_is_fatal_at_every_read_and_belongs_to_no_page():
+    faults, tables = simulate(dataclasses.replace(BASE, repair=Repair(cordon=Cordon(ue=0))), hardware=COMMANDS)
+    errors, checks, life = (tables[name] for name in ("errors", "machine_checks", "lifecycle"))
+    mine = faults["fault_id"][(faults["mode"] == Mode.COMMAND_ADDRESS) & (faults["persistence"] > 0)]
+    seen = np.isin(errors["fault_id"], mine)
+    assert seen.sum() > 100
+    assert (errors["kind"][seen] == 1).all()
+    assert (errors["observer"][seen] == Observer.DEMAND).all()
+    assert (errors["first_pfn"][seen] == -1).all()
+    assert (errors["n_pages"][seen] == 0).all()
+    read = np.isin(checks["fault_id"], mine)
+    assert (checks["severity"][read] == Severity.FATAL).all()
+    assert (checks["action"][read] == CheckAction.PANIC).all()
+    assert (checks["cpu_context"][read] == CpuContext.NONE).all()
+    panics = named(life, "cause_seq")[life["kind"] == LifecycleKind.PANIC]
+    assert set(named(checks)[read]) <= set(panics)
+    # Each boot makes the next one a first sight again.
+    assert read.sum() == seen.sum()
+
+
+def test_a_command_that_is_repeated_is_one_corrected_error_without_a_page_and_one_that_is_not_ends_the_kernel():
+    for retry in (False, True):
+        policy = dataclasses.replace(BASE, ecc=Ecc("secded", command_retry=retry), repair=Repair(cordon=Cordon(ue=0)))
+        faults, tables = simulate(policy, hardware=COMMANDS)
+        errors = tables["errors"]
+        soft = (faults["mode"] == Mode.COMMAND_ADDRESS) & (faults["persistence"] == 0)
+        start = dict(zip(faults["fault_id"][soft].tolist(), faults["time_ns"][soft].tolist(), strict=True))
+        mine = np.isin(errors["fault_id"], faults["fault_id"][soft])
+        assert mine.sum() > 0.8 * soft.sum() > 20  # the others start while the node is down
+        assert np.unique(errors["fault_id"][mine]).size == mine.sum()
+        assert set(errors["kind"][mine].tolist()) == {int(not retry)}
+        assert (errors["first_pfn"][mine] == -1).all()
+        fault, time_ns = (errors[name][mine].tolist() for name in ("fault_id", "time_ns"))
+        assert all(start[one] == at for one, at in zip(fault, time_ns, strict=True))
+        of_them = np.isin(tables["machine_checks"]["fault_id"], faults["fault_id"][soft])
+        assert of_them.sum() == (0 if retry else mine.sum())
+        assert (tables["machine_checks"]["action"][of_them] == CheckAction.PANIC).all()
 
 
 def test_without_scrub_nothing_is_found_by_the_scrubber():

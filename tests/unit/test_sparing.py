@@ -8,25 +8,28 @@ import pytest
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Group
 from node_sim.codes import ErrorKind, Mode
+from node_sim.corrected.bad_reads import FAILURES_MAX
 from node_sim.corrected.sparing import drop_spared, spared_ns
 from node_sim.corrected.windows import Windows
 from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
-from node_sim.ecc.judgement import bad_pages, dimms_of, judge_alone, judge_together
+from node_sim.ecc.judgement import corrected_cells, dimms_of, judge_alone, judge_together
 from node_sim.errors import ConfigError
 from node_sim.lives.block import simulate_block
-from node_sim.lives.physics import simulate_physics
+from node_sim.lives.physics import Physics, simulate_physics
 from node_sim.lives.world import World
 from node_sim.memory.pages import Memory
+from node_sim.records import NULL, take
 from node_sim.server.hardware import Faults, Hardware, Server
-from node_sim.server.policy import Ecc, Policy
-from node_sim.units import FOREVER, NS_PER_YEAR
+from node_sim.server.policy import Ecc, ErrorProcess, Policy
+from node_sim.units import FOREVER, NS_PER_HOUR, NS_PER_YEAR
 from tests.fleets import busy_document
-from tests.handmade import faults_of
+from tests.handmade import corrected_windows, faults_of
 
 BANK, RANK = "adddc_bank", "adddc_rank"
 ERRORS = 5
+SEED = Seed.of(11)
 
 
 def windows_of(*rows: tuple[int, int]) -> Windows:
@@ -36,40 +39,43 @@ def windows_of(*rows: tuple[int, int]) -> Windows:
     return Windows(fault, time, time, time + 1, n, np.ones_like(n), np.full(n.size, 0.5), n < 0)
 
 
-def since(sparing: str, faults: FaultTable, windows: Windows, ce: int = ERRORS) -> list[int]:
-    alone = judge_alone(faults, Ecc()).corrected
-    return spared_ns(faults, windows, alone, dimms_of(faults), Ecc(sparing=sparing, sparing_ce=ce)).tolist()
+def since(sparing: str, faults: FaultTable, windows: Windows, ce: int = ERRORS, **ecc: bool) -> list[int]:
+    settings = Ecc(sparing=sparing, sparing_ce=ce, **ecc)
+    alone = corrected_cells(judge_alone(SEED, faults, settings), faults)
+    return spared_ns(faults, windows, alone, dimms_of(faults), settings).tolist()
 
 
-def failing(sparing: str, faults: FaultTable, windows: Windows) -> list[int]:
-    """Which faults make uncorrectable words."""
+def failing(sparing: str, faults: FaultTable, windows: Windows) -> list[tuple[int, int, int, int]]:
+    """Which faults make uncorrectable words together: reader, other, since when and until when; no soft ones."""
     policy = Policy(ecc=Ecc(sparing=sparing, sparing_ce=ERRORS))
-    alone = judge_alone(faults, policy.ecc)
-    gone = spared_ns(faults, windows, alone.corrected & ~alone.uncorrected, dimms_of(faults), policy.ecc)
-    found = judge_together(alone, faults, dimms_of(faults), Server(), policy, gone)
-    return np.flatnonzero(found.uncorrected).tolist()
+    judged = judge_alone(SEED, faults, policy.ecc)
+    gone = spared_ns(faults, windows, corrected_cells(judged, faults), dimms_of(faults), policy.ecc)
+    judged, met = judge_together(judged, faults, dimms_of(faults), Server(), policy, gone)
+    assert not judged.uncorrected.any()
+    return sorted(zip(*(part.tolist() for part in (met.reader, met.other, met.from_ns, met.until_ns)), strict=True))
 
 
-@pytest.mark.parametrize(("sparing", "expected"), [("none", [1]), (BANK, []), (RANK, [])])
+@pytest.mark.parametrize(("sparing", "expected"), [("none", [(1, 0, 100, FOREVER)]), (BANK, []), (RANK, [])])
 def test_a_fault_of_another_device_fails_unless_the_first_is_mapped_out(sparing, expected):
     faults = faults_of({}, {"time_ns": 100, "device": 1})
     assert failing(sparing, faults, windows_of((0, 50))) == expected
 
 
-def test_a_fault_that_starts_before_the_sparing_makes_uncorrectable_words():
+@pytest.mark.parametrize("spared", [0, 1])
+def test_a_fault_that_starts_before_the_sparing_makes_uncorrectable_words_until_then(spared):
     faults = faults_of({}, {"time_ns": 100, "device": 1})
-    assert failing(BANK, faults, windows_of((0, 150))) == [1]
+    assert failing(BANK, faults, windows_of((spared, 150))) == [(1, 0, 100, 150)]
 
 
 def test_a_fault_inside_the_region_that_starts_later_meets_nobody():
     faults = faults_of({}, {"time_ns": 10, "device": 1}, {"time_ns": 100})
-    assert failing("none", faults, windows_of((0, 50))) == [1, 2]
-    assert failing(BANK, faults, windows_of((0, 50))) == [1]
+    assert failing("none", faults, windows_of((0, 50))) == [(1, 0, 10, FOREVER), (2, 1, 100, FOREVER)]
+    assert failing(BANK, faults, windows_of((0, 50))) == [(1, 0, 10, 50)]
 
 
 def test_two_faults_outside_the_region_meet_as_before():
     faults = faults_of({}, {"time_ns": 100, "device": 1}, {"time_ns": 200, "device": 2})
-    assert failing(BANK, faults, windows_of((0, 50))) == [2]
+    assert failing(BANK, faults, windows_of((0, 50))) == [(2, 1, 200, FOREVER)]
 
 
 @pytest.mark.parametrize(("ce", "expected"), [(ERRORS, 50), (ERRORS + 1, FOREVER)])
@@ -84,6 +90,15 @@ def test_a_dimm_has_one_region_for_the_first_fault_that_gets_there():
 
 def test_a_soft_fault_starts_no_sparing():
     assert since(BANK, faults_of({"hard": 0}), windows_of((0, 50))) == [FOREVER]
+
+
+@pytest.mark.parametrize("mirroring", [False, True])
+@pytest.mark.parametrize("hard", [0, 1])
+def test_a_fault_of_commands_starts_no_sparing_and_goes_on_outside_of_any_region(hard, mirroring):
+    # Its errors are corrected: those of the soft one by a second try, those of the hard one from the copy of the line.
+    faults = faults_of({"mode": int(Mode.COMMAND_ADDRESS), "hard": hard}, {})
+    assert since(BANK, faults, windows_of((0, 50)), mirroring=mirroring) == [FOREVER, FOREVER]
+    assert since(BANK, faults, windows_of((0, 50), (1, 80)), mirroring=mirroring) == [FOREVER, 80]
 
 
 @pytest.mark.parametrize(
@@ -115,16 +130,30 @@ def test_windows_that_begin_after_the_sparing_are_left_out():
 
 def test_faults_that_are_mapped_out_show_no_errors_in_windows_that_begin_later():
     faults = simulate_faults(SEED, NODES, HARDWARE, NS_PER_YEAR)
-    found = {}
-    for sparing in ("none", BANK):
-        policy = Policy(ecc=Ecc(sparing=sparing, sparing_ce=3))
-        world = World(SEED, HARDWARE, policy, Memory.of(policy), AddressMap(HARDWARE.server), NS_PER_YEAR)
-        found[sparing] = simulate_physics(world, faults).windows
-    alone = judge_alone(faults, Ecc())
-    gone = spared_ns(faults, found["none"], alone.corrected & ~alone.uncorrected, dimms_of(faults), policy.ecc)
-    late = found["none"].low_ns >= gone[found["none"].fault]
+    found = {sparing: physics_of(faults, Ecc(sparing=sparing, sparing_ce=3)) for sparing in ("none", BANK)}
+    plain, spared = found["none"].windows, found[BANK].windows
+    judged = judge_alone(SEED, faults, Ecc())
+    # Reads that fail together with another fault are no corrected errors, but count for the threshold.
+    counted = corrected_windows(SEED, faults, judged.corrected, Policy(), NS_PER_YEAR)
+    ecc = Ecc(sparing=BANK, sparing_ce=3)
+    gone = spared_ns(faults, counted, corrected_cells(judged, faults), dimms_of(faults), ecc)
+    late = plain.low_ns >= gone[plain.fault]
     assert late.sum() > 100
-    assert found[BANK].low_ns.tolist() == found["none"].low_ns[~late].tolist()
+    read = np.unique(found["none"].reads.fault[found["none"].reads.pfn >= 0])
+    mine = ~np.isin(plain.fault, read)
+    assert spared.low_ns[~np.isin(spared.fault, read)].tolist() == plain.low_ns[mine & ~late].tolist()
+    assert (spared.low_ns < gone[spared.fault]).all()
+
+
+def test_reads_of_two_faults_fail_day_after_day_until_one_of_them_is_mapped_out():
+    # Both are active all the time and read once a day.
+    once = ErrorProcess(burst_interval_days=0.1, burst_days=365.0, burst_spread=0.0, median_ce_per_window=0.01)
+    faults = faults_of({"n_dq": 4}, {"n_dq": 4, "device": 1})
+    for sparing, expected in (("none", list(range(FAILURES_MAX))), (BANK, [])):
+        found = physics_of(faults, Ecc(sparing=sparing, sparing_ce=1), once)
+        assert set(found.reads.fault.tolist()) <= {1}
+        days = (found.reads.time_ns // (24 * NS_PER_HOUR)).tolist()
+        assert [day for day in days if day > 0] == expected[1:]
 
 
 @pytest.mark.parametrize("code", ["none", "secded"])
@@ -141,16 +170,19 @@ def test_sparing_needs_two_ranks_and_mirroring_two_channels():
         Group(ecc=Ecc(mirroring=True), server=Server(channels=1))
 
 
+OTHERS = "(or set code = 'chipkill' or 'sddc_table')"
+
+
 def test_a_scenario_says_which_arm_asks_for_what_its_servers_cannot_do():
     document = busy_document()
-    document["group"]["chipkill"]["server"] = {"ranks": 1}
+    document["group"]["sddc"]["server"] = {"ranks": 1}
     document["arm"]["early_kill"]["set"] = {"ecc.sparing": BANK}
     with pytest.raises(ConfigError) as caught:
         decode("mine.toml", document)
     start = "mine.toml: arm.early_kill: group."
     assert str(caught.value).splitlines() == [
-        f"{start}chipkill.ecc.sparing = 'adddc_bank', expected 'none' with server.ranks = 1 (or set it >= 2)",
-        f"{start}secded.ecc.sparing = 'adddc_bank', expected 'none' with code = 'secded' (or set code = 'chipkill')",
+        f"{start}sddc.ecc.sparing = 'adddc_bank', expected 'none' with server.ranks = 1 (or set it >= 2)",
+        f"{start}secded.ecc.sparing = 'adddc_bank', expected 'none' with code = 'secded' {OTHERS}",
     ]
 
 
@@ -158,7 +190,14 @@ def test_a_scenario_says_which_arm_asks_for_what_its_servers_cannot_do():
 
 
 HARDWARE = Hardware(faults=Faults(fit_factor=30.0, command_address_fit=2000.0))
-NODES, SEED = np.arange(400), Seed.of(11)
+NODES = np.arange(400)
+
+
+def physics_of(faults: FaultTable, ecc: Ecc, errors: ErrorProcess = ErrorProcess()) -> Physics:  # noqa: B008 - frozen
+    policy = Policy(ecc=ecc, errors=errors)
+    return simulate_physics(
+        World(SEED, HARDWARE, policy, Memory.of(policy), AddressMap(HARDWARE.server), NS_PER_YEAR), faults
+    )
 
 
 def kinds_of_errors(ecc: Ecc) -> dict[int, int]:
@@ -178,28 +217,39 @@ def test_with_a_mirror_no_read_is_uncorrectable_but_silent_errors_remain(code):
 
 
 @pytest.mark.parametrize("code", ["none", "secded"])
-def test_a_mirror_leaves_the_same_pages_silently_wrong(code):
+def test_a_mirror_leaves_the_same_pages_and_reads_silently_wrong(code):
     faults = simulate_faults(SEED, NODES, HARDWARE, NS_PER_YEAR)
-    address_map = AddressMap(HARDWARE.server)
-    found = {}
-    for mirroring in (False, True):
-        ecc = Ecc(code, mirroring=mirroring)
-        never = np.full(faults.time_ns.size, FOREVER)
-        policy = Policy(ecc=ecc)
-        judged = judge_together(judge_alone(faults, ecc), faults, dimms_of(faults), Server(), policy, never)
-        found[mirroring] = bad_pages(SEED, faults, judged, address_map, mirroring=mirroring)
-    assert found[True].silent.all()
-    assert found[True].pfn.size > 100
-    assert found[True].pfn.tolist() == found[False].pfn[found[False].silent].tolist()
+    plain, mirrored = (physics_of(faults, Ecc(code, mirroring=mirroring)) for mirroring in (False, True))
+    soft = [take(found.pages, found.pages.n_reads == 0) for found in (plain, mirrored)]
+    assert soft[1].silent.all()
+    assert soft[1].pfn.size > 100
+    assert soft[1].pfn.tolist() == soft[0].pfn[soft[0].silent].tolist()
+    assert mirrored.reads.silent.all()
+    assert mirrored.reads.fault.size > 100
+    kept = plain.reads.take(plain.reads.silent)
+    for mine, others in zip(mirrored.reads, kept, strict=True):
+        assert mine.tolist() == others.tolist()
 
 
-def test_with_a_mirror_command_address_faults_are_corrected_errors():
-    found = {}
-    for mirroring in (False, True):
-        ecc = Ecc(mirroring=mirroring, command_retry=False)
-        faults = faults_of({})._replace(mode=np.asarray([int(Mode.COMMAND_ADDRESS)]))
-        judged = judge_alone(faults, ecc)
-        never = np.asarray([FOREVER])
-        judged = judge_together(judged, faults, dimms_of(faults), Server(), Policy(ecc=ecc), never)
-        found[mirroring] = (bool(judged.corrected[0]), bool(judged.uncorrected[0]))
-    assert found == {False: (False, True), True: (True, False)}
+@pytest.mark.parametrize("retry", [False, True])
+@pytest.mark.parametrize("mirroring", [False, True])
+def test_a_command_that_is_wrong_once_is_corrected_by_a_second_try_or_from_the_copy(mirroring, retry):
+    faults = faults_of({"mode": int(Mode.COMMAND_ADDRESS), "hard": 0, "time_ns": 5})
+    found = physics_of(faults, Ecc(mirroring=mirroring, command_retry=retry))
+    corrected = mirroring or retry
+    windows = list(zip(found.windows.low_ns.tolist(), found.windows.errors.tolist(), strict=True))
+    assert windows == ([(5, 1)] if corrected else [])
+    assert found.reads.time_ns.tolist() == ([] if corrected else [5])
+    assert found.pages.pfn.tolist() == ([] if corrected else [NULL])
+    assert not found.reads.silent.any()
+
+
+@pytest.mark.parametrize("retry", [False, True])
+@pytest.mark.parametrize("mirroring", [False, True])
+def test_commands_that_stay_wrong_are_fatal_at_every_read_unless_there_is_a_copy(mirroring, retry):
+    faults = faults_of({"mode": int(Mode.COMMAND_ADDRESS)})
+    found = physics_of(faults, Ecc(mirroring=mirroring, command_retry=retry))
+    # A year has more reads than are looked at.
+    assert found.reads.pfn.tolist() == ([] if mirroring else [NULL] * FAILURES_MAX)
+    assert found.pages.n_reads.tolist() == ([] if mirroring else [FAILURES_MAX])
+    assert (found.windows.fault.size > 0) == mirroring

@@ -1,0 +1,79 @@
+"""Corrected errors that came before uncorrected ones: those of the same DIMM in the same arm.
+
+**Models.** Every corrected error that is logged counts, one by one where a window goes on beyond the uncorrected error.
+
+**Leaves out.** Warnings that other DIMMs of the node give.
+
+**Assumes.** Nothing.
+
+**Sources.** None.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from node_sim.codes import ErrorKind
+from node_sim.corrected.eras import Eras, Spans, WindowIndex
+from node_sim.corrected.live_errors import SpanCounts, count_seen_before
+from node_sim.corrected.offlining import Counted
+from node_sim.corrected.windows import error_time_ns
+from node_sim.dram.faults import FaultTable
+from node_sim.lives.rows import EventLog
+from node_sim.names import dimm_tag
+from node_sim.records import NULL, Ints, expand_counts
+
+_DIMMS = 1 << 16
+"""DIMMs of a lane that a name can tell apart."""
+
+
+def tell_warnings(
+    log: EventLog,
+    eras: Eras,
+    spans: Spans,
+    index: WindowIndex,
+    faults: FaultTable,
+    counted: Counted,
+    counts: SpanCounts,
+) -> None:
+    """Fill in which corrected errors came before each uncorrected one of a log.
+
+    Args:
+        log: Rows; changed.
+        eras: All eras of some lanes.
+        spans: Their windows.
+        index: All windows.
+        faults: All faults.
+        counted: Pages offline and marks.
+        counts: What is left of each span.
+    """
+    chunks = [chunk for chunk in log.chunks["errors"] if (chunk["kind"] != ErrorKind.CE).all()]
+    if not chunks:
+        return
+    seen = np.flatnonzero(counts.errors > 0)
+    windows, era = index.windows.take(spans.window[seen]), spans.era[seen]
+    first_ns, last_ns = (error_time_ns(windows, part[seen]) for part in (counts.first, counts.last))
+    dimm = _dimms(eras.lane[era], faults.tag[eras.fault[era]])
+    order = np.lexsort((first_ns, dimm))
+    dimm, first_ns, last_ns, seen = dimm[order], first_ns[order], last_ns[order], seen[order]
+    for chunk in chunks:
+        asked, time_ns = (
+            _dimms(chunk["lane"].astype(np.int64), faults.tag[chunk["fault"].astype(np.int64)]),
+            chunk["time_ns"],
+        )
+        start = np.searchsorted(dimm, asked)
+        which, step = expand_counts(np.searchsorted(dimm, asked, side="right") - start)
+        at = start[which] + step
+        before = first_ns[at] < time_ns[which]
+        which, at = which[before], at[before]
+        number = counts.errors[seen[at]].copy()
+        cut = np.flatnonzero(last_ns[at] >= time_ns[which])
+        number[cut] = count_seen_before(spans, seen[at[cut]], time_ns[which[cut]], index, counted)
+        chunk["n_ce_before"] = np.bincount(which, number, minlength=asked.size).astype(np.int64)
+        chunk["first_ce_ns"] = np.full(asked.size, NULL)
+        chunk["first_ce_ns"][which[::-1]] = first_ns[at[::-1]]  # the earliest stands first, and is written last
+
+
+def _dimms(lane: Ints, tag: Ints) -> Ints:
+    """Name the DIMMs of lanes."""
+    return lane * _DIMMS + dimm_tag(tag)
