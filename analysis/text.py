@@ -118,7 +118,7 @@ def _group_lines(run: Run) -> list[str]:
 
 
 def _assumption_lines(assumptions: list[dict[str, Any]]) -> list[str]:
-    lines = ["The figures above depend on these assumptions (nobody published them; vary them with --set or --sweep):"]
+    lines = ["Such figures depend on assumptions nobody published (catalogue values; vary with --set or --sweep):"]
     for item in assumptions:
         if "value" in item:
             unit = "" if item["unit"] == "1" else f" {item['unit']}"
