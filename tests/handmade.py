@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.codes import Mode
+from node_sim.corrected.soft_sightings import simulate_soft_sightings
 from node_sim.corrected.windows import Windows, simulate_reads, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit
-from node_sim.dram.geometry import Footprint
-from node_sim.dram.page_order import PageOrder
+from node_sim.dram.geometry import AddressMap, Dimm, Footprint
+from node_sim.dram.page_order import PageOrder, draw_page_order
 from node_sim.draws import Seed
 from node_sim.records import Flags
+from node_sim.server.hardware import Server
 from node_sim.server.policy import Policy
 
 DEFAULTS = {
@@ -66,7 +68,27 @@ def faults_of(*rows: dict[str, int]) -> FaultTable:
     )
 
 
-def corrected_windows(seed: Seed, faults: FaultTable, corrected: Flags, policy: Policy, horizon_ns: int) -> Windows:
-    """Corrected errors of faults no read of which fails."""
+def soft_rows(n: int, server: Server, n_rows: int = 1) -> FaultTable:
+    """Soft faults of n different nodes that start at time 0, each of so many whole rows of one bank."""
+    dimm, one = Dimm.of(server), {"hard": 0, "n_rows": n_rows}
+    table = faults_of(*({"node_id": i, "row": i % 1000, "n_lines": dimm.lines, **one} for i in range(n)))
+    address_map = AddressMap(server)
+    n_pages = address_map.page_count(table.box)
+    order = draw_page_order(Seed.of(1), table.node_id, table.tag, n_pages)
+    first = address_map.page(table.box, order.place(np.zeros(n, np.int64), n_pages))
+    return table._replace(n_pages=n_pages, order=order, first_pfn=first)
+
+
+def corrected_windows(
+    seed: Seed,
+    faults: FaultTable,
+    corrected: Flags,
+    policy: Policy,
+    horizon_ns: int,
+    server: Server | None = None,
+) -> Windows:
+    """Corrected errors of faults no read of which fails; ``server`` matters to soft faults of several pages."""
     reads = simulate_reads(seed, faults, np.flatnonzero(faults.hard), policy, horizon_ns)
-    return simulate_windows(seed, faults, corrected, policy, horizon_ns, reads, np.zeros(reads.u.size, np.int64))
+    address_map = AddressMap(server or Server())
+    soft = simulate_soft_sightings(seed, faults, np.flatnonzero(~faults.hard), policy, address_map, horizon_ns)
+    return simulate_windows(faults, corrected, policy, reads, np.zeros(reads.u.size, np.int64), soft)

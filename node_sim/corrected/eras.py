@@ -63,9 +63,9 @@ class WindowIndex:
         self.size = np.searchsorted(windows.fault, np.arange(n_faults), side="right") - self.start
 
     def shown(self) -> Ints:
-        """Return how many pages each fault shows errors on in any window, shape ``(n_faults,)``."""
+        """Return up to which page of its order each fault shows errors in any window, shape ``(n_faults,)``."""
         most = np.zeros(self.start.size, np.int64)
-        np.maximum.at(most, self.windows.fault, self.windows.n_pages)
+        np.maximum.at(most, self.windows.fault, np.maximum(self.windows.n_pages, self.windows.page + 1))
         return most
 
 

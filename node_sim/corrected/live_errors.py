@@ -21,7 +21,7 @@ import numpy as np
 from node_sim.corrected.eras import Eras, Spans, WindowIndex, spans_of
 from node_sim.corrected.marks import Marks, Poisoned, find_names, name_page
 from node_sim.corrected.offlining import Counted, Ground, Offlines, find_offlines
-from node_sim.corrected.windows import error_time_ns, errors_before
+from node_sim.corrected.windows import error_time_ns, errors_before, page_of_error
 from node_sim.dram.faults import FaultTable
 from node_sim.records import Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
@@ -179,7 +179,7 @@ def go_through(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -
     mine, step = expand_counts(spans.last[some] - spans.first[some])
     span = some[mine]
     number = spans.first[span] + step + 1
-    errors = SeenErrors(span, number, (number - 1) % index.windows.n_pages[spans.window[span]])
+    errors = SeenErrors(span, number, page_of_error(index.windows.take(spans.window[span]), number))
     own = counted.offlines.take(counted.offlines.offlined)
     unseen = np.zeros(span.size, np.bool_)
     name, until = _last_seen(spans, some, index, counted.marks)
@@ -227,14 +227,30 @@ def limit_times(
     """
     spans = spans_of(eras, index)
     counted = find_offlines(eras, spans, index, faults, ground, poisoned)
-    enough = (spans.last >= limit[spans.era]) & (spans.first == 0)
+    soft = index.windows.soft[spans.window]
+    enough = (spans.last >= limit[spans.era]) & (spans.first == 0) & ~soft
     some = np.flatnonzero(enough & (index.windows.low_ns[spans.window] >= eras.from_ns[spans.era]))
     marked = counted.marks.touched(eras.lane.size)[spans.era[some]]
-    found = np.full(eras.lane.size, FOREVER)
+    found = _reached_by_soft(spans, np.flatnonzero(soft), index, counted, limit)
     for which, time_of in ((some[~marked], _reached_by_turns), (some[marked], _reached_one_by_one)):
         if which.size:
             time_ns = time_of(eras, spans, which, index, counted, limit[spans.era[which]])
             np.minimum.at(found, spans.era[which], time_ns)
+    return found
+
+
+def _reached_by_soft(spans: Spans, soft: Ints, index: WindowIndex, counted: Counted, limit: Ints) -> Ints:
+    """Return when eras of soft faults first show ``limit`` errors in one window, ``FOREVER`` otherwise [ns]."""
+    found = np.full(limit.size, FOREVER)
+    seen = go_through(spans, soft, index, counted).span if soft.size else soft
+    era, windows = spans.era[seen], index.windows.take(spans.window[seen])
+    order = np.lexsort((windows.low_ns, windows.window, era))
+    era, window, time_ns = era[order], windows.window[order], windows.low_ns[order]
+    last = np.arange(era.size) + limit[era] - 1  # of as many errors as the limit, from each one on
+    within = np.flatnonzero(last < era.size)
+    last = last[within]
+    reached = (era[last] == era[within]) & (window[last] == window[within])
+    np.minimum.at(found, era[within[reached]], time_ns[last[reached]])
     return found
 
 
@@ -283,7 +299,7 @@ def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -
     marked = marks.touched(eras.lane.size)
     late = index.windows.high_ns[spans.window] > marks.first_out_ns(eras.lane.size)[spans.era]
     fewer = ~index.windows.scrub[spans.window] & (own[spans.era] | late)
-    by_turns = np.flatnonzero(fewer & ~marked[spans.era])
+    by_turns = np.flatnonzero(fewer & ~marked[spans.era] & ~index.windows.soft[spans.window])
     one_by_one = np.flatnonzero(fewer & marked[spans.era])
     for some, part in (
         (by_turns, _count_by_turns(eras, spans, by_turns, index, counted)),

@@ -23,7 +23,7 @@ import numpy as np
 
 from node_sim.corrected.eras import Eras, Spans, WindowIndex
 from node_sim.corrected.marks import Marks, Poisoned, marks_of_asked, marks_of_poisoned, merge_marks, name_page
-from node_sim.corrected.windows import error_time_ns
+from node_sim.corrected.windows import error_time_ns, page_of_error
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
@@ -131,22 +131,26 @@ def _reached(eras: Eras, spans: Spans, index: WindowIndex) -> Ints:
     return np.where(whole, np.clip(spans.last - (threshold - 1) * shown, 0, shown), 0)
 
 
-def _past_threshold(spans: Spans, reached: Ints) -> tuple[Ints, Ints]:
-    """Return how many pages of each span's fault are past the threshold before and after it."""
+def _past_threshold(spans: Spans, reached: Ints, soft: Flags) -> tuple[Ints, Ints]:
+    """Return how many pages of each span's fault are past the threshold before and after it.
+
+    Those of soft faults (``soft``, shape ``(n_spans,)``) are others in each span, all of which reach it or none.
+    """
     after = np.maximum.accumulate(reached + spans.era * _WIDE) - spans.era * _WIDE
-    same = np.diff(spans.era, prepend=-1) == 0
+    same = (np.diff(spans.era, prepend=-1) == 0) & ~soft
     before = np.where(same, np.concatenate(([0], after[:-1]))[: after.size], 0)
     return before, after
 
 
 def _found_by_scrub(spans: Spans, reached: Ints, index: WindowIndex, marks: Marks) -> tuple[Ints, Ints]:
-    """Return spans and pages out of use that reach the threshold there in the sight of the patrol scrubber.
+    """Return spans and pages out of use of hard faults that reach the threshold there in the scrubber's sight.
 
     A page that went out of use may be past the threshold in a window of demand reads, which nobody sees, and asked for
     in a later one of the scrubber.
     """
     out = marks.take(marks.out_ns < FOREVER)
-    span = np.flatnonzero(index.windows.scrub[spans.window] & (reached > 0))
+    windows = index.windows
+    span = np.flatnonzero((windows.scrub & ~windows.soft)[spans.window] & (reached > 0))
     mine, step = expand_counts(out.in_era(spans.era[span]))
     page = out.page[out.first_of(spans.era[span])[mine] + step]
     found = page < reached[span[mine]]
@@ -172,16 +176,17 @@ def find_offlines(
         poisoned: Pages that ``memory_failure()`` has marked in the lanes.
     """
     reached = _reached(eras, spans, index)
-    before, after = _past_threshold(spans, reached)
+    soft = index.windows.soft[spans.window]
+    before, after = _past_threshold(spans, reached, soft)
     seed, address_map, static = ground
     marks = marks_of_poisoned(eras, faults, address_map, poisoned, index.shown())
     span, step = expand_counts(after - before)
-    page = before[span] + step
-    again, again_page = _found_by_scrub(spans, reached, index, marks)
-    span, page = np.concatenate((span, again)), np.concatenate((page, again_page))
+    turn = before[span] + step
+    again, again_turn = _found_by_scrub(spans, reached, index, marks)
+    span, turn = np.concatenate((span, again)), np.concatenate((turn, again_turn))
     window, era = spans.window[span], spans.era[span]
-    error = page + 1 + (eras.threshold[era] - 1) * index.windows.n_pages[window]
-    fault = eras.fault[era]
+    error = turn + 1 + (eras.threshold[era] - 1) * index.windows.n_pages[window]
+    page, fault = page_of_error(index.windows.take(window), error), eras.fault[era]
     pfn = faults.pages(address_map, fault, page)
     frames = make_frames(seed, faults.node_id[fault], pfn, static)
     time_ns = error_time_ns(index.windows.take(window), error)
@@ -193,6 +198,8 @@ def find_offlines(
         seen = asked.take((time_ns < known.out_ns) | index.windows.scrub[window])
         order = np.lexsort((seen.span, seen.page, seen.era))
         asked = seen.take(order[np.diff(name_page(seen.era, seen.page)[order], prepend=-1) != 0])
+    elif soft[span].any():
+        asked = asked.take(np.lexsort((asked.page, asked.era)))
     if asked.era.size:
         others = (asked.era, asked.page, asked.pfn, asked.time_ns)
         marks = merge_marks([marks, marks_of_asked(eras, faults, address_map, others, asked.offlined)])

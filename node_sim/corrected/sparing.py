@@ -9,7 +9,8 @@ is mapped out.
 
 **Assumes.** One region per DIMM, for the first fault that gets there. Errors that nobody reads because the node is
 down or the page offline count, too, and the region outlives boots. A fault inside the region shows no corrected
-errors in windows that begin later; the window in which the sparing starts is copied and logged to its end.
+errors in windows that begin later; the window in which the sparing starts is copied and logged to its end, but for
+later errors of soft faults.
 
 **Sources.** Needs x4 devices and two ranks: Dell YX4X whitepaper. The threshold is not public.
 """
@@ -58,5 +59,5 @@ def spared_ns(faults: FaultTable, windows: Windows, alone: Flags, dimm: Ints, ec
 
 
 def drop_spared(windows: Windows, since_ns: Ints) -> Windows:
-    """Leave out the windows that begin after their fault has been mapped out (``since_ns`` per fault)."""
+    """Leave out windows, and errors of soft faults, that begin once a fault is mapped out (``since_ns`` per fault)."""
     return windows.take(windows.low_ns < since_ns[windows.fault])

@@ -3,8 +3,8 @@
 **Models.** A hard fault is active in bursts (Poisson starts, exponential lengths); intermittent faults rest longer than
 permanent ones, and faults differ in how often their bursts come. A window with bursts makes a lognormal count of errors
 between its first and last burst; storm polling, saturation and firmware decide how many of them are logged, and the
-scrubber, if there is one, finds those of some windows. A soft
-fault is seen once by the scrubber or a reader, or overwritten unseen; a command that arrives wrong is seen at once.
+scrubber, if there is one, finds those of some windows. Each page of a soft fault is seen once at most
+(``soft_sightings.py``), and its error is logged by the same rules: those of a fault and window count together.
 
 **Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window.
 
@@ -12,7 +12,8 @@ fault is seen once by the scrubber or a reader, or overwritten unseen; a command
 fault puts all of them on one page and a column fault touches each page about once. The time of the k-th of n errors is
 the Beta quantile of one uniform per window, so every threshold sees the same errors. Firmware that reports every m-th
 error counts by fault and window. Bursts of one fault that overlap are active for the sum of their lengths, at most for
-the time from the first to the last.
+the time from the first to the last. Of a soft fault the first errors of a window are logged until the log is full, and
+firmware names the page of every m-th.
 
 **Sources.** Concentration and cap: the Huawei, Google and Facebook rows of ``tests/oracle/catalog/ce_process.csv``;
 bursts: SmartMem sample logs.
@@ -25,13 +26,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from node_sim.catalog.numbers import CMCI_STORMS, SOFT_WRITE_SHARE
-from node_sim.codes import Mode
+from node_sim.catalog.numbers import CMCI_STORMS
+from node_sim.corrected.soft_sightings import SoftSightings
 from node_sim.dram.faults import FaultTable
 from node_sim.draws import Purpose, Seed, poisson_one, unit32, unit53, words
 from node_sim.records import Flags, Floats, Index, Ints, expand_counts, join, take
 from node_sim.server.policy import ErrorProcess, Policy
-from node_sim.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, hours_to_ns, seconds_to_ns
+from node_sim.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, hours_to_ns
 
 _QUARTER_HOUR_NS = NS_PER_HOUR // 4
 _SHORTEST_INTERVAL_NS = NS_PER_HOUR
@@ -43,6 +44,9 @@ _LONGEST_INTERVAL_NS = 1 << 62
 class Windows(NamedTuple):
     """Active windows, ordered by (fault, window); arrays of shape ``(n,)``.
 
+    A hard fault has one element for each window. A soft one has one for each error, for each has a time and a page of
+    its own; those of a window are ordered by (scrub, time).
+
     Attributes:
         fault: Index into the fault table.
         window: Number of the window since the start of the scenario.
@@ -52,6 +56,7 @@ class Windows(NamedTuple):
         n_pages: Distinct pages that show them.
         u: The uniform that places the errors in the window.
         scrub: Whether the patrol scrubber is the observer.
+        page: Number of the one page of a soft fault; -1 of hard ones, whose errors hit the first pages in turn.
     """
 
     fault: Ints
@@ -62,10 +67,30 @@ class Windows(NamedTuple):
     n_pages: Ints
     u: Floats
     scrub: Flags
+    page: Ints
+
+    @property
+    def soft(self) -> Flags:
+        """Which are single errors of soft faults."""
+        found: Flags = self.page >= 0
+        return found
 
     def take(self, index: Index) -> Windows:
         """Select some windows."""
         return take(self, index)
+
+
+def page_of_error(windows: Windows, k: Ints) -> Ints:
+    """Return on which page of its fault the k-th error (1 … errors) of each window is, by number in the order."""
+    return np.where(windows.soft, windows.page, (k - 1) % windows.n_pages)
+
+
+def errors_of_window(windows: Windows) -> Ints:
+    """Return how many errors the fault of each element has in its window, with those of other elements."""
+    start = np.flatnonzero((np.diff(windows.fault, prepend=-1) != 0) | (np.diff(windows.window, prepend=-1) != 0))
+    if start.size == windows.fault.size:
+        return windows.errors
+    return np.repeat(np.add.reduceat(windows.errors, start), np.diff(start, append=windows.fault.size))
 
 
 def error_time_ns(windows: Windows, k: Ints) -> Ints:
@@ -217,9 +242,8 @@ class Reads(NamedTuple):
     def windows(self, errors: Ints, faults: FaultTable) -> Windows:
         """Return the windows with so many errors each on the pages of their faults."""
         fault, window, low_ns, high_ns, _ = self.active
-        return Windows(
-            fault, window, low_ns, high_ns, errors, np.minimum(errors, faults.n_pages[fault]), self.u, self.scrub
-        )
+        n_pages, in_turn = np.minimum(errors, faults.n_pages[fault]), np.full(fault.size, -1)
+        return Windows(fault, window, low_ns, high_ns, errors, n_pages, self.u, self.scrub, in_turn)
 
     def take(self, index: Index) -> Reads:
         """Select some windows."""
@@ -257,58 +281,36 @@ def _hard_windows(reads: Reads, lost: Ints, faults: FaultTable, corrected: Flags
     return reads.windows(count, faults).take(np.flatnonzero((count > 0) & corrected[reads.active.fault]))
 
 
-def _soft_windows(seed: Seed, faults: FaultTable, soft: Ints, policy: Policy, horizon_ns: int) -> Windows:
-    """Draw when, and by whom, each soft fault is first seen; overwritten ones are left out."""
-    detection = policy.detection
-    used = 1.0 - policy.workload.use.free
-    w0, w1, w2, w3 = words(seed.key(Purpose.SEEN), faults.node_id[soft], faults.tag[soft])
-    never = _LONGEST_INTERVAL_NS
-    scrub_ns = detection.scrub_ns
-    scrub_delay = (unit32(w0) * scrub_ns).astype(np.int64) if scrub_ns else np.full(soft.size, never)
-    place = unit32(w1)
-    mean_ns = np.where(
-        place < used * detection.hot_share,
-        seconds_to_ns(detection.hot_interval_s),
-        hours_to_ns(detection.cold_interval_hours),
-    )
-    access_delay = np.where(place < used, np.minimum(-np.log(unit32(w2)) * mean_ns, never), never).astype(np.int64)
-    at_once = faults.mode[soft] == Mode.COMMAND_ADDRESS
-    by_scrub = (scrub_delay <= access_delay) & (scrub_delay < never) & ~at_once
-    seen_ns = faults.time_ns[soft] + np.where(at_once, 0, np.minimum(scrub_delay, access_delay))
-    kept = (seen_ns < horizon_ns) & (by_scrub | at_once | (unit32(w3) >= SOFT_WRITE_SHARE.value))
-    kept = np.flatnonzero(kept)
-    fault, seen_ns, by_scrub = soft[kept], seen_ns[kept], by_scrub[kept]
-    window_ns = hours_to_ns(policy.errors.window_hours)
-    seen = np.where(by_scrub, faults.n_pages[fault], 1).astype(np.float64)
-    count = logged(seen, np.ones_like(fault), policy.errors)
-    found = Windows(
-        fault=fault,
-        window=seen_ns // window_ns,
-        low_ns=seen_ns,
-        high_ns=seen_ns + 1,
-        errors=count,
-        n_pages=count,
-        u=np.full(fault.size, 0.5),
-        scrub=by_scrub,
-    )
-    return found.take(np.flatnonzero(count > 0))
+def _soft_windows(seen: SoftSightings, process: ErrorProcess) -> Windows:
+    """Log the first reads of pages of soft faults: so many of each fault and window, or every m-th of them."""
+    window = seen.time_ns // hours_to_ns(process.window_hours)
+    order = np.lexsort((seen.time_ns, window, seen.fault))
+    seen, window = seen.take(order), window[order]
+    start = np.flatnonzero((np.diff(seen.fault, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0))
+    size = np.diff(start, append=window.size)
+    active_ns = seen.time_ns[start + size - 1] - seen.time_ns[start] + 1
+    room = np.repeat(logged(size.astype(np.float64), active_ns, process), size)
+    report, part = np.divmod(np.arange(window.size) - np.repeat(start, size) + 1, process.firmware_threshold)
+    kept = np.flatnonzero((part == 0) & (report <= room))
+    kept = kept[np.lexsort((seen.scrub[kept], window[kept], seen.fault[kept]))]
+    fault, page, time_ns, scrub = seen.take(kept)
+    one = np.ones_like(fault)
+    return Windows(fault, window[kept], time_ns, time_ns + 1, one, one, np.full(fault.size, 0.5), scrub, page)
 
 
 def simulate_windows(
-    seed: Seed, faults: FaultTable, corrected: Flags, policy: Policy, horizon_ns: int, reads: Reads, lost: Ints
+    faults: FaultTable, corrected: Flags, policy: Policy, reads: Reads, lost: Ints, soft: SoftSightings
 ) -> Windows:
     """Draw the corrected errors of all faults that produce any, were nothing ever down or taken out.
 
     Args:
-        seed: Of the run.
         faults: Faults.
         corrected: Which of them show corrected errors under the arm's code, shape ``(n_faults,)``.
         policy: The arm's settings.
-        horizon_ns: End of simulated time [ns].
         reads: Erroneous reads of the hard ones.
         lost: How many of each window are not corrected, shape ``(n_windows,)``.
+        soft: First reads of pages of the soft ones.
     """
     hard = _hard_windows(reads, lost, faults, corrected, policy.errors)
-    soft = _soft_windows(seed, faults, np.flatnonzero(corrected & ~faults.hard), policy, horizon_ns)
-    both = join([hard, soft])
+    both = join([hard, _soft_windows(soft.take(corrected[soft.fault]), policy.errors)])
     return both.take(np.argsort(both.fault, kind="stable"))

@@ -19,6 +19,9 @@ import numpy as np
 from node_sim.draws import Purpose, Seed, below, words
 from node_sim.records import Index, Ints, take
 
+FRAMES_PER_FAULT_MAX = 32
+"""Pages of a soft fault that are looked at one by one: the first ones of its order, which lie all over it."""
+
 
 class PageOrder(NamedTuple):
     """Orders of the pages of footprints; arrays of shape ``(n,)``.

@@ -30,7 +30,7 @@ import numpy as np
 from node_sim.catalog.designs import DESIGNS
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint, intersect
-from node_sim.dram.page_order import draw_page_order
+from node_sim.dram.page_order import FRAMES_PER_FAULT_MAX, draw_page_order
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.ecc.read_risk import ReadRisk, read_risk
 from node_sim.ecc.verdicts import judge_pairs, wrong_together
@@ -40,7 +40,6 @@ from node_sim.server.hardware import Server
 from node_sim.server.policy import Ecc, Policy
 from node_sim.units import FOREVER
 
-FRAMES_PER_FAULT_MAX = 32
 PAIRS_AT_ONCE = 1 << 20
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.columns import Columns
+from node_sim.corrected.windows import errors_of_window
 from node_sim.dram.faults import simulate_faults
 from node_sim.dram.growth import grow
 from node_sim.draws import Seed
@@ -115,7 +116,7 @@ def _triage(block: Block, physics: dict[int, Physics]) -> Triage:
         mine = physics[arms[0]]
         windows = mine.windows
         if limit:
-            busy[node_of_fault[windows.fault[windows.errors >= limit]]] = True
+            busy[node_of_fault[windows.fault[errors_of_window(windows) >= limit]]] = True
         if by_report:
             busy[node_of_fault[mine.passes.fault]] = True
         busy[node_of_fault[mine.pages.fault]] = True

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason
+from node_sim.codes import LifecycleKind, LifecycleReason
 from node_sim.columns import Columns
 from node_sim.dram.faults import FaultTable
 from node_sim.lives.corrected_rows import log_corrected, log_reports
@@ -112,9 +112,9 @@ def busy_tables(lives: FinishedLives, placed: PlacedFaults) -> list[ArmTables]:
     """Add the corrected errors and reports of finished lives and number all rows."""
     state, store = lives.state, lives.state.store
     eras = all_eras(state)
-    log_corrected(state.log, eras, store.index, store.faults, state.world, join(state.poisoned))
+    seen = log_corrected(state.log, eras, store.index, store.faults, state.world, join(state.poisoned))
     log_reports(state.log, eras, store.passes, store.faults, state.world.policy.ecc)
-    _link_cordons(state.log)
+    _link_cordons(state.log, seen)
     order = np.argsort(placed.table.fault_id)
     position = np.searchsorted(placed.table.fault_id[order], store.faults.fault_id)
     position = np.minimum(position, max(order.size - 1, 0))  # faults in place nowhere have no row that could ask
@@ -128,25 +128,25 @@ def busy_tables(lives: FinishedLives, placed: PlacedFaults) -> list[ArmTables]:
     return split_by_arms(number_rows(state.log, lanes, store.faults, fault_seq), lives.arms, n)
 
 
-def _link_cordons(log: EventLog) -> None:
+def _link_cordons(log: EventLog, seen: Columns) -> None:
     """Name the row that reached the limit of a fault as the cause of each cordon, once these rows are logged.
 
     It is the row of the same lane and fault with the error, or the report, that came ``CORDON_DELAY_NS`` before the
     cordon: the last that had begun by then.
+
+    Args:
+        log: Rows; changed.
+        seen: Corrected errors, as ``log_corrected`` returns them.
     """
-    for reason, table in ((LifecycleReason.CE_LIMIT, "errors"), (LifecycleReason.ECS_LIMIT, "ecs_reports")):
-        cordons = [
-            (chunk, np.flatnonzero((chunk["kind"] == LifecycleKind.CORDON) & (chunk["reason"] == reason)))
-            for chunk in log.chunks["lifecycle"]
-        ]
-        if not any(mine.size for _, mine in cordons):
-            continue
-        rows = log.table(table)
-        counted = np.flatnonzero(rows["kind"] == ErrorKind.CE) if table == "errors" else np.arange(rows["name"].size)
-        rows = {name: rows[name][counted] for name in ("lane", "fault", "time_ns", "name")}
-        for chunk, mine in cordons:
-            lane, fault, time_ns = (chunk[name][mine].astype(np.int64) for name in ("lane", "fault", "time_ns"))
-            chunk["cause"][mine] = _last_row(rows, lane, fault, time_ns)
+    for reason, rows in (
+        (LifecycleReason.CE_LIMIT, seen),
+        (LifecycleReason.ECS_LIMIT, log.table("ecs_reports")),
+    ):
+        for chunk in log.chunks["lifecycle"]:
+            mine = np.flatnonzero((chunk["kind"] == LifecycleKind.CORDON) & (chunk["reason"] == reason))
+            if mine.size:
+                lane, fault, time_ns = (chunk[name][mine].astype(np.int64) for name in ("lane", "fault", "time_ns"))
+                chunk["cause"][mine] = _last_row(rows, lane, fault, time_ns)
 
 
 def _last_row(rows: Columns, lane: Ints, fault: Ints, time_ns: Ints) -> Ints:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.codes import EcsUnit, ErrorKind, Observer, OfflineTrigger
+from node_sim.columns import Columns
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
 from node_sim.corrected.live_errors import count_live
 from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.offlining import Offlines, find_offlines
 from node_sim.corrected.passes import Passes
 from node_sim.corrected.reports import reports_of
-from node_sim.corrected.windows import Windows, error_time_ns
+from node_sim.corrected.windows import Windows, error_time_ns, page_of_error
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.hwpoison.offline_answers import results_of
@@ -28,14 +29,14 @@ from node_sim.lives.rows import EventLog
 from node_sim.lives.warnings import tell_warnings
 from node_sim.lives.world import World
 from node_sim.memory.pages import HUGE_PAGES, BlockKind
-from node_sim.records import NULL, Ints
+from node_sim.records import NULL, Flags, Ints
 from node_sim.server.policy import Ecc
 from node_sim.units import PAGE_BYTES
 
 
 def log_corrected(
     log: EventLog, eras: Eras, index: WindowIndex, faults: FaultTable, world: World, poisoned: Poisoned
-) -> None:
+) -> Columns:
     """Log the corrected errors and page offlinings of eras.
 
     Args:
@@ -45,51 +46,78 @@ def log_corrected(
         faults: All faults.
         world: What the lanes share.
         poisoned: Pages that ``memory_failure()`` has marked in the lanes.
+
+    Returns:
+        What is seen of each window of a hard fault, and of each error of a soft one: its lane, its fault, its first
+        time, and the name of its row. Nothing if no window falls into an era.
     """
     spans = spans_of(eras, index)
     if not spans.era.size:
-        return
+        return {}
     counted = find_offlines(eras, spans, index, faults, world.ground(), poisoned)
     offlines, counts = counted.offlines, count_live(eras, spans, index, counted)
-    row = np.flatnonzero(counts.errors > 0)
-    windows = index.windows.take(spans.window[row])
-    era = spans.era[row]
-    fault = eras.fault[era]
-    first_time = error_time_ns(windows, counts.first[row])
-    page = (counts.first[row] - 1) % windows.n_pages
-    nowhere, nothing = faults.on_wires[fault], np.full(row.size, NULL)
+    live = np.flatnonzero(counts.errors > 0)
+    windows, era = index.windows.take(spans.window[live]), spans.era[live]
+    new = _begins_row(era, windows)
+    begin = np.flatnonzero(new)
+    end = np.append(begin[1:], live.size)[: begin.size] - 1
+    seen_ns = error_time_ns(windows, counts.first[live])
+    page = page_of_error(windows, counts.first[live])[begin]
+    fault = eras.fault[era[begin]]
+    nowhere, nothing = faults.on_wires[fault], np.full(begin.size, NULL)
     name = log.add(
         "errors",
-        lane=eras.lane[era],
-        time_ns=first_time,
+        lane=eras.lane[era[begin]],
+        time_ns=seen_ns[begin],
         fault=fault,
         cause=-1 - fault,
-        kind=np.full(row.size, int(ErrorKind.CE)),
-        observer=_observer_code(windows),
-        ce_count=counts.errors[row],
-        n_pages=np.where(nowhere, 0, counts.n_pages[row]),
+        kind=np.full(begin.size, int(ErrorKind.CE)),
+        observer=_observer_code(windows.take(begin)),
+        ce_count=_sums(counts.errors[live], begin),
+        n_pages=np.where(nowhere, 0, _sums(counts.n_pages[live], begin)),
         first_pfn=np.where(nowhere, NULL, _pages_of(world.address_map, faults, fault, page)),
-        first_time_ns=first_time,
-        last_time_ns=error_time_ns(windows, counts.last[row]),
+        first_time_ns=seen_ns[begin],
+        last_time_ns=error_time_ns(windows.take(end), counts.last[live[end]]),
         path=nothing,
         first_ce_ns=nothing,
         n_ce_before=nothing,
     )
     tell_warnings(log, eras, spans, index, faults, counted, counts)
     name_of_span = np.full(spans.era.size, -1)
-    name_of_span[row] = name
+    name = name[np.cumsum(new) - 1]
+    name_of_span[live] = name
+    _log_offlines(log, eras, offlines, name_of_span[offlines.span])
+    return {"lane": eras.lane[era], "fault": eras.fault[era], "time_ns": seen_ns, "name": name}
+
+
+def _log_offlines(log: EventLog, eras: Eras, offlines: Offlines, cause: Ints) -> None:
+    """Log the pages that counting takes offline; ``cause`` are the names of the rows of their errors."""
     log.add(
         "page_offlines",
         lane=eras.lane[offlines.era],
         time_ns=offlines.time_ns,
         fault=eras.fault[offlines.era],
-        cause=name_of_span[offlines.span],
+        cause=cause,
         pfn=offlines.pfn,
         trigger=np.full(offlines.page.size, int(OfflineTrigger.CE_THRESHOLD)),
         result=results_of(offlines.errno, offlines.poisoned),
         errno=offlines.errno,
         pool_lost_bytes=_pool_lost_bytes(eras, offlines),
     )
+
+
+def _begins_row(era: Ints, windows: Windows) -> Flags:
+    """Return which windows begin a row: all of hard faults, the first error of an observer and window of soft ones."""
+    begins = ~windows.soft
+    for part in (era, windows.window, windows.scrub.astype(np.int64)):
+        begins |= np.diff(part, prepend=-1) != 0
+    return begins
+
+
+def _sums(values: Ints, begin: Ints) -> Ints:
+    """Return the sums of values from each beginning to the next one; nothing is left out, for the first is 0."""
+    sums: Ints = np.add.reduceat(values, begin) if begin.size < values.size else values
+    return sums
 
 
 def _pool_lost_bytes(eras: Eras, offlines: Offlines) -> Ints:

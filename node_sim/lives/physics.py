@@ -20,6 +20,7 @@ import numpy as np
 from node_sim.codes import Path
 from node_sim.corrected.eras import WindowIndex
 from node_sim.corrected.passes import Passes, simulate_passes
+from node_sim.corrected.soft_sightings import simulate_soft_sightings
 from node_sim.corrected.sparing import drop_spared, spared_ns
 from node_sim.corrected.windows import Windows, simulate_reads, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_generation
@@ -91,11 +92,13 @@ def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None)
     seed, policy, ecc, horizon_ns = world.seed, world.policy, world.policy.ecc, world.horizon_ns
     judgement = judge_alone(seed, faults, ecc)
     reads = simulate_reads(seed, faults, np.flatnonzero(judgement.visible & faults.hard), policy, horizon_ns)
+    soft = np.flatnonzero(judgement.visible & ~faults.hard)
+    sightings = simulate_soft_sightings(seed, faults, soft, policy, world.address_map, horizon_ns)
     judged = [judge_reads(seed, faults, judgement, reads, world.address_map)]
 
     def corrected() -> Windows:
         lost = lost_reads(judged, reads, mirroring=ecc.mirroring)
-        return simulate_windows(seed, faults, judgement.corrected, policy, horizon_ns, reads, lost)
+        return simulate_windows(faults, judgement.corrected, policy, reads, lost, sightings)
 
     since_ns = np.full(dimm.size, FOREVER)
     if ecc.sparing != "none":
@@ -105,9 +108,9 @@ def simulate_physics(world: World, faults: FaultTable, dimm: Ints | None = None)
     judged = [drop_mapped_out(one, reads, since_ns) for one in judged]
     windows = drop_spared(corrected(), since_ns)
     found = bad_reads(faults, judgement, judged, mirroring=ecc.mirroring)
-    soft = bad_pages(seed, faults, judgement, world.address_map, mirroring=ecc.mirroring)
+    wrong = bad_pages(seed, faults, judgement, world.address_map, mirroring=ecc.mirroring)
     passes = simulate_passes(seed, faults, world.hardware.server, policy, horizon_ns)
-    return Physics(faults, windows, _list_pages(soft, judgement, found), found, passes)
+    return Physics(faults, windows, _list_pages(wrong, judgement, found), found, passes)
 
 
 def _list_pages(soft: SoftPages, judgement: Judgement, reads: BadReads) -> BadPages:

@@ -31,6 +31,7 @@ from node_sim.names import is_second_device
 from node_sim.records import NULL
 from node_sim.server import policy as config
 from node_sim.server.hardware import ADDRESS_MAPS, Faults, Growth, Hardware, Server
+from node_sim.server.workload import Use
 from node_sim.units import NS_PER_YEAR
 from tests.oracle import physics as oracle
 from tests.oracle.fault_growth import Box, Draws, Fault, faults_of_table, grown_out_of
@@ -139,6 +140,19 @@ def draw_policy(rng: random.Random, code: str) -> config.Policy:
     return config.Policy(errors=errors, ecc=ecc, detection=detection)
 
 
+def touch(rng: random.Random, policy: config.Policy) -> config.Policy:
+    """Let pages be read and overwritten more or less often; drawn apart, so that no other draw moves."""
+    detection = replace(
+        policy.detection,
+        hot_share=rng.choice((0.0, 0.3, 1.0)),
+        hot_interval_s=log_uniform(rng, 60.0, 1e5),
+        cold_interval_hours=log_uniform(rng, 1.0, 3000.0),
+    )
+    free = rng.choice((0.0, 0.3, 0.9))
+    use = Use(free=free, kernel=0.0, anonymous=1.0 - free, thp=0.0, hugetlb=0.0, file=0.0, tmpfs=0.0)
+    return replace(policy, detection=detection, workload=replace(policy.workload, use=use))
+
+
 def log_uniform_count(rng: random.Random, low: int, high: int) -> int:
     return round(log_uniform(rng, low, high))
 
@@ -152,6 +166,7 @@ def draw_world(number: int) -> World:
     if number % 10 in CROWDED:
         ecc, detection = replace(policy.ecc, mirroring=False), config.Detection(scrub_hours=8000.0)
         policy = replace(policy, ecc=ecc, detection=detection)
+    policy = touch(random.Random(f"touches {number}"), policy)
     nodes = tuple(sorted(rng.sample(range(1 << 32), 2)))
     return World(number, Seed.of(rng.getrandbits(64)), nodes, hardware, policy, horizon_ns)
 
@@ -272,6 +287,25 @@ def test_corrected_errors_of_hard_faults_are_those_of_the_oracle(first: int) -> 
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
+def test_corrected_errors_of_soft_faults_are_those_of_the_oracle_page_by_page(first: int) -> None:
+    for number in range(first, first + CHUNK):
+        world, got, mine = draw_world(number), product_of(number), oracle_of(number).soft_errors
+        expected = [
+            (
+                *(one.fault.node, one.fault.tag, one.window, one.touch.page, 1, 1, one.touch.scrub),
+                *(one.touch.pfn, one.touch.time, (one.touch.time or 0) + 1),
+            )
+            for one in mine
+        ]
+        soft = got.windows.take(~got.faults.hard[got.windows.fault])
+        names = ("window", "page", "errors", "n_pages", "scrub", "low_ns", "high_ns")
+        pfn = got.faults.pages(AddressMap(world.hardware.server), soft.fault, soft.page)
+        pfn = np.where(got.faults.on_wires[soft.fault], NULL, pfn).tolist()
+        found = [(*row[:-2], at, *row[-2:]) for row, at in zip(rows(got.faults, soft, names), pfn, strict=True)]
+        same(number, expected, found, 2)
+
+
+@pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
 def test_risks_of_faults_are_those_of_the_oracle(first: int) -> None:
     for number in range(first, first + CHUNK):
         world, table = draw_world(number), product_of(number).faults
@@ -318,6 +352,18 @@ def test_sample_has_a_thousand_faults_and_meets_every_branch() -> None:
             met["meeting", one.fault.mode] += one.path in (Path.PAIR, Path.SECOND_DEVICE)
         for page in mine.soft:
             met["soft", page.path, page.silent] += 1
+        for fault, pages in mine.touched:
+            seen = [page for page in pages if page.is_seen(world.horizon_ns)]
+            met["many pages", fault.mode] += len(pages) > 1
+            met["many windows"] += len({one.window for one in mine.soft_errors if one.fault is fault}) > 1
+            met["both observers"] += len({page.scrub for page in seen}) > 1
+            met["page unseen"] += sum(page.time is None for page in pages)
+            met["page after the end"] += sum((page.time or 0) >= world.horizon_ns for page in pages)
+            met["page overwritten"] += sum(page.overwrites for page in pages)
+            met["page scrubbed"] += sum(page.scrub for page in seen)
+            met["page read"] += sum(not page.scrub for page in seen)
+            met["command seen"] += fault.on_wires
+            met["not logged"] += len(seen) - sum(one.fault is fault for one in mine.soft_errors)
         met["in two ways"] += mine.twice
         met["lost later"] += mine.later
         met["corrected", code] += len(mine.corrected)
@@ -332,6 +378,9 @@ def test_sample_has_a_thousand_faults_and_meets_every_branch() -> None:
     wanted += [("secded", Path.BORN), ("secded", Path.GROWN), ("sddc_table", Path.BORN), ("sddc_table", Path.GROWN)]
     wanted += [(code, path) for code in CODES[1:] for path in (Path.PAIR, Path.SECOND_DEVICE)]
     wanted += [("soft", path, silent) for path in (Path.BORN, Path.PAIR) for silent in (False, True)]
+    wanted += [("many pages", mode) for mode in (Mode.ROW, Mode.COLUMN, Mode.BANK, Mode.MULTI_BANK)]
+    wanted += ["many windows", "both observers", "page unseen", "page after the end", "page overwritten"]
+    wanted += ["page scrubbed", "page read", "command seen", "not logged"]
     few = {what: met[what] for what in wanted if met[what] < LEAST}
     assert not few, f"met fewer than {LEAST} times: {few}; all: {dict(met)}"
     assert met["faults"] >= 1000

@@ -48,6 +48,7 @@ from node_sim.codes import (
 )
 from node_sim.columns import TABLE_NAMES, TABLE_RANK
 from node_sim.corrected.passes import simulate_passes
+from node_sim.corrected.soft_sightings import simulate_soft_sightings
 from node_sim.corrected.windows import Reads, error_time_ns, simulate_reads, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap
@@ -110,8 +111,16 @@ class Window:
 
     low_ns: int
     times: list[int]
-    n_pages: int
-    scrub: bool
+    pages: list[int]
+    """Number of the page of each error among those of the fault."""
+    scrubs: list[bool]
+    """Whether the patrol scrubber sees it."""
+
+    def cut(self, until: int) -> Window:
+        """Return the errors before a time."""
+        kept = [i for i, time in enumerate(self.times) if time < until]
+        times, pages, scrubs = ([part[i] for i in kept] for part in (self.times, self.pages, self.scrubs))
+        return Window(self.low_ns, times, pages, scrubs)
 
 
 @dataclass(eq=False)
@@ -417,7 +426,10 @@ class Life:
             for i in range(batch.tag.size)
         ]
         for i, mine in windows.items():
-            added[i].windows = [window for window in mine if window.low_ns < mapped_out.get(i, NEVER)]
+            until = mapped_out.get(i, NEVER)
+            added[i].windows = [window for window in mine if window.low_ns < until]
+            if not added[i].stays:
+                added[i].windows = [window.cut(until) for window in added[i].windows]
         passes = simulate_passes(self.seed, batch, self.server, self.settled, self.horizon)
         for i, *times_and_count in zip(*(part.tolist() for part in passes), strict=True):
             added[i].passes.append(Pass(*times_and_count))
@@ -446,22 +458,27 @@ class Life:
     ) -> dict[int, list[Window]]:
         """Draw the windows of faults with the time of every error, by position in the batch."""
         lost = lost_reads(judged, reads, mirroring=self.policy.ecc.mirroring)
-        windows = simulate_windows(self.seed, batch, corrected, self.settled, self.horizon, reads, lost)
-        found: dict[int, list[Window]] = {}
+        soft = np.flatnonzero(~batch.hard)
+        sightings = simulate_soft_sightings(self.seed, batch, soft, self.settled, self.address_map, self.horizon)
+        windows = simulate_windows(batch, corrected, self.settled, reads, lost, sightings)
+        found: dict[int, dict[int, Window]] = {}
         which = np.repeat(np.arange(windows.errors.size), windows.errors)
         ordinal = np.concatenate([np.arange(1, n + 1) for n in windows.errors] or [np.empty(0, np.int64)])
         times = error_time_ns(windows.take(which), ordinal).tolist()
-        for i, owner in enumerate(windows.fault.tolist()):
-            n = int(windows.errors[i])
-            window = Window(int(windows.low_ns[i]), times[:n], int(windows.n_pages[i]), bool(windows.scrub[i]))
+        for owner, number, low, _, n, n_pages, _, scrub, page in zip(*(part.tolist() for part in windows), strict=True):
+            window = found.setdefault(owner, {}).setdefault(number, Window(low, [], [], []))
+            pages = [i % n_pages for i in range(n)] if batch.hard[owner] else [page]
+            window.low_ns = min(window.low_ns, low)
+            window.times += times[:n]
+            window.pages += pages
+            window.scrubs += [scrub] * n
             del times[:n]
-            found.setdefault(owner, []).append(window)
-        return found
+        return {owner: list(mine.values()) for owner, mine in found.items()}
 
     def pfn_of(self, fault: Fault, number: int) -> int:
         """Return the pfn of a page of a fault's footprint."""
         if fault not in self.pfns:
-            most, n = max(window.n_pages for window in fault.windows), int(fault.batch.n_pages[fault.index])
+            most, n = 1 + max(max(window.pages) for window in fault.windows), int(fault.batch.n_pages[fault.index])
             first, stride, _, _ = philox(purpose_key(self.seed, Purpose.FAULT), self.node, fault.tag, 7)
             step = 1 + below(stride, n)
             while math.gcd(step, n) > 1:
@@ -488,23 +505,25 @@ class Life:
             for i, time in enumerate(window.times)
             if begin <= time < end
         ]
-        shown: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        answers: dict[tuple[int, int], list[tuple[int, int, tuple[OfflineResult, int], int]]] = {}
+        shown: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
+        counts: dict[tuple[int, int], int] = {}
+        answers: dict[tuple[int, int, bool], list[tuple[int, int, tuple[OfflineResult, int], int]]] = {}
         seen: dict[tuple[int, int, int], int] = {}
         asked, gone = set[int](), set[range | None]()
         threshold, limit = self.policy.page_offline.ce_threshold, self.policy.repair.replace_ce
         for time, position, k, i in sorted(times):
             fault, begin, _ = eras[position]
             window = fault.windows[k]
-            page, whole = i % window.n_pages, window.low_ns >= begin
+            page, scrub = window.pages[i], window.scrubs[i]
+            whole = window.low_ns >= begin or not fault.stays
             pfn = self.pfn_of(fault, page)
             frame, beside = poison.get(pfn), self.poisoned_beside(pfn, poison)
             marked = [other for other in (frame, *beside) if other is not None]
-            if not window.scrub and (pfn in errors.offlined or any(other.out_ns <= time for other in marked)):
+            if not scrub and (pfn in errors.offlined or any(other.out_ns <= time for other in marked)):
                 continue
-            mine = shown.setdefault((position, k), [])
-            mine.append((time, page))
-            if whole and len(mine) == limit:
+            shown.setdefault((position, k, scrub), []).append((time, page))
+            counts[position, k] = counts.get((position, k), 0) + 1
+            if whole and counts[position, k] == limit:
                 errors.too_many.setdefault(fault, time)
             seen[position, k, page] = seen.get((position, k, page), 0) + 1
             on_page = fault.values["n_pages"]
@@ -514,15 +533,16 @@ class Life:
                 huge = self.uses.huge_page(pfn) if answer[0] is OfflineResult.OFFLINED else None
                 lost = 0 if huge is None or huge in gone else len(huge) * PAGE_BYTES
                 gone.add(huge)
-                answers.setdefault((position, k), []).append((time, pfn, answer, lost))
+                answers.setdefault((position, k, scrub), []).append((time, pfn, answer, lost))
                 if answer[0] is OfflineResult.OFFLINED:
                     errors.offlined[pfn] = time
-        for (position, k), mine in shown.items():
+        for (position, k, scrub), mine in shown.items():
             fault = eras[position][0]
-            row = Row("errors", mine[0][0], fault, fault, self._window_values(fault, fault.windows[k], mine))
+            row = Row("errors", mine[0][0], fault, fault, self._window_values(fault, mine, scrub=scrub))
             row.times = [time for time, _ in mine]
             errors.rows.append(row)
-            errors.rows.extend(self._offline_row(fault, row, *answer) for answer in answers.get((position, k), []))
+            found = answers.get((position, k, scrub), [])
+            errors.rows.extend(self._offline_row(fault, row, *answer) for answer in found)
         return errors
 
     def poisoned_beside(self, pfn: int, poison: dict[int, Frame]) -> list[Frame]:
@@ -562,10 +582,10 @@ class Life:
         huge = self.uses.huge_page(pfn)
         return "-1g" if huge is not None and len(huge) > 512 else ""
 
-    def _window_values(self, fault: Fault, window: Window, shown: list[tuple[int, int]]) -> Values:
+    def _window_values(self, fault: Fault, shown: list[tuple[int, int]], *, scrub: bool) -> Values:
         return {
             "kind": ErrorKind.CE,
-            "observer": Observer.SCRUB if window.scrub and self.scrub_ns else Observer.DEMAND,
+            "observer": Observer.SCRUB if scrub and self.scrub_ns else Observer.DEMAND,
             "ce_count": len(shown),
             "n_pages": len({page for _, page in shown}) if fault.values["n_pages"] else 0,
             "first_pfn": self.pfn_of(fault, shown[0][1]) if fault.values["n_pages"] else None,
@@ -841,10 +861,7 @@ class Life:
             return row.table == "ecs_reports" and row.time_ns == cordon.time_ns - 1
         if row.table != "errors" or row.values["kind"] != ErrorKind.CE:
             return False
-        first, last = row.values["first_time_ns"], row.values["last_time_ns"]
-        assert first is not None
-        assert last is not None
-        return first < cordon.time_ns <= last + 1
+        return cordon.time_ns - 1 in row.times
 
     def write(self, table: str, time: int, page: BadPage, cause: Fault | Row, values: Values) -> Row:
         """Add a row."""

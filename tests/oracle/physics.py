@@ -1,9 +1,9 @@
 """The physics of faults, one read after the other: which fail, alone or with another fault, and how many are corrected.
 
-**Models.** The docstrings of ``corrected/windows.py``, ``corrected/bad_reads.py``, ``ecc/judgement.py`` and
-``lives/uncorrected.py``, for one fault at a time in plain integers and floats.
+**Models.** The docstrings of ``corrected/windows.py``, ``corrected/soft_sightings.py``, ``corrected/bad_reads.py``,
+``ecc/judgement.py`` and ``lives/uncorrected.py``, for one fault at a time in plain integers and floats.
 
-**Leaves out.** Sparing, storms; corrected errors of soft faults.
+**Leaves out.** Sparing, storms.
 
 **Assumes.** Of several faults that a read meets the one nearest in the order of starts counts.
 
@@ -29,6 +29,7 @@ from node_sim.server.policy import Policy
 from tests.oracle.fault_growth import HOUR_NS, Box, Draws, Fault, walk_over
 from tests.oracle.named_draws import unit32
 from tests.oracle.read_codes import ReadRisk, fail_together, risk_of, shown_share, silent_together
+from tests.oracle.soft_pages import SoftError, Touch, errors_of, touches
 from tests.oracle.wrong_reads import FAILURES, Window, failing, logged, windows
 
 SOFT_PAGES = 32
@@ -91,6 +92,9 @@ class Physics:
     reads: list[Failure]
     soft: list[SoftPage]
     corrected: list[Corrected]
+    touched: list[tuple[Fault, list[Touch]]]
+    """Pages of soft faults that show corrected errors."""
+    soft_errors: list[SoftError]
     twice: int = 0
     """Reads that fail in two ways."""
     later: int = 0
@@ -234,8 +238,13 @@ class Dimm:
 
     def simulate(self) -> Physics:
         """Walk through the reads of all faults."""
-        found = Physics([], [], [])
+        found = Physics([], [], [], [], [])
         for fault in self.faults:
+            if not fault.hard and self.is_corrected(fault):
+                pages = page_count(self.address_map, fault.box)
+                met = touches(self.draws, fault, self.policy, self.address_map, pages)
+                found.touched.append((fault, met))
+                found.soft_errors += errors_of(fault, met, self.policy, self.horizon)
             if fault.hard:
                 self._hard(fault, found)
             elif not fault.on_wires:
@@ -333,12 +342,14 @@ def simulate(draws: Draws, faults: list[Fault], policy: Policy, address_map: Add
     dimms = defaultdict(list)
     for fault in faults:
         dimms[fault.dimm].append(fault)
-    found = Physics([], [], [])
+    found = Physics([], [], [], [], [])
     for mine in dimms.values():
         one = Dimm(draws, mine, policy, address_map, horizon).simulate()
         found.reads += one.reads
         found.soft += one.soft
         found.corrected += one.corrected
+        found.touched += one.touched
+        found.soft_errors += one.soft_errors
         found.twice += one.twice
         found.later += one.later
     return found

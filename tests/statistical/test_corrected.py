@@ -5,6 +5,9 @@ False-alarm rate 1e-6 per check, divided by the number of points where there are
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -12,14 +15,16 @@ from scipy import stats
 from node_sim.codes import Mode
 from node_sim.corrected.windows import Windows, error_time_ns, errors_before
 from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
-from node_sim.dram.geometry import Footprint
+from node_sim.dram.geometry import AddressMap, Footprint
 from node_sim.dram.page_order import PageOrder
-from node_sim.draws import Seed
-from node_sim.server.hardware import Faults, Hardware
+from node_sim.draws import Purpose, Seed
+from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Detection, ErrorProcess, Levels, Policy
 from node_sim.server.workload import Use, Workload
 from node_sim.units import NS_PER_YEAR
-from tests.handmade import corrected_windows
+from tests.handmade import corrected_windows, soft_rows
+from tests.oracle.fault_growth import Draws
+from tests.oracle.named_draws import unit32
 
 ALPHA = 1e-6
 SEED = Seed.of(20260402)
@@ -34,7 +39,7 @@ def make_windows(errors: np.ndarray, u: np.ndarray, low_ns: int = 5, length_ns: 
     """One window for each count and uniform."""
     zero = np.zeros(errors.size, np.int64)
     low = zero + low_ns
-    return Windows(zero, zero, low, low + length_ns, errors, zero + 1, u, np.zeros(errors.size, np.bool_))
+    return Windows(zero, zero, low, low + length_ns, errors, zero + 1, u, np.zeros(errors.size, np.bool_), zero - 1)
 
 
 def make_faults(
@@ -458,7 +463,7 @@ def test_the_uniforms_of_windows_are_uniform_and_independent_of_counts(burst_win
 
 def soft(n: int, use: Use, horizon_ns: int = 4000 * DAY_NS, **detection: float) -> Windows:
     policy = Policy(detection=Detection(**detection), workload=Workload(use=use))
-    return simulate(make_faults(n, hard=False, n_pages=3), policy, horizon_ns)
+    return simulate(make_faults(n, hard=False), policy, horizon_ns)
 
 
 def test_in_free_memory_a_soft_fault_is_seen_by_the_scrubber_uniformly_over_its_period():
@@ -493,15 +498,86 @@ def test_accesses_and_the_scrubber_compete_for_a_soft_fault():
     assert stats.binomtest(int((~windows.scrub).sum()), n, 0.7 * (1.0 - p_scrub)).pvalue > ALPHA
 
 
-def test_a_soft_fault_is_seen_at_most_once():
+def test_a_soft_fault_of_one_page_is_seen_at_most_once():
     windows = soft(20_000, ALL_USED)
     assert np.unique(windows.fault).size == windows.fault.size
+    assert set(windows.errors.tolist()) == set(windows.n_pages.tolist()) == {1}
+    assert set(windows.page.tolist()) == {0}
 
 
-def test_the_scrubber_sees_all_pages_of_a_soft_fault_and_an_access_one():
-    windows = soft(20_000, ALL_USED, scrub_hours=24.0, hot_share=0.0, cold_interval_hours=12.0)
-    assert np.array_equal(windows.errors, np.where(windows.scrub, 3, 1))
-    assert np.array_equal(windows.n_pages, windows.errors)
+@pytest.mark.parametrize("scrub_hours", [0.0, 24.0])
+def test_a_soft_fault_of_one_page_is_seen_when_the_four_words_of_its_name_say(scrub_hours):
+    free, hot_share, hot_s, cold_hours, n = 0.3, 0.4, 600.0, 30.0, 3000
+    use = replace(ALL_USED, free=free, anonymous=1.0 - free)
+    windows = soft(n, use, 400 * DAY_NS, scrub_hours=scrub_hours, hot_share=hot_share, cold_interval_hours=cold_hours)
+    draws, expected = Draws(SEED), []
+    for node in range(n):
+        by_scrub, by_use, by_time, by_kind = (unit32(word) for word in draws(Purpose.SEEN, node, (3 << 24) + 7))
+        mean = hot_s * 1e9 if by_use < (1.0 - free) * hot_share else cold_hours * HOUR_NS
+        scrub = int(by_scrub * scrub_hours * HOUR_NS) if scrub_hours else math.inf
+        access = int(-math.log(by_time) * mean) if by_use < 1.0 - free else math.inf
+        if min(scrub, access) < 400 * DAY_NS and (scrub <= access or by_kind >= 0.3):
+            expected.append((node, min(scrub, access), scrub <= access))
+    found = list(zip(windows.fault.tolist(), windows.low_ns.tolist(), windows.scrub.tolist(), strict=True))
+    assert len(found) > n // 3
+    assert [(row[0], row[2]) for row in found] == [(row[0], row[2]) for row in expected]
+    assert [row[1] for row in found] == pytest.approx([row[1] for row in expected], rel=0, abs=2000)
+
+
+SERVER = Server()
+FREE, HOT_SHARE, HOT_NS, COLD_NS, PERIOD_NS = 0.2, 0.25, 2 * HOUR_NS, 30 * HOUR_NS, 24 * HOUR_NS
+
+
+@pytest.fixture(scope="module")
+def soft_row_windows() -> tuple[Windows, int, int]:
+    """Errors of soft row faults, how many faults, and how many pages each."""
+    faults, n = soft_rows(4000, SERVER), 4000
+    detection = Detection(scrub_hours=24.0, hot_share=HOT_SHARE, hot_interval_s=7200.0, cold_interval_hours=30.0)
+    policy = Policy(detection=detection, workload=Workload(use=replace(ALL_USED, free=FREE, anonymous=1.0 - FREE)))
+    (pages,) = set(faults.n_pages.tolist())
+    return corrected_windows(SEED, faults, np.ones(n, np.bool_), policy, 400 * DAY_NS, SERVER), n, pages
+
+
+def shares_of_pages() -> dict[str, float]:
+    """Shares of pages first met by the scrubber, by a read, and never: a uniform time against an exponential one."""
+    scrub = FREE
+    for share, mean in ((HOT_SHARE, HOT_NS / PERIOD_NS), (1.0 - HOT_SHARE, COLD_NS / PERIOD_NS)):
+        scrub += (1.0 - FREE) * share * mean * -math.expm1(-1.0 / mean)
+    return {"scrub": scrub, "read": 0.7 * (1.0 - scrub), "never": 0.3 * (1.0 - scrub)}
+
+
+@pytest.mark.parametrize("how", ["scrub", "read", "never"])
+def test_pages_of_a_soft_row_fault_are_first_met_as_competing_rates_say(soft_row_windows, how):
+    # Pages of a fault are met together, so their share is averaged by fault, and the faults are independent.
+    windows, n, pages = soft_row_windows
+    assert 1 < pages <= 32
+    scrub, read = (np.bincount(windows.fault[some], minlength=n) for some in (windows.scrub, ~windows.scrub))
+    share = {"scrub": scrub, "read": read, "never": pages - scrub - read}[how] / pages
+    error = share.std(ddof=1) / math.sqrt(n)
+    assert abs(share.mean() - shares_of_pages()[how]) < 4.9 * error  # two-sided normal quantile of 1e-6
+
+
+def test_errors_of_a_soft_row_fault_are_spread_over_the_times_at_which_its_pages_are_met(soft_row_windows):
+    windows, n, _ = soft_row_windows
+    assert np.unique(windows.fault * 100 + windows.page).size == windows.fault.size  # no page twice
+    last, first = np.zeros(n, np.int64), np.full(n, 400 * DAY_NS)
+    np.maximum.at(last, windows.fault, windows.low_ns)
+    np.minimum.at(first, windows.fault, windows.low_ns)
+    assert np.median(last - first) > HOUR_NS
+    assert last.max() < PERIOD_NS  # the scrubber has met every page by then
+
+
+def test_the_scrubber_passes_neighbouring_pages_one_after_the_other():
+    faults = soft_rows(500, SERVER)
+    policy = Policy(detection=Detection(scrub_hours=24.0), workload=Workload(use=NOTHING_USED))
+    windows = corrected_windows(SEED, faults, np.ones(500, np.bool_), policy, 400 * DAY_NS, SERVER)
+    address_map = AddressMap(SERVER)
+    pfn = faults.pages(address_map, windows.fault, windows.page)
+    passed = pfn / address_map.pages * PERIOD_NS
+    by_fault = {int(windows.fault[i]): i for i in np.flatnonzero(windows.page == 0)}
+    first = np.asarray([by_fault[fault] for fault in windows.fault.tolist()])
+    later = (windows.low_ns - windows.low_ns[first] - (passed - passed[first])) % PERIOD_NS
+    assert np.minimum(later, PERIOD_NS - later).max() < 2000
 
 
 def test_a_soft_fault_is_not_seen_after_the_horizon():
@@ -513,7 +589,7 @@ def test_a_soft_fault_is_not_seen_after_the_horizon():
 @pytest.mark.parametrize("hard", [True, False])
 def test_a_fault_has_the_same_windows_whatever_others_are_computed_with_it(hard):
     start = np.random.default_rng(8).integers(0, 300 * DAY_NS, 3000)
-    faults = make_faults(3000, hard=hard, time_ns=start, n_pages=5, intermittent=np.arange(3000) % 2)
+    faults = make_faults(3000, hard=hard, time_ns=start, n_pages=5 if hard else 1, intermittent=np.arange(3000) % 2)
     whole = simulate(faults, Policy(), 400 * DAY_NS)
     some = np.random.default_rng(9).permutation(3000)[:800]
     part = simulate(faults.take(some), Policy(), 400 * DAY_NS)

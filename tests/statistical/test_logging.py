@@ -14,9 +14,10 @@ from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import Footprint
 from node_sim.dram.page_order import PageOrder
 from node_sim.draws import Seed
+from node_sim.server.hardware import Server
 from node_sim.server.policy import Detection, ErrorProcess, Policy
 from node_sim.server.workload import Use, Workload
-from tests.handmade import corrected_windows
+from tests.handmade import corrected_windows, soft_rows
 
 SEED = Seed.of(20260403)
 S_NS = 10**9
@@ -244,44 +245,53 @@ def test_saturation_counts_the_time_a_burst_lasts_and_not_the_window():
     assert (others.errors < -(-(others.high_ns - others.low_ns) // QUARTER_NS)).mean() > 0.5
 
 
-def simulate_soft(use: Use, n_pages: int, scrub_hours: float, **process: object) -> Windows:
-    """First sight of soft faults."""
+def simulate_soft(use: Use, n_rows: int, scrub_hours: float, **process: object) -> tuple[Windows, FaultTable]:
+    """First sight of soft faults of whole rows."""
     policy = Policy(
         errors=ErrorProcess(**process),
         detection=Detection(scrub_hours=scrub_hours, hot_share=1.0),
         workload=Workload(use=use),
     )
-    faults = make_faults(2000, hard=False, n_pages=n_pages)
-    return corrected_windows(SEED, faults, np.ones(2000, np.bool_), policy, 400 * DAY_NS)
+    server = Server()
+    faults = soft_rows(2000, server, n_rows)
+    return corrected_windows(SEED, faults, np.ones(2000, np.bool_), policy, 400 * DAY_NS, server), faults
 
 
 @pytest.mark.parametrize(
-    ("n_pages", "options", "count"),
+    ("n_rows", "options", "most", "every"),
     [
-        (3, {}, 3),
-        (3, {"firmware_threshold": 2}, 1),
-        (3, {"firmware_threshold": 3}, 1),
-        (7, {"firmware_threshold": 3}, 2),
-        # All pages within one quarter hour.
-        (500, {}, 100),
-        (500, {"ce_cap_per_quarter_hour": 200}, 200),
-        (500, {"ce_cap_per_quarter_hour": MANY, "ce_cap_per_day": 48, "window_hours": 12.0}, 24),
-        (500, {"firmware_threshold": 30}, 3),
-        # And within one poll.
-        (500, {"storm": "poll_1s"}, 1),
+        (1, {}, MANY, 1),
+        (1, {"firmware_threshold": 2}, MANY, 2),
+        (1, {"firmware_threshold": 3}, MANY, 3),
+        (400, {}, MANY, 1),
+        (400, {"ce_cap_per_day": 10}, 10, 1),
+        (400, {"ce_cap_per_day": 10, "firmware_threshold": 3}, 10, 3),
     ],
 )
-def test_the_scrubber_logs_a_soft_fault_once_on_each_page_as_far_as_the_rules_let_it(n_pages, options, count):
-    windows = simulate_soft(NOTHING_USED, n_pages, 24.0, **options)
-    assert windows.fault.size == 2000
-    assert set(windows.errors.tolist()) == {count}
-    assert np.array_equal(windows.n_pages, windows.errors)
+def test_the_scrubber_logs_each_page_of_a_soft_fault_once_as_far_as_the_rules_let_it(n_rows, options, most, every):
+    windows, faults = simulate_soft(NOTHING_USED, n_rows, 24.0, **options)
+    (pages,) = set(np.minimum(faults.n_pages, 32).tolist())
+    assert pages == 32 or n_rows == 1
+    assert set(np.bincount(windows.fault, minlength=2000).tolist()) == {min(pages, most) // every}
+    assert set(windows.errors.tolist()) == {1}
+
+
+def test_in_a_storm_a_soft_row_that_is_scrubbed_within_a_second_is_logged_once():
+    plain, stormy = (simulate_soft(NOTHING_USED, 1, 24.0, storm=storm)[0] for storm in ("none", "poll_1s"))
+    first, last = np.full(2000, 400 * DAY_NS), np.zeros(2000, np.int64)
+    np.minimum.at(first, plain.fault, plain.low_ns)
+    np.maximum.at(last, plain.fault, plain.low_ns)
+    short = last - first < 10**9
+    assert short.sum() > 1500
+    assert set(np.bincount(stormy.fault, minlength=2000)[short].tolist()) == {1}
 
 
 def test_a_soft_fault_of_fewer_pages_than_the_threshold_is_not_logged():
-    assert simulate_soft(NOTHING_USED, 3, 24.0, firmware_threshold=4).fault.size == 0
+    assert simulate_soft(NOTHING_USED, 1, 24.0, firmware_threshold=33)[0].fault.size == 0
 
 
-def test_a_reader_alone_never_meets_the_threshold_of_firmware():
-    assert simulate_soft(ALL_USED, 500, 0.0).fault.size > 1000
-    assert simulate_soft(ALL_USED, 500, 0.0, firmware_threshold=2).fault.size == 0
+def test_a_soft_fault_of_one_page_never_meets_the_threshold_of_firmware():
+    for threshold in (1, 2):
+        policy = Policy(errors=ErrorProcess(firmware_threshold=threshold), workload=Workload(use=ALL_USED))
+        found = corrected_windows(SEED, make_faults(2000, hard=False), np.ones(2000, np.bool_), policy, 400 * DAY_NS)
+        assert (found.fault.size > 1000) == (threshold == 1)
