@@ -335,6 +335,7 @@ class LifecycleReason(Code):
     NO_HANDLER = 13, "kernel BUG: MF_ACTION_REQUIRED without CONFIG_MEMORY_FAILURE"
     ECS_LIMIT = 14, "error check and scrub reached its threshold"
     UNRECOVERABLE_PAGE = 15, "unrecoverable page"
+    RISKY_PATTERN = 16, "corrected errors in both halves of a device's pins"
 
 
 class KillCause(Code):

@@ -10,6 +10,7 @@ LOCATOR_BITS: Final = 16
 """Locator syndrome of the registers of Skylake-SP, Ice Lake and Sapphire Rapids; 12 in their '+1' modes."""
 LOW_HALF, HIGH_HALF = 0b0011, 0b1100
 """Data pins DQ0-1 and DQ2-3: any pattern inside one half is corrected (M2-MFP, KDD 2025, Table 2)."""
+RISKY_SOURCE: Final = "M2-MFP, KDD 2025, Table 2"
 UNIFORM_RISK: Final = 17 / 2**LOCATOR_BITS
 """Share of uniform patterns of one device that another device explains, too; ``ecc/locator.py``."""
 NARROW_BEATS, NARROW_FACTOR = 2, 60.0

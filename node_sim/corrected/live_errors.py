@@ -18,11 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.corrected.eras import Eras, Spans, WindowIndex, spans_of
-from node_sim.corrected.marks import Marks, Poisoned, find_names, name_page
-from node_sim.corrected.offlining import Counted, Ground, Offlines, find_offlines
-from node_sim.corrected.windows import error_time_ns, errors_before, page_of_error
-from node_sim.dram.faults import FaultTable
+from node_sim.corrected.eras import Eras, Spans, WindowIndex
+from node_sim.corrected.marks import Marks, find_names, name_page
+from node_sim.corrected.offlining import Counted, Offlines
+from node_sim.corrected.windows import errors_before, page_of_error
 from node_sim.records import Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
 
@@ -114,27 +113,6 @@ def _last_live(dead: DeadPages, era: Ints, last: Ints, shown: Ints, after: Ints)
     return last - back
 
 
-def _live_in_whole(dead: DeadPages, spans: Spans, threshold: Ints, shown: Ints, pages: Ints, error: Ints) -> Ints:
-    """Errors 1 … ``error`` of whole windows that fall on pages in use at their time.
-
-    Args:
-        dead: Offline pages.
-        spans: Spans of the windows.
-        threshold: Of each span.
-        shown: Pages that show the window's errors.
-        pages: Pages past the threshold before and after each span, shape ``(2, n)``.
-        error: Number of the last error counted.
-    """
-    before, after = pages
-    cycles, rest = np.divmod(error, shown)
-    gone = dead.count(spans.era, before)
-    dying = dead.count(spans.era, after) - gone
-    started = dead.count(spans.era, np.clip(rest, before, after)) - gone
-    too_many = np.where(cycles >= threshold, (cycles - threshold) * dying + started, 0)
-    live: Ints = _live_up_to(dead, spans.era, error, shown, before) - too_many
-    return live
-
-
 class SeenErrors(NamedTuple):
     """Errors that are seen, ordered by (span, number): the span, the number in its window, the page; shape ``(n,)``."""
 
@@ -205,85 +183,6 @@ def count_seen_before(spans: Spans, which: Ints, time_ns: Ints, index: WindowInd
     number = errors_before(index.windows.take(spans.window[which]), time_ns)
     name, most = seen.span * _MANY + seen.number, which * _MANY
     return np.searchsorted(name, most + number, side="right") - np.searchsorted(name, most)
-
-
-def limit_times(
-    eras: Eras,
-    index: WindowIndex,
-    faults: FaultTable,
-    ground: Ground,
-    poisoned: Poisoned,
-    limit: Ints,
-) -> Ints:
-    """Return when each era first shows ``limit`` errors in one whole window, ``FOREVER`` if it never does [ns].
-
-    Args:
-        eras: Eras that end at the horizon, shape ``(n,)``.
-        index: All windows.
-        faults: All faults.
-        ground: As in ``find_offlines``.
-        poisoned: As in ``find_offlines``.
-        limit: Errors that are seen, > 0, shape ``(n,)``.
-    """
-    spans = spans_of(eras, index)
-    counted = find_offlines(eras, spans, index, faults, ground, poisoned)
-    soft = index.windows.soft[spans.window]
-    enough = (spans.last >= limit[spans.era]) & (spans.first == 0) & ~soft
-    some = np.flatnonzero(enough & (index.windows.low_ns[spans.window] >= eras.from_ns[spans.era]))
-    marked = counted.marks.touched(eras.lane.size)[spans.era[some]]
-    found = _reached_by_soft(spans, np.flatnonzero(soft), index, counted, limit)
-    for which, time_of in ((some[~marked], _reached_by_turns), (some[marked], _reached_one_by_one)):
-        if which.size:
-            time_ns = time_of(eras, spans, which, index, counted, limit[spans.era[which]])
-            np.minimum.at(found, spans.era[which], time_ns)
-    return found
-
-
-def _reached_by_soft(spans: Spans, soft: Ints, index: WindowIndex, counted: Counted, limit: Ints) -> Ints:
-    """Return when eras of soft faults first show ``limit`` errors in one window, ``FOREVER`` otherwise [ns]."""
-    found = np.full(limit.size, FOREVER)
-    seen = go_through(spans, soft, index, counted).span if soft.size else soft
-    era, windows = spans.era[seen], index.windows.take(spans.window[seen])
-    order = np.lexsort((windows.low_ns, windows.window, era))
-    era, window, time_ns = era[order], windows.window[order], windows.low_ns[order]
-    last = np.arange(era.size) + limit[era] - 1  # of as many errors as the limit, from each one on
-    within = np.flatnonzero(last < era.size)
-    last = last[within]
-    reached = (era[last] == era[within]) & (window[last] == window[within])
-    np.minimum.at(found, era[within[reached]], time_ns[last[reached]])
-    return found
-
-
-def _reached_one_by_one(
-    _eras: Eras, spans: Spans, some: Ints, index: WindowIndex, counted: Counted, limit: Ints
-) -> Ints:
-    """Return when windows reach a limit, from their errors one by one [ns]; ``FOREVER`` if never."""
-    seen = go_through(spans, some, index, counted)
-    first = np.searchsorted(seen.span, some)
-    reached = np.searchsorted(seen.span, some, side="right") - first >= limit
-    found = np.full(some.size, FOREVER)
-    at = (first + limit - 1)[reached]
-    found[reached] = error_time_ns(index.windows.take(spans.window[some[reached]]), seen.number[at])
-    return found
-
-
-def _reached_by_turns(eras: Eras, spans: Spans, some: Ints, index: WindowIndex, counted: Counted, limit: Ints) -> Ints:
-    """Return when windows reach a limit, by bisection on what is left of their errors [ns]; ``FOREVER`` if never."""
-    mine, pages = take(spans, some), np.stack((counted.before, counted.after))[:, some]
-    window = index.windows.take(mine.window)
-    dead, threshold = DeadPages(counted.offlines, eras.lane.size), eras.threshold[mine.era]
-
-    def live(error: Ints) -> Ints:
-        left = _live_in_whole(dead, mine, threshold, window.n_pages, pages, error)
-        return np.where(window.scrub, error, left)
-
-    low, high = limit - 1, mine.last
-    late = live(high) < limit
-    while (low + 1 < high).any():
-        middle = (low + high) // 2
-        enough = live(middle) >= limit
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.where(late, FOREVER, error_time_ns(window, high))
 
 
 def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -> SpanCounts:

@@ -85,14 +85,6 @@ def page_of_error(windows: Windows, k: Ints) -> Ints:
     return np.where(windows.soft, windows.page, (k - 1) % windows.n_pages)
 
 
-def errors_of_window(windows: Windows) -> Ints:
-    """Return how many errors the fault of each element has in its window, with those of other elements."""
-    start = np.flatnonzero((np.diff(windows.fault, prepend=-1) != 0) | (np.diff(windows.window, prepend=-1) != 0))
-    if start.size == windows.fault.size:
-        return windows.errors
-    return np.repeat(np.add.reduceat(windows.errors, start), np.diff(start, append=windows.fault.size))
-
-
 def error_time_ns(windows: Windows, k: Ints) -> Ints:
     """Return the time of the k-th error (1 … errors) of each window [ns].
 

@@ -17,10 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.columns import Columns
-from node_sim.corrected.windows import errors_of_window
+from node_sim.corrected.limits import count_by_dimm, crosses_halves
 from node_sim.dram.faults import simulate_faults
 from node_sim.dram.growth import grow
 from node_sim.draws import Seed
+from node_sim.ecc.judgement import dimms_of
 from node_sim.lives.busy_nodes import busy_tables, finish_lives, placed_faults
 from node_sim.lives.physics import Physics, simulate_physics
 from node_sim.lives.quiet_nodes import quiet_tables
@@ -108,15 +109,19 @@ def _triage(block: Block, physics: dict[int, Physics]) -> Triage:
     if len({id(one) for one in physics.values()}) > 1:  # arms see different corrected errors of every fault
         decided = block.mark_nodes(np.ones(node_of_fault.size, np.bool_))
 
-    def rules(arm: int) -> tuple[int, int, int, bool]:
-        policy = block.policies[arm]
-        return id(physics[arm]), policy.page_offline.ce_threshold, policy.repair.replace_ce, policy.repair.replace_ecs
+    def rules(arm: int) -> tuple[int, int, int, bool, bool]:
+        policy, repair = block.policies[arm], block.policies[arm].repair
+        offline = policy.page_offline.ce_threshold
+        return id(physics[arm]), offline, repair.replace_ce, repair.replace_risky, repair.replace_ecs
 
-    for (_, threshold, limit, by_report), arms in arms_by(rules, range(len(block.policies))).items():
+    risky, dimm = crosses_halves(block.faults), dimms_of(block.faults)
+    for (_, threshold, limit, by_pattern, by_report), arms in arms_by(rules, range(len(block.policies))).items():
         mine = physics[arms[0]]
         windows = mine.windows
         if limit:
-            busy[node_of_fault[windows.fault[errors_of_window(windows) >= limit]]] = True
+            busy[node_of_fault[windows.fault[count_by_dimm(windows, dimm[windows.fault]) >= limit]]] = True
+        if by_pattern:
+            busy[node_of_fault[windows.fault[risky[windows.fault]]]] = True
         if by_report:
             busy[node_of_fault[mine.passes.fault]] = True
         busy[node_of_fault[mine.pages.fault]] = True

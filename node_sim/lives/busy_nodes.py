@@ -140,6 +140,7 @@ def _link_cordons(log: EventLog, seen: Columns) -> None:
     """
     for reason, rows in (
         (LifecycleReason.CE_LIMIT, seen),
+        (LifecycleReason.RISKY_PATTERN, seen),
         (LifecycleReason.ECS_LIMIT, log.table("ecs_reports")),
     ):
         for chunk in log.chunks["lifecycle"]:

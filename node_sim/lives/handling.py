@@ -215,6 +215,7 @@ def _mark(state: LaneState, calls: Pending, released: Flags, dissolved: Flags) -
     state.pages.next_ns[calls.which[gone]] = FOREVER
     look = new & (~gone | frames.shared[frame])
     state.changed.append((frame[look], calls.time_ns[look]))
-    counts = state.policies.replace_ce[state.arm_set[calls.lane]] > 0
+    arm = state.arm_set[calls.lane]
+    counts = (state.policies.replace_ce[arm] > 0) | state.policies.replace_risky[arm]
     state.turned[calls.lane[new & counts]] = True
     share_fate(state, frame, calls.time_ns, dissolved)

@@ -16,13 +16,17 @@ import numpy as np
 
 from node_sim.codes import LifecycleReason
 from node_sim.corrected.eras import Eras
-from node_sim.corrected.live_errors import limit_times
+from node_sim.corrected.limits import Limits, find_limits
 from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.reports import first_reports
 from node_sim.lives.state import LaneState, huge_pages
 from node_sim.records import NULL, Flags, Ints, join
 from node_sim.units import FOREVER
 
+_REASONS = np.asarray(
+    [int(LifecycleReason.CE_LIMIT), int(LifecycleReason.RISKY_PATTERN), int(LifecycleReason.ECS_LIMIT)]
+)
+"""Of the rules that let a DIMM be replaced, in the order in which ties are decided."""
 CORDON_DELAY_NS = 1
 """From the error or report that reaches a limit to the cordon [ns]."""
 
@@ -86,7 +90,8 @@ def go_down(state: LaneState, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
 def watch(state: LaneState, lane: Ints) -> None:
     """Find out when, by which fault and in what, lanes in service reach a limit of faults in their present boot."""
     arm = state.arm_set[lane]
-    limited = (state.policies.replace_ce[arm] > 0) | state.policies.replace_ecs[arm]
+    policies = state.policies
+    limited = (policies.replace_ce[arm] > 0) | policies.replace_risky[arm] | policies.replace_ecs[arm]
     lane = lane[limited & (state.drain.begin_ns[lane] == FOREVER)]
     if not lane.size:
         return
@@ -96,33 +101,31 @@ def watch(state: LaneState, lane: Ints) -> None:
     watched[lane] = True
     place = np.flatnonzero(watched[places.lane] & (places.removed_ns == FOREVER))
     eras = open_eras(state, place)
-    by_ce, by_ecs = _ce_limits(state, eras), _ecs_limits(state, eras)
-    time_ns = np.minimum(by_ce, by_ecs)
+    by_rule = np.stack((*_ce_limits(state, eras), _ecs_limits(state, eras)))
+    time_ns, rule = by_rule.min(axis=0), by_rule.argmin(axis=0)
     order = np.lexsort((place, time_ns, eras.lane))
     order = order[time_ns[order] < FOREVER]
     first, at = np.unique(eras.lane[order], return_index=True)  # the earliest fault of each lane
     which = order[at]
     state.limit_place[first] = place[which]
     state.limit_ns[first] = time_ns[which] + CORDON_DELAY_NS
-    corrected = by_ce[which] <= by_ecs[which]
-    state.limit_reason[first] = np.where(corrected, int(LifecycleReason.CE_LIMIT), int(LifecycleReason.ECS_LIMIT))
+    state.limit_reason[first] = _REASONS[rule[which]]
 
 
-def _ce_limits(state: LaneState, eras: Eras) -> Ints:
-    """Return when eras reach the limit of corrected errors [ns]."""
-    world, store, found = state.world, state.store, np.full(eras.lane.size, FOREVER)
-    limit = state.policies.replace_ce[state.arm_set[eras.lane]]
-    some = np.flatnonzero(limit > 0)
+def _ce_limits(state: LaneState, eras: Eras) -> Limits:
+    """Return when eras bring their DIMMs to a limit of corrected errors, or show the risky pattern [ns]."""
+    world, store, arm = state.world, state.store, state.arm_set[eras.lane]
+    never = np.full(eras.lane.size, FOREVER)
+    found = Limits(never, never.copy())
+    limit, by_pattern = state.policies.replace_ce[arm], state.policies.replace_risky[arm]
+    some = np.flatnonzero((limit > 0) | by_pattern)
     marked = np.zeros(state.node_id.size, np.bool_)
     marked[eras.lane[some]] = True
-    found[some] = limit_times(
-        eras.take(some),
-        store.index,
-        store.faults,
-        world.ground(),
-        poisoned_now(state, marked),
-        limit[some],
-    )
+    poisoned = poisoned_now(state, marked)
+    mine = eras.take(some)
+    limits = find_limits(mine, store.index, store.faults, world.ground(), poisoned, limit[some], by_pattern[some])
+    for all_ns, some_ns in zip(found, limits, strict=True):
+        all_ns[some] = some_ns
     return found
 
 

@@ -55,6 +55,7 @@ class PolicyColumns(NamedTuple):
     replace_ns: Ints
     ce_threshold: Ints
     replace_ce: Ints
+    replace_risky: Flags
     replace_ecs: Flags
     ppr: Ints
     offline_answer: Ints
@@ -89,6 +90,7 @@ class PolicyColumns(NamedTuple):
                 hours_to_ns(policy.repair.replace_hours),
                 policy.page_offline.ce_threshold,
                 policy.repair.replace_ce,
+                policy.repair.replace_risky,
                 policy.repair.replace_ecs,
                 PPR_KINDS.index(policy.repair.ppr),
                 answers_of(policy),

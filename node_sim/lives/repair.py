@@ -1,8 +1,9 @@
 """What follows from errors for the whole node: panic and reboot, cordon, row repair, DIMM replacement.
 
-**Models.** A panic takes the node down until it has booted. After ``repair.cordon.ue`` uncorrected errors (per page and
-boot) that a log shows since the last repair, or ``repair.replace_ce`` logged corrected errors in one window, or with
-``repair.replace_ecs`` a report of error check and scrub, the node is cordoned. It drains: it is up, its work ends bit
+**Models.** A panic takes the node down until it has booted. The node is cordoned after ``repair.cordon.ue`` uncorrected
+errors (per page and boot) that a log shows since the last repair, after ``repair.replace_ce`` logged corrected errors
+of a DIMM in one window, with ``repair.replace_risky`` at one with wrong bits in both halves of a device's pins, or with
+``repair.replace_ecs`` at a report of error check and scrub. It drains: it is up, its work ends bit
 by bit, and what still runs is exposed to errors. Then it goes down and every DIMM that is due is replaced: those that
 had uncorrected errors in a log since the last repair, and the one at the limit. With ``repair.ppr``, a boot gives the
 spare row of its bank group to a hard fault that takes one row of a device and had an uncorrected error or reached the
@@ -13,8 +14,8 @@ soft repair is undone when the node is powered off to replace a DIMM.
 that forgets part of a count.
 
 **Assumes.** A panic that reaches the limit reboots first; nothing runs then, so the node is drained at once, as it is
-by a panic during the drain. The new DIMM is in place at the end of the repair. Corrected errors are counted per fault,
-so two faults of a DIMM do not reach the limit together, in whole windows since the last boot; the cordon begins a
+by a panic during the drain. The new DIMM is in place at the end of the repair. Corrected errors are counted per
+DIMM, in whole windows since the last boot, and the fault whose error reaches the limit is answered; the cordon begins a
 nanosecond after the error that reaches it. Of two faults that meet, the later one is repaired. Uncorrected errors of a
 repaired row still count for the cordon.
 

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from node_sim.catalog import numbers
+from node_sim.catalog.designs import PINS
 from node_sim.catalog.file_systems import FILE_SYSTEMS
 from node_sim.catalog.kernels import PROFILE_NAMES, has_since
 from node_sim.codes import EcsUnit
@@ -212,6 +213,12 @@ REFUSED: Final = (
     ),
     Rule("page_offline.ce_threshold", _without_code("page_offline.ce_threshold"), f"0{_NO_CODE}"),
     Rule("repair.replace_ce", _without_code("repair.replace_ce"), f"0{_NO_CODE}"),
+    Rule("repair.replace_risky", _without_code("repair.replace_risky"), f"False{_NO_CODE}"),
+    Rule(
+        "repair.replace_risky",
+        lambda p, a: p.repair.replace_risky and a.hardware.server.dram.width != PINS,
+        f"False with x{{s.dram.width}} devices, whose pins have no such halves (or set server.part to x{PINS})",
+    ),
     Rule("repair.ppr", _without_code("repair.ppr"), f"'off'{_NO_CODE}"),
     Rule(
         "repair.ppr",

@@ -353,12 +353,17 @@ class Repair(Checked):
     )
     replace_ce: int = setting(
         0,
-        "Logged corrected errors of one fault in one window at which its DIMM is replaced; 0 = off. Published per DIMM "
+        "Logged corrected errors of a DIMM in one window at which it is replaced; 0 = off. Published per DIMM "
         f"and 24 h: Intel {numbers.REPLACE_CE_INTEL.value}, Oracle {numbers.REPLACE_CE_ORACLE.value}, "
         f"mcelog {numbers.REPLACE_CE_MCELOG.value}.",
         low=0,
         high=COUNT_MAX,
         role="policy",
+    )
+    replace_risky: bool = setting(
+        False,
+        "Whether a DIMM is replaced at its first corrected error with wrong bits in both halves of a x4 device's data "
+        f"pins, the risky pattern of Huawei ({sddc.RISKY_SOURCE}).",
     )
     replace_ecs: bool = setting(False, "Whether a DIMM is replaced at the first report of its error check and scrub.")
     ppr: str = setting(

@@ -230,7 +230,7 @@ def mitigate(policy: config.Policy) -> config.Policy:
     sparing = rng.choice(("none", "adddc_bank", "adddc_rank")) if ecc.code in ("chipkill", "sddc_table") else "none"
     more = replace(ecc, sparing=sparing, sparing_ce=rng.choice((1, 2, 5)), mirroring=rng.random() < 0.15)
     limit, ppr = rng.choice((0, 0, 0, 4, 12, 30)), rng.choice(("off", "soft", "hard"))
-    repair = replace(policy.repair, replace_ce=limit, ppr=ppr)
+    repair = replace(policy.repair, replace_ce=limit, replace_risky=rng.random() < 0.1, ppr=ppr)
     return replace(policy, ecc=more, repair=repair)
 
 

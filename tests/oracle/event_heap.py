@@ -65,7 +65,7 @@ from node_sim.machine_check.grades import Check, Reporting, grade
 from node_sim.server.hardware import Hardware
 from node_sim.server.kernel import Kernel
 from node_sim.server.policy import Ecc, Policy
-from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
+from node_sim.units import NS_PER_HOUR, NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle import kernel_copies
 from tests.oracle.named_draws import below, philox, split, unit32, unit53
 from tests.oracle.page_uses import PageUses, Use, purpose_key
@@ -150,6 +150,11 @@ class Fault:
         """Whether a spare row can replace all of it."""
         n_ranks = int(self.batch.box.n_ranks[self.index])
         return self.values["persistence"] != 0 and n_ranks == self.values["n_banks"] == self.values["n_rows"] == 1
+
+    def crosses_halves(self) -> bool:
+        """Whether it makes bits on DQ0 or DQ1 and on DQ2 or DQ3 wrong."""
+        pins = int(self.batch.cells.pins[self.index])
+        return self.values["mode"] != Mode.COMMAND_ADDRESS and bool(pins & 3) and bool(pins & 12)
 
     def spare(self, banks_per_group: int) -> tuple[int | None, ...]:
         """Name the spare row it would use."""
@@ -292,7 +297,9 @@ class Errors(NamedTuple):
     offlined: dict[int, int]
     """When each page that counting took out of use was taken out, by page number."""
     too_many: dict[Fault, int]
-    """When the errors of one window first reach the limit at which a DIMM is replaced."""
+    """When an error of the fault is the one with which its DIMM first reaches the limit in one window."""
+    risky: dict[Fault, int]
+    """When the fault first shows bits in both halves of its device."""
 
 
 def with_switches(kernel: Kernel) -> Profile:
@@ -497,7 +504,7 @@ class Life:
             eras: Faults, and from when to when each was in place in this boot.
             poison: What memory_failure() marked in it, by page number.
         """
-        errors = Errors([], {}, {})
+        errors = Errors([], {}, {}, {})
         times = [
             (time, position, k, i)
             for position, (fault, begin, end) in enumerate(eras)
@@ -507,6 +514,7 @@ class Life:
         ]
         shown: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
         counts: dict[tuple[int, int], int] = {}
+        window_ns = round(self.policy.errors.window_hours * NS_PER_HOUR)
         answers: dict[tuple[int, int, bool], list[tuple[int, int, tuple[OfflineResult, int], int]]] = {}
         seen: dict[tuple[int, int, int], int] = {}
         asked, gone = set[int](), set[range | None]()
@@ -522,9 +530,13 @@ class Life:
             if not scrub and (pfn in errors.offlined or any(other.out_ns <= time for other in marked)):
                 continue
             shown.setdefault((position, k, scrub), []).append((time, page))
-            counts[position, k] = counts.get((position, k), 0) + 1
-            if whole and counts[position, k] == limit:
-                errors.too_many.setdefault(fault, time)
+            if fault.crosses_halves():
+                errors.risky.setdefault(fault, time)
+            if whole:
+                of_dimm = fault.slot, window.low_ns // window_ns
+                counts[of_dimm] = counts.get(of_dimm, 0) + 1
+                if counts[of_dimm] == limit:
+                    errors.too_many.setdefault(fault, time)
             seen[position, k, page] = seen.get((position, k, page), 0) + 1
             on_page = fault.values["n_pages"]
             if on_page and whole and seen[position, k, page] == threshold and pfn not in asked:
@@ -632,9 +644,15 @@ class Life:
         if self.drain is not None:
             return
         found: list[tuple[int, int, LifecycleReason]] = []
-        if self.policy.repair.replace_ce:
-            too_many = self.walk(self.open_eras(), self.poison()).too_many
-            found = [(time, self.faults.index(fault), LifecycleReason.CE_LIMIT) for fault, time in too_many.items()]
+        rules = self.policy.repair
+        if rules.replace_ce or rules.replace_risky:
+            errors = self.walk(self.open_eras(), self.poison())
+            for reason, times in (
+                (LifecycleReason.CE_LIMIT, errors.too_many),
+                (LifecycleReason.RISKY_PATTERN, errors.risky),
+            ):
+                if reason == LifecycleReason.CE_LIMIT or rules.replace_risky:
+                    found += [(time, self.faults.index(fault), reason) for fault, time in times.items()]
         if self.policy.repair.replace_ecs:
             for position, fault in enumerate(self.faults):
                 if fault.removed_ns is None:

@@ -128,6 +128,10 @@ SENSELESS = [
     ),
     ("repair.replace_ecs = True, expected False with ecc.ecs = 'off'", {"repair.replace_ecs": True}),
     (
+        "repair.replace_risky = True, expected False with x8 devices, whose pins have no such halves",
+        {"repair.replace_risky": True, "ecc.code": "secded", "server.part": "ddr4_16gb_x8"},
+    ),
+    (
         "detection.hot_interval_s = 3601.0, expected at most cold_interval_hours = 1,",
         {"detection.hot_interval_s": 3601.0, "detection.cold_interval_hours": 1.0},
     ),

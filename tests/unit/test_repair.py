@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from node_sim.catalog.parts import PARTS
-from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, Observer, OfflineResult, Persistence
+from node_sim.codes import ErrorKind, LifecycleKind, LifecycleReason, Mode, Observer, OfflineResult
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
@@ -57,6 +57,14 @@ def named(table, column="seq"):
     return (table["node_id"].astype(np.int64) << 32) | table[column].astype(np.int64)
 
 
+def by_dimm_and_day(errors):
+    """Name the DIMM and the day of each row, and return how many corrected errors the DIMM logs that day."""
+    days = 1 + NS_PER_YEAR // NS_PER_DAY
+    name = (errors["fault_id"].astype(np.int64) >> 16) * days + errors["first_time_ns"] // NS_PER_DAY
+    _, group = np.unique(name, return_inverse=True)
+    return name, np.bincount(group, errors["ce_count"])[group]
+
+
 CE_CORDON = {"kind": LifecycleKind.CORDON, "reason": LifecycleReason.CE_LIMIT}
 
 
@@ -68,26 +76,29 @@ def test_a_cordon_for_corrected_errors_is_caused_by_the_window_that_reaches_the_
     tables = simulate(Policy(repair=Repair(replace_ce=LIMIT, cordon=Cordon(drain_hours=drain_hours))))
     cordons, errors = rows(tables["lifecycle"], **CE_CORDON), rows(tables["errors"], kind=ErrorKind.CE)
     place = np.searchsorted(np.sort(named(errors)), named(cordons, "cause_seq"))
+    errors["of_dimm"] = by_dimm_and_day(errors)[1]
     window = {name: column[np.argsort(named(errors))[place]] for name, column in errors.items()}
     assert cordons["seq"].size > 100
     assert (named(window) == named(cordons, "cause_seq")).all()
     assert (window["fault_id"] == cordons["fault_id"]).all()
-    assert (window["ce_count"] >= LIMIT).all()
+    assert (window["of_dimm"] >= LIMIT).all()
+    assert (window["ce_count"] < LIMIT).any()  # several faults of a DIMM reach it together
     if drain_hours:  # the node is up, and the fault goes on to show errors
         assert (window["first_time_ns"] < cordons["time_ns"]).all()
         assert (window["last_time_ns"] >= cordons["time_ns"] - 1).all()
         assert (window["last_time_ns"] > cordons["time_ns"]).any()
         return
     assert (window["last_time_ns"] == cordons["time_ns"] - 1).all()
-    hard = np.isin(window["fault_id"], rows(tables["faults"], persistence=Persistence.HARD)["fault_id"])
-    assert (window["ce_count"][hard] == LIMIT).mean() > 0.99  # but for errors of the same nanosecond
+    assert (window["of_dimm"] == LIMIT).mean() > 0.99  # but for errors of the same nanosecond
 
 
 def test_no_window_reaches_the_limit_without_a_cordon():
     tables = simulate(Policy(repair=Repair(replace_ce=LIMIT)))
     life, errors = tables["lifecycle"], rows(tables["errors"], kind=ErrorKind.CE)
-    reached = errors["ce_count"] >= LIMIT
+    name, of_dimm = by_dimm_and_day(errors)
+    reached = of_dimm >= LIMIT
     caused = np.isin(named(errors), named(rows(life, **CE_CORDON), "cause_seq"))
+    caused = np.isin(name, name[caused])
     # A window in which the node came back is not whole.
     for at in np.flatnonzero(reached & ~caused):
         ends = life["end_ns"][life["node_id"] == errors["node_id"][at]]
@@ -110,10 +121,12 @@ def test_errors_of_pages_taken_offline_do_not_count_but_for_those_of_the_scrubbe
     limits = {"repair": Repair(replace_ce=3), "page_offline": PageOffline(2)}
     tables = simulate(Policy(**limits))
     cordons, faults = rows(tables["lifecycle"], **CE_CORDON), tables["faults"]
+    errors = rows(tables["errors"], kind=ErrorKind.CE)
+    alone = named(errors)[errors["ce_count"] == by_dimm_and_day(errors)[1]]
+    cordons = rows(cordons | {"alone": np.isin(named(cordons, "cause_seq"), alone)}, alone=True)
     one_page = faults["fault_id"][(faults["n_pages"] == 1) & (faults["mode"] == Mode.BIT)]
     refused = rows(tables["page_offlines"], result=OfflineResult.UNHANDLABLE)
     mine = np.isin(cordons["fault_id"], one_page)
-    errors = rows(tables["errors"], kind=ErrorKind.CE)
     seq = dict(zip(named(errors).tolist(), errors["observer"].tolist(), strict=True))
     observer = np.asarray([seq[name] for name in named(cordons, "cause_seq")[mine].tolist()])
     demand = observer == Observer.DEMAND
@@ -122,6 +135,25 @@ def test_errors_of_pages_taken_offline_do_not_count_but_for_those_of_the_scrubbe
     assert (~demand).sum() > 5  # the scrubber reads physical memory
     without = rows(simulate(Policy(repair=limits["repair"]))["lifecycle"], **CE_CORDON)
     assert np.isin(without["fault_id"], one_page).sum() > 1.5 * mine.sum()
+
+
+def test_a_dimm_is_replaced_at_the_first_error_of_a_fault_whose_pins_cross_the_halves():
+    tables, plain = simulate(Policy(repair=Repair(replace_risky=True))), simulate(Policy())
+    risky = {"kind": LifecycleKind.CORDON, "reason": LifecycleReason.RISKY_PATTERN}
+    cordons, faults = rows(tables["lifecycle"], **risky), tables["faults"]
+    errors = rows(tables["errors"], kind=ErrorKind.CE)
+    place = np.argsort(named(errors))[np.searchsorted(np.sort(named(errors)), named(cordons, "cause_seq"))]
+    assert cordons["seq"].size > 50
+    assert (errors["fault_id"][place] == cordons["fault_id"]).all()
+    assert (errors["first_time_ns"][place] == cordons["time_ns"] - 1).all()
+    pins = dict(zip(faults["fault_id"].tolist(), faults["n_dq"].tolist(), strict=True))
+    assert min(pins[fault] for fault in cordons["fault_id"].tolist()) == 2
+    # More than two pins always cross them: the first such fault of a node that shows an error is answered.
+    shown = rows(plain["errors"], kind=ErrorKind.CE)
+    wide = np.asarray([pins.get(fault, 0) > 2 for fault in shown["fault_id"].tolist()])
+    for node in np.unique(shown["node_id"][wide]):
+        first_ns = shown["first_time_ns"][wide & (shown["node_id"] == node)].min()
+        assert tables["lifecycle"]["time_ns"][tables["lifecycle"]["node_id"] == node].min() <= first_ns + 1
 
 
 def test_a_limit_nobody_reaches_changes_no_row():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
+from node_sim.corrected.limits import count_by_dimm
 from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.offlining import Ground, OfflineQuestion, Offlines, find_offlines
-from node_sim.corrected.windows import Windows, errors_of_window
+from node_sim.corrected.windows import Windows
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.memory.pages import Static
@@ -58,12 +59,13 @@ def test_no_page_of_a_soft_fault_has_two_errors(windows):
     assert offlines(windows, threshold=2).era.size == 0
 
 
-def test_errors_of_a_window_count_together(windows):
+def test_errors_of_a_dimm_count_together_by_window(windows):
+    dimm = windows.fault // 3
     total: dict[tuple[int, int], int] = {}
-    names = list(zip(windows.fault.tolist(), windows.window.tolist(), strict=True))
+    names = list(zip(dimm.tolist(), windows.window.tolist(), strict=True))
     for name in names:
         total[name] = total.get(name, 0) + 1
-    assert errors_of_window(windows).tolist() == [total[name] for name in names]
+    assert count_by_dimm(windows, dimm).tolist() == [total[name] for name in names]
 
 
 def test_a_fault_shows_errors_up_to_its_last_page_that_is_seen(windows):
