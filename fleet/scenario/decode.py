@@ -6,7 +6,8 @@ import copy
 import dataclasses
 import json
 from collections.abc import Iterator
-from typing import Any, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from fleet.scenario.document import expand_switches, expand_workloads, items, put, tables
 from fleet.scenario.fleet import ARMS_MAX, FIXED_SECTIONS, Document, Fleet, Group, GroupPlan, Scenario
@@ -14,6 +15,9 @@ from node_sim.errors import ConfigError
 from node_sim.server.policy import Policy
 from node_sim.server.settings import Setting
 from node_sim.server.workload import SHARE_TOLERANCE
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 def _range_complaints(kind: Any, value: Any, path: str) -> Iterator[str]:
@@ -47,14 +51,22 @@ def _is_of(value: Any, wanted: Any) -> bool:
     return isinstance(value, int | float) if wanted is float else isinstance(value, get_origin(wanted) or wanted)
 
 
+@cache
+def _decoder(kind: type) -> TypeAdapter[Any]:
+    """Return the decoder of a kind; every group under every arm asks for the same one."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
 def _decode(kind: Any, document: Document, path: str) -> tuple[Any, list[str]]:
     """Decode a document; return the object (or None) and all complaints, each with its key path."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     complaints = list(_range_complaints(kind, document, path))
     named = {line.split(" = ", 1)[0] for line in complaints}
     try:
-        decoded = TypeAdapter(kind).validate_json(json.dumps(document, default=str), strict=True)
+        decoded = _decoder(kind).validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             where = path + ".".join(str(part) for part in item["loc"])

@@ -31,8 +31,11 @@ P_MAX: Final = 1.0 - 2.0**-10
 """Higher risks count as this one: its hazard is below the first edge."""
 EDGES: Final = np.asarray([*(8.0 ** np.arange(1, -9, -1)), 0.0])
 """Hazards that part the levels, each of which is a process of its own."""
-_TRIES_MAX: Final = 4
-"""Pairs of points that are drawn together."""
+_TRIES: Final = 4
+"""Pairs of points of each stream that are drawn together while streams are many."""
+_DRAWS_AT_ONCE: Final = 1024
+"""Pairs that are drawn together while streams are few: a stream that accepts few points needs thousands, and so many
+pairs cost hardly more than one."""
 
 
 class Streams(NamedTuple):
@@ -163,7 +166,8 @@ def _points(seed: Seed, faults: FaultTable, name: tuple[Ints, int], room: Ints, 
         last[open_[row]] = read
         place[open_] = at[:, -1]
         open_ = open_[inside[:, -1] & (found[open_] < FAILURES_MAX)]
-        step, tries = step + tries, min(2 * tries, _TRIES_MAX)
+        step += tries
+        tries = min(2 * tries, max(_TRIES, _DRAWS_AT_ONCE // max(open_.size, 1)))
     return join(parts)
 
 

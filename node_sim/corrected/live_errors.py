@@ -22,7 +22,7 @@ from node_sim.corrected.eras import Eras, Spans, WindowIndex
 from node_sim.corrected.marks import Marks, find_names, name_page
 from node_sim.corrected.offlining import Counted, Offlines
 from node_sim.corrected.windows import errors_before, page_of_error
-from node_sim.records import Index, Ints, expand_counts, join, take
+from node_sim.records import Flags, Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
 
 _MANY = 1 << 32
@@ -168,21 +168,47 @@ def go_through(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -
     return errors.take(~unseen | index.windows.scrub[spans.window[span]])
 
 
-def count_seen_before(spans: Spans, which: Ints, time_ns: Ints, index: WindowIndex, counted: Counted) -> Ints:
+def count_seen_before(
+    eras: Eras, spans: Spans, which: Ints, time_ns: Ints, index: WindowIndex, counted: Counted
+) -> Ints:
     """Count the errors of spans that are seen before given times.
 
     Args:
+        eras: Of the spans.
         spans: All spans.
         which: Which of them, shape ``(n,)``; any may be asked about several times.
         time_ns: Times, shape ``(n,)``.
         index: All windows.
         counted: Pages offline and marks.
     """
-    some = np.unique(which)
-    seen = go_through(spans, some, index, counted)
     number = errors_before(index.windows.take(spans.window[which]), time_ns)
-    name, most = seen.span * _MANY + seen.number, which * _MANY
-    return np.searchsorted(name, most + number, side="right") - np.searchsorted(name, most)
+    first = spans.first[which]
+    count = np.clip(number, first, spans.last[which]) - first
+    fewer = np.flatnonzero(_has_own(eras, counted)[spans.era[which]] | _is_out_by(eras, spans, which, time_ns, counted))
+    for part in _batches(spans, np.unique(which[fewer])):
+        mine = fewer[(which[fewer] >= part[0]) & (which[fewer] <= part[-1])]
+        seen = go_through(spans, part, index, counted)
+        name, most = seen.span * _MANY + seen.number, which[mine] * _MANY
+        count[mine] = np.searchsorted(name, most + number[mine], side="right") - np.searchsorted(name, most)
+    return count
+
+
+def _has_own(eras: Eras, counted: Counted) -> Flags:
+    """Return in which eras counting takes pages offline, shape ``(n_eras,)``."""
+    offlines, own = counted.offlines, np.zeros(eras.lane.size, np.bool_)
+    own[offlines.era[offlines.offlined]] = True
+    return own
+
+
+def _is_out_by(eras: Eras, spans: Spans, which: Ints, time_ns: Ints, counted: Counted) -> Flags:
+    """Return in which spans a marked page goes out of use before a time; all errors until then are seen elsewhere."""
+    return counted.marks.first_out_ns(eras.lane.size)[spans.era[which]] < time_ns
+
+
+def _batches(spans: Spans, some: Ints) -> list[Ints]:
+    """Part some spans, ascending, so that no part has many more than ``ERRORS_AT_ONCE`` errors: memory stays small."""
+    batch = np.cumsum(spans.last[some] - spans.first[some]) // ERRORS_AT_ONCE
+    return [some[batch == number] for number in np.unique(batch)]
 
 
 def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -> SpanCounts:
@@ -193,11 +219,9 @@ def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -
     offlines, marks = counted.offlines, counted.marks
     if offlines.era.size == 0 and marks.name.size == 0:
         return counts
-    own = np.zeros(eras.lane.size, np.bool_)
-    own[offlines.era[offlines.offlined]] = True
     marked = marks.touched(eras.lane.size)
     late = index.windows.high_ns[spans.window] > marks.first_out_ns(eras.lane.size)[spans.era]
-    fewer = ~index.windows.scrub[spans.window] & (own[spans.era] | late)
+    fewer = ~index.windows.scrub[spans.window] & (_has_own(eras, counted)[spans.era] | late)
     by_turns = np.flatnonzero(fewer & ~marked[spans.era] & ~index.windows.soft[spans.window])
     one_by_one = np.flatnonzero(fewer & marked[spans.era])
     for some, part in (
@@ -210,10 +234,8 @@ def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -
 
 
 def _count_one_by_one(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
-    """Count what is left of some spans, from their errors one by one, so many at a time that memory stays small."""
-    batch = np.cumsum(spans.last[some] - spans.first[some]) // ERRORS_AT_ONCE
-    parts = [some[batch == number] for number in np.unique(batch)] or [some]
-    return join([_count_batch(spans, part, index, counted) for part in parts])
+    """Count what is left of some spans, from their errors one by one."""
+    return join([_count_batch(spans, part, index, counted) for part in _batches(spans, some) or [some]])
 
 
 def _count_batch(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:

@@ -102,11 +102,12 @@ def error_time_ns(windows: Windows, k: Ints) -> Ints:
 def errors_before(windows: Windows, time_ns: Ints) -> Ints:
     """Count the errors of each window that come before a time, by bisection on ``error_time_ns``."""
     low, high = np.zeros_like(windows.errors), windows.errors.copy()
-    while (low < high).any():
-        middle = (low + high + 1) // 2
-        before = error_time_ns(windows, np.maximum(middle, 1)) < time_ns
-        low, high = np.where(before, middle, low), np.where(before, high, middle - 1)
-        high = np.maximum(low, high)
+    open_ = np.flatnonzero(low < high)
+    while open_.size:  # few windows have many errors, and only theirs take many turns
+        middle = (low[open_] + high[open_] + 1) // 2
+        before = error_time_ns(windows.take(open_), middle) < time_ns[open_]
+        low[open_[before]], high[open_[~before]] = middle[before], middle[~before] - 1
+        open_ = open_[low[open_] < high[open_]]
     return low
 
 

@@ -132,7 +132,8 @@ class FaultTable(NamedTuple):
         Returns:
             Position in the question and number, one element for each name of a page; as ``AddressMap.ordinals``.
         """
-        which, place = address_map.ordinals(self.box.take(fault), pfn)
+        mine, of = np.unique(fault, return_inverse=True)
+        which, place = address_map.ordinals(self.box.take(mine), pfn, of)
         known = place < self.n_pages[fault[which]]
         which, place = which[known], place[known]
         number = self.order.take(fault[which]).number(place, self.n_pages[fault[which]])

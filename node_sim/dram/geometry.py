@@ -290,60 +290,66 @@ class AddressMap:
         rest = ordinal - (end - flat)[np.arange(n), part]
         return *np.divmod(part, banks), rest
 
-    def _first_of(self, box: Footprint, rank: Ints, bank: Ints) -> Ints:
-        """Return the number of the first page of a rank and bank of each box: the inverse of ``_part_of``."""
+    def _first_of(self, box: Footprint, of: Ints, rank: Ints, bank: Ints) -> Ints:
+        """Return the numbers of the first pages of ranks and banks of boxes: the inverse of ``_part_of``."""
         by_part = self._pages_by_part(box)
-        first: Ints
-        if self._alike:
-            first = (rank * box.n_banks + bank) * by_part[:, 0, 0]
-            return first
         n, ranks, banks = by_part.shape
         flat = by_part.reshape(n, ranks * banks)
-        first = (np.cumsum(flat, axis=1) - flat)[np.arange(n), rank * banks + bank]
+        alike = (rank * box.n_banks[of] + bank) * flat[of, 0]
+        first: Ints = alike if self._alike else (np.cumsum(flat, axis=1) - flat)[of, rank * banks + bank]
         return first
 
-    def ordinals(self, box: Footprint, pfn: Ints) -> tuple[Ints, Ints]:
-        """Return under which numbers each box knows a page: the inverse of ``page``.
+    def ordinals(self, box: Footprint, pfn: Ints, of: Ints) -> tuple[Ints, Ints]:
+        """Return under which numbers boxes know pages: the inverse of ``page``.
 
         Args:
-            box: Boxes, shape ``(n,)``.
-            pfn: A page for each box, shape ``(n,)``.
+            box: Boxes.
+            pfn: Pages, shape ``(n,)``; the coordinates of one that is asked about several times are worked out once.
+            of: Index of the box of each, shape ``(n,)``.
 
         Returns:
-            Index of the box and number of the page, ordered; none where the page lies outside the box, several where it
-            has lines of several of the box's banks or ranks.
+            Index of the question and number of the page, ordered; none where the page lies outside the box, several
+            where it has lines of several of the box's banks or ranks.
         """
-        near = np.flatnonzero(self._row_is_inside(box, pfn))
-        place = self.place(pfn[near, None] * LINES_PER_PAGE + np.arange(LINES_PER_PAGE))
-        mine = Footprint(*(part[near, None] for part in box))
-        server = self.server
-        slot = (place.socket * server.channels + place.channel) * server.dimms_per_channel + place.dimm
+        near = np.flatnonzero(self._row_is_inside(box, pfn, of))
+        page, of_page = np.unique(pfn[near], return_inverse=True)
+        lines = self.place(page[:, None] * LINES_PER_PAGE + np.arange(LINES_PER_PAGE))
+        which, at = np.nonzero(self._slot(lines)[of_page] == box.slot[of[near], None])
+        place = Place(*(part[of_page[which], at] for part in lines))
+        mine = box.take(of[near[which]])
         rank, bank = (place.rank - mine.rank) % self.dimm.ranks, (place.bank - mine.bank) % self.dimm.banks
         row, line = place.row - mine.row, place.line - mine.line
-        inside = (slot == mine.slot) & (rank < mine.n_ranks) & (bank < mine.n_banks)
+        inside = (rank < mine.n_ranks) & (bank < mine.n_banks)
         inside &= (row >= 0) & (row < mine.n_rows) & (line >= 0) & (line < mine.n_lines)
-        which, at = np.nonzero(inside)
-        offsets = (part[which, at] for part in (rank, bank, row, line))
-        number = self._ordinal(box.take(near[which]), pfn[near[which]], *offsets)
+        which, offsets = near[which[inside]], (part[inside] for part in (rank, bank, row, line))
+        number = self._ordinal(box, of[which], pfn[which], *offsets)
         order = np.lexsort((number, which))
         which, number = which[order], number[order]
         new = (np.diff(which, prepend=-1) != 0) | (np.diff(number, prepend=-1) != 0)
-        return near[which[new]], number[new]
+        return which[new], number[new]
 
-    def _row_is_inside(self, box: Footprint, pfn: Ints) -> Flags:
-        """Whether the row of the first or the last line of each page is one of the box; no page has lines of three."""
+    def _slot(self, place: Place) -> Ints:
+        """Return the DIMM slots of coordinates."""
+        channel = place.socket * self.server.channels + place.channel
+        slot: Ints = channel * self.server.dimms_per_channel + place.dimm
+        return slot
+
+    def _row_is_inside(self, box: Footprint, pfn: Ints, of: Ints) -> Flags:
+        """Whether the row of the first or the last line of each page is one of its box; no page has lines of three."""
         inside = np.zeros(pfn.shape, np.bool_)
+        page, of_page = np.unique(pfn, return_inverse=True)
+        first, end = box.row[of], (box.row + box.n_rows)[of]
         for line in (0, LINES_PER_PAGE - 1):
-            row = self.place(pfn * LINES_PER_PAGE + line).row
-            inside |= (row >= box.row) & (row < box.row + box.n_rows)
+            row = self.place(page * LINES_PER_PAGE + line).row[of_page]
+            inside |= (row >= first) & (row < end)
         return inside
 
-    def _ordinal(self, box: Footprint, pfn: Ints, rank: Ints, bank: Ints, row: Ints, line: Ints) -> Ints:
-        """Number the page of a line at an offset inside each box, as ``page`` does."""
-        in_row = line
+    def _ordinal(self, box: Footprint, of: Ints, pfn: Ints, rank: Ints, bank: Ints, row: Ints, line: Ints) -> Ints:
+        """Number the page of a line at an offset inside its box, as ``page`` does."""
+        first, mine, in_row = self._first_of(box, of, rank, bank), box.take(of), line
         if self.line_stride < LINES_PER_PAGE:
-            in_row = pfn - self._corner(box, rank, bank, row, np.zeros_like(pfn)) // LINES_PER_PAGE
-        number: Ints = self._first_of(box, rank, bank) + row * self._pages_per_row(box, rank, bank) + in_row
+            in_row = pfn - self._corner(mine, rank, bank, row, np.zeros_like(pfn)) // LINES_PER_PAGE
+        number: Ints = first + row * self._pages_per_row(mine, rank, bank) + in_row
         return number
 
 

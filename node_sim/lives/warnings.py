@@ -56,22 +56,27 @@ def tell_warnings(
     dimm = _dimms(eras.lane[era], faults.tag[eras.fault[era]])
     order = np.lexsort((first_ns, dimm))
     dimm, first_ns, last_ns, seen = dimm[order], first_ns[order], last_ns[order], seen[order]
-    for chunk in chunks:
-        asked, time_ns = (
-            _dimms(chunk["lane"].astype(np.int64), faults.tag[chunk["fault"].astype(np.int64)]),
-            chunk["time_ns"],
-        )
-        start = np.searchsorted(dimm, asked)
-        which, step = expand_counts(np.searchsorted(dimm, asked, side="right") - start)
-        at = start[which] + step
-        before = first_ns[at] < time_ns[which]
-        which, at = which[before], at[before]
-        number = counts.errors[seen[at]].copy()
-        cut = np.flatnonzero(last_ns[at] >= time_ns[which])
-        number[cut] = count_seen_before(spans, seen[at[cut]], time_ns[which[cut]], index, counted)
-        chunk["n_ce_before"] = np.bincount(which, number, minlength=asked.size).astype(np.int64)
-        chunk["first_ce_ns"] = np.full(asked.size, NULL)
-        chunk["first_ce_ns"][which[::-1]] = first_ns[at[::-1]]  # the earliest stands first, and is written last
+    # All chunks at once: there is one for each step, and each question costs as much however few rows ask it.
+    lane, fault, time_ns = (
+        np.concatenate([chunk[name] for chunk in chunks]).astype(np.int64) for name in ("lane", "fault", "time_ns")
+    )
+    asked = _dimms(lane, faults.tag[fault])
+    start = np.searchsorted(dimm, asked)
+    which, step = expand_counts(np.searchsorted(dimm, asked, side="right") - start)
+    at = start[which] + step
+    before = first_ns[at] < time_ns[which]
+    which, at = which[before], at[before]
+    number = counts.errors[seen[at]].copy()
+    cut = np.flatnonzero(last_ns[at] >= time_ns[which])
+    number[cut] = count_seen_before(eras, spans, seen[at[cut]], time_ns[which[cut]], index, counted)
+    n_before = np.bincount(which, number, minlength=asked.size).astype(np.int64)
+    earliest_ns = np.full(asked.size, NULL)
+    earliest_ns[which[::-1]] = first_ns[at[::-1]]  # the earliest stands first, and is written last
+    ends = np.cumsum([chunk["time_ns"].size for chunk in chunks])[:-1]
+    for chunk, n_ce_before, first_ce_ns in zip(
+        chunks, np.split(n_before, ends), np.split(earliest_ns, ends), strict=True
+    ):
+        chunk["n_ce_before"], chunk["first_ce_ns"] = n_ce_before, first_ce_ns
 
 
 def _dimms(lane: Ints, tag: Ints) -> Ints:

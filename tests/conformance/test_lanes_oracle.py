@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -572,9 +575,10 @@ HALF = WORLDS // 2 // CHUNK * CHUNK
 
 
 @pytest.mark.parametrize("first", range(0, HALF, CHUNK))
-def test_every_row_equals_that_of_the_event_heap(first: int) -> None:
+def test_every_row_equals_that_of_the_event_heap(first: int, shared_folder: FilePath) -> None:
     for number in range(first, first + CHUNK):
         check_world(number)
+        write_branches(number, shared_folder)
 
 
 @pytest.mark.long
@@ -628,29 +632,36 @@ def mitigated(world: World) -> Counter[Any]:
     return met
 
 
-def test_sample_exercises_every_branch() -> None:
+def branches_of(number: int) -> Counter[Any]:
+    """Count what a world has met; a function of its number alone."""
     met: Counter[Any] = Counter()
-    for number in range(WORLDS):
-        block = block_of(number)
-        for part in block.parts:
-            for table, columns in part.tables.items():
-                for row in rows_of(table, columns):
-                    met[table] += 1
-                    met.update((table, name, row[name]) for name in BRANCHES.get(table, ()))
-            met["lost records"] += lost_records(part.tables)
-            met["came back"] += came_back(part.tables)
-        met.update(mitigated(draw_world(number)))
-        met["faults"] += len(block.faults["seq"])
-        met["installed later"] += int((np.asarray(block.faults["generation"]) > 0).sum())
-        met["common"] += sum(part.arms == COMMON for part in block.parts)
-        met["shared by some arms"] += sum(len(part.arms) > 1 for part in block.parts)
-    wanted: list[Any] = [*TABLE_NAMES, "installed later", "common", "shared by some arms", "lost records", "came back"]
-    wanted += ["adddc_bank", "adddc_rank", "windows ended", "mirrored", "mirrored, silent"]
-    for table, names in BRANCHES.items():
-        for name, codes in names.items():
-            wanted += [(table, name, int(code)) for code in codes]
-    few = {what: met[what] for what in wanted if met[what] < LEAST}
-    assert not few, f"met fewer than {LEAST} times: {few}; all: {dict(met)}"
+    block = block_of(number)
+    for part in block.parts:
+        for table, columns in part.tables.items():
+            for row in rows_of(table, columns):
+                met[table] += 1
+                met.update((table, name, row[name]) for name in BRANCHES.get(table, ()))
+        met["lost records"] += lost_records(part.tables)
+        met["came back"] += came_back(part.tables)
+    met.update(mitigated(draw_world(number)))
+    met["faults"] += len(block.faults["seq"])
+    met["installed later"] += int((np.asarray(block.faults["generation"]) > 0).sum())
+    met["common"] += sum(part.arms == COMMON for part in block.parts)
+    met["shared by some arms"] += sum(len(part.arms) > 1 for part in block.parts)
+    return met
+
+
+def write_branches(number: int, folder: FilePath) -> None:
+    """Leave what a world has met for ``test_sample_of_lanes.py``, so that no block is simulated twice."""
+    unfinished = folder / f"world_{number}.{os.getpid()}"
+    unfinished.write_bytes(pickle.dumps(branches_of(number)))
+    unfinished.replace(folder / f"world_{number}")
+
+
+def read_branches(number: int, folder: FilePath) -> Counter[Any]:
+    """Return what a world has met: as its test has left it, else counted here."""
+    path = folder / f"world_{number}"
+    return pickle.loads(path.read_bytes()) if path.exists() else branches_of(number)
 
 
 LEAST = 5

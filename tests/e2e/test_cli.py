@@ -30,7 +30,7 @@ def call(*arguments, cwd=None, env=None):
 
 
 def asked(*arguments, cwd="."):
-    """What ``call`` gives, without a process of its own: for what is refused or only shown."""
+    """What ``call`` gives, without a process of its own: all but what the process itself decides."""
     with contextlib.chdir(cwd):
         done = CliRunner().invoke(main, list(map(str, arguments)))
     assert isinstance(done.exception, SystemExit | None), done.exception
@@ -48,7 +48,7 @@ def refused(done, code=2):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("cli") / "run"
-    done = call("run", "-o", root, *SMALL, "--set", "group.secded.faults.fit_factor=30.0")
+    done = asked("run", "-o", root, *SMALL, "--set", "group.secded.faults.fit_factor=30.0")
     assert done.returncode == 0, done.stderr
     return root, done
 
@@ -67,7 +67,7 @@ def test_help_is_fast_and_names_every_command():
 
 @pytest.mark.parametrize(("typed", "meant"), [("runn", "run"), ("summry", "summary"), ("scenarios", "scenario")])
 def test_a_misspelt_command_is_answered_with_the_one_that_was_meant(typed, meant):
-    assert f"Did you mean '{meant}'?" in refused(call(typed))
+    assert f"Did you mean '{meant}'?" in refused(asked(typed))
 
 
 def test_run_prints_every_headline_figure(run):
@@ -109,7 +109,7 @@ def test_the_two_suggested_commands_work(run):
 
 
 def test_summary_json_has_the_promised_keys(run):
-    document = json.loads(call("summary", run[0], "--json").stdout)
+    document = json.loads(asked("summary", run[0], "--json").stdout)
     assert set(document["run"]) >= {"seed", "scenario_sha256", "complete", "digests"}
     assert {"rows_per_node_year", "faults_per_node_year"} <= set(document)
     promised = {
@@ -139,25 +139,25 @@ def test_summary_json_has_the_promised_keys(run):
 
 
 def test_run_json_prints_one_document(tmp_path):
-    done = call("run", "-o", tmp_path / "run", *SMALL, "--json", "--arm", "default")
+    done = asked("run", "-o", tmp_path / "run", *SMALL, "--json", "--arm", "default")
     assert list(json.loads(done.stdout)["arms"]) == ["default"]
 
 
 def test_replay_gives_the_stored_rows_and_tells_them_in_order(run):
     node = re.search(r"--node (\d+)", run[1].stdout).group(1)
     for arm in ("default", "no_recovery"):
-        done = call("replay", run[0], "--node", node, "--arm", arm)
+        done = asked("replay", run[0], "--node", node, "--arm", arm)
         assert done.returncode == 0, done.stderr
         assert "equal to those of the run" in done.stdout
         numbers = [int(match) for match in re.findall(r"^ *(\d+) +\d+ d", done.stdout, re.MULTILINE)]
         assert sorted(numbers) == list(range(len(numbers)))
-    document = json.loads(call("replay", run[0], "--node", node, "--json").stdout)
+    document = json.loads(asked("replay", run[0], "--node", node, "--json").stdout)
     assert document["equals_stored_rows"] is True
     assert {"faults", "errors"} <= set(document["tables"])
 
 
 def test_sweep_replaces_the_arms_by_the_grid(tmp_path):
-    done = call(
+    done = asked(
         "run",
         "-o",
         tmp_path / "run",
@@ -178,13 +178,13 @@ def test_sweep_replaces_the_arms_by_the_grid(tmp_path):
 
 
 def test_set_changes_every_group_and_arm(tmp_path):
-    done = call("run", "-o", tmp_path / "run", *SMALL, "--json", "--set", "ecc.code=none", "--arm", "default")
+    done = asked("run", "-o", tmp_path / "run", *SMALL, "--json", "--set", "ecc.code=none", "--arm", "default")
     assert json.loads(done.stdout)["arms"]["default"]["ce"] == 0
 
 
 def test_without_output_a_new_folder_is_made_each_time(tmp_path):
     for _ in range(2):
-        assert call("run", *SMALL, "--arm", "default", cwd=tmp_path).returncode == 0
+        assert asked("run", *SMALL, "--arm", "default", cwd=tmp_path).returncode == 0
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
@@ -218,7 +218,7 @@ groups = ["c"]
 def test_all_mistakes_of_a_scenario_are_reported_at_once(tmp_path, command):
     path = tmp_path / "bad.toml"
     path.write_text(BAD)
-    errors = refused(call(*command, path, cwd=tmp_path))
+    errors = refused(asked(*command, path, cwd=tmp_path))
     for words in (
         "nodes = 'many'",
         "years = -1.0",
@@ -304,7 +304,7 @@ def test_too_many_faults_is_a_model_error(tmp_path):
 @pytest.mark.parametrize("command", ["summary", "compare", "resume", "replay"])
 def test_a_folder_that_is_no_run_exits_4(tmp_path, command):
     options = ("--node", "1") if command == "replay" else ()
-    refused(call(command, tmp_path, *options), code=4)
+    refused(asked(command, tmp_path, *options), code=4)
     refused(asked(command, tmp_path / "nosuch", *options), code=4)
 
 
@@ -362,7 +362,7 @@ WIRES = "faults.lane_fit=2000", "faults.command_address_fit=2000"
 )
 def test_every_generation_of_parts_runs(tmp_path, settings):
     words = [word for setting in ("faults.fit_factor=10", *WIRES, *settings) for word in ("--set", setting)]
-    done = call("run", "-o", tmp_path / "run", *SMALL, *words)
+    done = asked("run", "-o", tmp_path / "run", *SMALL, *words)
     assert done.returncode == 0, done.stderr
     modes = set(open_run(tmp_path / "run").table("faults")["mode"].to_pylist())
     assert {"bit", "row", "column", "bank", "lane", "command_address"} <= modes
@@ -370,12 +370,12 @@ def test_every_generation_of_parts_runs(tmp_path, settings):
 
 def test_replay_tells_of_errors_without_a_page(tmp_path):
     path, often = tmp_path / "run", ("--set", "faults.command_address_fit=20000", "--arm", "default")
-    done = call("run", "-o", path, "--nodes", "100", "--workers", "1", *often)
+    done = asked("run", "-o", path, "--nodes", "100", "--workers", "1", *often)
     assert done.returncode == 0, done.stderr
     errors = open_run(path).table("errors").to_pylist()
     for kind, words in (("CE", "1 CE on no page"), ("UE", "UE on no page (command/address)")):
         node = next(row["node_id"] for row in errors if row["first_pfn"] is None and row["kind"] == kind)
-        told = call("replay", path, "--node", node)
+        told = asked("replay", path, "--node", node)
         assert told.returncode == 0, told.stderr
         assert words in told.stdout
         assert "errors belong to no page" in told.stdout
@@ -408,7 +408,7 @@ def test_every_number_of_the_baseline_is_published_or_assumed():
 def test_arms_of_several_kernels_run_on_the_same_errors(tmp_path):
     root = tmp_path / "run"
     grid = "kernel.profile=3.10,6.1,6.12"
-    done = call("run", "-o", root, *SMALL, "--set", "group.secded.faults.fit_factor=30.0", "--sweep", grid)
+    done = asked("run", "-o", root, *SMALL, "--set", "group.secded.faults.fit_factor=30.0", "--sweep", grid)
     assert done.returncode == 0, done.stderr
     run = open_run(root)
     assert sorted(run.arms) == ["profile=3.10", "profile=6.1", "profile=6.12"]
@@ -424,9 +424,9 @@ def test_a_sweep_over_a_switch_of_the_kernel_gives_paired_differences(tmp_path):
     root, sweep = tmp_path / "run", "kernel.switches.unmap_failure=ignored,failed"
     errors = ("--set", "ecc.code=secded", "--set", "faults.fit_factor=100.0")
     size = ("--nodes", "1200", "--years", "0.25", "--workers", "1")
-    done = call("run", "-o", root, *size, *errors, "--sweep", sweep)
+    done = asked("run", "-o", root, *size, *errors, "--sweep", sweep)
     assert done.returncode == 0, done.stderr
-    found = json.loads(call("compare", root, "--json").stdout)
+    found = json.loads(asked("compare", root, "--json").stdout)
     effects = found["effects"]["unmap_failure=failed"]
     failed, ignored = (effects[name]["difference"]["value"] for name in ("mf_failed", "mf_ignored"))
     assert failed == pytest.approx(-ignored, rel=0.05)  # the same pages: merged ones, which 6.1 does not unmap
@@ -442,19 +442,19 @@ def test_a_sweep_over_a_switch_of_the_kernel_gives_paired_differences(tmp_path):
 def test_a_kernel_without_soft_offline_takes_no_page_offline(tmp_path, kernel):
     root = tmp_path / "run"
     options = ("--set", kernel, "--set", "page_offline.ce_threshold=2", "--arm", "default")
-    done = call("run", "-o", root, "--nodes", "3000", "--workers", "1", *options)
+    done = asked("run", "-o", root, "--nodes", "3000", "--workers", "1", *options)
     assert done.returncode == 0, done.stderr
     run = open_run(root)
     rows = run.table("page_offlines", arm="default").to_pylist()
     assert len(rows) > 20
     assert {(row["result"], row["errno"]) for row in rows} == {("no interface", -2)}
-    counts = json.loads(call("summary", root, "--json").stdout)["arms"]["default"]
+    counts = json.loads(asked("summary", root, "--json").stdout)["arms"]["default"]
     assert (counts["pages_offlined"], counts["pages_not_offlined"]) == (0, len(rows))
-    asked = {(row["node_id"], row["pfn"]): row["time_ns"] for row in rows}
+    when = {(row["node_id"], row["pfn"]): row["time_ns"] for row in rows}
     later = [
         row
         for row in run.table("errors", arm="default").to_pylist()
-        if row["last_time_ns"] > asked.get((row["node_id"], row["first_pfn"]), 1 << 62)
+        if row["last_time_ns"] > when.get((row["node_id"], row["first_pfn"]), 1 << 62)
     ]
     assert later  # the page keeps showing errors
 
@@ -476,7 +476,7 @@ def test_a_kernel_that_is_not_known_is_refused_with_its_key_path(tmp_path):
 
 
 def test_inject_tells_an_injection_and_explains_mistakes():
-    done = call("inject", "--page", "hugetlb", "--process", "early:handler", "--json")
+    done = asked("inject", "--page", "hugetlb", "--process", "early:handler", "--json")
     found = json.loads(done.stdout)
     keys = {"page_type", "result", "errno", "log", "signals", "panic", "later", "hardware_corrupted_kb", "steps"}
     assert keys <= set(found)

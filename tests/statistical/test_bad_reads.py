@@ -11,6 +11,7 @@ from scipy import stats
 
 from node_sim.catalog.designs import DESIGNS
 from node_sim.codes import Mode
+from node_sim.corrected import bad_reads
 from node_sim.corrected.bad_reads import FAILURES_MAX, Failures, Streams, Stretches, find_failures
 from node_sim.corrected.windows import Active, Reads
 from node_sim.dram.faults import FaultTable
@@ -123,6 +124,18 @@ def test_reads_of_several_windows_fail_as_those_of_one():
     whole = failures_of(0.05, 100, 500)
     assert np.array_equal(cut[found.window - 3 * found.stream] + found.read, whole.read)
     assert np.array_equal(found.stream, whole.stream)
+
+
+def test_failures_do_not_depend_on_how_many_points_are_drawn_together(monkeypatch):
+    n, rng = 300, np.random.default_rng(7)
+    risks = 10.0 ** rng.uniform(-3.0, 0.0, n)  # of all levels; the shares of some are so small that they draw for long
+    together = failures_of(risks, 20_000, n)
+    monkeypatch.setattr(bad_reads, "_DRAWS_AT_ONCE", 1)
+    monkeypatch.setattr(bad_reads, "_TRIES", 1)
+    one_by_one = failures_of(risks, 20_000, n)
+    assert (counts_of(together, n) == FAILURES_MAX).sum() > n // 2
+    for some, same in zip(together, one_by_one, strict=True):
+        assert np.array_equal(some, same)
 
 
 # ------------------------------------------------------------------------------------------ corrected or not

@@ -1,0 +1,23 @@
+"""The worlds of ``test_lanes_oracle.py`` meet every branch; a file after theirs, which adds up what they counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from node_sim.columns import TABLE_NAMES
+from tests.conformance.test_lanes_oracle import BRANCHES, LEAST, WORLDS, read_branches
+
+
+def test_sample_exercises_every_branch(shared_folder: Path) -> None:
+    met: Counter[Any] = Counter()
+    for number in range(WORLDS):
+        met.update(read_branches(number, shared_folder))
+    wanted: list[Any] = [*TABLE_NAMES, "installed later", "common", "shared by some arms", "lost records", "came back"]
+    wanted += ["adddc_bank", "adddc_rank", "windows ended", "mirrored", "mirrored, silent"]
+    for table, names in BRANCHES.items():
+        for name, codes in names.items():
+            wanted += [(table, name, int(code)) for code in codes]
+    few = {what: met[what] for what in wanted if met[what] < LEAST}
+    assert not few, f"met fewer than {LEAST} times: {few}; all: {dict(met)}"
