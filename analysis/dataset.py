@@ -23,7 +23,7 @@ from fleet.stored.manifest import (
     read_receipts,
     read_sealed,
 )
-from fleet.stored.schema import empty_table
+from fleet.stored.schema import check_version, empty_table
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLES
 from node_sim.errors import ConfigError, DataError
@@ -144,7 +144,7 @@ def open_run(path: str | Path) -> Run:
         path: Folder of the run.
 
     Raises:
-        DataError: The run is not complete, or a file is missing or was altered.
+        DataError: The run is not complete, a file is missing or was altered, or another version made it.
     """
     root = Path(path)
     if not root.is_dir():
@@ -157,6 +157,7 @@ def open_run(path: str | Path) -> Run:
         msg = f"{root}: no {RUN}, expected a complete run; this is {hint}"
         raise DataError(msg)
     manifest, plan = read_sealed(root / RUN), read_sealed(root / PLAN)
+    check_version(root / PLAN, plan)
     if manifest.get("metrics") != list(METRICS):
         msg = f"{root / RUN}: counts other metrics than this version, expected {len(METRICS)} known ones; run it anew"
         raise DataError(msg)

@@ -8,9 +8,6 @@ from analysis.compare import compare_run, to_json
 from analysis.dataset import Run
 from analysis.rates import Sums, rate, recovery_ratio, survival_ratio, weights
 from fleet.stored.headline import INDEX, REGISTRY
-from node_sim.catalog import evolution, numbers, sddc
-from node_sim.catalog.values import Assumed
-from node_sim.catalog.workloads import WORKLOAD_ASSUMPTION
 
 
 def arm_document(run: Run, arm: int) -> dict[str, Any]:
@@ -58,24 +55,6 @@ def group_ue(run: Run, arm: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def headline_assumptions() -> list[dict[str, Any]]:
-    """List the assumptions that kill, recovery and panic rates hang on directly."""
-    listed = [
-        {
-            "name": name.lower(),
-            "value": item.value,
-            "low": item.low,
-            "high": item.high,
-            "unit": item.unit,
-            "why": item.why,
-        }
-        for catalogue in (numbers, sddc, evolution)
-        for name, item in vars(catalogue).items()
-        if isinstance(item, Assumed) and item.headline
-    ]
-    return [*listed, {"name": "workload shares", "why": WORKLOAD_ASSUMPTION.why}]
-
-
 def summary_document(run: Run) -> dict[str, Any]:
     """Return the summary of a run as one JSON document."""
     rows = run.tally.rows[0]
@@ -98,6 +77,6 @@ def summary_document(run: Run) -> dict[str, Any]:
         "groups": group_ue(run, 0),
         "rows_per_node_year": float(rows) / node_years,
         "faults_per_node_year": float(Sums.of(run.tally, 0).total[INDEX["faults"]]) / node_years,
-        "headline_assumptions": headline_assumptions(),
+        "headline_assumptions": run.plan["headline_assumptions"],
         "notices": run.plan.get("notices", []),
     }

@@ -15,6 +15,7 @@ NEGLIGIBLE = 0.0005
 """Smaller rates per 1,000 node-years (from slightly different exposures) are printed as 0."""
 NAME_WIDTH = 26
 CELL_WIDTH = 24
+SETTING_WIDTH = 30
 
 
 def _number(value: float) -> str:
@@ -118,11 +119,20 @@ def _group_lines(run: Run) -> list[str]:
 
 
 def _assumption_lines(assumptions: list[dict[str, Any]]) -> list[str]:
-    lines = ["Such figures depend on assumptions nobody published (catalogue values; vary with --set or --sweep):"]
-    for item in assumptions:
-        if "value" in item:
-            unit = "" if item["unit"] == "1" else f" {item['unit']}"
-            lines.append(f"  {item['name']:<22} {item['value']:g}{unit} ({item['low']:g} to {item['high']:g})")
-        else:
-            lines.append(f"  {item['name']:<22} {item['why']}")
+    """Name each assumption with what the run uses and, in brackets, what is plausible."""
+    lines = ["Such figures depend on assumptions nobody published (range in brackets; vary with --set or --sweep):"]
+    lines.extend(f"  {item['setting']:<{SETTING_WIDTH}} {_assumed(item)}" for item in assumptions)
     return lines
+
+
+def _assumed(item: dict[str, Any]) -> str:
+    """Write the values of an assumption, or the reason where it is no number."""
+    if "values" not in item:
+        return str(item["why"])
+    unit = "" if item["unit"] == "1" else f" {item['unit']}"
+    ends = f"{item['low']:g} to {item['high']:g}"
+    values = item["values"]
+    if values == [item["assumed"]]:
+        return f"{values[0]:g}{unit} ({ends})"
+    shown = f"{values[0]:g}{unit}" if item["by"] is None else f"{values[0]:g} to {values[-1]:g}{unit} by {item['by']}"
+    return f"{shown} ({ends}), set by the scenario; assumed {item['assumed']:g}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.engines import Engine, Job
+from fleet.scenario.assumptions import headline_assumptions
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Fleet
 from fleet.scenario.notices import notices
@@ -35,7 +36,7 @@ from fleet.stored.manifest import (
     write_json,
 )
 from fleet.stored.plan import Shard, plan_shards, shard_size
-from fleet.stored.schema import SCHEMA_VERSION
+from fleet.stored.schema import SCHEMA_VERSION, check_version
 from fleet.stored.sink import remove_strays
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLE_NAMES
@@ -162,6 +163,7 @@ def _start(
                 ],
                 "scenario": fleet.document,
                 "notices": [notice.line() for notice in notices(fleet)],
+                "headline_assumptions": headline_assumptions(fleet),
                 "shards": [list(shard) for shard in shards],
                 "versions": versions(),
             }
@@ -178,6 +180,7 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
         DataError: The plan is missing, was altered, or was made by a version that means something else by it.
     """
     plan = read_sealed(root / PLAN)
+    check_version(root / PLAN, plan)
     fleet = decode(str(root / PLAN), plan["scenario"])
     if fleet.sha256() != plan["scenario_sha256"]:
         msg = f"{root / PLAN}: planned by another version, its scenario now means something else; run it anew"

@@ -40,6 +40,11 @@ def _code(name: str, code: type[Code], sentence: str, *, nullable: bool = False)
     return Column(name, "int8", "-", sentence, code, nullable)
 
 
+def _cells(name: str, dtype: str, unit: str, sentence: str) -> Column:
+    """Return a column about the faulty cells; wrong commands or addresses have none."""
+    return Column(name, dtype, unit, f"{sentence.removesuffix('.')}; null of wrong commands or addresses.", None, True)
+
+
 _HEAD: Final = (
     Column("time_ns", "int64", "ns", "When it happened, since the start of the scenario."),
     Column("node_id", "uint32", "-", "Server."),
@@ -54,22 +59,22 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         *_HEAD,
         Column("dimm", "uint8", "-", "DIMM slot of the node."),
         Column("generation", "uint8", "1", "How many DIMMs the slot held before this one."),
-        Column("rank", "uint8", "-", "Rank of the DIMM."),
-        Column("device", "uint8", "-", "DRAM device (chip) of the rank."),
+        _cells("rank", "uint8", "-", "Rank of the DIMM."),
+        _cells("device", "uint8", "-", "DRAM device (chip) of the rank."),
         _code("mode", codes.Mode, "Part of the device or rank that is faulty."),
         _code(
             "persistence",
             codes.Persistence,
             "Soft faults vanish once rewritten, hard ones stay, intermittent ones stay and rest.",
         ),
-        Column("bank", "uint8", "-", "First bank of the footprint."),
-        Column("row", "uint32", "-", "First row of the footprint."),
-        Column("line", "uint16", "-", "First 64-byte line of the row in the footprint."),
-        Column("n_banks", "uint8", "1", "Banks in the footprint."),
-        Column("n_rows", "uint32", "1", "Rows of each bank in the footprint."),
-        Column("n_lines", "uint16", "1", "64-byte lines of each row in the footprint."),
-        Column("n_dq", "uint8", "1", "Data pins (DQ) of the device that carry wrong bits."),
-        Column("n_beats", "uint8", "1", "Beats of a line in which they do."),
+        _cells("bank", "uint8", "-", "First bank of the footprint."),
+        _cells("row", "uint32", "-", "First row of the footprint."),
+        _cells("line", "uint16", "-", "First 64-byte line of the row in the footprint."),
+        _cells("n_banks", "uint8", "1", "Banks in the footprint."),
+        _cells("n_rows", "uint32", "1", "Rows of each bank in the footprint."),
+        _cells("n_lines", "uint16", "1", "64-byte lines of each row in the footprint."),
+        _cells("n_dq", "uint8", "1", "Data pins (DQ) of the device that carry wrong bits."),
+        _cells("n_beats", "uint8", "1", "Beats of a line in which they do."),
         Column(
             "n_pages",
             "uint64",

@@ -14,6 +14,7 @@ from analysis.field.sightings import (
     CLASSES,
     MONTH_NS,
     MONTHS_PER_YEAR,
+    NO_CLASS,
     Observation,
     Sightings,
 )
@@ -141,7 +142,7 @@ def _fails(seen: Sightings, observation: Observation) -> tuple[Ints, npt.NDArray
 def _share_that_fails(seen: Sightings, observation: Observation, wide: int | None = None) -> float:
     """Share of the DIMMs with CE (of those whose widest fault is of a class) that fail later."""
     dimm, where = np.unique(seen.dimm, return_inverse=True)
-    widest = np.zeros(dimm.size, np.int64)
+    widest = np.full(dimm.size, NO_CLASS, np.int64)
     np.maximum.at(widest, where, seen.widest)
     mine = dimm if wide is None else dimm[widest == wide]
     return ratio(np.intersect1d(mine, _fails(seen, observation)[0]).size, mine.size)

@@ -24,6 +24,8 @@ FAULT_COLUMNS: Final = ("fault_id", "n_dq", "n_beats")
 """Of the table of faults."""
 CLASSES: Final = ("1 x 1", "1 x more", "2 DQ", "3 DQ", "4 DQ")
 """Classes of patterns: data pins and beats, or data pins."""
+NO_CLASS: Final = -1
+"""Of wrong commands or addresses, which have no pattern."""
 MONTH_NS: Final = NS_PER_YEAR // 12
 MONTHS_PER_YEAR: Final = 12
 FOLDS: Final = 30
@@ -52,7 +54,7 @@ class Sightings(NamedTuple):
         dimm: DIMM (server, slot, generation) of each DIMM-month with CEs, shape ``(n,)``.
         month: Its month.
         errors: Its CEs.
-        widest: Index into ``CLASSES`` of the widest fault that made some.
+        widest: Index into ``CLASSES`` of the widest fault that made some; -1 if only wrong commands or addresses did.
         storm_dimm: DIMMs of windows whose count reached the log's daily limit.
         ue_fault: Fault of each UE.
         ue_ns: Time of each UE [ns].
@@ -112,7 +114,7 @@ def see_errors(errors: pa.Table, faults: pa.Table, observation: Observation) -> 
     inside = np.flatnonzero(time >= observation.start_ns)
     month = np.minimum((time[inside] - observation.start_ns) // MONTH_NS, observation.months - 1)
     name, where = np.unique(dimm_of_fault(fault[inside]) * observation.months + month, return_inverse=True)
-    widest = np.zeros(name.size, np.int64)
+    widest = np.full(name.size, NO_CLASS, np.int64)
     np.maximum.at(widest, where, _classes(faults, fault[inside]))
     return Sightings(
         dimm=name // observation.months,
@@ -129,15 +131,16 @@ def see_errors(errors: pa.Table, faults: pa.Table, observation: Observation) -> 
 
 
 def _classes(faults: pa.Table, fault: Ints) -> Ints:
-    """Return the class of pattern of given faults."""
+    """Return the class of pattern of given faults, ``NO_CLASS`` of those without."""
     name, n_dq, n_beats = (_ints(faults, column) for column in FAULT_COLUMNS)
     order = np.argsort(name)
     at = order[np.searchsorted(name[order], fault)] if fault.size else fault
-    return np.where((n_dq[at] == 1) & (n_beats[at] == 1), 0, n_dq[at])
+    classes = np.where((n_dq[at] == 1) & (n_beats[at] == 1), 0, n_dq[at])
+    return np.where(n_dq[at] > 0, classes, NO_CLASS)
 
 
 def _ints(table: pa.Table, name: str) -> Ints:
-    return np.asarray(table.column(name)).astype(np.int64)
+    return np.asarray(pc.fill_null(table.column(name), 0)).astype(np.int64)
 
 
 def join_sightings(parts: Iterable[Sightings]) -> Sightings:

@@ -16,12 +16,14 @@ from analysis.field.sightings import (
 from node_sim.catalog.field import ERROR_PROCESS_CALIBRATION, Figure, Study
 
 _Z95: Final = 1.96
+UNKNOWN: Final = "unknown"
+_VERDICTS: Final = {True: "within sampling error", False: "outside", None: "too few to say"}
 _WHOLE: Final = 100
 """Larger numbers are printed without decimals."""
 
 
 class Estimated(NamedTuple):
-    """Value of a figure with its jackknife standard error; NaN where it has none."""
+    """Value of a figure with its jackknife standard error; NaN where it has none, or no fold differs from another."""
 
     value: float
     error: float
@@ -45,6 +47,8 @@ def estimate_figure(metric: str, arms: list[Sightings], observation: Observation
         servers=observation.servers * (FOLDS - 1) / FOLDS, dimms=observation.dimms * (FOLDS - 1) / FOLDS
     )
     folds = [_value(metric, [arm.of_servers(fold) for arm in arms], kept) for fold in range(FOLDS)]
+    if max(folds) == min(folds):  # most often because nothing was seen: that says nothing about the error
+        return Estimated(value, math.nan)
     spread = np.asarray(folds) - np.mean(folds)
     return Estimated(value, float(np.sqrt((FOLDS - 1) / FOLDS * (spread**2).sum())))
 
@@ -53,9 +57,13 @@ def _describe(metric: str) -> tuple[str, str]:
     return (AVOIDED[metric][0], "%") if metric in AVOIDED else ESTIMATORS[metric][:2]
 
 
-def _agrees(found: Estimated, low: float, high: float) -> bool:
-    """Whether the 95 % interval of an estimate meets the published interval."""
-    room = _Z95 * found.error if math.isfinite(found.error) else 0.0
+def _agrees(found: Estimated, low: float, high: float) -> bool | None:
+    """Whether the 95 % interval of an estimate meets the published interval; None where neither can be said."""
+    if low <= found.value <= high:
+        return True
+    if not math.isfinite(found.error):
+        return None
+    room = _Z95 * found.error
     return bool(low - room <= found.value <= high + room)
 
 
@@ -104,12 +112,14 @@ def _number(value: float | None, unit: str) -> str:
 
 def _row(figure: dict[str, Any]) -> tuple[str, str, str, str, str]:
     unit = figure["unit"]
-    here = f"{_number(figure['value'], unit)} +- {_number(figure['standard_error'], unit)}"
+    here, error = _number(figure["value"], unit), figure["standard_error"]
+    if figure["value"] is not None:
+        here += f" +- {UNKNOWN if error is None else _number(error, unit)}"
     text = figure["means"] if unit in ("%", "1") else f"{figure['means']} [{unit}]"
     if "published" not in figure:
         return text, figure["role"], here, "-", ""
     low, high = (_number(end, unit) for end in figure["interval"])
-    verdict = "inside" if figure["inside"] else "within sampling error" if figure["agrees"] else "outside"
+    verdict = "inside" if figure["inside"] else _VERDICTS[figure["agrees"]]
     published = f"{_number(figure['published'], unit)} ({low} to {high})"
     return text, figure["role"], here, published, f"{100 * figure['deviation']:+.1f} %, {verdict}"
 

@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from node_sim.columns import TABLES, Column, Columns
+from node_sim.errors import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised whenever a stored column changes its name, type or meaning."""
+
+
+def check_version(path: Path, plan: dict[str, Any]) -> None:
+    """Check that a run was planned with the tables of this version.
+
+    Args:
+        path: Where the plan is, for the message.
+        plan: Its content.
+
+    Raises:
+        DataError: It was not.
+    """
+    found = plan.get("schema_version")
+    if found != SCHEMA_VERSION:
+        msg = (
+            f"{path}: schema_version = {found}, expected {SCHEMA_VERSION}: another version planned this run, with "
+            "other columns; run the scenario anew, or use the version that planned it"
+        )
+        raise DataError(msg)
 
 
 def arrow_type(column: Column) -> pa.DataType:

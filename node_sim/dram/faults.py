@@ -6,9 +6,9 @@ Hard faults are permanent or intermittent, and differ in how many errors they ma
 
 **Leaves out.** Growth of a fault; causes common to several DIMMs.
 
-**Assumes.** Given the DIMM, faults are independent. A command/address fault takes in part of a bank like a bank
-fault and stays until the DIMM is replaced; a lane fault is one data pin of all ranks that share the wire. Pins are
-neighbours, beats any; all sets of as many are equally likely.
+**Assumes.** Given the DIMM, faults are independent. A command/address fault makes no cell wrong: the box and the cells
+drawn for it, as for a bank fault, mean nothing, and no table has them. A lane fault is one data pin of all ranks that
+share the wire. Pins are neighbours, beats any; all sets of as many are equally likely.
 
 **Sources.** ``catalog/fit.py``; pins and beats: ``catalog/patterns.py``.
 """
@@ -243,14 +243,14 @@ def draw_faults(seed: Seed, node_id: Ints, tag: Ints, hard: Flags, hardware: Har
     )
 
 
-def _check_load(law: CountLaw, nodes: int, slots: int) -> None:
+def _check_load(law: CountLaw, rates: FaultRates, nodes: int, slots: int) -> None:
     """Refuse more faults than fit into one call."""
     mean = float(np.arange(law.soft.size) @ (law.soft + law.hard)) * slots
     if mean * nodes > FAULTS_PER_CALL_MAX:
         msg = (
             f"faults: {mean:.3g} faults expected per node, expected at most "
-            f"{FAULTS_PER_CALL_MAX / max(nodes, 1):.3g} in a shard of {nodes} nodes; lower fit_factor, "
-            f"years or the shard size"
+            f"{FAULTS_PER_CALL_MAX / max(nodes, 1):.3g} in a shard of {nodes} nodes; lower "
+            f"{rates.steepest}, years or the shard size"
         )
         raise ModelError(msg)
 
@@ -262,8 +262,9 @@ def simulate_faults(seed: Seed, node_id: Ints, hardware: Hardware, horizon_ns: i
         ModelError: Too many faults for one call.
     """
     slots = hardware.server.dimms
-    law = CountLaw.of(fault_rates(hardware), horizon_ns)
-    _check_load(law, node_id.size, slots)
+    rates = fault_rates(hardware)
+    law = CountLaw.of(rates, horizon_ns)
+    _check_load(law, rates, node_id.size, slots)
     hits = screen_nodes(seed, node_id, slots, law)
     owner, ordinal = expand_counts(hits.counts.total)
     place, hard = hits.node[owner], ordinal < hits.counts.hard[owner]

@@ -27,6 +27,7 @@ from node_sim.dram.extents import draw_box
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint
 from node_sim.dram.page_order import draw_page_order
+from node_sim.dram.rates import fault_rates
 from node_sim.draws import Purpose, Seed, Words, below, unit32, words
 from node_sim.errors import ModelError
 from node_sim.names import SECOND_DEVICE, WIDER, parent_tag
@@ -55,7 +56,8 @@ def grow(seed: Seed, faults: FaultTable, hardware: Hardware, horizon_ns: int) ->
     """
     growth = hardware.faults.growth
     if (parent_tag(faults.tag) != faults.tag).any():
-        msg = f"faults: more than {SECOND_DEVICE} faults of one DIMM, expected fewer; lower fit_factor or years"
+        key = fault_rates(hardware).steepest
+        msg = f"faults: more than {SECOND_DEVICE} faults of one DIMM, expected fewer; lower {key} or years"
         raise ModelError(msg)
     hard = np.flatnonzero(faults.hard & ~faults.on_wires & (faults.mode != Mode.LANE))
     every = np.arange(faults.tag.size)

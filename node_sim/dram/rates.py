@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from node_sim.records import Flags, Floats, Ints
 from node_sim.server.hardware import Faults, Hardware
 from node_sim.units import NS_PER_YEAR, fit_to_per_year
 
+_SETTINGS: Final = {Mode.COMMAND_ADDRESS: "command_address_fit", Mode.LANE: "lane_fit"}
+"""Settings that are rates of their own; ``fit_factor`` multiplies those of the table."""
+
 
 @dataclass(frozen=True)
 class FaultRates:
@@ -38,12 +42,26 @@ class FaultRates:
         hard: Whether the category is permanent, shape ``(n,)``.
         per_year: Faults per DIMM and year, shape ``(n,)``.
         frailty_variance: Variance of the factor by which the hard rates of DIMMs differ; its mean is 1.
+        bit_factor: What the rates of bits are multiplied by beside ``fit_factor``.
     """
 
     mode: Ints
     hard: Flags
     per_year: Floats
     frailty_variance: float = 0.0
+    bit_factor: float = 1.0
+
+    @property
+    def steepest(self) -> str:
+        """The setting that makes most of the faults: what to lower if there are too many."""
+        by_number = list(Mode)
+        keys = [_SETTINGS.get(by_number[mode], "fit_factor") for mode in self.mode.tolist()]
+        share: dict[str, float] = dict.fromkeys(keys, 0.0)
+        for key, per_year in zip(keys, self.per_year.tolist(), strict=True):
+            share[key] += per_year
+        found = max(share, key=share.__getitem__)
+        bits = float(self.per_year[self.mode == Mode.BIT].sum())
+        return "bit_factor" if found == "fit_factor" and bits > share[found] / 2 and self.bit_factor > 1 else found
 
     @property
     def soft_per_year(self) -> float:
@@ -121,6 +139,7 @@ def table_rates(  # noqa: PLR0913 - each is an option
         hard=np.arange(len(soft) + len(hard)) >= len(soft),
         per_year=np.asarray([fit_to_per_year(fit) for _, fit in soft + hard], np.float64),
         frailty_variance=frailty_variance,
+        bit_factor=bit_factor,
     )
 
 

@@ -50,8 +50,13 @@ def _negative_binomial(mean: float, variance: float, size: int) -> Floats:
     return np.asarray(np.exp(log - (count + 1.0 / variance) * np.log1p(mean * variance)), np.float64)
 
 
-def _size(mean: float, variance: float) -> int:
+def _size(mean: float, variance: float, steepest: str) -> int:
     """Counts to list until the tail is negligible.
+
+    Args:
+        mean: Expected faults.
+        variance: Of their frailty.
+        steepest: The setting to lower if there are too many.
 
     Raises:
         ModelError: There are too many.
@@ -60,7 +65,7 @@ def _size(mean: float, variance: float) -> int:
     if size > FAULTS_PER_DIMM_MAX:
         msg = (
             f"faults: up to {size:,} faults per DIMM ({mean:.3g} expected), expected at most {FAULTS_PER_DIMM_MAX:,}; "
-            f"lower fit_factor, years or frailty_variance"
+            f"lower {steepest}, years or frailty_variance"
         )
         raise ModelError(msg)
     return size
@@ -90,10 +95,10 @@ class CountLaw:
         years, variance = horizon_ns / NS_PER_YEAR, rates.frailty_variance
         soft, hard = rates.soft_per_year * years, rates.hard_per_year * years
         if not variance:
-            size = _size(soft + hard, 0.0)
+            size = _size(soft + hard, 0.0, rates.steepest)
             cdf = np.asarray(special.pdtr(np.arange(size), soft + hard), np.float64)
             return cls(_poisson(soft, size), _poisson(hard, size), cdf)
-        size = _size(soft, 0.0) + _size(hard, variance)
+        size = _size(soft, 0.0, rates.steepest) + _size(hard, variance, rates.steepest)
         both = _poisson(soft, size), _negative_binomial(hard, variance, size)
         return cls(*both, np.cumsum(np.convolve(*both)[:size]))
 

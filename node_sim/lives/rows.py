@@ -46,7 +46,11 @@ def persistence(faults: FaultTable) -> Ints:
 
 def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
     """Turn faults into the columns of their table."""
-    box = faults.box
+    box, cells = faults.box, faults.cells
+
+    def of_cells(part: Ints) -> Ints:
+        return np.where(faults.on_wires, NULL, part)
+
     return {
         "time_ns": faults.time_ns,
         "node_id": faults.node_id,
@@ -54,20 +58,20 @@ def fault_columns(faults: FaultTable, seq: Ints) -> Columns:
         "seq": seq,
         "dimm": slot_of(faults.tag),
         "generation": faults.generation,
-        "rank": box.rank,
-        "device": faults.cells.device,
+        "rank": of_cells(box.rank),
+        "device": of_cells(cells.device),
         "mode": faults.mode,
         "persistence": persistence(faults),
-        "bank": box.bank,
-        "row": box.row,
-        "line": box.line,
-        "n_banks": box.n_banks,
-        "n_rows": box.n_rows,
-        "n_lines": box.n_lines,
-        "n_dq": faults.cells.n_dq,
-        "n_beats": faults.cells.n_beats,
+        "bank": of_cells(box.bank),
+        "row": of_cells(box.row),
+        "line": of_cells(box.line),
+        "n_banks": of_cells(box.n_banks),
+        "n_rows": of_cells(box.n_rows),
+        "n_lines": of_cells(box.n_lines),
+        "n_dq": of_cells(cells.n_dq),
+        "n_beats": of_cells(cells.n_beats),
         "n_pages": np.where(faults.on_wires, 0, faults.n_pages),
-        "first_pfn": np.where(faults.on_wires, NULL, faults.first_pfn),
+        "first_pfn": of_cells(faults.first_pfn),
     }
 
 

@@ -24,25 +24,29 @@ from node_sim.server.workload import Workload
 from node_sim.units import HOURS_PER_DAY, hours_to_ns
 
 SCRUB_HOURS_MAX = 8766.0
+LEVEL_MIN = 0.001
 COUNT_MAX = 10_000_000
 """Limits of counts: as many as the log may hold."""
 
 
 @dataclass(frozen=True)
 class Levels(Checked):
-    """How many errors faults of each mode make in a window: multiplies the median."""
+    """How many errors faults of each mode make in a window beside its first: multiplies the median.
 
-    bit: float = setting(numbers.CE_LEVEL_BIT, "Faults of a bit.", low=0.0, high=1e3)
-    word: float = setting(numbers.CE_LEVEL_BIT, "Of a word.", low=0.0, high=1e3)
-    column: float = setting(numbers.CE_LEVEL_COLUMN, "Of a column.", low=0.0, high=1e3)
-    row: float = setting(numbers.CE_LEVEL_ROW, "Of a row.", low=0.0, high=1e3)
-    bank: float = setting(numbers.CE_LEVEL_BANK, "Of a bank.", low=0.0, high=1e3)
-    multi_bank: float = setting(numbers.CE_LEVEL_BANK, "Of several banks.", low=0.0, high=1e3)
-    multi_rank: float = setting(numbers.CE_LEVEL_BANK, "Of several ranks.", low=0.0, high=1e3)
+    A window in which a fault is active has one error at least, whatever its level, so no level means "none".
+    """
+
+    bit: float = setting(numbers.CE_LEVEL_BIT, "Faults of a bit.", low=LEVEL_MIN, high=1e3)
+    word: float = setting(numbers.CE_LEVEL_BIT, "Of a word.", low=LEVEL_MIN, high=1e3)
+    column: float = setting(numbers.CE_LEVEL_COLUMN, "Of a column.", low=LEVEL_MIN, high=1e3)
+    row: float = setting(numbers.CE_LEVEL_ROW, "Of a row.", low=LEVEL_MIN, high=1e3)
+    bank: float = setting(numbers.CE_LEVEL_BANK, "Of a bank.", low=LEVEL_MIN, high=1e3)
+    multi_bank: float = setting(numbers.CE_LEVEL_BANK, "Of several banks.", low=LEVEL_MIN, high=1e3)
+    multi_rank: float = setting(numbers.CE_LEVEL_BANK, "Of several ranks.", low=LEVEL_MIN, high=1e3)
     command_address: float = setting(
-        numbers.CE_LEVEL_COMMAND_ADDRESS, "Of command or address lines.", low=0.0, high=1e3
+        numbers.CE_LEVEL_COMMAND_ADDRESS, "Of command or address lines.", low=LEVEL_MIN, high=1e3
     )
-    lane: float = setting(numbers.CE_LEVEL_LANE, "Of a data lane.", low=0.0, high=1e3)
+    lane: float = setting(numbers.CE_LEVEL_LANE, "Of a data lane.", low=LEVEL_MIN, high=1e3)
 
     def by_mode(self) -> Floats:
         """Return the levels by ``Mode``."""

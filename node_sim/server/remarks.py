@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from node_sim.catalog.designs import DESIGNS
 from node_sim.server.consistency import Asked, Rule
-from node_sim.server.hardware import Hardware
+from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.policy import Policy
 
 _FIRMWARE, _AMD = "firmware_first", "amd"
@@ -26,6 +27,22 @@ def _all_fatal(p: Policy, _: Asked) -> bool:
 
 def _unscrubbed(p: Policy, _: Asked) -> bool:
     return p.detection.scrub_hours == 0 and p.detection.scrub_gb_per_day == 0
+
+
+def _nothing_grows(faults: Faults) -> bool:
+    growth = faults.growth
+    shares = growth.share_1x1, growth.share_1xm, growth.share_2dq, growth.share_3dq, growth.share_4dq
+    return growth.factor == 0 or not any((*shares, growth.second_device))
+
+
+def _no_locator(p: Policy, _: Asked) -> bool:
+    """Whether no read of one device is at risk because the code cannot tell devices apart."""
+    return not DESIGNS[p.ecc.code].locator_bits
+
+
+def _no_risk_of_growth(p: Policy, a: Asked) -> bool:
+    """Whether what grows is no risk under the code: wider faults, and there are no second devices."""
+    return p.ecc.code == "none" or (_no_locator(p, a) and a.hardware.faults.growth.second_device == 0)
 
 
 NOTED: Final = (
@@ -116,6 +133,66 @@ NOTED: Final = (
         "DDR4 was the first to repeat commands with wrong parity, and server.part = {s.part!r} does it here, too (or "
         "set ecc.command_retry = false)",
     ),
+    *(
+        Rule(
+            key,
+            lambda _, a: a.hardware.faults.command_address_fit == 0,
+            f"{_INERT}: no command/address faults (faults.command_address_fit = 0)",
+        )
+        for key in ("ecc.command_retry", "faults.command_address_transient_share", "errors.level.command_address")
+    ),
+    *(
+        Rule(
+            f"faults.growth.{name}",
+            lambda _, a: a.hardware.faults.growth.factor == 0,
+            f"{_INERT}: no fault grows (faults.growth.factor = 0)",
+        )
+        for name in ("share_1x1", "share_1xm", "share_2dq", "share_3dq", "share_4dq", "second_device")
+    ),
+    *(
+        Rule(
+            key,
+            lambda _, a: _nothing_grows(a.hardware.faults),
+            f"{_INERT}: no fault grows (faults.growth.factor = 0, or all shares)",
+        )
+        for key in ("faults.growth.hours_low", "faults.growth.years_high", "ecc.risk.grown_low")
+    ),
+    *(
+        Rule(
+            f"ecc.risk.{name}",
+            _no_locator,
+            f"{_INERT}: only reads under ecc.code = 'sddc_table' are at risk, not under {{p.ecc.code!r}}",
+        )
+        for name in (
+            "share_2dq",
+            "share_3dq",
+            "share_4dq",
+            "low",
+            "high",
+            "tail_2dq",
+            "tail_3dq",
+            "tail_4dq",
+            "tail_sigma",
+        )
+    ),
+    Rule(
+        "ecc.risk.grown_low",
+        lambda p, a: _no_risk_of_growth(p, a) and not _nothing_grows(a.hardware.faults),
+        f"{_INERT}: ecc.code = {{p.ecc.code!r}} with faults.growth.second_device = "
+        "{a.hardware.faults.growth.second_device:g}",
+    ),
+    *(
+        Rule(
+            f"ecc.risk.{name}",
+            lambda p, a: not (_no_locator(p, a) or p.ecc.risk.shares().any()),
+            f"{_INERT}: no fault repeats a bad pattern (ecc.risk.share_2dq, share_3dq and share_4dq = 0)",
+        )
+        for name in ("low", "high")
+    ),
+    Rule("kernel.thp_split_p", lambda p, _: p.workload.use.thp == 0, f"{_INERT}: workload.use.thp = 0"),
+    Rule("workload.shared.forked", lambda _, a: a.anonymous == 0, f"{_INERT}: workload.use.anonymous and use.thp = 0"),
+    Rule("workload.shared.mapped_file", lambda p, _: p.workload.use.file == 0, f"{_INERT}: workload.use.file = 0"),
+    Rule("workload.shared.tmpfs", lambda p, _: p.workload.use.tmpfs == 0, f"{_INERT}: workload.use.tmpfs = 0"),
     Rule("ecc.sparing_ce", lambda p, _: p.ecc.sparing == "none", f"{_INERT}: ecc.sparing = 'none'"),
     *(
         Rule(key, lambda p, _: p.ecc.ecs == "off", f"{_INERT}: ecc.ecs = 'off'")
@@ -130,6 +207,12 @@ NOTED: Final = (
     Rule("detection.cold_interval_hours", lambda p, _: p.detection.hot_share == 1, f"{_INERT}: hot_share = 1"),
 )
 """Settings that change nothing, or hardly what was meant, where somebody has written them down."""
+
+
+def inert_keys(policy: Policy, hardware: Hardware) -> frozenset[str]:
+    """Return the settings without any effect, whether somebody has written them down or not."""
+    asked = Asked(policy, hardware)
+    return frozenset(rule.key for rule in NOTED if rule.text.startswith(_INERT) and rule.holds(asked))
 
 
 def remarks(policy: Policy, hardware: Hardware) -> Iterator[tuple[str, Any, str]]:

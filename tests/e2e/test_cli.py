@@ -296,9 +296,20 @@ def test_wrong_values_exit_2_and_write_nothing(tmp_path, option):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_too_many_faults_is_a_model_error(tmp_path):
-    errors = refused(asked("run", "-o", tmp_path / "r", "--set", "faults.fit_factor=1000000.0", *SMALL))
-    assert "lower fit_factor" in errors
+@pytest.mark.parametrize("more", [(), ("--set", "faults.frailty_variance=0.0")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("fit_factor", 1e6), ("bit_factor", 1e6), ("command_address_fit", 1e9), ("lane_fit", 1e9)]
+)
+def test_too_many_faults_are_refused_with_the_setting_at_fault(tmp_path, key, value, more):
+    settings = (*more, "--set", f"faults.{key}={value}")
+    errors = refused(asked("run", "-o", tmp_path / "r", "--set", "faults.fit_factor=1.0", *settings, *SMALL))
+    assert f"; lower {key}, years or" in errors
+
+
+def test_too_many_faults_of_a_shard_are_refused_with_the_setting_at_fault(tmp_path):
+    settings = ("--set", "faults.command_address_fit=5e6", "--nodes", "2000000", "--workers", "1")
+    errors = refused(asked("run", "-o", tmp_path / "r", *settings))
+    assert "lower command_address_fit, years or the shard size" in errors
 
 
 @pytest.mark.parametrize("command", ["summary", "compare", "resume", "replay"])

@@ -1394,7 +1394,8 @@ def fault_values(batch: FaultTable, index: int) -> Values:
     }
     values: Values = {name: int(column[0]) for name, column in columns.items()}
     if values["mode"] == Mode.COMMAND_ADDRESS:
-        values["n_pages"], values["first_pfn"] = 0, None
+        placed = ("rank", "device", "bank", "row", "line", "n_banks", "n_rows", "n_lines", "n_dq", "n_beats")
+        values |= {"n_pages": 0} | dict.fromkeys((*placed, "first_pfn"))
     return values
 
 

@@ -18,6 +18,7 @@ from node_sim.dram.faults import Cells, FaultTable, Habit, simulate_faults
 from node_sim.dram.geometry import AddressMap, Footprint
 from node_sim.dram.page_order import PageOrder
 from node_sim.draws import Purpose, Seed
+from node_sim.errors import ConfigError
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Detection, ErrorProcess, Levels, Policy
 from node_sim.server.workload import Use, Workload
@@ -434,6 +435,14 @@ def test_counts_of_active_windows_are_lognormal_about_the_levels_of_mode_and_fau
 
 def test_counts_of_active_windows_are_at_least_one():
     assert counts(ErrorProcess(median_ce_per_window=0.01)).min() == 1
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=lambda mode: mode.text)
+def test_no_level_means_no_errors_so_zero_is_refused(mode):
+    with pytest.raises(ConfigError, match=f"^{mode.text} = 0.0, expected a number from 0.001 to 1000$"):
+        Levels(**{mode.text: 0.0})
+    faint = ErrorProcess(level=Levels(**{mode.text: 0.001}), median_ce_per_window=0.01, sigma_fault=0.0)
+    assert set(counts(faint, mode=mode, n=2000).tolist()) == {1}
 
 
 def test_counts_saturate_at_the_cap_of_a_window():

@@ -16,6 +16,7 @@ from fleet.scenario.notices import notices
 from node_sim.codes import ErrorKind, Observer
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError
+from node_sim.lives.block import simulate_block
 from node_sim.server.consistency import REFUSED
 from node_sim.server.policy import Detection, ErrorProcess, Policy
 from node_sim.server.remarks import NOTED
@@ -28,6 +29,13 @@ OLD = {"kernel.profile": "2.6.32"}
 THP = {"workload.use.thp": 0.17}
 NO_THP = {"workload.use.thp": 0.0, "workload.use.anonymous": 0.47}
 FIRMWARE, AMD = {"platform.reporting": "firmware_first"}, {"platform.reporting": "amd"}
+NO_MEMORY_OF_ITS_OWN = {"workload.use.thp": 0.0, "workload.use.anonymous": 0.0, "workload.use.free": 0.59}
+NO_FILES = {"workload.use.file": 0.0, "workload.use.free": 0.42}
+NO_TMPFS = {"workload.use.tmpfs": 0.0, "workload.use.free": 0.15}
+SDDC = {"ecc.code": "sddc_table"}
+RISKS = ("share_2dq", "share_3dq", "share_4dq", "low", "high", "tail_2dq", "tail_3dq", "tail_4dq", "tail_sigma")
+NEVER_REPEATED = dict.fromkeys(("ecc.risk.share_2dq", "ecc.risk.share_3dq", "ecc.risk.share_4dq"), 0.0)
+GROWTH_SHARES = ("share_1x1", "share_1xm", "share_2dq", "share_3dq", "share_4dq", "second_device")
 STORMS = ("poll_30s", "poll_1s")
 
 
@@ -279,6 +287,30 @@ IDLE = [
     ),
     ("kernel.fsync_s", {"kernel.fsync_s": 1.0, "kernel.memory_failure_recovery": 0}, "panics"),
     ("ecc.command_retry", DDR3 | {"ecc.command_retry": True}, "DDR4 was the first"),
+    *(
+        (key, {key: value, "faults.command_address_fit": 0.0}, "no command/address faults")
+        for key, value in (
+            ("ecc.command_retry", False),
+            ("faults.command_address_transient_share", 0.1),
+            ("errors.level.command_address", 2.0),
+        )
+    ),
+    *(
+        (f"faults.growth.{name}", {f"faults.growth.{name}": 0.2, "faults.growth.factor": 0.0}, "no fault grows")
+        for name in (*GROWTH_SHARES, "hours_low", "years_high")
+    ),
+    ("ecc.risk.grown_low", SDDC | {"ecc.risk.grown_low": 0.1, "faults.growth.factor": 0.0}, "no fault grows"),
+    ("ecc.risk.grown_low", NONE | {"ecc.risk.grown_low": 0.1}, "'none'"),
+    ("ecc.risk.grown_low", {"ecc.risk.grown_low": 0.1, "faults.growth.second_device": 0.0}, "second_device = 0"),
+    *((f"ecc.risk.{name}", {f"ecc.risk.{name}": 0.04}, "'sddc_table'") for name in RISKS),
+    *(
+        (f"ecc.risk.{name}", SDDC | {f"ecc.risk.{name}": 0.04} | NEVER_REPEATED, "no fault repeats")
+        for name in ("low", "high")
+    ),
+    ("kernel.thp_split_p", NO_THP | {"kernel.thp_split_p": 0.5}, "use.thp = 0"),
+    ("workload.shared.forked", NO_MEMORY_OF_ITS_OWN | {"workload.shared.forked": 0.5}, "use.thp = 0"),
+    ("workload.shared.mapped_file", NO_FILES | {"workload.shared.mapped_file": 0.5}, "use.file = 0"),
+    ("workload.shared.tmpfs", NO_TMPFS | {"workload.shared.tmpfs": 0.5}, "use.tmpfs = 0"),
     ("ecc.sparing_ce", {"ecc.sparing_ce": 5}, "sparing"),
     ("ecc.ecs_threshold", {"ecc.ecs_threshold": 1024}, "ecs"),
     ("ecc.ecs_hours", {"ecc.ecs_hours": 12.0}, "ecs"),
@@ -296,9 +328,46 @@ def test_a_setting_without_effect_that_is_written_down_gets_a_notice(key, settin
     assert key not in [notice.key for notice in notices(decode("x.toml", document(a=unwritten)))]
 
 
+MOVING = ("faults.rates",)
+"""What is worth a notice, but not without effect."""
+RETRIED = "DDR4 was the first"
+
+
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        (key, settings)
+        for key, settings, why in IDLE
+        if key.split(".")[0] in ("faults", "ecc", "errors", "workload", "kernel")
+        and key not in MOVING
+        and why != RETRIED
+    ],
+)
+def test_a_setting_that_is_said_to_have_no_effect_moves_no_row(key, settings):
+    busy = {"faults.fit_factor": 20.0, "faults.command_address_fit": 300.0, "faults.growth.factor": 3.0, **settings}
+    rows = []
+    for some in (busy, {name: value for name, value in busy.items() if name != key}):
+        (group,) = decode("x.toml", document(a=some)).groups
+        block = simulate_block(Seed.of(8), np.arange(100), group.hardware, group.policies, NS_PER_YEAR)
+        tables = [("faults", block.faults), *(item for part in block.parts for item in part.tables.items())]
+        rows.append([(table, name, cells.tolist()) for table, of in tables for name, cells in of.items()])
+    assert rows[0] == rows[1]
+    assert {table for table, *_ in rows[0]} >= {"faults", "errors"}
+
+
+def test_a_share_of_one_kind_of_growth_does_nothing_to_the_times_of_another():
+    none = {f"faults.growth.{name}": 0.0 for name in GROWTH_SHARES}
+    timed = {"faults.growth.hours_low": 2.0, "ecc.risk.grown_low": 0.1}
+    told = [
+        {notice.key for notice in notices(decode("x.toml", document(a=timed | some)))}
+        for some in (none, none | {"faults.growth.second_device": 0.1}, {})
+    ]
+    assert told == [set(timed), set(), set()]
+
+
 def test_every_remark_has_a_case():
     assert {rule.key for rule in NOTED} == {key for key, _, _ in IDLE}
-    assert len(IDLE) == len(NOTED) + 1  # two ways of reporting leave scrub_report alone
+    assert len(IDLE) == len(NOTED) + 2  # two ways of reporting leave scrub_report alone, two codes grown_low
 
 
 def test_a_notice_names_the_groups_and_arms_it_is_about():

@@ -13,7 +13,7 @@ from scipy import stats
 
 from analysis.field.estimators import AVOIDED, ESTIMATORS
 from analysis.field.sightings import Observation, Sightings, join_sightings, see_errors
-from analysis.field.study import estimate_figure, figure_document
+from analysis.field.study import estimate_figure, figure_document, study_lines
 from fleet.scenario.decode import decode
 from fleet.scenario.document import parse, read_text, scenario_names
 from node_sim.catalog.field import STUDIES
@@ -71,6 +71,16 @@ def faults_table(rows=ROWS) -> pa.Table:
 
 def see(rows=ROWS, watched: Observation = WATCHED) -> Sightings:
     return see_errors(errors_table(rows), faults_table(rows), watched)
+
+
+def test_wrong_commands_belong_to_no_class_of_patterns():
+    commands = {"n_dq": pa.nulls(1, pa.uint8()), "n_beats": pa.nulls(1, pa.uint8())}
+    rows = [row for row in ROWS if row[3] == "CE"][:1]
+    faults = pa.table({"fault_id": faults_table(rows).column("fault_id"), **commands})
+    seen = see_errors(errors_table(rows), faults, WATCHED)
+    assert seen.widest.tolist() == [-1]
+    shares = [ESTIMATORS[f"ce_dimms_that_fail{text}"].estimate(seen, WATCHED) for text in ("", "_1_x_1", "_2_dq")]
+    assert (shares[0], *map(math.isnan, shares[1:])) == (0.0, True, True)
 
 
 SEEN = see()
@@ -338,6 +348,19 @@ def test_every_study_has_a_preset_and_prints_concentration_and_persistence_as_pr
 def test_one_figure_of_all_studies_calibrates_the_shared_error_process():
     roles = [(study, f.metric) for study, known in STUDIES.items() for f in known.figures if f.role == "calibrates"]
     assert roles == [("huawei-2024", "ce_per_ce_dimm_month")]
+
+
+def test_where_no_fold_differs_the_error_is_unknown_and_not_0():
+    figure = next(f for f in STUDIES["google-2008"].figures if f.metric == "servers_with_ue_per_year")
+    calm = SEEN._replace(ue_fault=SEEN.ue_fault[:0], ue_ns=SEEN.ue_ns[:0], ue_path=SEEN.ue_path[:0])
+    found = figure_document(figure, [calm], WATCHED)
+    assert (found["value"], found["standard_error"], found["inside"], found["agrees"]) == (0.0, None, False, None)
+    document = {"servers": 8, "months": 12, "error_process": "x", "figures": [found]}
+    row = study_lines(document)[3]
+    assert "0 % +- unknown" in row
+    assert row.endswith("-100.0 %, too few to say")
+    inside = figure_document(dataclasses.replace(figure, low=0.0), [calm], WATCHED)
+    assert (inside["inside"], inside["agrees"]) == (True, True)
 
 
 def test_a_figure_outside_its_interval_is_called_so_unless_the_sample_is_too_small():

@@ -4,9 +4,13 @@ import json
 import shutil
 
 import pytest
+from click.testing import CliRunner
 
 from analysis import open_run
+from fleet.cli import main
 from fleet.run import EngineChoice, resume_run
+from fleet.stored.manifest import seal
+from fleet.stored.schema import SCHEMA_VERSION
 from node_sim.errors import DataError
 from tests.fleets import busy_fleet, run_fleet
 
@@ -74,6 +78,24 @@ def test_an_altered_run_is_refused(root, name):
     DAMAGE[name](root)
     with pytest.raises(DataError):
         open_run(root)
+
+
+@pytest.mark.parametrize("version", [1, 3, None])
+def test_a_run_with_other_columns_is_refused_by_every_command_and_says_what_to_do(root, version):
+    plan = {key: value for key, value in json.loads((root / "plan.json").read_text()).items() if key != "seal"}
+    assert plan.pop("schema_version") == SCHEMA_VERSION
+    (root / "plan.json").write_text(json.dumps(seal(plan | ({"schema_version": version} if version else {}))))
+    with pytest.raises(
+        DataError, match=rf"schema_version = {version}, expected {SCHEMA_VERSION}.*run the scenario anew"
+    ):
+        open_run(root)
+    (root / "run.json").rename(root / "run.old")
+    with pytest.raises(DataError, match=rf"schema_version = {version}, expected {SCHEMA_VERSION}"):
+        resume_run(root, EngineChoice(workers=1), lambda _: None)
+    (root / "run.old").rename(root / "run.json")
+    for command in (["summary", root], ["compare", root], ["resume", root], ["replay", root, "--node", 0]):
+        done = CliRunner().invoke(main, list(map(str, command)))
+        assert (done.exit_code, done.stderr.count("schema_version"), done.stdout) == (4, 1, "")
 
 
 def test_parts_that_no_commit_names_are_not_read(root):

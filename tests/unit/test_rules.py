@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from fleet.stored.schema import to_arrow
 from node_sim.codes import CheckAction, CpuContext, LifecycleKind, LifecycleReason, Mode, Observer, Severity
 from node_sim.dram.geometry import AddressMap, Footprint
 from node_sim.draws import Seed
@@ -135,6 +136,23 @@ def test_a_wrong_command_is_fatal_at_every_read_and_belongs_to_no_page():
     assert set(named(checks)[read]) <= set(panics)
     # Each boot makes the next one a first sight again.
     assert read.sum() == seen.sum()
+
+
+CELLS = ("rank", "device", "bank", "row", "line", "n_banks", "n_rows", "n_lines", "n_dq", "n_beats", "first_pfn")
+
+
+def test_a_wrong_command_has_no_cells_and_every_other_fault_has():
+    faults, _ = simulate(BASE, hardware=COMMANDS)
+    wires = faults["mode"] == Mode.COMMAND_ADDRESS
+    assert min(wires.sum(), (~wires).sum()) > 100
+    for name in CELLS:
+        assert (faults[name][wires] == -1).all(), name
+        assert (faults[name][~wires] >= 0).all(), name
+    assert set(faults["n_pages"][wires].tolist()) == {0}
+    stored = to_arrow("faults", faults)
+    assert {name: stored.column(name).null_count for name in stored.column_names} == {
+        name: wires.sum() * (name in CELLS) for name in stored.column_names
+    }
 
 
 def test_a_command_that_is_repeated_is_one_corrected_error_without_a_page_and_one_that_is_not_ends_the_kernel():
