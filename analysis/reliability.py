@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations_with_replacement
 from typing import Any
 
 from scipy import special
@@ -10,8 +11,10 @@ from scipy import special
 from analysis.rates import LEVEL, Estimate
 from node_sim.codes import Mode
 from node_sim.one_dimm.counts import LifetimeCounts
+from node_sim.records import Ints
 
 _OUTCOMES = ("p_any", "p_ue", "p_sdc")
+_FAILURES = {"p_ue": "uncorrectable", "p_sdc": "silent"}
 
 
 def exact_proportion(part: int, whole: int) -> Estimate:
@@ -27,9 +30,10 @@ def exact_proportion(part: int, whole: int) -> Estimate:
 
 
 def reliability_document(counts: LifetimeCounts, seconds: float) -> dict[str, Any]:
-    """Return ``lifetimes``, ``p_any``, ``p_ue``, ``p_sdc``, ``by_mode``, ``by_year`` and the speed.
+    """Return ``lifetimes``, ``p_any``, ``p_ue``, ``p_sdc``, ``by_mode``, ``by_year``, ``causes`` and the speed.
 
-    ``by_year`` accumulates: the probability that it happened by the end of the year.
+    ``by_year`` accumulates: the probability that it happened by the end of the year; its ``in_year`` that it happened
+    in this year for the first time. ``causes`` are shares of the lifetimes with such an error.
     """
 
     def three(found: Any) -> dict[str, Any]:
@@ -51,17 +55,52 @@ def reliability_document(counts: LifetimeCounts, seconds: float) -> dict[str, An
             if counts.faults[mode]
         },
         "by_year": [
-            {"year": min(float(year + 1), counts.years), **three(so_far[:, year])} for year in range(so_far.shape[1])
+            {
+                "year": min(float(year + 1), counts.years),
+                **three(so_far[:, year]),
+                "in_year": three(counts.by_year[:, year]),
+            }
+            for year in range(so_far.shape[1])
         ],
+        "causes": {
+            name: _causes(counts, alone, met)
+            for name, alone, met in zip(_FAILURES, counts.alone, counts.met, strict=True)
+        },
         "seconds": seconds,
         "lifetimes_per_s": counts.lifetimes / seconds,
         "lifetimes_with_fault_per_s": with_fault / seconds,
     }
 
 
+def _causes(counts: LifetimeCounts, alone: Ints, met: Ints) -> dict[str, Any]:
+    """Tell which mode failed alone and which two met, for all modes with faults; no share is given of nothing."""
+    total = int(alone.sum() + met.sum())
+    modes = [mode for mode in Mode if counts.faults[mode]]
+
+    def of(count: int) -> dict[str, Any]:
+        return {"count": count, "share": exact_proportion(count, total).to_json() if total else None}
+
+    return {
+        "lifetimes": total,
+        "alone": [{"mode": mode.text, **of(int(alone[mode]))} for mode in modes],
+        "met": [{"modes": [a.text, b.text], **of(int(met[a, b]))} for a, b in combinations_with_replacement(modes, 2)],
+    }
+
+
 def _cell(one: dict[str, Any]) -> str:
     low, high = one["ci95"]
     return f"{one['value']:.4g} ({low:.4g}-{high:.4g})"
+
+
+def _cause_lines(word: str, causes: dict[str, Any]) -> Iterator[str]:
+    """Tell the causes of one kind of error that were seen, the most frequent first."""
+    yield f"{causes['lifetimes']:,} lifetimes with a first {word} error, by the fault or the two that it came from"
+    named = [(f"{one['mode']} alone", one) for one in causes["alone"]]
+    named += [(" + ".join(one["modes"]), one) for one in causes["met"]]
+    for name, one in sorted(named, key=lambda pair: -pair[1]["count"]):
+        if one["count"]:
+            yield f"  {name:<24}{one['count']:>12,}  {_cell(one['share'])}"
+    yield ""
 
 
 def reliability_lines(found: dict[str, Any]) -> Iterator[str]:
@@ -71,12 +110,16 @@ def reliability_lines(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"{'':<14}{'any fault':<32}{'uncorrectable':<32}{'silent'}"
     rows = [("all", found)]
-    rows += [(f"by year {entry['year']:g}", entry) for entry in found["by_year"][:-1]]
+    rows += [(f"by year {entry['year']:g}", entry) for entry in found["by_year"]]
+    rows += [(f"in year {number}", entry["in_year"]) for number, entry in enumerate(found["by_year"], start=1)]
     rows += list(found["by_mode"].items())
     for name, entry in rows:
         yield f"{name:<14}" + "".join(f"{_cell(entry[outcome]):<32}" for outcome in _OUTCOMES).rstrip()
     yield ""
     yield "probabilities with exact 95 % intervals; of a mode: a fault of it, the first such error came with one"
+    yield ""
+    for outcome, word in _FAILURES.items():
+        yield from _cause_lines(word, found["causes"][outcome])
     yield (
         f"{found['seconds']:.2f} s: {found['lifetimes_per_s']:.3g} lifetimes/s, "
         f"{found['lifetimes_with_fault_per_s']:.3g} lifetimes with a fault/s"

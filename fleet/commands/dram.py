@@ -13,6 +13,7 @@ from node_sim.catalog.designs import DESIGNS
 from node_sim.catalog.numbers import SCRUB_HOURS
 
 _LIFETIMES_MAX = 1 << 33
+_CODES = [name for name, design in DESIGNS.items() if not design.by_algebra]
 
 
 class _Range(click.FloatRange):
@@ -27,7 +28,7 @@ class _Range(click.FloatRange):
 
 
 @click.command("dram")
-@click.option("--ecc", metavar="NAME", default="secded", show_default=True, help=f"{'|'.join(DESIGNS)}.")
+@click.option("--ecc", metavar="NAME", default="secded", show_default=True, help=f"{'|'.join(_CODES)}.")
 @click.option("--rules", metavar="NAME", default="codes", show_default=True, help="codes|faultsim; see above.")
 @click.option(
     "--lifetimes", type=click.IntRange(1, _LIFETIMES_MAX), default=1_000_000, show_default=True, help="DIMMs."

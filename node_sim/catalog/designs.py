@@ -23,6 +23,7 @@ class Design:
         beats_per_word: Beats that make one code word.
         on_die: The devices correct one bit of a word themselves, and tell nobody.
         locator_bits: The code names a wrong device by so many bits, which some patterns defeat; 0: it always can.
+        by_algebra: Which patterns these are follows from the code of ``ecc/locator.py``, of as many bits as asked for.
     """
 
     block_code: str
@@ -32,6 +33,7 @@ class Design:
     beats_per_word: int
     on_die: bool = False
     locator_bits: int = 0
+    by_algebra: bool = False
 
     @property
     def bits(self) -> int:
@@ -49,8 +51,12 @@ DESIGNS: Final[dict[str, Design]] = {
     "secded": Design("hsiao_72_64", by_bits=True, devices=18, beats=8, beats_per_word=1),
     "chipkill": Design("rs_18_16", by_bits=False, devices=18, beats=8, beats_per_word=2),
     "sddc_table": Design("locator", by_bits=False, devices=18, beats=8, beats_per_word=8, locator_bits=LOCATOR_BITS),
+    "sddc_locator": Design(
+        "locator", by_bits=False, devices=18, beats=8, beats_per_word=8, locator_bits=LOCATOR_BITS, by_algebra=True
+    ),
     "ssc_dsd": Design("ssc_dsd_36", by_bits=False, devices=36, beats=4, beats_per_word=1),
     "ddr5": Design("rs_10_8", by_bits=False, devices=10, beats=16, beats_per_word=2, on_die=True),
 }
-"""SECDED (72,64); RS(18,16) over pairs of beats; parity and a locator over the line; SSC-DSD over two ranks in
+"""SECDED (72,64); RS(18,16) over pairs of beats; parity and a locator over the line, its risk as a
+table or enumerated; SSC-DSD over two ranks in
 lockstep; on-die SEC below RS(10,8)."""

@@ -182,7 +182,7 @@ def _find_meetings(
     spared_ns: Ints,
 ) -> Meetings:
     """Find the pairs (earlier, later) of faults, each corrected alone, that make words uncorrectable together."""
-    code, scrub_ns, hard = policy.ecc.code, policy.detection.scrub_ns, faults.hard
+    ecc, code, scrub_ns, hard = policy.ecc, policy.ecc.code, policy.detection.scrub_ns, faults.hard
     earlier, later = pairs
     from_ns = faults.time_ns[later]
     gone_ns = np.minimum(spared_ns[earlier], spared_ns[later])
@@ -194,7 +194,7 @@ def _find_meetings(
     some = np.flatnonzero((own | strangers) & soon & alone[earlier] & alone[later])
     earlier, later, own = earlier[some], later[some], own[some]
     box, common = intersect(faults.box.take(earlier), faults.box.take(later), Dimm.of(server))
-    fails, silent = judge_pairs(code, faults.cells.take(earlier), faults.cells.take(later))
+    fails, silent = judge_pairs(code, faults.cells.take(earlier), faults.cells.take(later), ecc.locator_bits)
     hit = np.flatnonzero(common & fails)
     earlier, later, box = earlier[hit], later[hit], box.take(hit)
     turned = hard[earlier] & (~hard[later] | second[later])

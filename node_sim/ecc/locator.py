@@ -5,12 +5,17 @@
 of 18 devices d. All x differ, and all y, so errors inside one half are located; one across the halves is not if another
 device has the same locator for it. Coefficients are ``structured``, x_d = α^d and y_d = α^2d, or ``random``.
 
-**Leaves out.** Three wrong devices; erasures. The devices that hold parity and locators are like the others.
+Fleets ask which share of the errors of a class of faults is not corrected.
 
-**Assumes.** Bit 8 * pin + beat of an error is a pin in a beat, so a half holds its first pin in the low bits. No vendor
-has published coefficients or the order of bits; both decide which narrow errors are bad. With 12 bits a half is taken
-modulo the polynomial, so the 15 halves that it divides are located nowhere. Under structured coefficients an error is
-bad if a = (α^d + α^k) b; narrow halves need no reduction for that, so 32 bits help them no more than 16.
+**Leaves out.** Three wrong devices; erasures; that a fault repeats few errors (``sddc_table`` has that spread). The
+devices that hold parity and locators are like the others.
+
+**Assumes.** A read shows any error inside the fault's pins and beats, all with equal chances; of a class (how many
+pins, how many beats, whether it reaches into both halves) each fault is given the mean over places and devices. Bit
+8 * pin + beat of an error is a pin in a beat, so a half holds its first pin in the low bits. No vendor has published
+coefficients or the order of bits; both decide which narrow errors are bad. With 12 bits a half is taken modulo the
+polynomial, so the 15 halves that it divides are located nowhere. Under structured coefficients an error is bad if
+a = (α^d + α^k) b; narrow halves need no reduction for that, so 32 bits help them no more than 16.
 
 **Sources.** Registers of Intel's Skylake-SP: a parity syndrome of 32 bits and a locator syndrome of 16, of 12 in the
 "+1" modes. Huawei: safe are errors inside pins 0 and 1 or inside pins 2 and 3. That the code has this form is inferred
@@ -34,10 +39,6 @@ from node_sim.draws import Key, Words, words
 from node_sim.records import Flags, Floats, Ints
 
 DEVICES: Final = 18
-EXACT_BITS_MAX: Final = 14
-SAMPLES: Final = 1 << EXACT_BITS_MAX
-"""All errors inside a mask of up to ``EXACT_BITS_MAX`` bits are judged, of larger masks so many drawn ones."""
-
 POLYNOMIALS: Final = {12: 0x1053, 16: 0x1100B, 32: 0x100400007}
 """By bits of the locator: x^12 + x^6 + x^4 + x + 1, x^16 + x^12 + x^3 + x + 1, x^32 + x^22 + x^2 + x + 1.
 
@@ -47,7 +48,7 @@ All are primitive: α = x generates the field, so its first powers differ, and s
 _HALF_BITS: Final = PINS // 2 * DDR4_BEATS
 _HALF: Final = (1 << _HALF_BITS) - 1
 _LOW_PINS: Final = (1 << PINS // 2) - 1
-_COEFFICIENTS, _ERRORS = (Key(np.asarray(purpose, np.uint64), np.asarray(0, np.uint64)) for purpose in (1, 2))
+_COEFFICIENTS = Key(np.asarray(1, np.uint64), np.asarray(0, np.uint64))
 
 
 def product(element: int, factor: int, bits: int) -> int:
@@ -154,23 +155,65 @@ LOCATOR_CODES: Final[dict[str, Callable[[int], LocatorCode]]] = {"structured": _
 """Codes by variant, for the bits of the locator."""
 
 
-def _errors_within(pins: int, beats: int) -> Ints:
-    """Return the errors, not 0, of some pins in some beats: all of them, or some drawn with equal chances."""
-    cells = itertools.product(range(PINS), range(DDR4_BEATS))
-    bits = [1 << (DDR4_BEATS * pin + beat) for pin, beat in cells if (pins >> pin) & (beats >> beat) & 1]
-    if len(bits) <= EXACT_BITS_MAX:
-        return _sums(bits)[1:]
-    drawn: Ints = words(_ERRORS, np.arange(SAMPLES), pins, beats)[0].astype(np.int64) & sum(bits)
-    return drawn[drawn > 0]
+def _inverse(element: int, bits: int) -> int:
+    """Return the inverse in GF(2**bits): the element to the power of 2**bits - 2."""
+    found, square = 1, product(element, element, bits)
+    for _ in range(bits - 1):
+        found, square = product(found, square, bits), product(square, square, bits)
+    return found
+
+
+class _Solutions(NamedTuple):
+    """Pairs of devices, and which half a has the same locator in both with each bit of half b.
+
+    Attributes:
+        pair: Which pair one device and another make, shape ``(DEVICES, DEVICES - 1)``.
+        half: Half a, up to multiples of the polynomial, for each bit of half b alone, shape ``(pairs, 16)``.
+    """
+
+    pair: Ints
+    half: Words
+
+
+@cache
+def _solutions(code: LocatorCode) -> _Solutions:
+    """Solve (x_d + x_k) a = (y_d + y_k) b for a; pairs with equal solutions are one."""
+    ratios: list[int] = []
+    pair = np.zeros((DEVICES, DEVICES), np.int64)
+    for d, k in itertools.combinations(range(DEVICES), 2):
+        inverse = _inverse(code.x[d] ^ code.x[k], code.bits)
+        ratios.append(product(inverse, code.y[d] ^ code.y[k], code.bits))
+        pair[d, k] = pair[k, d] = len(ratios) - 1
+    half = [[product(ratio, 1 << bit, code.bits) for bit in range(_HALF_BITS)] for ratio in ratios]
+    others = ~np.eye(DEVICES, dtype=np.bool_)
+    assert all(len({ratios[p] for p in row}) == DEVICES - 1 for row in pair[others].reshape(DEVICES, -1).tolist())
+    return _Solutions(pair[others].reshape(DEVICES, -1), np.asarray(half, np.uint32))
+
+
+def _bits_within(pins: int, beats: int) -> list[int]:
+    """Return the places in a half of some of its pins in some beats."""
+    cells = itertools.product(range(PINS // 2), range(DDR4_BEATS))
+    return [DDR4_BEATS * pin + beat for pin, beat in cells if (pins >> pin) & (beats >> beat) & 1]
 
 
 def mask_risks(pins: int, beats: int, code: LocatorCode) -> Floats:
     """Return the share of errors that are not corrected among those of some pins in some beats, shape ``(DEVICES,)``.
 
-    Both are masks, not 0. All errors inside are equally likely, also those that leave out one of the pins or beats; of
-    large masks all devices are given the same errors.
+    Both are masks, not 0. All errors inside are equally likely, also those that leave out one of the pins or beats.
+    Exact: for each half b inside the mask and each other device, how many halves a inside it solve the equation.
     """
-    found: Floats = code.uncorrected(_errors_within(pins, beats)).mean(axis=1)
+    low, high = _bits_within(pins & _LOW_PINS, beats), _bits_within(pins >> PINS // 2, beats)
+    solutions = _solutions(code)
+    residues = _sums(product(1, 1 << bit, code.bits) for bit in low)
+    count = np.append(np.bincount(residues, minlength=1 << min(code.bits, _HALF_BITS)), 0)  # then: no half at all
+    solved = np.zeros((solutions.half.shape[0], 1), np.uint32)
+    for bit in high:
+        solved = np.concatenate([solved, solved ^ solutions.half[:, bit, None]], axis=1)
+    inside = count.take(solved, mode="clip")
+    zero = (solved == 0).sum(axis=1)  # b is 0, or a multiple of the polynomial: its locator is 0 in every device
+    by_pair = inside.sum(axis=1) - zero * count[0]
+    bad = by_pair[solutions.pair].sum(axis=1) + zero[0] * count[0] - 1
+    found: Floats = bad / ((1 << len(low) + len(high)) - 1)
     return found
 
 
@@ -198,3 +241,12 @@ def risk_table(code: LocatorCode) -> list[PatternRisk]:
             risks[pins.bit_count(), beats.bit_count(), crosses].append(mask_risks(pins, beats, code))
     means = {kind: (float(np.mean(risk)), float(np.mean(np.asarray(risk) > 0))) for kind, risk in risks.items()}
     return [PatternRisk(*kind, *means[kind]) for kind in sorted(means)]
+
+
+@cache
+def risks_by_class(variant: str, bits: int) -> Floats:
+    """Return the shares of ``risk_table`` by number of pins, of beats, and whether the pins reach into both halves."""
+    found = np.zeros((PINS + 1, DDR4_BEATS + 1, 2))
+    for row in risk_table(LOCATOR_CODES[variant](bits)):
+        found[row.n_dq, row.n_beats, int(row.crosses_halves)] = row.p_uncorrected
+    return found

@@ -3,8 +3,10 @@
 **Models.** The code's verdict on what a read shows. SECDED: a read shows some of the fault's data pins
 (``catalog/pins_per_read.py``), and fails if it shows more than one. SDDC with a short locator (``sddc_table``):
 patterns inside one half of the pins are corrected; of those across, some faults repeat one that another device
-explains, too, the others meet one now and then. Codes that correct a device are never wrong about one. Commands or
-addresses that arrive wrong time after time are uncorrectable under any code.
+explains, too, the others meet one now and then. ``sddc_locator`` is such a code by its algebra: the share of bad
+patterns of a class of faults is enumerated (``locator.py``), of faults that have grown, too. Codes that correct a
+device are never wrong about one. Commands or addresses that arrive wrong time after time are uncorrectable under any
+code.
 
 **Leaves out.** Which wrong pins share a beat: those of one read are wrong in one beat at least.
 
@@ -27,15 +29,36 @@ from node_sim.catalog.designs import DESIGNS, PINS
 from node_sim.catalog.pins_per_read import QUANTILES, shown_pins
 from node_sim.catalog.sddc import HIGH_HALF, LOW_HALF, NARROW_BEATS, NARROW_FACTOR, UNIFORM_RISK
 from node_sim.codes import Mode
-from node_sim.dram.faults import FaultTable
+from node_sim.dram.faults import Cells, FaultTable
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.ecc.block_codes import BLOCK_CODES
+from node_sim.ecc.locator import risks_by_class
 from node_sim.names import is_second_device, is_wider
-from node_sim.records import Flags, Floats, Index, take
+from node_sim.records import Flags, Floats, Index, Ints, take
 from node_sim.server.policy import Ecc, Risk
 
 CROSSING: Final = np.asarray([0.0, 0.0, 1 / 3, 1.0, 1.0])
 """Share of sets of 0 … 4 neighbouring pins that reach into both halves."""
+
+
+class Readable(NamedTuple):
+    """What the risk of a read depends on, as ``FaultTable`` has it; arrays of shape ``(n_faults,)``."""
+
+    node_id: Ints
+    tag: Ints
+    mode: Ints
+    hard: Flags
+    cells: Cells
+
+    @property
+    def on_wires(self) -> Flags:
+        """Which faults make commands or addresses wrong, not data."""
+        found: Flags = self.mode == Mode.COMMAND_ADDRESS
+        return found
+
+    def take(self, index: Index) -> Readable:
+        """Select some faults."""
+        return take(self, index)
 
 
 class ReadRisk(NamedTuple):
@@ -54,7 +77,7 @@ class ReadRisk(NamedTuple):
         return take(self, index)
 
 
-def read_risk(seed: Seed, faults: FaultTable, ecc: Ecc) -> ReadRisk:
+def read_risk(seed: Seed, faults: FaultTable | Readable, ecc: Ecc) -> ReadRisk:
     """Judge the erroneous reads of each fault as if it were the only one.
 
     Args:
@@ -69,6 +92,8 @@ def read_risk(seed: Seed, faults: FaultTable, ecc: Ecc) -> ReadRisk:
     some = np.flatnonzero((faults.cells.n_dq > 1) & ~faults.on_wires)
     if some.size and design.by_bits:
         risk.p[some], risk.silent[some] = _by_pins(seed, faults.take(some), design.block_code)
+    elif some.size and design.by_algebra:
+        risk.p[some] = _by_algebra(faults.cells.take(some), ecc)
     elif some.size and design.locator_bits:
         risk.p[some] = _by_class(seed, faults.take(some), ecc.risk)
     second = np.flatnonzero(is_second_device(faults.tag))
@@ -78,7 +103,7 @@ def read_risk(seed: Seed, faults: FaultTable, ecc: Ecc) -> ReadRisk:
     return risk
 
 
-def is_retried(faults: FaultTable, ecc: Ecc) -> Flags:
+def is_retried(faults: FaultTable | Readable, ecc: Ecc) -> Flags:
     """Return for which faults the second try of a command succeeds: those that pass."""
     return faults.on_wires & ~faults.hard & ecc.command_retry
 
@@ -89,17 +114,20 @@ def grown_risk(u: Floats, risk: Risk) -> Floats:
     return found
 
 
-def _by_pins(seed: Seed, faults: FaultTable, block_code: str) -> tuple[Floats, Floats]:
+def _by_pins(seed: Seed, faults: FaultTable | Readable, block_code: str) -> tuple[Floats, Floats]:
     """Return how often reads show more than one pin, and how often they go unnoticed then."""
     place, _, _, _ = words(seed.key(Purpose.RISK), faults.node_id, faults.tag)
-    u, mode, n_dq, by_number = unit32(place), faults.mode, faults.cells.n_dq, list(Mode)
-    p, silent = np.empty(u.size), np.empty(u.size)
-    for kind in np.unique(mode * (PINS + 1) + n_dq).tolist():
-        some = np.flatnonzero(mode * (PINS + 1) + n_dq == kind)
-        shares = shares_of_pins(by_number[kind // (PINS + 1)], kind % (PINS + 1), u[some])
-        p[some] = 1.0 - shares[0]
-        unnoticed = (unnoticed_by_pins(block_code)[1 : len(shares) + 1, None] * shares).sum(axis=0)
-        silent[some] = unnoticed / np.maximum(p[some], np.finfo(float).tiny)
+    kind = faults.mode * (PINS + 1) + faults.cells.n_dq
+    order = np.argsort(kind, kind="stable")
+    u, kinds, begin = unit32(place)[order], *np.unique(kind[order], return_index=True)
+    by_number, unnoticed = list(Mode), unnoticed_by_pins(block_code)[1:]
+    p, silent = np.empty((2, u.size))
+    for number, low, high in zip(kinds.tolist(), begin.tolist(), [*begin.tolist()[1:], u.size], strict=True):
+        mode, n_dq = divmod(number, PINS + 1)
+        shares = shares_of_pins(by_number[mode], n_dq, u[low:high])
+        p[order[low:high]] = 1.0 - shares[0]
+        silent[order[low:high]] = (unnoticed[:n_dq, None] * shares).sum(axis=0)
+    silent /= np.maximum(p, np.finfo(float).tiny)
     return p, silent
 
 
@@ -119,15 +147,28 @@ def unnoticed_by_pins(block_code: str) -> Floats:
     return np.asarray([0.0, 0.0, 0.0, mean[0], mean[1] - PINS * mean[0]])
 
 
-def _by_class(seed: Seed, faults: FaultTable, risk: Risk) -> Floats:
+def _by_algebra(cells: Cells, ecc: Ecc) -> Floats:
+    """Return the enumerated share of errors of each fault's class that the locator does not find."""
+    found: Floats = risks_by_class(ecc.variant, ecc.locator_bits)[
+        cells.n_dq, cells.n_beats, _crosses(cells.pins).astype(np.int64)
+    ]
+    return found
+
+
+def _crosses(pins: Ints) -> Flags:
+    """Return which pins reach into both halves."""
+    found: Flags = ((pins & LOW_HALF) > 0) & ((pins & HIGH_HALF) > 0)
+    return found
+
+
+def _by_class(seed: Seed, faults: FaultTable | Readable, risk: Risk) -> Floats:
     """Return the risk of faults on several pins under a locator that names the device from its pattern."""
     repeats, place, tail, _ = words(seed.key(Purpose.RISK), faults.node_id, faults.tag)
-    n_dq, pins = faults.cells.n_dq, faults.cells.pins
+    n_dq = faults.cells.n_dq
     repeated = risk.high * (risk.low / risk.high) ** unit32(place)
     narrow = faults.cells.n_beats <= NARROW_BEATS
     cap = UNIFORM_RISK * np.where(narrow, NARROW_FACTOR, 1.0)
     other = np.minimum(cap, risk.tails()[n_dq] * np.exp(risk.tail_sigma * special.ndtri(unit32(tail))))
     p = np.where(unit32(repeats) * CROSSING[n_dq] < risk.shares()[n_dq], repeated, other)
     p = np.where(is_wider(faults.tag), grown_risk(unit32(place), risk), p)
-    crosses = ((pins & LOW_HALF) > 0) & ((pins & HIGH_HALF) > 0)
-    return np.where(crosses, p, 0.0)
+    return np.where(_crosses(faults.cells.pins), p, 0.0)

@@ -1,13 +1,15 @@
 """Faults of a lifetime judged by the real code of the design, from the pins and beats they make wrong.
 
-**Models.** The verdicts of ``ecc/verdicts.py`` on each fault alone and on pairs that the code corrects alone.
+**Models.** The law of ``ecc/read_risk.py`` for each fault alone, the same as in a fleet, and the verdicts of
+``ecc/verdicts.py`` on pairs that the code corrects alone.
 
-**Leaves out.** Three faults in one code word.
+**Leaves out.** Three faults in one code word. How often a fault is read: under ``sddc_table`` a single device counts as
+corrected here, though a read of it fails now and then.
 
 **Assumes.** "Uncorrectable" means that some read of a line is not corrected, noticed or not; "silent" that the first
-such read is not noticed.
+such read is not noticed. Of several earlier faults that one meets, the one that started first counts.
 
-**Sources.** ``ecc/verdicts.py``.
+**Sources.** ``ecc/read_risk.py``, ``ecc/verdicts.py``.
 """
 
 from __future__ import annotations
@@ -15,27 +17,29 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from node_sim.dram.faults import draw_cells
-from node_sim.dram.geometry import meet
+from node_sim.catalog.designs import DESIGNS
+from node_sim.dram.faults import Cells, draw_cells
 from node_sim.draws import Purpose, Seed, unit32, words
-from node_sim.ecc.verdicts import judge_each, judge_pairs, verdict_table
-from node_sim.one_dimm.lifetimes import Incidents, LifetimeFaults, draw_damage, outlasts, with_several
+from node_sim.ecc.read_risk import Readable, ReadRisk, read_risk
+from node_sim.ecc.verdicts import judge_pairs
+from node_sim.one_dimm.lifetimes import (
+    Incidents,
+    LifetimeFaults,
+    draw_damage,
+    outlasts,
+    pairs_by_later,
+    with_several,
+)
 from node_sim.one_dimm.question import Question
-from node_sim.records import join, pairs_within
+from node_sim.records import join
+from node_sim.server.policy import Ecc
 
 
 def judge_by_codes(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple[Incidents, Incidents]:
     """Judge faults alone and in pairs by the design's code; the first uncorrectable read of a lifetime counts."""
-    fails = (verdict_table(question.code)[..., 1:].sum(axis=-1) > 0).any(axis=(1, 2))
-    some = faults.take(np.flatnonzero(fails[faults.mode]))
-    cells = draw_cells(seed, some.node_id, some.tag, some.mode, some.hard, question.dimm)
-    _, p_due, p_sdc = judge_each(question.code, some.mode, cells).T
-    failing = p_due + p_sdc
-    alone = np.flatnonzero(failing > 0)
-    found, share = some.arrivals(alone), p_sdc[alone] / failing[alone]
-    names = some.take(alone)
-    if question.code != "none":
-        pairs, pair_share, later = _judge_pairs(seed, question, with_several(faults))
+    found, names, share = _judge_alone(seed, question, faults)
+    if DESIGNS[question.code].block_code:
+        pairs, later, pair_share = _judge_pairs(seed, question, with_several(faults))
         found, names = join([found, pairs]), join([names, later])
         share = np.concatenate([share, pair_share])
     order = np.lexsort((found.time_ns, found.lifetime))
@@ -44,15 +48,33 @@ def judge_by_codes(seed: Seed, question: Question, faults: LifetimeFaults) -> tu
     return found.take(order), found.take(order[unit32(draw) < share[order]])
 
 
-def _judge_pairs(
-    seed: Seed, question: Question, several: LifetimeFaults
-) -> tuple[Incidents, npt.NDArray[np.float64], LifetimeFaults]:
+FirstReads = tuple[Incidents, LifetimeFaults, npt.NDArray[np.float64]]
+"""What is uncorrectable, the faults it comes with, and the share of the first such reads that is silent."""
+
+
+def _risk(seed: Seed, question: Question, faults: LifetimeFaults, cells: Cells) -> ReadRisk:
+    """Return what the code makes of the reads of each fault alone."""
+    readable = Readable(faults.node_id, faults.tag, faults.mode, faults.hard, cells)
+    return read_risk(seed, readable, Ecc(question.code))
+
+
+def _judge_alone(seed: Seed, question: Question, faults: LifetimeFaults) -> FirstReads:
+    """Find the faults some reads of which the code does not correct; codes over devices correct each."""
+    design = DESIGNS[question.code]
+    if design.block_code and not design.by_bits:
+        faults = faults.take(slice(0, 0))
+    cells = draw_cells(seed, faults.node_id, faults.tag, faults.mode, faults.hard, question.dimm)
+    risk = _risk(seed, question, faults, cells)
+    lost = np.flatnonzero(risk.p > 0)
+    return faults.arrivals(lost), faults.take(lost), risk.silent[lost]
+
+
+def _judge_pairs(seed: Seed, question: Question, several: LifetimeFaults) -> FirstReads:
     """Find the pairs that make uncorrectable words of faults that the code corrects alone."""
+    design = DESIGNS[question.code]
     cells, box = draw_damage(seed, question, several)
-    earlier, later = pairs_within(several.lifetime)
-    hit = meet(box.take(earlier), box.take(later), question.dimm)
-    earlier, later = earlier[hit], later[hit]
-    lost = judge_each(question.code, several.mode, cells)[:, 1:].sum(axis=-1) > 0
+    earlier, later = pairs_by_later(several, box, question.dimm)
+    lost = _risk(seed, question, several, cells).p > 0 if design.by_bits else np.zeros(several.tag.size, np.bool_)
     fails, silent = judge_pairs(question.code, cells.take(earlier), cells.take(later))
     kept = np.flatnonzero(fails & ~lost[earlier] & ~lost[later] & outlasts(question, several, earlier, later))
-    return several.arrivals(later[kept]), silent[kept], several.take(later[kept])
+    return several.meetings(earlier[kept], later[kept]), several.take(later[kept]), silent[kept]

@@ -1,6 +1,7 @@
 """What simulated lifetimes of a DIMM design come to, for whoever turns counts into probabilities.
 
-**Models.** Lifetimes by their first fault, first uncorrectable and first silent error, by year and mode.
+**Models.** Lifetimes by their first fault, first uncorrectable and first silent error, by year, by mode, and by the one
+fault or the two that it came from.
 
 **Leaves out.** When within a year.
 
@@ -25,6 +26,8 @@ class LifetimeCounts(NamedTuple):
         faults: All faults, by mode: shape ``(modes,)``.
         by_year: Lifetimes whose first fault, uncorrectable error, silent error falls in year i: ``(3, years)``.
         by_mode: Lifetimes with a fault of the mode; whose first such error came with one: ``(3, modes)``.
+        alone: Lifetimes whose first uncorrectable, silent error is of one fault, by its mode: ``(2, modes)``.
+        met: Of two faults that met, by both modes, the smaller first: ``(2, modes, modes)``, 0 below the diagonal.
     """
 
     lifetimes: int
@@ -32,3 +35,5 @@ class LifetimeCounts(NamedTuple):
     faults: Ints
     by_year: Ints
     by_mode: Ints
+    alone: Ints
+    met: Ints

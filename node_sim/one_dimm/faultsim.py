@@ -20,11 +20,18 @@ import numpy as np
 
 from node_sim.codes import Mode
 from node_sim.dram.faults import Cells
-from node_sim.dram.geometry import meet
 from node_sim.draws import Seed
-from node_sim.one_dimm.lifetimes import Incidents, LifetimeFaults, draw_damage, no_incidents, outlasts, with_several
+from node_sim.one_dimm.lifetimes import (
+    Incidents,
+    LifetimeFaults,
+    draw_damage,
+    no_incidents,
+    outlasts,
+    pairs_by_later,
+    with_several,
+)
 from node_sim.one_dimm.question import FAULTSIM_CODES, Question
-from node_sim.records import Flags, Ints, join, pairs_within
+from node_sim.records import Flags, Ints, join
 
 _QUERY_BITS: Final = 4
 """FaultSim asks for each of the four lowest cell addresses under SECDED."""
@@ -53,37 +60,38 @@ def _secded(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple[Inc
     alone = faults.arrivals(np.flatnonzero(faults.mode != Mode.BIT))
     bits = with_several(faults.take(np.flatnonzero(faults.mode == Mode.BIT)))
     cells, box = draw_damage(seed, question, bits)
-    earlier, later = pairs_within(bits.lifetime)
-    hit = meet(box.take(earlier), box.take(later), question.dimm)
-    hit &= _share_cells(question, bits, cells, (earlier, later), _QUERY_BITS)
+    earlier, later = pairs_by_later(bits, box, question.dimm)
+    hit = _share_cells(question, bits, cells, (earlier, later), _QUERY_BITS)
     hit &= (cells.device[earlier] != cells.device[later]) | (cells.pins[earlier] != cells.pins[later])
     hit &= outlasts(question, bits, earlier, later)
-    return join([alone, bits.arrivals(later[hit])]), no_incidents()
+    return join([alone, bits.meetings(earlier[hit], later[hit])]), no_incidents()
 
 
 def _chipkill(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple[Incidents, Incidents]:
     """A fault that faults of other devices overlap: one other is uncorrectable, two are silent."""
     several = with_several(faults)
     cells, box = draw_damage(seed, question, several)
-    earlier, later = pairs_within(several.lifetime)
-    hit = meet(box.take(earlier), box.take(later), question.dimm)
-    hit &= _share_cells(question, several, cells, (earlier, later), _SYMBOL_BITS)
+    earlier, later = pairs_by_later(several, box, question.dimm)
+    hit = _share_cells(question, several, cells, (earlier, later), _SYMBOL_BITS)
     earlier, later = earlier[hit], later[hit]
     apart: Flags = (cells.device[earlier] != cells.device[later]) & outlasts(question, several, earlier, later)
     earlier, later = earlier[apart], later[apart]
-    return several.arrivals(later), _met_by_two(several, cells.device, earlier, later)
+    return several.meetings(earlier, later), _met_by_two(several, cells.device, earlier, later)
 
 
 def _met_by_two(faults: LifetimeFaults, device: Ints, earlier: Ints, later: Ints) -> Incidents:
-    """Find when faults are overlapped by a second other device; the devices need not be there at the same time."""
+    """Find when faults are overlapped by a second other device; the devices need not be there at the same time.
+
+    The partner of such a failure is the other fault of its last meeting.
+    """
     mine, other = np.concatenate([earlier, later]), np.concatenate([later, earlier])
-    when = np.concatenate([later, later])  # the faults are ordered by time in each lifetime
-    order = np.lexsort((when, device[other], mine))
-    mine, other, when = mine[order], other[order], when[order]
+    when, first = np.concatenate([later, later]), np.concatenate([earlier, earlier])  # ordered by time in a lifetime
+    order = np.lexsort((first, when, device[other], mine))
+    mine, other, when, first = mine[order], other[order], when[order], first[order]
     fresh = np.flatnonzero((np.diff(mine, prepend=-1) != 0) | (np.diff(device[other], prepend=-1) != 0))
     order = fresh[np.lexsort((when[fresh], mine[fresh]))]
     second = np.flatnonzero(np.diff(mine[order]) == 0) + 1
-    return faults.arrivals(when[order[second]])
+    return faults.meetings(first[order[second]], when[order[second]])
 
 
 def _none(_seed: Seed, _question: Question, faults: LifetimeFaults) -> tuple[Incidents, Incidents]:

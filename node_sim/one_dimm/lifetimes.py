@@ -18,24 +18,32 @@ import numpy as np
 
 from node_sim.dram.extents import draw_box
 from node_sim.dram.faults import Cells, draw_arrivals, draw_cells
-from node_sim.dram.geometry import Footprint
+from node_sim.dram.geometry import Dimm, Footprint, meet
 from node_sim.dram.screening import LANES, screen_nodes
 from node_sim.draws import Seed
 from node_sim.ecc.judgement import is_present
 from node_sim.names import fault_tag
 from node_sim.one_dimm.question import Question
-from node_sim.records import Flags, Index, Ints, expand_counts, take
+from node_sim.records import NULL, Flags, Index, Ints, expand_counts, pairs_within, take
 
 SLOTS: Final = LANES
 """Lifetimes of one node: those that one screening draw decides about."""
 
 
 class Incidents(NamedTuple):
-    """Failures, or arrivals of faults: in which lifetime, when [ns], with a fault of which mode; shape ``(n,)``."""
+    """Failures, or arrivals of faults; arrays of shape ``(n,)``.
+
+    Attributes:
+        lifetime: In which lifetime.
+        time_ns: When [ns].
+        mode: Mode of the fault with which it came.
+        partner: Mode of the earlier fault that it met, ``NULL`` if it failed alone.
+    """
 
     lifetime: Ints
     time_ns: Ints
     mode: Ints
+    partner: Ints
 
     def take(self, index: Index) -> Incidents:
         """Select some."""
@@ -76,7 +84,12 @@ class LifetimeFaults(NamedTuple):
 
     def arrivals(self, index: Index) -> Incidents:
         """Return the arrivals of some faults."""
-        return Incidents(self.lifetime[index], self.time_ns[index], self.mode[index])
+        mode = self.mode[index]
+        return Incidents(self.lifetime[index], self.time_ns[index], mode, np.full(mode.size, NULL))
+
+    def meetings(self, earlier: Ints, later: Ints) -> Incidents:
+        """Return the arrivals of faults that meet earlier ones, each with its partner."""
+        return self.arrivals(later)._replace(partner=self.mode[earlier])
 
 
 def draw_lifetimes(seed: Seed, question: Question, node_id: Ints) -> LifetimeFaults:
@@ -102,6 +115,18 @@ def draw_damage(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple
     )
 
 
+def pairs_by_later(faults: LifetimeFaults, box: Footprint, dimm: Dimm) -> tuple[Ints, Ints]:
+    """List the pairs (earlier, later) of faults of a lifetime with lines in common, ordered by later and earlier one.
+
+    The faults are ordered by lifetime and time, so the first pair of each later fault is with the one that started
+    first.
+    """
+    earlier, later = pairs_within(faults.lifetime)
+    hit = np.flatnonzero(meet(box.take(earlier), box.take(later), dimm))
+    hit = hit[np.lexsort((earlier[hit], later[hit]))]
+    return earlier[hit], later[hit]
+
+
 def has_company(faults: LifetimeFaults) -> Flags:
     """Whether the lifetime of each fault has others; the faults are ordered by lifetime."""
     same = np.diff(faults.lifetime) == 0
@@ -124,4 +149,4 @@ def outlasts(question: Question, faults: LifetimeFaults, earlier: Ints, later: I
 def no_incidents() -> Incidents:
     """Return an empty list."""
     empty = np.empty(0, np.int64)
-    return Incidents(empty, empty, empty)
+    return Incidents(empty, empty, empty, empty)

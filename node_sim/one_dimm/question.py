@@ -69,6 +69,12 @@ class Question:
             problems.append(f"ecc = {self.code}, expected one of {', '.join(FAULTSIM_CODES)} under faultsim rules")
         if self.rules == "faultsim" and self.extents != "whole":
             problems.append(f"extents = {self.extents}, expected whole under faultsim rules")
+        if self.rules == "codes" and DESIGNS[self.code].by_algebra:
+            others = ", ".join(name for name, design in DESIGNS.items() if not design.by_algebra)
+            problems.append(
+                f"ecc = {self.code}, expected one of {others}: what it loses depends on how often a fault is read, "
+                f"which no lifetime here knows; ask a scenario with ecc.code = {self.code}"
+            )
         wrong = misfit(self.code, self.dimm) if self.rules == "codes" else None
         if wrong:
             problems.append(wrong)

@@ -1,6 +1,7 @@
 """Many lifetimes of a DIMM design, judged and counted in chunks of nodes; chunks never change a count.
 
-**Models.** The first uncorrectable and the first silent error of each lifetime, by either set of rules.
+**Models.** The first uncorrectable and the first silent error of each lifetime, by either set of rules, and the modes
+of the one fault or the two that it came from.
 
 **Leaves out.** Everything after the first.
 
@@ -23,7 +24,7 @@ from node_sim.one_dimm.counts import LifetimeCounts
 from node_sim.one_dimm.faultsim import FAULTSIM_RULES
 from node_sim.one_dimm.lifetimes import SLOTS, Incidents, LifetimeFaults, draw_damage, draw_lifetimes, has_company
 from node_sim.one_dimm.question import YEAR_NS, Question
-from node_sim.records import Ints
+from node_sim.records import NULL, Ints
 from node_sim.units import NS_PER_HOUR
 
 CHUNK_NODES: Final = 1 << 16
@@ -38,7 +39,15 @@ def judge(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple[Incid
     return uncorrected.first(), silent.first()
 
 
-def _count(seed: Seed, question: Question, faults: LifetimeFaults, n_years: int) -> tuple[Ints, Ints, Ints]:
+def _causes(found: Incidents) -> tuple[Ints, Ints]:
+    """Count failures by the mode of the fault that failed alone, and by the modes of two that met."""
+    modes, alone = len(Mode), found.partner == NULL
+    pairs = np.sort(np.asarray([found.mode[~alone], found.partner[~alone]]), axis=0)
+    met = np.bincount(pairs[0] * modes + pairs[1], minlength=modes * modes)
+    return np.bincount(found.mode[alone], minlength=modes), met.reshape(modes, modes)
+
+
+def _count(seed: Seed, question: Question, faults: LifetimeFaults, n_years: int) -> tuple[Ints, ...]:
     modes = len(Mode)
     uncorrected, silent = judge(seed, question, faults)
     parts = (faults.arrivals(slice(None)).first(), uncorrected, silent)
@@ -47,7 +56,9 @@ def _count(seed: Seed, question: Question, faults: LifetimeFaults, n_years: int)
     with_mode = np.concatenate([np.delete(faults.mode, repeated), pairs])
     by_year = [np.bincount(part.time_ns // YEAR_NS, minlength=n_years) for part in parts]
     by_mode = [np.bincount(found, minlength=modes) for found in (with_mode, uncorrected.mode, silent.mode)]
-    return np.bincount(faults.mode, minlength=modes), np.asarray(by_year), np.asarray(by_mode)
+    alone, met = zip(*(_causes(found) for found in (uncorrected, silent)), strict=True)
+    counts = (by_year, by_mode, alone, met)
+    return np.bincount(faults.mode, minlength=modes), *(np.asarray(part) for part in counts)
 
 
 def _chunk_nodes(question: Question) -> int:
@@ -68,8 +79,9 @@ def simulate_lifetimes(
     """Simulate and count; the result does not depend on ``chunk_nodes``."""
     chunk_nodes = chunk_nodes or _chunk_nodes(question)
     n_years = -(-question.horizon_ns // YEAR_NS)
-    total: list[Ints] = [np.zeros(len(Mode), np.int64), np.zeros((3, n_years), np.int64)]
-    total.append(np.zeros((3, len(Mode)), np.int64))
+    modes = len(Mode)
+    shapes = (modes,), (3, n_years), (3, modes), (2, modes), (2, modes, modes)
+    total: list[Ints] = [np.zeros(shape, np.int64) for shape in shapes]
     for node_id in _chunks(lifetimes, chunk_nodes):
         faults = draw_lifetimes(seed, question, node_id)
         if lifetimes % SLOTS and node_id[-1] == lifetimes // SLOTS:

@@ -27,6 +27,8 @@ from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
 from node_sim.units import S_PER_HOUR
 
+SPARED = ("chipkill", "sddc_table", "sddc_locator")
+"""Codes that go without a device: ADDDC needs one over devices of one rank."""
 MIRROR_CHANNELS = 2
 """Channels of a socket that hold a line and its copy."""
 
@@ -187,8 +189,8 @@ REFUSED: Final = (
     # --- codes and repair
     Rule(
         "ecc.sparing",
-        lambda p, _: p.ecc.sparing != "none" and p.ecc.code not in ("chipkill", "sddc_table"),
-        "'none' with code = {p.ecc.code!r} (or set code = 'chipkill' or 'sddc_table')",
+        lambda p, _: p.ecc.sparing != "none" and p.ecc.code not in SPARED,
+        "'none' with code = {p.ecc.code!r} (or set code = 'chipkill', 'sddc_table' or 'sddc_locator')",
     ),
     Rule(
         "ecc.sparing",

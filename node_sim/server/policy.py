@@ -137,6 +137,14 @@ class Ecc(Checked):
     """Error-correcting code of the memory controller."""
 
     code: str = setting("chipkill", "Code over a rank.", choices=tuple(DESIGNS))
+    locator_bits: int = setting(
+        sddc.LOCATOR_BITS, "Bits of the locator of ``sddc_locator``.", choices=sddc.LOCATOR_BITS_CHOICES
+    )
+    variant: str = setting(
+        "structured",
+        "Its coefficients: powers and their squares, or drawn once and for all.",
+        choices=sddc.LOCATOR_VARIANTS,
+    )
     risk: Risk = field(default_factory=Risk)
     command_retry: bool = setting(
         True,

@@ -193,6 +193,12 @@ NOTED: Final = (
     Rule("workload.shared.forked", lambda _, a: a.anonymous == 0, f"{_INERT}: workload.use.anonymous and use.thp = 0"),
     Rule("workload.shared.mapped_file", lambda p, _: p.workload.use.file == 0, f"{_INERT}: workload.use.file = 0"),
     Rule("workload.shared.tmpfs", lambda p, _: p.workload.use.tmpfs == 0, f"{_INERT}: workload.use.tmpfs = 0"),
+    *(
+        Rule(
+            key, lambda p, _: p.ecc.code != "sddc_locator", f"{_INERT}: ecc.code = {{p.ecc.code!r}} has no such locator"
+        )
+        for key in ("ecc.locator_bits", "ecc.variant")
+    ),
     Rule("ecc.sparing_ce", lambda p, _: p.ecc.sparing == "none", f"{_INERT}: ecc.sparing = 'none'"),
     *(
         Rule(key, lambda p, _: p.ecc.ecs == "off", f"{_INERT}: ecc.ecs = 'off'")

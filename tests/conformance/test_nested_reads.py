@@ -82,6 +82,25 @@ def test_a_code_that_fails_less_often_leaves_some_of_the_same_errors(risk):
     assert all(early[page] >= often[page] for page in early)
 
 
+@pytest.mark.parametrize("variant", ["structured", "random"])
+def test_a_locator_of_more_bits_leaves_some_of_the_same_errors(variant):
+    arms = [replace(CALM, ecc=Ecc("sddc_locator", locator_bits=bits, variant=variant)) for bits in (12, 16, 32)]
+    block = run(*arms, growth=0.0)
+    short, usual, long = (first_ues(block, arm) for arm in range(3))
+    for more, fewer in ((short, usual), (usual, long)):
+        last: dict[int, int] = {}
+        for (fault, _), time_ns in more.items():
+            last[fault] = max(time_ns, last.get(fault, 0))
+        # As above: what fails less often is seen to fail for longer.
+        early = {page: time_ns for page, time_ns in fewer.items() if time_ns <= last.get(page[0], time_ns)}
+        assert early.keys() <= more.keys()
+        assert all(early[page] >= more[page] for page in early)
+        assert len(early) < len(more)
+    assert len(short) > 100
+    if variant == "structured":
+        assert min(len(usual), len(long)) > 10
+
+
 def test_without_risk_and_growth_the_weakened_code_is_chipkill():
     never = Risk(share_2dq=0.0, share_3dq=0.0, share_4dq=0.0, tail_2dq=0.0, tail_3dq=0.0, tail_4dq=0.0)
     blocks = [run(replace(CALM, ecc=ecc), growth=0.0) for ecc in (Ecc("sddc_table", risk=never), Ecc("chipkill"))]

@@ -37,9 +37,11 @@ from tests.oracle import physics as oracle
 from tests.oracle.fault_growth import Box, Draws, Fault, faults_of_table, grown_out_of
 from tests.oracle.read_codes import fail_together, risk_of, shown_share, silent_together
 
-WORLDS, CHUNK, LEAST = 80, 10, 5
+WORLDS, CHUNK, LEAST = 90, 10, 5
 CODES = ("none", "secded", "sddc_table", "chipkill", "sddc_table", "secded", "chipkill", "ddr5", "secded", "ssc_dsd")
 """Of worlds by their last digit; the last two are of x8 devices, and in lockstep."""
+LOCATOR_FROM = 80
+"""Worlds from here on have the locator by its algebra."""
 CROWDED = (3, 6, 7, 9)
 """Last digits of worlds in which many faults meet, soft ones, too, so that some of that goes unnoticed."""
 SLACK_NS = 10_000
@@ -67,7 +69,7 @@ def draw_server(rng: random.Random, code: str, number: int) -> Server:
     part = "ddr5_16gb_x4" if code == "ddr5" else rng.choice(parts)
     if number % 10 == 8:
         part = rng.choice(("ddr3_2gb_x8", "ddr4_8gb_x8"))
-    if code == "sddc_table":
+    if code in ("sddc_table", "sddc_locator"):
         part = rng.choice(parts[2:])
     address_map = rng.choice(ADDRESS_MAPS)
     return Server(
@@ -136,6 +138,8 @@ def draw_policy(rng: random.Random, code: str) -> config.Policy:
         scrub_share=rng.random(),
     )
     ecc = config.Ecc(code, risk=risk, command_retry=rng.random() < 0.5, mirroring=rng.random() < 0.15)
+    if code == "sddc_locator":
+        ecc = replace(ecc, locator_bits=rng.choice((12, 12, 16, 32)), variant=rng.choice(("structured", "random")))
     detection = config.Detection(scrub_hours=rng.choice((0.0, 6.0, 24.0, 2000.0, 8000.0)))
     return config.Policy(errors=errors, ecc=ecc, detection=detection)
 
@@ -160,7 +164,8 @@ def log_uniform_count(rng: random.Random, low: int, high: int) -> int:
 @cache
 def draw_world(number: int) -> World:
     rng = random.Random(f"physics {number}")
-    code, horizon_ns = CODES[number % 10], round(log_uniform(rng, 0.2, 1.0) * NS_PER_YEAR)
+    code = CODES[number % 10] if number < LOCATOR_FROM else "sddc_locator"
+    horizon_ns = round(log_uniform(rng, 0.2, 1.0) * NS_PER_YEAR)
     hardware = draw_hardware(rng, code, number, horizon_ns)
     policy = draw_policy(rng, code)
     if number % 10 in CROWDED:
@@ -317,7 +322,7 @@ def test_risks_of_faults_are_those_of_the_oracle(first: int) -> None:
         assert found.silent[own] == pytest.approx(silent[own], rel=1e-9, abs=1e-15), number
 
 
-@pytest.mark.parametrize("code", sorted(set(CODES) - {"none"}))
+@pytest.mark.parametrize("code", sorted({*CODES, "sddc_locator"} - {"none"}))
 def test_verdicts_on_two_faults_are_those_of_the_oracle(code: str) -> None:
     rng, draws = random.Random(code), []
     design = DESIGNS[code]
@@ -376,7 +381,8 @@ def test_sample_has_a_thousand_faults_and_meets_every_branch() -> None:
     wanted += [("meeting", mode) for mode in (Mode.BIT, Mode.COLUMN, Mode.ROW, Mode.BANK, Mode.MULTI_BANK)]
     wanted += [("silent", code) for code in ("none", "secded", "chipkill")]
     wanted += [("secded", Path.BORN), ("secded", Path.GROWN), ("sddc_table", Path.BORN), ("sddc_table", Path.GROWN)]
-    wanted += [(code, path) for code in CODES[1:] for path in (Path.PAIR, Path.SECOND_DEVICE)]
+    wanted += [("sddc_locator", Path.BORN)]
+    wanted += [(code, path) for code in (*CODES[1:], "sddc_locator") for path in (Path.PAIR, Path.SECOND_DEVICE)]
     wanted += [("soft", path, silent) for path in (Path.BORN, Path.PAIR) for silent in (False, True)]
     wanted += [("many pages", mode) for mode in (Mode.ROW, Mode.COLUMN, Mode.BANK, Mode.MULTI_BANK)]
     wanted += ["many windows", "both observers", "page unseen", "page after the end", "page overwritten"]

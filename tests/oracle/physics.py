@@ -168,7 +168,14 @@ class Dimm:
         reader, other = (earlier, later) if own or (earlier.hard and not later.hard) else (later, earlier)
         p = self.risk[later.tag].p if own else box.lines / reader.box.lines * shown_share(code, reader, other)
         until = AFTER_ALL if other.hard else self.end_of_round(other.time)
-        return Meeting(reader, other, box, ReadRisk(p, silent_together(code, earlier, later)), later.time, until)
+        return Meeting(
+            reader,
+            other,
+            box,
+            ReadRisk(p, silent_together(code, earlier, later, self.policy.ecc.locator_bits)),
+            later.time,
+            until,
+        )
 
     def end_of_round(self, time: int) -> int:
         """Return when the scrubber's round ends; never without one."""

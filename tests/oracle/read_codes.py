@@ -19,6 +19,7 @@ from node_sim.catalog.designs import DESIGNS, Design
 from node_sim.catalog.pins_per_read import QUANTILES, shown_pins
 from node_sim.catalog.sddc import HIGH_HALF, LOCATOR_BITS, LOW_HALF, NARROW_BEATS, NARROW_FACTOR, UNIFORM_RISK
 from node_sim.draws import Purpose
+from node_sim.ecc.locator import LOCATOR_CODES, risk_table
 from node_sim.server.policy import Ecc, Risk
 from tests.oracle.fault_growth import Draws, Fault
 from tests.oracle.named_draws import unit32
@@ -42,9 +43,27 @@ def risk_of(draws: Draws, fault: Fault, ecc: Ecc) -> ReadRisk:
         return ReadRisk(grown(unit32(draws(Purpose.RISK, fault.node, fault.tag)[1]), ecc.risk), 0.0)
     if fault.n_dq > 1 and design.by_bits:
         return risk_by_pins(fault, unit32(draws(Purpose.RISK, fault.node, fault.tag)[0]))
+    if ecc.code == "sddc_locator":
+        return ReadRisk(risk_by_locator(fault, ecc.locator_bits, ecc.variant), 0.0)
     if fault.n_dq > 1 and design.locator_bits:
         return ReadRisk(risk_by_class(draws, fault, ecc.risk), 0.0)
     return ReadRisk(0.0, 0.0)
+
+
+def risk_by_locator(fault: Fault, bits: int, variant: str) -> float:
+    """Return the share of the errors of the fault's class that the locator does not find.
+
+    The enumeration of the classes has a second reading of its own in ``tests/unit/test_locator.py``.
+    """
+    across = bool(fault.pins & LOW_HALF and fault.pins & HIGH_HALF)
+    return shares_by_class(bits, variant)[fault.n_dq, fault.n_beats, across]
+
+
+@cache
+def shares_by_class(bits: int, variant: str) -> dict[tuple[int, int, bool], float]:
+    """Return the enumerated shares."""
+    rows = risk_table(LOCATOR_CODES[variant](bits))
+    return {(row.n_dq, row.n_beats, row.crosses_halves): row.p_uncorrected for row in rows}
 
 
 def grown(u: float, risk: Risk) -> float:
@@ -127,11 +146,11 @@ def shown_share(code: str, reader: Fault, other: Fault) -> float:
     return 1.0 - 0.5 ** sum(theirs.bit_count() * other.n_dq for mine, theirs in words if mine)
 
 
-def silent_together(code: str, a: Fault, b: Fault) -> float:
+def silent_together(code: str, a: Fault, b: Fault, locator_bits: int = LOCATOR_BITS) -> float:
     """Return the share of uncorrectable reads of two faults that go unnoticed: a line of several words."""
     design = DESIGNS[code]
     if design.locator_bits:
-        return design.devices / 2**LOCATOR_BITS
+        return design.devices / 2 ** (locator_bits if code == "sddc_locator" else LOCATOR_BITS)
     if not design.block_code.startswith("rs"):  # distance 4: two wrong symbols are detected
         return 0.0
     no_word_fails = no_word_is_detected = 1.0

@@ -193,13 +193,12 @@ def test_soft_faults_meet_only_within_a_scrub_interval():
         assert agree(int(scrubbed[some].sum()), int(some.sum()), min(p, 1 - 1e-12))
 
 
-def test_codes_lose_18_to_23_fit_under_secded_and_1_to_5_percent_silently():
+def test_codes_lose_18_to_23_fit_under_secded():
     n = 20_000_000
-    _, lost, silent = totals(simulate_lifetimes(SEED, question(ecc="secded", rules="codes", chips=None), n))
+    _, lost, _ = totals(simulate_lifetimes(SEED, question(ecc="secded", rules="codes", chips=None), n))
     fit = -math.log1p(-lost / n) / (18 * HOURS) * 1e9
     assert 18 < fit < 23
     assert fit == pytest.approx(19.78, rel=0.01)
-    assert 0.01 < silent / lost < 0.05
 
 
 def test_real_codes_can_judge_faults_that_take_all_of_their_row_column_or_bank():
@@ -222,7 +221,8 @@ def test_whole_faults_of_two_devices_meet_as_often_as_in_faultsim_but_for_words_
 
 @pytest.mark.parametrize(
     ("ecc", "rules"),
-    [(ecc, "codes") for ecc in DESIGNS] + [(ecc, "faultsim") for ecc in ("none", "secded", "chipkill")],
+    [(ecc, "codes") for ecc in DESIGNS if ecc != "sddc_locator"]
+    + [(ecc, "faultsim") for ecc in ("none", "secded", "chipkill")],
 )
 def test_the_result_does_not_depend_on_chunking(ecc, rules):
     asked = question(ecc=ecc, rules=rules, chips=None, fit_factor=20.0, scrub_hours=1000.0)
@@ -256,6 +256,7 @@ def test_a_shown_lifetime_has_the_faults_and_the_verdict_it_had_in_the_simulatio
     [
         ({"ecc": "ddr5"}, "expected one of none, secded, chipkill under faultsim rules"),
         ({"rules": "codes", "chips": 9}, "expected 72 for chipkill"),
+        ({"rules": "codes", "ecc": "sddc_locator"}, "depends on how often a fault is read"),
         ({"extents": "partial"}, "extents = partial, expected whole under faultsim rules"),
         ({"fit_factor": 1e4}, "faults expected per lifetime"),
     ],

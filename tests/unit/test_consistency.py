@@ -312,6 +312,8 @@ IDLE = [
     ("workload.shared.mapped_file", NO_FILES | {"workload.shared.mapped_file": 0.5}, "use.file = 0"),
     ("workload.shared.tmpfs", NO_TMPFS | {"workload.shared.tmpfs": 0.5}, "use.tmpfs = 0"),
     ("ecc.sparing_ce", {"ecc.sparing_ce": 5}, "sparing"),
+    ("ecc.locator_bits", {"ecc.locator_bits": 12}, "no such locator"),
+    ("ecc.variant", {"ecc.variant": "random"}, "no such locator"),
     ("ecc.ecs_threshold", {"ecc.ecs_threshold": 1024}, "ecs"),
     ("ecc.ecs_hours", {"ecc.ecs_hours": 12.0}, "ecs"),
     ("faults.rates", DDR5 | {"ecc.code": "ddr5", "faults.rates": "ddr2_jaguar"}, "DDR2"),

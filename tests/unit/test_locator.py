@@ -8,10 +8,9 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy import special
 
-from node_sim.draws import Key
-from node_sim.ecc import locator as module
+from fleet.scenario.fleet import Group
+from node_sim.draws import Seed
 from node_sim.ecc.locator import (
     DEVICES,
     LOCATOR_CODES,
@@ -22,10 +21,17 @@ from node_sim.ecc.locator import (
     product,
     risk_table,
 )
+from node_sim.ecc.read_risk import read_risk
+from node_sim.ecc.verdicts import judge_pairs
+from node_sim.errors import ConfigError
+from node_sim.names import WIDER
+from node_sim.server.hardware import Server
+from node_sim.server.policy import Ecc
+from tests.handmade import faults_of
 from tests.oracle import locator as oracle
 from tests.oracle.catalog.tables import read_table
 
-ALPHA, SIGMAS = 1e-6, 4.9
+SIGMAS = 4.9
 BITS = sorted(POLYNOMIALS)
 VARIANTS = list(LOCATOR_CODES)
 CODES = [pytest.param(LOCATOR_CODES[variant](bits), id=f"{variant}-{bits}") for variant in VARIANTS for bits in BITS]
@@ -289,37 +295,30 @@ def test_risks_of_masks_of_up_to_14_bits_are_the_sizes_of_null_spaces(code):
 
 
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("mask", [(0b0110, 0xFF), (0b1111, 0x0F), (0b1110, 0b1110111)])
-def test_risks_of_larger_masks_are_samples_of_the_sizes_of_null_spaces(mask, code):
+@pytest.mark.parametrize("mask", [(0b0110, 0xFF), (0b1111, 0x0F), (0b1110, 0b1110111), (0b0011, 0xFF), (0b1000, 0xFF)])
+def test_risks_of_larger_masks_are_the_sizes_of_null_spaces_too(mask, code):
     risks = mask_risks(*mask, code)
-    for device in (0, 7, 16):
-        p, n = oracle.risk(second_reading(code), *mask, device), round(risks[device] * SAMPLES)
-        assert special.bdtr(n, SAMPLES, p) > ALPHA / 2
-        assert special.bdtrc(n - 1, SAMPLES, p) > ALPHA / 2
+    expected = [oracle.risk(second_reading(code), *mask, device) for device in (0, 7, 16)]
+    assert risks[[0, 7, 16]] == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_errors_of_a_mask_stay_in_it_and_use_all_of_it():
-    pins, beats = 0b1011, 0b10111011
-    errors = module._errors_within(pins, beats)
-    bits = [8 * pin + beat for pin in range(4) for beat in range(8) if pins >> pin & 1 and beats >> beat & 1]
-    assert np.bitwise_or.reduce(errors) == sum(1 << bit for bit in bits)
-    assert SAMPLES - 3 <= errors.size <= SAMPLES
-    for bit in bits:
-        assert abs((errors >> bit & 1).mean() - 0.5) < SIGMAS / 2 / math.sqrt(SAMPLES)
+@pytest.mark.parametrize("code", [code for code in CODES if not code.id.endswith("12")])
+def test_the_risk_of_a_whole_device_is_the_size_of_the_null_spaces_of_32_bits(code):
+    expected = oracle.risk(second_reading(code), ALL_PINS, ALL_BEATS, 9)
+    assert mask_risk(ALL_PINS, ALL_BEATS, 9, code) == pytest.approx(expected, rel=1e-12)
 
 
-def test_no_error_drawn_for_a_mask_is_0():
-    # Of 15 bits, every other mask draws a 0 among its errors.
-    assert min(module._errors_within(0b0111, beats).min() for beats in beat_masks(5)) > 0
-
-
-def test_errors_of_a_mask_are_the_same_whenever_they_are_asked_for_and_others_for_other_masks(monkeypatch):
-    asked = [module._errors_within(*mask) for mask in ((0b1111, 0xFF), (0b0111, 0xFF), (0b1111, 0x7F), (0b1111, 0xFF))]
-    assert asked[0].tolist() == asked[3].tolist()
-    both = 0x007F7F7F
-    assert len({tuple((errors[:100] & both).tolist()) for errors in asked}) == 3
-    monkeypatch.setattr(module, "_ERRORS", Key(np.asarray(3, np.uint64), np.asarray(0, np.uint64)))
-    assert module._errors_within(0b1111, 0xFF).tolist() != asked[0].tolist()
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("mask", [(0b0110, 0b111), (0b1011, 0b10010), (0b1111, 0b101)])
+def test_risks_are_shares_of_the_errors_that_the_scalar_definition_does_not_correct(mask, code):
+    pins, beats = mask
+    places = [8 * pin + beat for pin in range(4) for beat in range(8) if pins >> pin & 1 and beats >> beat & 1]
+    errors = [
+        sum(1 << place for at, place in enumerate(places) if some >> at & 1) for some in range(1, 1 << len(places))
+    ]
+    for device in (2, 13):
+        bad = sum(not code.corrects(device, error) for error in errors)
+        assert mask_risk(pins, beats, device, code) == pytest.approx(bad / len(errors), rel=1e-12)
 
 
 def test_the_risk_of_one_device_is_its_element():
@@ -383,15 +382,68 @@ def test_the_code_with_random_coefficients_is_one_of_many():
         assert abs(ours - np.mean(others)) < SIGMAS * np.std(others, ddof=1)
 
 
-def test_the_risk_table_is_the_mean_over_the_masks_of_each_kind(monkeypatch):
-    monkeypatch.setattr(module, "EXACT_BITS_MAX", 9)
-    monkeypatch.setattr(module, "SAMPLES", 1 << 9)  # a sixteenth of the work
-    code = LOCATOR_CODES["structured"](16)
-    rows = {row[:3]: row for row in risk_table(code)}
+@cache
+def classes(code: LocatorCode) -> dict[tuple[int, int, bool], tuple[float, float]]:
+    return {row[:3]: row[3:] for row in risk_table(code)}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_the_risk_table_is_the_mean_over_the_masks_of_each_kind_by_null_spaces(code):
     kinds = [(1, False), (2, False), (2, True), (3, True), (4, True)]
+    rows = classes(code)
     assert sorted(rows) == sorted((n_dq, n_beats, across) for n_dq, across in kinds for n_beats in range(1, 9))
-    assert {row[3:] for row in rows.values() if not row.crosses_halves} == {(0.0, 0.0)}
     for n_dq, sets in ((2, [0b0110]), (3, [0b0111, 0b1110]), (4, [0b1111])):
-        for n_beats in (1, 2, 8):
-            risks = np.concatenate([mask_risks(pins, beats, code) for pins in sets for beats in beat_masks(n_beats)])
-            assert rows[n_dq, n_beats, True][3:] == pytest.approx((risks.mean(), (risks > 0).mean()), rel=1e-12)
+        for n_beats in (1, 2, 7) if n_dq == 2 else (1, 2):
+            masks = [(pins, beats) for pins in sets for beats in beat_masks(n_beats)]
+            risks = [oracle.risk(second_reading(code), *mask, device) for mask in masks for device in range(DEVICES)]
+            expected = np.mean(risks), np.mean(np.asarray(risks) > 0)
+            assert rows[n_dq, n_beats, True] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_inside_one_half_nothing_is_lost_but_multiples_of_the_polynomial_of_12_bits(code):
+    inside = {kind: risk for kind, (risk, _) in classes(code).items() if not kind[2]}
+    assert any(inside.values()) == (code.bits == 12)
+    assert inside[2, 8, False] == pytest.approx(15 / 65535 if code.bits == 12 else 0.0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_more_bits_of_the_locator_never_lose_more_of_a_class(variant):
+    tables = [classes(LOCATOR_CODES[variant](bits)) for bits in (12, 16, 32)]
+    for short, long in itertools.pairwise(tables):
+        assert all(short[kind][0] >= long[kind][0] for kind in short)
+        assert any(short[kind][0] > 2 * long[kind][0] > 0 for kind in short)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("bits", BITS)
+def test_fleets_read_the_risk_of_a_fault_from_its_class(bits, variant):
+    rows = classes(LOCATOR_CODES[variant](bits))
+    kinds = list(itertools.product((0b0001, 0b1100, 0b0110, 0b0111, 0b1110, 0b1111), (1, 0b1010, 0xFF)))
+    made = faults_of(*({"n_dq": pins.bit_count(), "beats": beats} for pins, beats in kinds))
+    made = made._replace(cells=made.cells._replace(pins=np.asarray([pins for pins, _ in kinds])))
+    for tag in (made.tag, made.tag | WIDER):
+        risk = read_risk(Seed.of(1), made._replace(tag=tag), Ecc("sddc_locator", locator_bits=bits, variant=variant))
+        expected = [rows[pins.bit_count(), beats.bit_count(), crosses(pins)][0] for pins, beats in kinds]
+        assert risk.p.tolist() == expected
+        assert not risk.silent.any()
+
+
+@pytest.mark.parametrize(("bits", "share"), [(12, 18 / 4096), (16, 18 / 65536), (32, 18 / 2**32)])
+def test_two_devices_are_silent_as_often_as_they_look_like_one_of_18(bits, share):
+    two = faults_of({"device": 0, "n_dq": 4}, {"device": 5, "n_dq": 4}).cells
+    for code, expected in (("sddc_locator", share), ("sddc_table", 18 / 65536)):
+        fails, silent = judge_pairs(code, two.take(np.asarray([0])), two.take(np.asarray([1])), bits)
+        assert (fails.tolist(), silent.tolist()) == ([True], [expected])
+
+
+@pytest.mark.parametrize("part", ["ddr4_8gb_x8", "ddr5_16gb_x4"])
+def test_the_code_needs_18_devices_of_4_pins(part):
+    with pytest.raises(ConfigError, match="sddc_locator"):
+        Group(ecc=Ecc("sddc_locator"), server=Server(part=part))
+
+
+@pytest.mark.parametrize("settings", [{"locator_bits": 14}, {"variant": "linear"}])
+def test_other_locators_are_not_known(settings):
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        Ecc("sddc_locator", **settings)

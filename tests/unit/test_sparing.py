@@ -170,7 +170,7 @@ def test_sparing_needs_two_ranks_and_mirroring_two_channels():
         Group(ecc=Ecc(mirroring=True), server=Server(channels=1))
 
 
-OTHERS = "(or set code = 'chipkill' or 'sddc_table')"
+OTHERS = "(or set code = 'chipkill', 'sddc_table' or 'sddc_locator')"
 
 
 def test_a_scenario_says_which_arm_asks_for_what_its_servers_cannot_do():
