@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.dataset import Run
-from analysis.rates import PER_NODE_YEARS, UNDEFINED, Estimate, Sums, Vector, Z, weights
+from analysis.rates import PER_NODE_YEARS, UNDEFINED, Estimate, Sums, Vector, Z, share_interval, weights
 from fleet.stored.counting import tally_shard
 from fleet.stored.headline import BY_KEY, EXPOSURE, REGISTRY
 from fleet.stored.manifest import COMMON_ARM
 from fleet.stored.plan import groups_in
 from fleet.stored.tally import Tally
+
+_ROUNDING = 1e-12
+"""Relative variances below it are those of sums that cancel."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,60 @@ def effect_on_exposure(sums: Sums, per: float = PER_NODE_YEARS) -> Effect:
         return Effect(difference, UNDEFINED)
     # All nodes are up for nearly the whole time, so the ratio varies as the difference does.
     return Effect(difference, _times(value / base, math.sqrt(variance) / base))
+
+
+def share_avoided(sums: Sums, events: Vector) -> Estimate:
+    """Return the share of the baseline's events that an arm does not have; it is negative if the arm has more.
+
+    The interval is the hull of two. The first allows for events that only the arm has, but is too short where few nodes
+    differ, and has no width where all or none are avoided. The second does not, and takes it that all events of a node
+    are avoided or none, the worst case.
+
+    Source:
+        First: one less the ratio of two totals over the same nodes, with the linearised variance of its logarithm.
+        Second: Wilson's, with Kish's effective number of trials, (Σy)² / Σy² over the nodes' events in the baseline.
+    """
+    value, base = float(events @ sums.total), float(events @ sums.base_total)
+    if base <= 0.0:
+        return UNDEFINED
+    ratio, base_square = value / base, float(events @ sums.base_square @ events)
+    own, both = float(events @ sums.square @ events), float(events @ sums.cross @ events)
+    variance = (own - 2.0 * ratio * both + ratio**2 * base_square) / base**2
+    found = []
+    if ratio > 0.0 and variance > _ROUNDING * base_square / base**2:
+        spread = math.exp(Z * math.sqrt(variance) / ratio)
+        found.append((1.0 - ratio * spread, 1.0 - ratio / spread))
+    if ratio <= 1.0:
+        found.append(share_interval(1.0 - ratio, base**2 / base_square))
+    if not found:
+        return Estimate(1.0 - ratio, None, None)
+    low, high = zip(*found, strict=True)
+    return Estimate(1.0 - ratio, min(low), max(high))
+
+
+def cost_per_avoided(sums: Sums, cost: Vector, events: Vector) -> Estimate:
+    """Return what an arm has more of a cost than its baseline, per event of the baseline that it avoids.
+
+    It is undefined if the arm does not have fewer events, and has no interval if it may not have, or if arm and
+    baseline cost the same in every node.
+
+    Source:
+        Fieller 1954, with the variances of paired differences over nodes.
+    """
+    n = sums.nodes
+    spent, avoided = float(cost @ (sums.total - sums.base_total)), float(events @ (sums.base_total - sums.total))
+    if avoided <= 0.0:
+        return UNDEFINED
+    apart = sums.square + sums.base_square - sums.cross - sums.cross.T
+    own = float(cost @ apart @ cost) - spent**2 / n
+    other = float(events @ apart @ events) - avoided**2 / n
+    both = -float(cost @ apart @ events) - spent * avoided / n
+    square = avoided**2 - Z**2 * other
+    inside = (spent * avoided - Z**2 * both) ** 2 - square * (spent**2 - Z**2 * own)
+    if own <= 0.0 or square <= 0.0 or inside <= 0.0:
+        return Estimate(spent / avoided, None, None)
+    middle, half = (spent * avoided - Z**2 * both) / square, math.sqrt(inside) / square
+    return Estimate(spent / avoided, middle - half, middle + half)
 
 
 def _around(value: float, error: float, per: float) -> Estimate:

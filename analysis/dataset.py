@@ -112,9 +112,9 @@ class Run:
         ]
         return pa.concat_tables(pieces)
 
-    def read_part(self, part: PartFile) -> pa.Table:
-        """Read one committed part."""
-        return pq.read_table(self.path / part.path, partitioning=None)
+    def read_part(self, part: PartFile, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read one committed part; ``columns`` None is all."""
+        return pq.read_table(self.path / part.path, columns=columns and list(columns), partitioning=None)
 
     def digests(self) -> dict[str, dict[str, str]]:
         """Compute the digests of all tables of all arms from the stored rows."""

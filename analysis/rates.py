@@ -24,17 +24,16 @@ PER_NODE_YEARS = 1000.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; the value is None where it is undefined (no trials)."""
+    """A number with its 95 % interval; the value is None where it is undefined (no trials), the ends where they are."""
 
     value: float | None
     low: float | None
     high: float | None
 
-    def to_json(self) -> dict[str, float | list[float] | None]:
+    def to_json(self) -> dict[str, float | list[float | None] | None]:
         """Return value and ``ci95``."""
-        if self.value is None or self.low is None or self.high is None:
-            return {"value": None, "ci95": None}
-        return {"value": self.value, "ci95": [self.low, self.high]}
+        known = self.low is not None and self.high is not None
+        return {"value": self.value, "ci95": [self.low, self.high] if known else None}
 
 
 UNDEFINED = Estimate(None, None, None)
@@ -117,10 +116,34 @@ def proportion(sums: Sums, part: Vector, whole: Vector) -> Estimate:
     direction = part - p * whole
     variance = float(direction @ sums.square @ direction) * _correction(sums.nodes) / trials**2
     effective = p * (1.0 - p) / variance if variance > 0.0 and 0.0 < p < 1.0 else trials
-    effective = min(effective, trials)
-    centre = (p + Z**2 / (2 * effective)) / (1 + Z**2 / effective)
-    half = Z * math.sqrt(p * (1 - p) / effective + Z**2 / (4 * effective**2)) / (1 + Z**2 / effective)
-    return Estimate(p, max(0.0, centre - half), min(1.0, centre + half))
+    return Estimate(p, *share_interval(p, min(effective, trials)))
+
+
+def share_interval(p: float, trials: float) -> tuple[float, float]:
+    """Return the 95 % interval of a share of so many trials, any number > 0.
+
+    Source:
+        Wilson 1927.
+    """
+    centre = (p + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
+    half = Z * math.sqrt(p * (1 - p) / trials + Z**2 / (4 * trials**2)) / (1 + Z**2 / trials)
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+
+
+def median(values: Vector) -> Estimate:
+    """Return the median of independent values, shape ``(n,)``; below six no two of them enclose it with 95 %.
+
+    Source:
+        Interval of order statistics: the number of values below the median is binomial.
+    """
+    n = values.size
+    if not n:
+        return UNDEFINED
+    ordered, middle = np.sort(values), float(np.median(values))
+    outside = int((special.bdtr(np.arange(n), n, 0.5) <= (1.0 - LEVEL) / 2.0).sum())
+    if not outside:
+        return Estimate(middle, None, None)
+    return Estimate(middle, float(ordered[outside - 1]), float(ordered[n - outside]))
 
 
 def recovery_ratio(sums: Sums) -> Estimate:

@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.compare import Effect, compare_run
 from analysis.dataset import Run
+from analysis.policies import PolicyTable
 from analysis.rates import UNDEFINED, Estimate, Sums, rate, recovery_ratio, survival_ratio, weights
 from analysis.summary import group_ue, summary_document
 from fleet.stored.headline import BY_KEY, EFFECTS_SHOWN, INDEX, RATES_SHOWN, REGISTRY
@@ -16,6 +17,40 @@ NEGLIGIBLE = 0.0005
 NAME_WIDTH = 26
 CELL_WIDTH = 24
 SETTING_WIDTH = 30
+MIB_PER_GIB = 1024
+POLICY_NAME_WIDTH = 40
+BASELINE_ROWS = {
+    "dimms_with_ce": "DIMMs with CEs",
+    "dimms_with_ce_that_have_ue_share": "  share with UEs (alarms about all are right so often)",
+    "dimms_with_ue": "DIMMs with UEs",
+    "ue": "UEs",
+    "ue_without_ce_before_share": "  share without a CE before (no such policy avoids it)",
+    "dimms_replaced": "DIMMs replaced",
+    "dimms_alarmed": "DIMMs alarmed",
+}
+POLICY_ROWS = {
+    "ue": "UEs",
+    "ue_avoided": "UEs avoided",
+    "ue_avoided_share": "  share avoided",
+    "dimms_spared": "DIMMs spared all UEs",
+    "dimms_spared_share": "  share spared",
+    "dimms_replaced": "DIMMs replaced",
+    "dimms_replaced_for_nothing": "  for nothing (no UE)",
+    "": "more than the baseline, per UE avoided",
+    "more_dimms_replaced_per_ue_avoided": "  DIMMs replaced",
+    "more_dimms_replaced_for_nothing_per_ue_avoided": "  DIMMs replaced for nothing",
+    "memory_offlined_gib_per_ue_avoided": "  memory offlined [MiB]",
+    "memory_offlined_gib_years_per_ue_avoided": "  memory offlined [MiB-years]",
+    "dimms_alarmed": "DIMMs alarmed",
+    "dimms_with_ce_alarmed_share": "  share of DIMMs with CE",
+    "precision": "  precision (UE follows)",
+    "recall": "  recall (before the first UE)",
+    "lead_median_hours": "lead time, median [h]",
+    "lead_above_15_min_share": "  above 15 min",
+    "lead_above_1_h_share": "  above 1 h",
+    "lead_above_1_day_share": "  above 1 day",
+}
+"""Rows of the tables of policies on corrected errors; one that has no figure is a heading."""
 
 
 def _number(value: float) -> str:
@@ -44,11 +79,11 @@ def format_bytes(size: float) -> str:
     return f"{size:.3g} TiB"
 
 
-def _block(title: str, names: list[str], rows: list[tuple[str, list[str]]]) -> list[str]:
+def _block(title: str, names: list[str], rows: list[tuple[str, list[str]]], left: int = NAME_WIDTH) -> list[str]:
     """Lay out a table: row names, then one right-aligned column per arm."""
     width = max(CELL_WIDTH, *(len(name) + 2 for name in names))
-    lines = [title.ljust(NAME_WIDTH) + "".join(name.rjust(width) for name in names)]
-    lines.extend(name.ljust(NAME_WIDTH) + "".join(cell.rjust(width) for cell in cells) for name, cells in rows)
+    lines = [title.ljust(left) + "".join(name.rjust(width) for name in names)]
+    lines.extend(name.ljust(left) + "".join(cell.rjust(width) for cell in cells) for name, cells in rows)
     return [line.rstrip() for line in lines]
 
 
@@ -86,6 +121,35 @@ def _effect_cell(found: Effect) -> str:
     if difference.value is not None and difference.value == 0 and difference.low == difference.high:
         return "0 (same events)"
     return format_estimate(difference if difference.value is not None else UNDEFINED, signed=True)
+
+
+def policy_lines(found: PolicyTable, baseline: str) -> list[str]:
+    """Lay out what policies on corrected errors are worth: the baseline in a sentence, then a column per arm."""
+    base, others = found.baseline, list(found.arms)
+    lines = ["", f"policies on corrected errors, against {baseline}:"]
+    lines += [f"  {title:<56}{_figure(key, base[key])}" for key, title in BASELINE_ROWS.items()]
+    if base["dimms_alarmed"]:
+        lines.append("  it acts on CEs itself, so alarms about UEs that it avoids count as wrong")
+    for start in range(0, len(others), ARMS_PER_BLOCK):
+        names = others[start : start + ARMS_PER_BLOCK]
+        rows = [
+            (title, [_figure(key, found.arms[name][key]) if key else "" for name in names])
+            for key, title in POLICY_ROWS.items()
+        ]
+        lines.extend(["", *_block("", names, rows, POLICY_NAME_WIDTH)])
+    return lines
+
+
+def _figure(key: str, item: int | Estimate) -> str:
+    """Write a figure of a policy, memory in MiB."""
+    if not isinstance(item, Estimate):
+        return f"{item:,}"
+    if item.value is None:
+        return "undefined"
+    scale = MIB_PER_GIB if "_gib_" in key else 1.0
+    if item.low is None or item.high is None:
+        return f"{_number(scale * item.value)} [undefined]"
+    return f"{_number(scale * item.value)} [{_number(scale * item.low)}, {_number(scale * item.high)}]"
 
 
 def summary_lines(run: Run) -> list[str]:

@@ -35,7 +35,8 @@ from node_sim.ecc.block_codes import BLOCK_CODES
 from node_sim.ecc.locator import risks_by_class
 from node_sim.names import is_second_device, is_wider
 from node_sim.records import Flags, Floats, Index, Ints, take
-from node_sim.server.policy import Ecc, Risk
+from node_sim.server.policy import Ecc
+from node_sim.server.risk import Risk
 
 CROSSING: Final = np.asarray([0.0, 0.0, 1 / 3, 1.0, 1.0])
 """Share of sets of 0 … 4 neighbouring pins that reach into both halves."""
@@ -89,7 +90,7 @@ def read_risk(seed: Seed, faults: FaultTable | Readable, ecc: Ecc) -> ReadRisk:
     risk = ReadRisk(np.zeros(n), np.zeros(n))
     if not design.block_code:
         return ReadRisk(np.ones(n), np.ones(n))
-    some = np.flatnonzero((faults.cells.n_dq > 1) & ~faults.on_wires)
+    some = np.flatnonzero(shows_several_pins(faults))
     if some.size and design.by_bits:
         risk.p[some], risk.silent[some] = _by_pins(seed, faults.take(some), design.block_code)
     elif some.size and design.by_algebra:
@@ -101,6 +102,19 @@ def read_risk(seed: Seed, faults: FaultTable | Readable, ecc: Ecc) -> ReadRisk:
     risk.p[second] = grown_risk(unit32(place), ecc.risk)
     risk.p[faults.on_wires & ~is_retried(faults, ecc)] = 1.0
     return risk
+
+
+def shows_several_pins(faults: FaultTable | Readable) -> Flags:
+    """Return of which faults some reads show several wrong pins: under SECDED those that it does not always correct."""
+    return (faults.cells.n_dq > 1) & ~faults.on_wires
+
+
+def most_silent(ecc: Ecc) -> float:
+    """Return the greatest share of the uncorrected reads of one fault that can go unnoticed."""
+    design = DESIGNS[ecc.code]
+    if not design.block_code:
+        return 1.0
+    return float(unnoticed_by_pins(design.block_code).max()) if design.by_bits else 0.0
 
 
 def is_retried(faults: FaultTable | Readable, ecc: Ecc) -> Flags:

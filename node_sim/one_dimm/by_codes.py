@@ -20,7 +20,7 @@ import numpy.typing as npt
 from node_sim.catalog.designs import DESIGNS
 from node_sim.dram.faults import Cells, draw_cells
 from node_sim.draws import Purpose, Seed, unit32, words
-from node_sim.ecc.read_risk import Readable, ReadRisk, read_risk
+from node_sim.ecc.read_risk import Readable, most_silent, read_risk, shows_several_pins
 from node_sim.ecc.verdicts import judge_pairs
 from node_sim.one_dimm.lifetimes import (
     Incidents,
@@ -31,13 +31,15 @@ from node_sim.one_dimm.lifetimes import (
     with_several,
 )
 from node_sim.one_dimm.question import Question
-from node_sim.records import join
+from node_sim.records import NULL, join
 from node_sim.server.policy import Ecc
 
 
 def judge_by_codes(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple[Incidents, Incidents]:
     """Judge faults alone and in pairs by the design's code; the first uncorrectable read of a lifetime counts."""
-    found, names, share = _judge_alone(seed, question, faults)
+    ecc = Ecc(question.code)
+    lost, cells = _failing_alone(seed, question, faults)
+    found, names, share = lost.arrivals(slice(None)), lost, np.zeros(lost.tag.size)
     if DESIGNS[question.code].block_code:
         pairs, later, pair_share = _judge_pairs(seed, question, with_several(faults))
         found, names = join([found, pairs]), join([names, later])
@@ -45,36 +47,44 @@ def judge_by_codes(seed: Seed, question: Question, faults: LifetimeFaults) -> tu
     order = np.lexsort((found.time_ns, found.lifetime))
     order = order[np.flatnonzero(np.diff(found.lifetime[order], prepend=-1))]
     draw, _, _, _ = words(seed.key(Purpose.OUTCOME), names.node_id[order], names.tag[order])
-    return found.take(order), found.take(order[unit32(draw) < share[order]])
+    u = unit32(draw)
+    asked = order[np.flatnonzero((found.partner[order] == NULL) & (u < most_silent(ecc)))]  # others are detected
+    if asked.size:
+        share[asked] = read_risk(seed, _readable(lost.take(asked), cells.take(asked)), ecc).silent
+    return found.take(order), found.take(order[u < share[order]])
 
 
-FirstReads = tuple[Incidents, LifetimeFaults, npt.NDArray[np.float64]]
-"""What is uncorrectable, the faults it comes with, and the share of the first such reads that is silent."""
+def _readable(faults: LifetimeFaults, cells: Cells) -> Readable:
+    """Return what the risk of reads depends on."""
+    return Readable(faults.node_id, faults.tag, faults.mode, faults.hard, cells)
 
 
-def _risk(seed: Seed, question: Question, faults: LifetimeFaults, cells: Cells) -> ReadRisk:
-    """Return what the code makes of the reads of each fault alone."""
-    readable = Readable(faults.node_id, faults.tag, faults.mode, faults.hard, cells)
-    return read_risk(seed, readable, Ecc(question.code))
-
-
-def _judge_alone(seed: Seed, question: Question, faults: LifetimeFaults) -> FirstReads:
-    """Find the faults some reads of which the code does not correct; codes over devices correct each."""
+def _failing_alone(seed: Seed, question: Question, faults: LifetimeFaults) -> tuple[LifetimeFaults, Cells]:
+    """Find the faults some reads of which the code does not correct, and their cells; over devices there are none."""
     design = DESIGNS[question.code]
     if design.block_code and not design.by_bits:
         faults = faults.take(slice(0, 0))
     cells = draw_cells(seed, faults.node_id, faults.tag, faults.mode, faults.hard, question.dimm)
-    risk = _risk(seed, question, faults, cells)
-    lost = np.flatnonzero(risk.p > 0)
-    return faults.arrivals(lost), faults.take(lost), risk.silent[lost]
+    if not design.by_bits:
+        return faults, cells
+    lost = np.flatnonzero(shows_several_pins(_readable(faults, cells)))
+    return faults.take(lost), cells.take(lost)
 
 
-def _judge_pairs(seed: Seed, question: Question, several: LifetimeFaults) -> FirstReads:
-    """Find the pairs that make uncorrectable words of faults that the code corrects alone."""
-    design = DESIGNS[question.code]
+def _judge_pairs(
+    seed: Seed, question: Question, several: LifetimeFaults
+) -> tuple[Incidents, LifetimeFaults, npt.NDArray[np.float64]]:
+    """Find the pairs that make uncorrectable words of faults that the code corrects alone.
+
+    Returns:
+        The meetings, the later fault of each, and the share of the first uncorrectable reads that is silent.
+    """
     cells, box = draw_damage(seed, question, several)
     earlier, later = pairs_by_later(several, box, question.dimm)
-    lost = _risk(seed, question, several, cells).p > 0 if design.by_bits else np.zeros(several.tag.size, np.bool_)
     fails, silent = judge_pairs(question.code, cells.take(earlier), cells.take(later))
-    kept = np.flatnonzero(fails & ~lost[earlier] & ~lost[later] & outlasts(question, several, earlier, later))
+    fails &= outlasts(question, several, earlier, later)
+    if DESIGNS[question.code].by_bits:
+        lost = shows_several_pins(_readable(several, cells))
+        fails &= ~lost[earlier] & ~lost[later]
+    kept = np.flatnonzero(fails)
     return several.meetings(earlier[kept], later[kept]), several.take(later[kept]), silent[kept]

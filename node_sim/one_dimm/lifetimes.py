@@ -85,7 +85,7 @@ class LifetimeFaults(NamedTuple):
     def arrivals(self, index: Index) -> Incidents:
         """Return the arrivals of some faults."""
         mode = self.mode[index]
-        return Incidents(self.lifetime[index], self.time_ns[index], mode, np.full(mode.size, NULL))
+        return Incidents(self.lifetime[index], self.time_ns[index], mode, np.broadcast_to(np.int64(NULL), mode.size))
 
     def meetings(self, earlier: Ints, later: Ints) -> Incidents:
         """Return the arrivals of faults that meet earlier ones, each with its partner."""

@@ -35,14 +35,15 @@ def _nothing_grows(faults: Faults) -> bool:
     return growth.factor == 0 or not any((*shares, growth.second_device))
 
 
-def _no_locator(p: Policy, _: Asked) -> bool:
-    """Whether no read of one device is at risk because the code cannot tell devices apart."""
-    return not DESIGNS[p.ecc.code].locator_bits
+def _no_risk_table(p: Policy, _: Asked) -> bool:
+    """Whether no table says which reads of one device are at risk because the code cannot tell devices apart."""
+    design = DESIGNS[p.ecc.code]
+    return design.by_algebra or not design.locator_bits
 
 
 def _no_risk_of_growth(p: Policy, a: Asked) -> bool:
     """Whether what grows is no risk under the code: wider faults, and there are no second devices."""
-    return p.ecc.code == "none" or (_no_locator(p, a) and a.hardware.faults.growth.second_device == 0)
+    return p.ecc.code == "none" or (_no_risk_table(p, a) and a.hardware.faults.growth.second_device == 0)
 
 
 NOTED: Final = (
@@ -160,7 +161,7 @@ NOTED: Final = (
     *(
         Rule(
             f"ecc.risk.{name}",
-            _no_locator,
+            _no_risk_table,
             f"{_INERT}: only reads under ecc.code = 'sddc_table' are at risk, not under {{p.ecc.code!r}}",
         )
         for name in (
@@ -184,7 +185,7 @@ NOTED: Final = (
     *(
         Rule(
             f"ecc.risk.{name}",
-            lambda p, a: not (_no_locator(p, a) or p.ecc.risk.shares().any()),
+            lambda p, a: not (_no_risk_table(p, a) or p.ecc.risk.shares().any()),
             f"{_INERT}: no fault repeats a bad pattern (ecc.risk.share_2dq, share_3dq and share_4dq = 0)",
         )
         for name in ("low", "high")

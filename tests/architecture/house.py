@@ -57,8 +57,16 @@ PLAN: dict[str, tuple[str, ...]] = {
     "analysis.exposure": (*READ_BY_ANALYSIS, "analysis.dataset"),
     "analysis.examples": (*READ_BY_ANALYSIS, "analysis.dataset"),
     "analysis.compare": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.rates"),
+    "analysis.policies": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.rates", "analysis.compare"),
     "analysis.summary": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.rates", "analysis.compare"),
-    "analysis.text": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.rates", "analysis.compare", "analysis.summary"),
+    "analysis.text": (
+        *READ_BY_ANALYSIS,
+        "analysis.dataset",
+        "analysis.rates",
+        "analysis.compare",
+        "analysis.summary",
+        "analysis.policies",
+    ),
     "analysis": ("analysis.dataset",),
     "fleet.commands": (
         "node_sim",

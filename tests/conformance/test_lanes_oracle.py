@@ -49,6 +49,7 @@ from node_sim.memory.processes import members_of
 from node_sim.server import policy as config
 from node_sim.server import workload
 from node_sim.server.hardware import ADDRESS_MAPS, Faults, Growth, Hardware, Server
+from node_sim.server.risk import Risk
 from node_sim.units import DEVICE_HOURS_PER_FIT, HOURS_PER_YEAR, NS_PER_YEAR
 from tests.oracle import event_heap
 from tests.oracle.page_uses import Access, PageUses, Use
@@ -382,7 +383,7 @@ def draw_server(rng: random.Random) -> Server:
 
 def draw_code(rng: random.Random) -> config.Ecc:
     """Draw a code; a weakened one fails so often that it is seen."""
-    often = config.Risk(share_2dq=0.7, share_3dq=0.5, share_4dq=0.5, low=0.01, high=0.5, grown_low=0.1)
+    often = Risk(share_2dq=0.7, share_3dq=0.5, share_4dq=0.5, low=0.01, high=0.5, grown_low=0.1)
     code = rng.choice(("none", "secded", "secded", "chipkill", "sddc_table", "sddc_table"))
     return config.Ecc(code=code, risk=often)
 

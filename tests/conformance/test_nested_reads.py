@@ -15,7 +15,8 @@ from node_sim.codes import ErrorKind
 from node_sim.draws import Seed
 from node_sim.lives.block import BlockRows, simulate_block
 from node_sim.server.hardware import Faults, Growth, Hardware
-from node_sim.server.policy import Cordon, Ecc, PageOffline, Platform, Policy, Repair, Risk
+from node_sim.server.policy import Cordon, Ecc, PageOffline, Platform, Policy, Repair
+from node_sim.server.risk import Risk
 from node_sim.server.workload import Process, Use, Workload
 from node_sim.units import NS_PER_YEAR
 

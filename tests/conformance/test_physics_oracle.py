@@ -31,6 +31,7 @@ from node_sim.names import is_second_device
 from node_sim.records import NULL
 from node_sim.server import policy as config
 from node_sim.server.hardware import ADDRESS_MAPS, Faults, Growth, Hardware, Server
+from node_sim.server.risk import Risk
 from node_sim.server.workload import Use
 from node_sim.units import NS_PER_YEAR
 from tests.oracle import physics as oracle
@@ -112,7 +113,7 @@ def draw_hardware(rng: random.Random, code: str, number: int, horizon_ns: int) -
 
 def draw_policy(rng: random.Random, code: str) -> config.Policy:
     low = log_uniform(rng, 1e-3, 0.1)
-    risk = config.Risk(
+    risk = Risk(
         share_2dq=rng.random(),
         share_3dq=rng.random() / 2,
         share_4dq=rng.random() / 2,

@@ -1292,10 +1292,10 @@ class Life:
 
     def can_repair_row(self, fault: Fault) -> bool:
         """Whether post-package repair is on and has a spare row for a fault."""
-        part = self.server.dram
-        taken = {other.spare(part.banks // part.bank_groups) for other in self.faults if other.repaired}
-        spare = fault.spare(part.banks // part.bank_groups)
-        return self.policy.repair.ppr != "off" and fault.takes_one_row() and spare not in taken
+        if self.policy.repair.ppr == "off" or not fault.takes_one_row():
+            return False
+        per_group = self.server.dram.banks // self.server.dram.bank_groups
+        return fault.spare(per_group) not in {other.spare(per_group) for other in self.faults if other.repaired}
 
     def repair_rows(self, start: int, end: int) -> None:
         """Let firmware repair rows at the end of an interval down."""

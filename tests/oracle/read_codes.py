@@ -20,7 +20,8 @@ from node_sim.catalog.pins_per_read import QUANTILES, shown_pins
 from node_sim.catalog.sddc import HIGH_HALF, LOCATOR_BITS, LOW_HALF, NARROW_BEATS, NARROW_FACTOR, UNIFORM_RISK
 from node_sim.draws import Purpose
 from node_sim.ecc.locator import LOCATOR_CODES, risk_table
-from node_sim.server.policy import Ecc, Risk
+from node_sim.server.policy import Ecc
+from node_sim.server.risk import Risk
 from tests.oracle.fault_growth import Draws, Fault
 from tests.oracle.named_draws import unit32
 

@@ -23,7 +23,8 @@ from node_sim.ecc.read_risk import ReadRisk, read_risk
 from node_sim.lives.uncorrected import judge_reads, lost_reads
 from node_sim.names import is_second_device, is_wider
 from node_sim.server.hardware import Faults, Growth, Hardware, Server
-from node_sim.server.policy import Ecc, Risk
+from node_sim.server.policy import Ecc
+from node_sim.server.risk import Risk
 from node_sim.units import HOURS_PER_YEAR, hours_to_ns
 from tests.handmade import faults_of
 from tests.oracle.fault_growth import Draws, faults_of_table

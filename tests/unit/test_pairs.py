@@ -14,7 +14,8 @@ from node_sim.ecc.judgement import Judgement, Meetings, bad_pages, dimms_of, jud
 from node_sim.lives.uncorrected import together
 from node_sim.names import SECOND_DEVICE, WIDER
 from node_sim.server.hardware import Server
-from node_sim.server.policy import Detection, Ecc, Policy, Risk
+from node_sim.server.policy import Detection, Ecc, Policy
+from node_sim.server.risk import Risk
 from node_sim.units import FOREVER, NS_PER_HOUR
 from tests.handmade import faults_of
 

@@ -17,7 +17,8 @@ from node_sim.draws import Seed
 from node_sim.ecc.block_codes import hsiao_72_64
 from node_sim.ecc.read_risk import read_risk, shares_of_pins, unnoticed_by_pins
 from node_sim.names import WIDER
-from node_sim.server.policy import Ecc, Risk
+from node_sim.server.policy import Ecc
+from node_sim.server.risk import Risk
 from tests.handmade import faults_of
 from tests.oracle.catalog.tables import read_table
 
