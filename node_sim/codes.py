@@ -294,6 +294,8 @@ class OfflineTrigger(Code):
     """Why a page was soft-offlined."""
 
     CE_THRESHOLD = 0, "ce_threshold"
+    ROW_THRESHOLD = 1, "row threshold"
+    ROW_COLUMNS = 2, "row columns"
 
 
 class OfflineResult(Code):

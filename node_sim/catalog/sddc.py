@@ -10,6 +10,9 @@ LOCATOR_BITS: Final = 16
 """Locator syndrome of the registers of Skylake-SP, Ice Lake and Sapphire Rapids; 12 in their '+1' modes."""
 LOCATOR_BITS_CHOICES: Final = (12, 16, 32)
 """Of the enumerated code: the '+1' modes, the usual one, and one that is as good as any."""
+LOCATOR_BITS_USUAL: Final = Assumed(
+    LOCATOR_BITS, 12, 32, "width of a register field of Intel's; that the code is such a locator is an inference"
+)
 LOCATOR_VARIANTS: Final = ("structured", "random")
 LOW_HALF, HIGH_HALF = 0b0011, 0b1100
 """Data pins DQ0-1 and DQ2-3: any pattern inside one half is corrected (M2-MFP, KDD 2025, Table 2)."""

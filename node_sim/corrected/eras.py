@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.corrected.windows import Windows, errors_before
-from node_sim.records import Index, Ints, expand_counts, take
+from node_sim.records import Flags, Index, Ints, expand_counts, take
 
 
 class Eras(NamedTuple):
@@ -27,7 +27,9 @@ class Eras(NamedTuple):
         fault: Index into the fault table.
         from_ns: Start of the era [ns].
         to_ns: End of the era [ns].
-        threshold: Corrected errors of a page in a window at which it is to go offline; 0 = never.
+        threshold: Corrected errors of a page, or of a row, in a window at which it is to go offline; 0 = never.
+        by_row: Whether errors are counted by row of the DIMM, all pages of which are to go offline.
+        columns: Pages of a row with errors in a window at which it is to go offline, too; 0 = never.
         answer: What the kernel answers to that, 0 or a negative errno by kind of page (``OfflineQuestion``), shape
             ``(n, n_questions)``.
     """
@@ -37,7 +39,14 @@ class Eras(NamedTuple):
     from_ns: Ints
     to_ns: Ints
     threshold: Ints
+    by_row: Flags
+    columns: Ints
     answer: Ints
+
+    @property
+    def page_threshold(self) -> Ints:
+        """Corrected errors at which a single page is to go offline; 0 = never."""
+        return np.where(self.by_row, 0, self.threshold)
 
     def take(self, index: Index) -> Eras:
         """Select some eras."""
@@ -51,6 +60,23 @@ class Spans(NamedTuple):
     window: Ints
     first: Ints
     last: Ints
+
+
+_WIDE = 1 << 24
+"""More than the pages one window can show."""
+
+
+def running_most(era: Ints, count: Ints) -> tuple[Ints, Ints]:
+    """Return the most of what spans have reached in their eras before each of them, and with it.
+
+    Args:
+        era: Era of each span, ascending, shape ``(n,)``.
+        count: What each reaches by itself, below 2**24, shape ``(n,)``.
+    """
+    after = np.maximum.accumulate(count + era * _WIDE) - era * _WIDE
+    same = np.diff(era, prepend=-1) == 0
+    before = np.where(same, np.concatenate(([0], after[:-1]))[: after.size], 0)
+    return before, after
 
 
 class WindowIndex:

@@ -18,18 +18,17 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.catalog.sddc import HIGH_HALF, LOW_HALF
+from node_sim.corrected.asking import Ground
 from node_sim.corrected.eras import Eras, Spans, WindowIndex, spans_of
 from node_sim.corrected.live_errors import SeenErrors, count_live, go_through
+from node_sim.corrected.marked_windows import MANY
 from node_sim.corrected.marks import Poisoned
-from node_sim.corrected.offlining import Ground, find_offlines
+from node_sim.corrected.offlining import find_offlines
 from node_sim.corrected.windows import Windows, error_time_ns, errors_before
 from node_sim.dram.faults import FaultTable
 from node_sim.names import dimm_tag
 from node_sim.records import Flags, Ints, expand_counts
 from node_sim.units import FOREVER
-
-_MANY = 1 << 32
-"""More than the errors of a window."""
 
 
 class Limits(NamedTuple):
@@ -51,15 +50,15 @@ def crosses_halves(faults: FaultTable) -> Flags:
     return found
 
 
-def count_by_dimm(windows: Windows, dimm: Ints) -> Ints:
-    """Return how many errors the DIMM of each element has in the same window, were all of them seen.
+def count_together(windows: Windows, owner: Ints) -> Ints:
+    """Return how many errors the owner of each element has in the same window, were all of them seen.
 
     Args:
         windows: Windows, shape ``(n,)``.
-        dimm: The DIMM of each, shape ``(n,)``.
+        owner: Whose they are, such as numbers of faults or of DIMMs, shape ``(n,)``.
     """
-    order = np.lexsort((windows.window, dimm))
-    new = (np.diff(dimm[order], prepend=-1) != 0) | (np.diff(windows.window[order], prepend=-1) != 0)
+    order = np.lexsort((windows.window, owner))
+    new = (np.diff(owner[order], prepend=-1) != 0) | (np.diff(windows.window[order], prepend=-1) != 0)
     start = np.flatnonzero(new)
     if not start.size:
         return windows.errors
@@ -164,11 +163,11 @@ def _reach_together(
         count_ns: By era; changed.
     """
     windows, n = index.windows.take(spans.window[some]), int(group.max()) + 1
-    name = seen.span * _MANY + seen.number
-    begin = np.searchsorted(name, some * _MANY)
+    name = seen.span * MANY + seen.number
+    begin = np.searchsorted(name, some * MANY)
 
     def before(time_ns: Ints) -> Ints:
-        return np.searchsorted(name, some * _MANY + errors_before(windows, time_ns[group]), side="right") - begin
+        return np.searchsorted(name, some * MANY + errors_before(windows, time_ns[group]), side="right") - begin
 
     wanted = np.zeros(n, np.int64)
     wanted[group] = limit[spans.era[some]]

@@ -18,15 +18,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from node_sim.corrected.asking import BY_ROW, Offlines
 from node_sim.corrected.eras import Eras, Spans, WindowIndex
+from node_sim.corrected.marked_windows import MANY, SpanCounts, count_marked, last_before
 from node_sim.corrected.marks import Marks, find_names, name_page
-from node_sim.corrected.offlining import Counted, Offlines
+from node_sim.corrected.offlining import Counted
 from node_sim.corrected.windows import errors_before, page_of_error
 from node_sim.records import Flags, Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
 
-_MANY = 1 << 32
-"""More than the errors of a window."""
 ERRORS_AT_ONCE = 1 << 20
 """Errors that are gone through together."""
 
@@ -70,15 +70,6 @@ class DeadPages:
         start = self.start[era]
         found = self.previous_dead[start + end - 1]
         return np.where(found >= start, found - start, -1)
-
-
-class SpanCounts(NamedTuple):
-    """What is left of each span: live errors, live pages, first and last live error (0 where none)."""
-
-    errors: Ints
-    n_pages: Ints
-    first: Ints
-    last: Ints
 
 
 def _live_up_to(dead: DeadPages, era: Ints, error: Ints, shown: Ints, before: Ints) -> Ints:
@@ -130,19 +121,13 @@ def _last_seen(spans: Spans, some: Ints, index: WindowIndex, marks: Marks) -> tu
 
     Returns:
         Names of (position in ``some``, page), ascending, and the number of the last error of the window that comes
-        before the page goes out of use.
+        before the page goes out of use, ``MANY`` if all do.
     """
     marks = marks.take(marks.out_ns < FOREVER)
     mine, step = expand_counts(marks.in_era(spans.era[some]))
     mark = marks.first_of(spans.era[some])[mine] + step
     page, out_ns = marks.page[mark], marks.out_ns[mark]
-    # All pages of a huge page go out of use at once: each time is looked up once.
-    new = (np.diff(mine, prepend=-1) != 0) | (np.diff(out_ns, prepend=-1) != 0)
-    until_ns, windows = out_ns[new], index.windows.take(spans.window[some][mine[new]])
-    number = np.where(until_ns >= windows.high_ns, windows.errors, 0)
-    cut = np.flatnonzero((windows.low_ns < until_ns) & (until_ns < windows.high_ns))
-    number[cut] = errors_before(windows.take(cut), until_ns[cut])
-    return name_page(mine, page), number[np.cumsum(new) - 1]
+    return name_page(mine, page), last_before(some[mine], out_ns, spans, index)
 
 
 def go_through(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SeenErrors:
@@ -185,18 +170,20 @@ def count_seen_before(
     first = spans.first[which]
     count = np.clip(number, first, spans.last[which]) - first
     fewer = np.flatnonzero(_has_own(eras, counted)[spans.era[which]] | _is_out_by(eras, spans, which, time_ns, counted))
-    for part in _batches(spans, np.unique(which[fewer])):
+    asked = np.unique(which[fewer])
+    for batch in _batches(spans.last[asked] - spans.first[asked]) if asked.size else []:
+        part = asked[batch]
         mine = fewer[(which[fewer] >= part[0]) & (which[fewer] <= part[-1])]
         seen = go_through(spans, part, index, counted)
-        name, most = seen.span * _MANY + seen.number, which[mine] * _MANY
+        name, most = seen.span * MANY + seen.number, which[mine] * MANY
         count[mine] = np.searchsorted(name, most + number[mine], side="right") - np.searchsorted(name, most)
     return count
 
 
 def _has_own(eras: Eras, counted: Counted) -> Flags:
-    """Return in which eras counting takes pages offline, shape ``(n_eras,)``."""
+    """Return in which eras counting by page takes some offline, shape ``(n_eras,)``."""
     offlines, own = counted.offlines, np.zeros(eras.lane.size, np.bool_)
-    own[offlines.era[offlines.offlined]] = True
+    own[offlines.era[offlines.offlined & (offlines.page < BY_ROW)]] = True
     return own
 
 
@@ -205,10 +192,10 @@ def _is_out_by(eras: Eras, spans: Spans, which: Ints, time_ns: Ints, counted: Co
     return counted.marks.first_out_ns(eras.lane.size)[spans.era[which]] < time_ns
 
 
-def _batches(spans: Spans, some: Ints) -> list[Ints]:
-    """Part some spans, ascending, so that no part has many more than ``ERRORS_AT_ONCE`` errors: memory stays small."""
-    batch = np.cumsum(spans.last[some] - spans.first[some]) // ERRORS_AT_ONCE
-    return [some[batch == number] for number in np.unique(batch)]
+def _batches(work: Ints) -> list[Ints]:
+    """Split positions so that the work of each part stays small; one part at least, which may be empty."""
+    batch = np.cumsum(work) // ERRORS_AT_ONCE
+    return [np.flatnonzero(batch == number) for number in np.unique(batch)] or [np.arange(work.size)]
 
 
 def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -> SpanCounts:
@@ -223,10 +210,13 @@ def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -
     late = index.windows.high_ns[spans.window] > marks.first_out_ns(eras.lane.size)[spans.era]
     fewer = ~index.windows.scrub[spans.window] & (_has_own(eras, counted)[spans.era] | late)
     by_turns = np.flatnonzero(fewer & ~marked[spans.era] & ~index.windows.soft[spans.window])
-    one_by_one = np.flatnonzero(fewer & marked[spans.era])
+    by_row = eras.by_row[spans.era] & ~index.windows.soft[spans.window]
+    one_by_one = np.flatnonzero(fewer & marked[spans.era] & ~by_row)
+    by_marks = np.flatnonzero(fewer & marked[spans.era] & by_row)
     for some, part in (
         (by_turns, _count_by_turns(eras, spans, by_turns, index, counted)),
         (one_by_one, _count_one_by_one(spans, one_by_one, index, counted)),
+        (by_marks, _count_by_marks(spans, by_marks, index, counted)),
     ):
         for column, cells in zip(counts, part, strict=True):
             column[some] = cells
@@ -234,8 +224,15 @@ def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -
 
 
 def _count_one_by_one(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
-    """Count what is left of some spans, from their errors one by one."""
-    return join([_count_batch(spans, part, index, counted) for part in _batches(spans, some) or [some]])
+    """Count what is left of some spans, from their errors one by one, so many at a time that memory stays small."""
+    parts = _batches(spans.last[some] - spans.first[some])
+    return join([_count_batch(spans, some[part], index, counted) for part in parts])
+
+
+def _count_by_marks(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
+    """Count what is left of some spans of hard faults, from the numbers of marked pages."""
+    parts = _batches(counted.marks.in_era(spans.era[some]))
+    return join([count_marked(spans, some[part], index, counted.out_of_use) for part in parts])
 
 
 def _count_batch(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:

@@ -178,7 +178,7 @@ def _eras_open(eras: Eras, lane: Ints, time_ns: Ints) -> tuple[Ints, Ints]:
     return which[open_], era[open_]
 
 
-def _pages_in_eras(
+def pages_in_eras(
     eras: Eras, faults: FaultTable, address_map: AddressMap, seen: tuple[Ints, Ints, Ints], unless: Ints | None
 ) -> tuple[Ints, Ints, Ints]:
     """Find pages in the eras of their lanes.
@@ -221,7 +221,7 @@ def marks_of_poisoned(
     if not poisoned.lane.size:
         return Marks.none()
     seen = poisoned.lane, poisoned.pfn, poisoned.poisoned_ns
-    which, era, page = _pages_in_eras(eras, faults, address_map, seen, None)
+    which, era, page = pages_in_eras(eras, faults, address_map, seen, None)
     never = np.full(era.size, FOREVER)
     marks = Marks(name_page(era, page), never, poisoned.poisoned_ns[which], poisoned.out_ns[which], never)
     whole = poisoned.take(poisoned.pages > 1)
@@ -271,7 +271,7 @@ def marks_of_asked(
         offlined: Which of them go out of use.
     """
     own, number, pfn, time_ns = asked
-    which, era, page = _pages_in_eras(eras, faults, address_map, (eras.lane[own], pfn, time_ns), own)
+    which, era, page = pages_in_eras(eras, faults, address_map, (eras.lane[own], pfn, time_ns), own)
     other = (era != own[which]) | (page != number[which])
     which, era, page = which[other], era[other], page[other]
     never = np.full(which.size, FOREVER)

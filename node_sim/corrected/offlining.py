@@ -2,94 +2,33 @@
 
 **Models.** Within an era (``eras.py``) a daemon counts the corrected errors of each page per window and asks the kernel
 to soft-offline the page at the threshold, once whatever the answer, and not again because another fault hits the page,
-too. An offlined page is out of use until the next boot, any other goes on.
+too. An offlined page is out of use until the next boot, any other goes on. A daemon that counts by row is in
+``row_offlining.py``.
 
 **Leaves out.** Decay of counters between windows, limits on offlined pages; errors of two faults of one page are
 counted apart.
 
-**Assumes.** Counting starts with the first whole window after a boot. The kernel's answer depends on the arm, on
-whether the page is the kernel's or part of a pool of huge pages, which has a spare one or not, and on whether it, or
-its huge page, is poisoned already; a huge page that has been broken up in this boot is asked about as if it had not.
+**Assumes.** Counting starts with the first whole window after a boot. What the kernel answers: ``asking.py``.
 
-**Sources.** The answers: ``hwpoison/offline_answers.py``; order statistics: ``windows.py``.
+**Sources.** Order statistics: ``windows.py``.
 """
 
 from __future__ import annotations
 
-import enum
 from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.corrected.eras import Eras, Spans, WindowIndex
+from node_sim.codes import OfflineTrigger
+from node_sim.corrected.asking import Ground, Offlines, question_of
+from node_sim.corrected.eras import Eras, Spans, WindowIndex, running_most
 from node_sim.corrected.marks import Marks, Poisoned, marks_of_asked, marks_of_poisoned, merge_marks, name_page
+from node_sim.corrected.row_offlining import find_row_offlines
 from node_sim.corrected.windows import error_time_ns, page_of_error
 from node_sim.dram.faults import FaultTable
-from node_sim.dram.geometry import AddressMap
-from node_sim.draws import Seed
-from node_sim.memory.pages import BlockKind, Static, make_frames
-from node_sim.records import Flags, Index, Ints, expand_counts, take
+from node_sim.memory.pages import make_frames
+from node_sim.records import Flags, Ints, expand_counts, join
 from node_sim.units import FOREVER
-
-_WIDE = 1 << 24
-"""More than the pages one window can show."""
-
-
-class OfflineQuestion(enum.IntEnum):
-    """Kinds of pages that the kernel's answer depends on; the first four are those of ``BlockKind``."""
-
-    USER = 0
-    KERNEL = 1
-    POOL_2M = 2
-    POOL_1G = 3
-    POOL_2M_FULL = 4
-    POOL_1G_FULL = 5
-    POISONED = 6
-    NEIGHBOUR = 7
-
-
-class Offlines(NamedTuple):
-    """Pages that reach the threshold, ordered by (era, page), and the kernel's answers; arrays of shape ``(n,)``.
-
-    Attributes:
-        era: Era.
-        span: The window in which the page reaches it.
-        page: Number of the page among those of the fault.
-        error: Number of the error in the window that reaches it.
-        time_ns: When [ns].
-        pfn: Page number.
-        kind: ``BlockKind`` of it.
-        poisoned: ``memory_failure()`` had marked the page, or the huge page it is part of, before.
-        errno: The kernel's answer.
-    """
-
-    era: Ints
-    span: Ints
-    page: Ints
-    error: Ints
-    time_ns: Ints
-    pfn: Ints
-    kind: Ints
-    poisoned: Flags
-    errno: Ints
-
-    @property
-    def offlined(self) -> Flags:
-        """Whether each page went offline."""
-        gone: Flags = (self.errno == 0) & ~self.poisoned
-        return gone
-
-    def take(self, index: Index) -> Offlines:
-        """Select some pages."""
-        return take(self, index)
-
-
-class Ground(NamedTuple):
-    """What decides on which page an error is, and what that page is for ever."""
-
-    seed: Seed
-    address_map: AddressMap
-    static: Static
 
 
 class Counted(NamedTuple):
@@ -107,25 +46,16 @@ class Counted(NamedTuple):
     after: Ints
     marks: Marks
 
-
-def _question(kind: Ints, spare: Flags, poisoned: Flags, beside: Flags) -> Ints:
-    """Return the ``OfflineQuestion`` that pages are.
-
-    Args:
-        kind: ``BlockKind``, shape ``(n,)``.
-        spare: Whether a pool has a spare page for their huge page, shape ``(n,)``.
-        poisoned: Whether they had been marked before, shape ``(n,)``.
-        beside: Whether another 4 KiB page of their huge page had been, shape ``(n,)``.
-    """
-    full = (kind >= BlockKind.POOL_2M) & ~spare
-    asked = np.where(full, kind + (OfflineQuestion.POOL_2M_FULL - OfflineQuestion.POOL_2M), kind)
-    return np.where(poisoned, int(OfflineQuestion.POISONED), np.where(beside, int(OfflineQuestion.NEIGHBOUR), asked))
+    @property
+    def out_of_use(self) -> Marks:
+        """Those that take pages out of use."""
+        return self.marks.take(self.marks.out_ns < FOREVER)
 
 
 def _reached(eras: Eras, spans: Spans, index: WindowIndex) -> Ints:
     """Return how many pages (0 … m-1) of each span's fault reach the threshold in it."""
     windows = index.windows
-    threshold = eras.threshold[spans.era]
+    threshold = eras.page_threshold[spans.era]
     shown = windows.n_pages[spans.window]
     whole = (threshold > 0) & (spans.first == 0) & (windows.low_ns[spans.window] >= eras.from_ns[spans.era])
     return np.where(whole, np.clip(spans.last - (threshold - 1) * shown, 0, shown), 0)
@@ -136,10 +66,8 @@ def _past_threshold(spans: Spans, reached: Ints, soft: Flags) -> tuple[Ints, Int
 
     Those of soft faults (``soft``, shape ``(n_spans,)``) are others in each span, all of which reach it or none.
     """
-    after = np.maximum.accumulate(reached + spans.era * _WIDE) - spans.era * _WIDE
-    same = (np.diff(spans.era, prepend=-1) == 0) & ~soft
-    before = np.where(same, np.concatenate(([0], after[:-1]))[: after.size], 0)
-    return before, after
+    before, after = running_most(spans.era, reached)
+    return np.where(soft, 0, before), after
 
 
 def _found_by_scrub(spans: Spans, reached: Ints, index: WindowIndex, marks: Marks) -> tuple[Ints, Ints]:
@@ -192,8 +120,9 @@ def find_offlines(
     time_ns = error_time_ns(index.windows.take(window), error)
     known = marks.look_up(era, page)
     already, beside = time_ns >= known.poisoned_ns, time_ns >= known.neighbour_ns
-    errno = eras.answer[era, _question(frames.kind, frames.spare, already, beside)]
-    asked = Offlines(era, span, page, error, time_ns, pfn, frames.kind, already | beside, errno)
+    trigger = np.full(era.size, int(OfflineTrigger.CE_THRESHOLD))
+    errno = eras.answer[era, question_of(frames.kind, frames.spare, already, beside)]
+    asked = Offlines(era, span, page, error, time_ns, pfn, frames.kind, already | beside, errno, trigger)
     if marks.name.size:
         seen = asked.take((time_ns < known.out_ns) | index.windows.scrub[window])
         order = np.lexsort((seen.span, seen.page, seen.era))
@@ -204,4 +133,8 @@ def find_offlines(
         others = (asked.era, asked.page, asked.pfn, asked.time_ns)
         marks = merge_marks([marks, marks_of_asked(eras, faults, address_map, others, asked.offlined)])
         asked = asked.take(asked.time_ns <= marks.look_up(asked.era, asked.page).asked_ns)
-    return Counted(asked, before, after, marks)
+    if not eras.by_row.any():
+        return Counted(asked, before, after, marks)
+    by_row, of_rows = find_row_offlines(eras, spans, index, faults, ground, poisoned, marks)
+    asked = join([asked, by_row])
+    return Counted(asked.take(np.argsort(asked.era, kind="stable")), before, after, merge_marks([marks, of_rows]))

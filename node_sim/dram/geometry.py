@@ -210,7 +210,7 @@ class AddressMap:
         )
 
     @property
-    def _alike(self) -> bool:
+    def alike(self) -> bool:
         """Whether the same lines of a row touch equally many pages in every rank and bank.
 
         They do not where a page holds several lines of a row that are not a power of two apart: with another rank or
@@ -218,7 +218,7 @@ class AddressMap:
         """
         return self.line_stride >= LINES_PER_PAGE or LINES_PER_PAGE % self.line_stride == 0
 
-    def _pages_per_row(self, box: Footprint, rank: Ints, bank: Ints) -> Ints:
+    def pages_per_row(self, box: Footprint, rank: Ints, bank: Ints) -> Ints:
         """Pages that the lines of one row touch in a rank and bank of each box, both offsets from its first."""
         if self.line_stride >= LINES_PER_PAGE:
             return box.n_lines
@@ -227,18 +227,18 @@ class AddressMap:
         last = self._corner(box, rank, bank, zero, box.n_lines - 1) // LINES_PER_PAGE
         return last - first + 1
 
-    def _pages_by_part(self, box: Footprint) -> Ints:
+    def pages_by_part(self, box: Footprint) -> Ints:
         """Pages of each bank of each rank of each box, shape ``(n, most ranks, most banks)``, 0 beyond those of a box.
 
         Where all are alike, of the first bank of the first rank only: shape ``(n, 1, 1)``.
         """
-        most = (1, 1) if self._alike else (int(box.n_ranks.max(initial=1)), int(box.n_banks.max(initial=1)))
+        most = (1, 1) if self.alike else (int(box.n_ranks.max(initial=1)), int(box.n_banks.max(initial=1)))
         pages = np.zeros((box.row.size, *most), np.int64)
         for rank, bank in np.ndindex(most):
             some = np.flatnonzero((box.n_ranks > rank) & (box.n_banks > bank))
             part = box.take(some)
             offsets = np.full(some.size, rank), np.full(some.size, bank)
-            pages[some, rank, bank] = part.n_rows * self._pages_per_row(part, *offsets)
+            pages[some, rank, bank] = part.n_rows * self.pages_per_row(part, *offsets)
         return pages
 
     def page_count(self, box: Footprint) -> Ints:
@@ -246,8 +246,8 @@ class AddressMap:
 
         A page with lines of several banks or ranks of the box counts for each of them, up to all pages of the node.
         """
-        parts = box.n_ranks * box.n_banks if self._alike else 1
-        count: Ints = np.minimum(parts * self._pages_by_part(box).sum(axis=(1, 2)), self.pages)
+        parts = box.n_ranks * box.n_banks if self.alike else 1
+        count: Ints = np.minimum(parts * self.pages_by_part(box).sum(axis=(1, 2)), self.pages)
         return count
 
     def page(self, box: Footprint, ordinal: Ints, of: Ints | None = None) -> Ints:
@@ -259,12 +259,12 @@ class AddressMap:
             of: Index of the box of each, shape ``(n,)``; left out, each box has one.
         """
         found = np.empty(ordinal.size, np.int64)
-        whole = None if of is None else self._pages_by_part(box)
+        whole = None if of is None else self.pages_by_part(box)
         for start in range(0, ordinal.size, PAGES_AT_ONCE):
             some = slice(start, start + PAGES_AT_ONCE)
             if of is None or whole is None:
                 mine = box.take(some)
-                by_part = self._pages_by_part(mine)
+                by_part = self.pages_by_part(mine)
             else:
                 mine, by_part = box.take(of[some]), whole[of[some]]
             found[some] = self._page(mine, by_part, ordinal[some])
@@ -272,15 +272,15 @@ class AddressMap:
 
     def _page(self, box: Footprint, by_part: Ints, ordinal: Ints) -> Ints:
         """Return the pfn of a page of each box, given the pages of the boxes' parts."""
-        rank, bank, rest = self._part_of(box, by_part, ordinal)
-        row, in_row = np.divmod(rest, self._pages_per_row(box, rank, bank))
+        rank, bank, rest = self.part_of(box, by_part, ordinal)
+        row, in_row = np.divmod(rest, self.pages_per_row(box, rank, bank))
         if self.line_stride >= LINES_PER_PAGE:
             return self._corner(box, rank, bank, row, in_row) // LINES_PER_PAGE
         return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
 
-    def _part_of(self, box: Footprint, by_part: Ints, ordinal: Ints) -> tuple[Ints, Ints, Ints]:
+    def part_of(self, box: Footprint, by_part: Ints, ordinal: Ints) -> tuple[Ints, Ints, Ints]:
         """Return rank and bank of pages, as offsets inside their boxes, and their numbers among those of the bank."""
-        if self._alike:
+        if self.alike:
             part, rest = np.divmod(ordinal, by_part[:, 0, 0])
             return *np.divmod(part, box.n_banks), rest
         n, ranks, banks = by_part.shape
@@ -291,12 +291,12 @@ class AddressMap:
         return *np.divmod(part, banks), rest
 
     def _first_of(self, box: Footprint, of: Ints, rank: Ints, bank: Ints) -> Ints:
-        """Return the numbers of the first pages of ranks and banks of boxes: the inverse of ``_part_of``."""
-        by_part = self._pages_by_part(box)
+        """Return the numbers of the first pages of ranks and banks of boxes: the inverse of ``part_of``."""
+        by_part = self.pages_by_part(box)
         n, ranks, banks = by_part.shape
         flat = by_part.reshape(n, ranks * banks)
         alike = (rank * box.n_banks[of] + bank) * flat[of, 0]
-        first: Ints = alike if self._alike else (np.cumsum(flat, axis=1) - flat)[of, rank * banks + bank]
+        first: Ints = alike if self.alike else (np.cumsum(flat, axis=1) - flat)[of, rank * banks + bank]
         return first
 
     def ordinals(self, box: Footprint, pfn: Ints, of: Ints) -> tuple[Ints, Ints]:
@@ -349,7 +349,7 @@ class AddressMap:
         first, mine, in_row = self._first_of(box, of, rank, bank), box.take(of), line
         if self.line_stride < LINES_PER_PAGE:
             in_row = pfn - self._corner(mine, rank, bank, row, np.zeros_like(pfn)) // LINES_PER_PAGE
-        number: Ints = first + row * self._pages_per_row(mine, rank, bank) + in_row
+        number: Ints = first + row * self.pages_per_row(mine, rank, bank) + in_row
         return number
 
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from node_sim.corrected.asking import Offlines
 from node_sim.corrected.eras import spans_of
-from node_sim.corrected.marks import Poisoned, find_names
+from node_sim.corrected.marks import find_names
 from node_sim.corrected.offlining import find_offlines
 from node_sim.lives.failing_reads import find_reads
 from node_sim.lives.places import open_eras, poisoned_now
@@ -96,34 +97,59 @@ def _name_frame(state: LaneState, lane: Ints, pfn: Ints) -> Ints:
 def _plan(state: LaneState, lanes: Flags) -> None:
     """Work out when corrected errors take the frames of marked lanes offline in this boot, if nothing else does.
 
-    A huge page of a pool is broken up when one of its 4 KiB pages goes offline.
+    A huge page of a pool is broken up when one of its 4 KiB pages goes offline. Frames that ``memory_failure()`` has
+    marked in this boot, or whose huge page it has, are out of use when their marks say.
     """
-    places, frames, store = state.places, state.frames, state.store
-    counts: Flags = lanes & (state.policies.ce_threshold[state.arm_set] > 0)
-    which = np.flatnonzero(counts[frames.lane])
-    if not which.size:
+    frames, asks = state.frames, (state.policies.ce_threshold > 0) | (state.policies.row_columns > 0)
+    counts: Flags = lanes & asks[state.arm_set]
+    mine = np.flatnonzero(counts[frames.lane])
+    if not mine.size:
         return
-    counts &= np.bincount(frames.lane[which], minlength=counts.size) > 0
-    eras = open_eras(state, np.flatnonzero(counts[places.lane] & (places.removed_ns == FOREVER)))
-    spans = spans_of(eras, store.index)
-    found = find_offlines(eras, spans, store.index, store.faults, state.world.ground(), Poisoned.none()).offlines
-    found = found.take(found.offlined)
+    counts &= np.bincount(frames.lane[mine], minlength=counts.size) > 0
+    which = mine[(frames.poisoned_ns[mine] == FOREVER) & (frames.neighbour_ns[mine] == FOREVER)]
+    huge = huge_pages(state, mine)
+    whole = (huge > 1) & (frames.dissolved_ns[mine] > state.remarked_ns[frames.lane[mine]])
+    mine, huge = mine[whole], huge[whole]
+    frames.out_ns[which] = frames.dissolved_ns[mine] = FOREVER
+    lane, found = _planned(state, counts)
     if not found.era.size:
         return
-    lane, pages = eras.lane[found.era], state.world.address_map.pages
     name = _name_frame(state, lane, found.pfn)
     hit, time_ns = _earliest(name, found.time_ns, _name_frame(state, frames.lane[which], frames.pfn[which]))
     frames.out_ns[which[hit]] = time_ns
-    huge, of_frame = HUGE_PAGES[found.kind], huge_pages(state, which)
-    some, mine = np.flatnonzero(huge > 1), np.flatnonzero(of_frame > 1)
+    size, pages = HUGE_PAGES[found.kind], state.world.address_map.pages
+    some = np.flatnonzero(size > 1)
     if some.size and mine.size:
-        name = _name_huge(lane[some], found.pfn[some], huge[some], pages)
+        name = _name_huge(lane[some], found.pfn[some], size[some], pages)
         hit, time_ns = _earliest(
-            name,
-            found.time_ns[some],
-            _name_huge(frames.lane[which[mine]], frames.pfn[which[mine]], of_frame[mine], pages),
+            name, found.time_ns[some], _name_huge(frames.lane[mine], frames.pfn[mine], huge, pages)
         )
-        frames.dissolved_ns[which[mine[hit]]] = time_ns
+        frames.dissolved_ns[mine[hit]] = time_ns
+
+
+def _planned(state: LaneState, lanes: Flags) -> tuple[Ints, Offlines]:
+    """Return the pages that go offline in marked lanes until the horizon, with their lanes, if nothing else happens."""
+    places, store = state.places, state.store
+    eras = open_eras(state, np.flatnonzero(lanes[places.lane] & (places.removed_ns == FOREVER)))
+    poisoned = poisoned_now(state, lanes)
+    counted = find_offlines(
+        eras, spans_of(eras, store.index), store.index, store.faults, state.world.ground(), poisoned
+    )
+    found = counted.offlines.take(counted.offlines.offlined)
+    return eras.lane[found.era], found
+
+
+def _plan_anew(state: LaneState) -> None:
+    """Plan anew in lanes that count by row: pages of a row that show no more errors let others stay in use longer."""
+    lanes: Flags = (state.remarked_ns >= 0) & ~state.booted
+    if not lanes.any():
+        return
+    frames = state.frames
+    before = frames.out_ns.copy(), frames.dissolved_ns.copy()
+    _plan(state, lanes)
+    moved = np.flatnonzero((frames.out_ns != before[0]) | (frames.dissolved_ns != before[1]))
+    forget_spells(state, moved)
+    state.changed.append((moved, state.remarked_ns[frames.lane[moved]]))
 
 
 def _name_huge(lane: Ints, pfn: Ints, huge: Ints, pages: int) -> Ints:
@@ -245,6 +271,7 @@ def look_on(state: LaneState, live: Ints, touched: Ints, touched_ns: Ints) -> In
     if state.booted.any():
         _wake(state)
         live = np.concatenate((live, np.arange(known, state.pages.lane.size)))
+    _plan_anew(state)
     of_frame = np.full(state.frames.lane.size, -1)
     for frame, time_ns in state.changed:
         of_frame[frame] = time_ns
@@ -255,6 +282,6 @@ def look_on(state: LaneState, live: Ints, touched: Ints, touched_ns: Ints) -> In
     which = np.flatnonzero(from_ns >= 0)
     _look_ahead(state, live[which], from_ns[which])
     state.booted[:] = False
-    state.stirred_ns[:] = -1
+    state.stirred_ns[:] = state.remarked_ns[:] = -1
     state.changed.clear()
     return live

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.columns import Columns
-from node_sim.corrected.limits import count_by_dimm, crosses_halves
+from node_sim.corrected.limits import count_together, crosses_halves
+from node_sim.corrected.windows import Windows
 from node_sim.dram.faults import simulate_faults
 from node_sim.dram.growth import grow
 from node_sim.draws import Seed
@@ -29,6 +30,7 @@ from node_sim.lives.rows import ArmTables, fault_columns
 from node_sim.lives.world import Block, World, arms_by, corrected_settings, shared_settings, world_of
 from node_sim.records import Flags, Ints
 from node_sim.server.hardware import Hardware
+from node_sim.server.page_offline import PageOffline
 from node_sim.server.policy import Policy
 
 
@@ -90,6 +92,16 @@ def _stack(rows: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
 
 
+def _can_be_asked_for(windows: Windows, asks: PageOffline) -> Flags:
+    """Return which windows have errors enough for a daemon to ask for a page, or for a row that has all of them."""
+    if asks.by_row:
+        least = min(count for count in (asks.ce_threshold, asks.row_columns) if count)
+        enough: Flags = count_together(windows, windows.fault) >= least
+        return enough
+    past: Flags = windows.errors > (asks.ce_threshold - 1) * windows.n_pages
+    return past
+
+
 class Triage(NamedTuple):
     """Which nodes need what, arrays of shape ``(n_nodes,)``.
 
@@ -109,23 +121,21 @@ def _triage(block: Block, physics: dict[int, Physics]) -> Triage:
     if len({id(one) for one in physics.values()}) > 1:  # arms see different corrected errors of every fault
         decided = block.mark_nodes(np.ones(node_of_fault.size, np.bool_))
 
-    def rules(arm: int) -> tuple[int, int, int, bool, bool]:
+    def rules(arm: int) -> tuple[int, PageOffline, int, bool, bool]:
         policy, repair = block.policies[arm], block.policies[arm].repair
-        offline = policy.page_offline.ce_threshold
-        return id(physics[arm]), offline, repair.replace_ce, repair.replace_risky, repair.replace_ecs
+        return id(physics[arm]), policy.page_offline, repair.replace_ce, repair.replace_risky, repair.replace_ecs
 
     risky, dimm = crosses_halves(block.faults), dimms_of(block.faults)
-    for (_, threshold, limit, by_pattern, by_report), arms in arms_by(rules, range(len(block.policies))).items():
+    for (_, asks, limit, by_pattern, by_report), arms in arms_by(rules, range(len(block.policies))).items():
         mine = physics[arms[0]]
         windows = mine.windows
         if limit:
-            busy[node_of_fault[windows.fault[count_by_dimm(windows, dimm[windows.fault]) >= limit]]] = True
+            busy[node_of_fault[windows.fault[count_together(windows, dimm[windows.fault]) >= limit]]] = True
         if by_pattern:
             busy[node_of_fault[windows.fault[risky[windows.fault]]]] = True
         if by_report:
             busy[node_of_fault[mine.passes.fault]] = True
         busy[node_of_fault[mine.pages.fault]] = True
-        if threshold:
-            past = windows.errors > (threshold - 1) * windows.n_pages
-            decided[node_of_fault[windows.fault[past]]] = True
+        if asks.counts:
+            decided[node_of_fault[windows.fault[_can_be_asked_for(windows, asks)]]] = True
     return Triage(busy, decided)

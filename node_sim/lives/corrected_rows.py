@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from node_sim.codes import EcsUnit, ErrorKind, Observer, OfflineTrigger
+from node_sim.codes import EcsUnit, ErrorKind, Observer
 from node_sim.columns import Columns
+from node_sim.corrected.asking import Offlines
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
 from node_sim.corrected.live_errors import count_live
 from node_sim.corrected.marks import Poisoned
-from node_sim.corrected.offlining import Offlines, find_offlines
+from node_sim.corrected.offlining import find_offlines
 from node_sim.corrected.passes import Passes
 from node_sim.corrected.reports import reports_of
 from node_sim.corrected.windows import Windows, error_time_ns, page_of_error
@@ -99,7 +100,7 @@ def _log_offlines(log: EventLog, eras: Eras, offlines: Offlines, cause: Ints) ->
         fault=eras.fault[offlines.era],
         cause=cause,
         pfn=offlines.pfn,
-        trigger=np.full(offlines.page.size, int(OfflineTrigger.CE_THRESHOLD)),
+        trigger=offlines.trigger,
         result=results_of(offlines.errno, offlines.poisoned),
         errno=offlines.errno,
         pool_lost_bytes=_pool_lost_bytes(eras, offlines),

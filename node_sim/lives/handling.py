@@ -217,5 +217,7 @@ def _mark(state: LaneState, calls: Pending, released: Flags, dissolved: Flags) -
     state.changed.append((frame[look], calls.time_ns[look]))
     arm = state.arm_set[calls.lane]
     counts = (state.policies.replace_ce[arm] > 0) | state.policies.replace_risky[arm]
+    by_row = state.policies.by_row[arm]
     state.turned[calls.lane[new & counts]] = True
+    state.remarked_ns[calls.lane[new & by_row]] = calls.time_ns[new & by_row]
     share_fate(state, frame, calls.time_ns, dissolved)

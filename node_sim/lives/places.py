@@ -42,9 +42,17 @@ def open_eras(state: LaneState, place: Ints) -> Eras:
     lane = places.lane[place]
     to_ns = np.full(place.size, state.world.horizon_ns)
     arm = state.arm_set[lane]
-    threshold, answer = state.policies.ce_threshold[arm], state.policies.offline_answer[arm]
-    threshold = np.where(state.store.faults.on_wires[places.fault[place]], 0, threshold)  # no page to count
-    return Eras(lane, places.fault[place], places.era_from_ns[place], to_ns, threshold, answer)
+    policies, nowhere = state.policies, state.store.faults.on_wires[places.fault[place]]  # those have no page to count
+    return Eras(
+        lane=lane,
+        fault=places.fault[place],
+        from_ns=places.era_from_ns[place],
+        to_ns=to_ns,
+        threshold=np.where(nowhere, 0, policies.ce_threshold[arm]),
+        by_row=policies.by_row[arm],
+        columns=np.where(nowhere, 0, policies.row_columns[arm]),
+        answer=policies.offline_answer[arm],
+    )
 
 
 def _close_eras(state: LaneState, place: Ints, end_ns: Ints) -> None:

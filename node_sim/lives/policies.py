@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.catalog.profile import Profile
-from node_sim.corrected.offlining import OfflineQuestion
+from node_sim.corrected.asking import OfflineQuestion
 from node_sim.hwpoison.kill import early_thread
 from node_sim.hwpoison.offline_answers import offline_answers
 from node_sim.machine_check.grades import Reporting, grade_table
@@ -54,6 +54,8 @@ class PolicyColumns(NamedTuple):
     drain_ns: Ints
     replace_ns: Ints
     ce_threshold: Ints
+    by_row: Flags
+    row_columns: Ints
     replace_ce: Ints
     replace_risky: Flags
     replace_ecs: Flags
@@ -89,6 +91,8 @@ class PolicyColumns(NamedTuple):
                 hours_to_ns(policy.repair.cordon.drain_hours),
                 hours_to_ns(policy.repair.replace_hours),
                 policy.page_offline.ce_threshold,
+                policy.page_offline.by_row,
+                policy.page_offline.row_columns,
                 policy.repair.replace_ce,
                 policy.repair.replace_risky,
                 policy.repair.replace_ecs,

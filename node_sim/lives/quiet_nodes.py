@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.columns import Columns
+from node_sim.corrected.asking import OfflineQuestion
 from node_sim.corrected.eras import Eras, WindowIndex
 from node_sim.corrected.marks import Poisoned
-from node_sim.corrected.offlining import OfflineQuestion
 from node_sim.lives.corrected_rows import log_corrected, log_reports
 from node_sim.lives.physics import Physics
 from node_sim.lives.policies import answers_of
@@ -51,19 +51,21 @@ def quiet_tables(
 
 
 class _Daemon(NamedTuple):
-    """When the daemon asks for a page to go offline (0 = never), and what the kernel answers."""
+    """When the daemon asks for a page or a row to go offline (0 = never), and what the kernel answers."""
 
     threshold: int
+    by_row: bool
+    columns: int
     answers: tuple[int, ...]
 
 
-_IDLE = _Daemon(0, (0,) * len(OfflineQuestion))
+_IDLE = _Daemon(0, False, 0, (0,) * len(OfflineQuestion))
 
 
 def _daemon(policy: Policy) -> _Daemon:
     """Return what decides about the pages of an arm; answers matter only if somebody asks."""
-    threshold = policy.page_offline.ce_threshold
-    return _Daemon(threshold, answers_of(policy)) if threshold else _IDLE
+    asks = policy.page_offline
+    return _Daemon(asks.ce_threshold, asks.by_row, asks.row_columns, answers_of(policy)) if asks.counts else _IDLE
 
 
 def _rows(
@@ -83,6 +85,8 @@ def _rows(
         from_ns=np.zeros(mine.size * copies, np.int64),
         to_ns=np.full(mine.size * copies, block.horizon_ns),
         threshold=np.concatenate([np.where(nowhere[mine], 0, daemon.threshold) for daemon in daemons]),
+        by_row=np.repeat(np.asarray([daemon.by_row for daemon in daemons]), mine.size),
+        columns=np.concatenate([np.where(nowhere[mine], 0, daemon.columns) for daemon in daemons]),
         answer=np.repeat(np.asarray([daemon.answers for daemon in daemons], np.int64), mine.size, axis=0),
     )
     log = EventLog()

@@ -96,6 +96,8 @@ def _die(state: LaneState, lane: Ints, process: Ints, time_ns: Ints) -> None:
     forget_spells(state, back)
     poisoned = frames.poisoned_ns[back] < FOREVER
     frames.out_ns[back[poisoned]] = np.minimum(frames.out_ns[back[poisoned]], at_ns[poisoned])
+    by_row = poisoned & state.policies.by_row[state.arm_set[frames.lane[back]]]
+    state.remarked_ns[frames.lane[back[by_row]]] = at_ns[by_row]
     state.stirred_ns[lane] = time_ns
 
 

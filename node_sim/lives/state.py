@@ -274,6 +274,8 @@ class LaneState:
         booted: It has gone down in this step.
         stirred_ns: When this step changed who uses memory [ns], -1 if it did not.
         turned: The kernel marked one of its frames in this step, so that limits may be reached later.
+        remarked_ns: When this step changed which frames are poisoned or out of use, in lanes that count by row [ns];
+            -1 if it did not.
         killed_ns: Last kill by process [ns], ``NEVER_KILLED`` if none.
         bank_busy_ns: Until when the bank of a channel holds an unread record [ns].
         queue_ns: Until when each entry is taken in what holds records for the handler (ring, pool or queue) [ns].
@@ -306,6 +308,7 @@ class LaneState:
     booted: Flags
     stirred_ns: Ints
     turned: Flags
+    remarked_ns: Ints
     killed_ns: Ints
     bank_busy_ns: Ints
     queue_ns: Ints

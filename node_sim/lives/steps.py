@@ -71,6 +71,7 @@ def start_lives(
         booted=np.zeros(n, np.bool_),
         stirred_ns=np.full(n, -1),
         turned=np.zeros(n, np.bool_),
+        remarked_ns=np.full(n, -1),
         killed_ns=np.full((n, world.memory.processes.count), NEVER_KILLED),
         bank_busy_ns=np.zeros((n, server.sockets * server.channels), np.int64),
         queue_ns=np.zeros((n, int(policies.queue_entries.max())), np.int64),
@@ -187,7 +188,7 @@ def _finish(state: LaneState) -> None:
 
 def _unsettled(state: LaneState) -> Flags:
     """Return in which lanes this step has changed when pages are touched next."""
-    moved: Flags = state.booted | state.turned | (state.stirred_ns >= 0)
+    moved: Flags = state.booted | state.turned | (state.stirred_ns >= 0) | (state.remarked_ns >= 0)
     for frame, _ in state.changed:
         moved[state.frames.lane[frame]] = True
     return moved

@@ -15,7 +15,8 @@ import numpy as np
 
 from node_sim.codes import ErrorKind
 from node_sim.corrected.eras import Eras, Spans, WindowIndex
-from node_sim.corrected.live_errors import SpanCounts, count_seen_before
+from node_sim.corrected.live_errors import count_seen_before
+from node_sim.corrected.marked_windows import SpanCounts
 from node_sim.corrected.offlining import Counted
 from node_sim.corrected.windows import error_time_ns
 from node_sim.dram.faults import FaultTable

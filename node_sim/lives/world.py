@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from node_sim.corrected.offlining import Ground
+from node_sim.corrected.asking import Ground
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed

@@ -180,6 +180,12 @@ REFUSED: Final = (
         "raise errors.ce_cap_per_day and ce_cap_per_quarter_hour)",
     ),
     Rule("page_offline.ce_threshold", _above_the_log("page_offline.ce_threshold"), f"at most {_CAPS}"),
+    Rule("page_offline.row_columns", _above_the_log("page_offline.row_columns"), f"at most {_CAPS}"),
+    Rule(
+        "page_offline.row_columns",
+        lambda p, _: p.page_offline.row_columns > 0 and not p.page_offline.by_row,
+        "0 with page_offline.scope = 'page', which counts no rows (or set page_offline.scope = 'row')",
+    ),
     Rule("repair.replace_ce", _above_the_log("repair.replace_ce"), f"at most {_CAPS}"),
     Rule(
         "ecc.sparing_ce",
@@ -214,6 +220,7 @@ REFUSED: Final = (
         f"False with server.channels = {{s.channels}} (or set it >= {MIRROR_CHANNELS})",
     ),
     Rule("page_offline.ce_threshold", _without_code("page_offline.ce_threshold"), f"0{_NO_CODE}"),
+    Rule("page_offline.row_columns", _without_code("page_offline.row_columns"), f"0{_NO_CODE}"),
     Rule("repair.replace_ce", _without_code("repair.replace_ce"), f"0{_NO_CODE}"),
     Rule("repair.replace_risky", _without_code("repair.replace_risky"), f"False{_NO_CODE}"),
     Rule(

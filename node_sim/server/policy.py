@@ -19,15 +19,14 @@ from node_sim.errors import ConfigError
 from node_sim.records import Floats, Ints
 from node_sim.server.hardware import Server
 from node_sim.server.kernel import Kernel
+from node_sim.server.page_offline import PageOffline
 from node_sim.server.risk import Risk
-from node_sim.server.settings import Checked, check_settings, setting
+from node_sim.server.settings import COUNT_MAX, Checked, check_settings, setting
 from node_sim.server.workload import Workload
 from node_sim.units import HOURS_PER_DAY, hours_to_ns
 
 SCRUB_HOURS_MAX = 8766.0
 LEVEL_MIN = 0.001
-COUNT_MAX = 10_000_000
-"""Limits of counts: as many as the log may hold."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class Ecc(Checked):
 
     code: str = setting("chipkill", "Code over a rank.", choices=tuple(DESIGNS))
     locator_bits: int = setting(
-        sddc.LOCATOR_BITS, "Bits of the locator of ``sddc_locator``.", choices=sddc.LOCATOR_BITS_CHOICES
+        sddc.LOCATOR_BITS_USUAL, "Bits of the locator of ``sddc_locator``.", choices=sddc.LOCATOR_BITS_CHOICES
     )
     variant: str = setting(
         "structured",
@@ -295,19 +294,6 @@ class Platform(Checked):
     def record_busy_s(self) -> float:
         """How long an asynchronous record is in the way of the next one of its channel [s]."""
         return self.firmware_latency_s if self.reporting == "firmware_first" else self.bank_busy_s
-
-
-@dataclass(frozen=True)
-class PageOffline(Checked):
-    """Soft offlining of pages by a daemon that counts corrected errors."""
-
-    ce_threshold: int = setting(
-        0,
-        "Corrected errors of a page in one window that take it offline; 0 = off.",
-        low=0,
-        high=COUNT_MAX,
-        role="policy",
-    )
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,12 @@ NOTED: Final = (
         f"{_INERT}: {_PANICS}",
     ),
     Rule("kernel.fsync_s", lambda p, _: p.kernel.memory_failure_recovery == 0, f"{_INERT}: {_PANICS}"),
+    # --- the daemon
+    Rule(
+        "page_offline.scope",
+        lambda p, _: p.page_offline.by_row and not p.page_offline.counts,
+        f"{_INERT}: nothing is counted with page_offline.ce_threshold = 0 and row_columns = 0",
+    ),
     # --- codes, faults and readers
     Rule(
         "ecc.command_retry",

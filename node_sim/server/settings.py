@@ -11,6 +11,8 @@ from node_sim.errors import ConfigError
 
 FORBID: dict[str, Any] = {"extra": "forbid"}
 """Read by the scenario decoder: unknown keys are mistakes."""
+COUNT_MAX = 10_000_000
+"""Limits of counts: as many as the log may hold."""
 
 
 @dataclass(frozen=True)

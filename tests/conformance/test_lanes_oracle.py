@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from node_sim.codes import (
     LifecycleReason,
     Observer,
     OfflineResult,
+    OfflineTrigger,
     Path,
     Severity,
     SignalCode,
@@ -67,6 +69,8 @@ FLOODED, RETURNING, CROWDED, CLASHING, SPARED, COUNTED = 0, 3, 5, 7, 8, 9
 SWITCHED = (FLOODED, 1, 2, 4, 6)
 """Last digits of worlds of kernels between the profiles."""
 LONG_WORLDS = 400
+ROW_SHARE = 0.35
+"""Of the daemons that count."""
 
 
 @dataclass(frozen=True)
@@ -197,12 +201,17 @@ ACTING = (
 """Switches that change what happens in a fleet."""
 
 
+def words_of(policy: config.Policy) -> str:
+    """Say what a policy is without scopes and the risky pattern, so that drawing these moves no other draw."""
+    return re.sub(r", replace_risky=\w+", "", repr(policy).replace(", scope='page', row_columns=0)", ")"))
+
+
 def switch(policy: config.Policy, *, deaf: bool) -> config.Policy:
     """Turn some switches of the kernel; or let a daemon ask for pages, which a ``deaf`` kernel may not take offline.
 
     What is turned is drawn from what the policy is, so that no other draw moves.
     """
-    rng, kernel = random.Random(repr(policy)), policy.kernel
+    rng, kernel = random.Random(words_of(policy)), policy.kernel
     chosen = rng.sample(ACTING, rng.choice((0, 0, 1, 3)))
     turned = {name: str(rng.choice((*SWITCHES[name], *CHOICES.get(name, ())))) for name in chosen}
     if rng.random() < 0.6:  # the sysctl proposed after 7.1
@@ -230,7 +239,7 @@ def draw_repair(rng: random.Random, cordon: tuple[int, ...]) -> config.Repair:
 
 def mitigate(policy: config.Policy) -> config.Policy:
     """Add sparing, mirroring and more repair to a policy, drawn from what it is."""
-    rng, ecc = random.Random(repr(policy)), policy.ecc
+    rng, ecc = random.Random(words_of(policy)), policy.ecc
     sparing = rng.choice(("none", "adddc_bank", "adddc_rank")) if ecc.code in ("chipkill", "sddc_table") else "none"
     more = replace(ecc, sparing=sparing, sparing_ce=rng.choice((1, 2, 5)), mirroring=rng.random() < 0.15)
     limit, ppr = rng.choice((0, 0, 0, 4, 12, 30)), rng.choice(("off", "soft", "hard"))
@@ -351,6 +360,16 @@ def vary(rng: random.Random, policy: config.Policy, cordon: tuple[int, ...]) -> 
     return replace(policy, **sections | {"platform": suit(sections.get("platform", policy.platform), kernel)})
 
 
+def by_row(policy: config.Policy) -> config.Policy:
+    """Let some daemons count errors of rows, drawn from what the policy is; some only pages of a row with errors."""
+    rng = random.Random("scope " + words_of(policy))
+    if not policy.page_offline.ce_threshold or rng.random() >= ROW_SHARE:
+        return policy
+    threshold, columns = rng.choice((0, 1, 2, 3, 4)), rng.choice((0, 2, 3))
+    columns = columns if threshold else 2
+    return replace(policy, page_offline=config.PageOffline(ce_threshold=threshold, scope="row", row_columns=columns))
+
+
 def give_files(number: int, policies: list[config.Policy]) -> list[config.Policy]:
     """Put the files of half of the worlds on some file system that all kernels of the world have."""
     rng, oldest = random.Random(f"files {number}"), min(PROFILE_NAMES.index(one.kernel.profile) for one in policies)
@@ -465,7 +484,7 @@ def draw_world(number: int) -> World:
     policies = [replace(one, platform=replace(one.platform, controller_first_share=race)) for one in policies]
     if number % 10 in SWITCHED:
         policies = [switch(one, deaf=number % 10 != FLOODED) for one in policies]
-    policies = [replace(one, platform=write_back(one.platform)) for one in policies]
+    policies = [by_row(replace(one, platform=write_back(one.platform))) for one in policies]
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
     return World(number, rng.getrandbits(64), tuple(nodes), hardware, tuple(policies), horizon_ns)
 
@@ -665,6 +684,52 @@ def read_branches(number: int, folder: FilePath) -> Counter[Any]:
     return pickle.loads(path.read_bytes()) if path.exists() else branches_of(number)
 
 
+def rows_asked(block: BlockRows) -> Iterator[list[Row]]:
+    """Yield the rows of ``page_offlines`` of each row of a DIMM that was to go offline."""
+    for part in block.parts:
+        asked: dict[Any, list[Row]] = {}
+        for row in rows_of("page_offlines", part.tables["page_offlines"]) if "page_offlines" in part.tables else ():
+            if row["trigger"] != OfflineTrigger.CE_THRESHOLD:
+                asked.setdefault((row["node_id"], row["cause_seq"], row["time_ns"]), []).append(row)
+        yield from asked.values()
+
+
+def share_a_row(one: Row, other: Row, dimm: Dimm) -> bool:
+    """Return whether two faults of a node have a row in common, apart from its lines; of several ranks the first."""
+
+    def covers(a: Row, b: Row, name: str, size: int, n: int) -> bool:
+        return ((b[name] or 0) - (a[name] or 0)) % size < n
+
+    found = all(one[name] == other[name] for name in ("node_id", "dimm", "generation", "rank"))
+    for name, size in (("bank", dimm.banks), ("row", dimm.rows)):
+        n = f"n_{name}s"
+        found &= covers(one, other, name, size, one[n] or 0) or covers(other, one, name, size, other[n] or 0)
+    return found
+
+
+def test_sample_has_rows_that_go_offline() -> None:
+    met: Counter[Any] = Counter()
+    for number in range(WORLDS):
+        block, dimm = block_of(number), Dimm.of(draw_world(number).hardware.server)
+        faults = [row for row in rows_of("faults", block.faults) if row["n_pages"]]
+        of_name = {(fault["node_id"], fault["fault_id"]): fault for fault in faults}
+        shared = set()
+        for pages in rows_asked(block):
+            results = {page["result"] for page in pages}
+            own = of_name[pages[0]["node_id"], pages[0]["fault_id"]]
+            met[OfflineTrigger(pages[0]["trigger"] or 0)] += 1
+            met["refused in part"] += len(results) > 1
+            met["poisoned in part"] += OfflineResult.ALREADY_POISONED in results and len(results) > 1
+            met["failed"] += OfflineResult.OFFLINED not in results
+            if any(other is not own and share_a_row(own, other, dimm) for other in faults):
+                shared.add(own["node_id"])
+        met["nodes with a row of two faults"] += len(shared)
+    wanted = [OfflineTrigger.ROW_THRESHOLD, OfflineTrigger.ROW_COLUMNS, "refused in part", "poisoned in part", "failed"]
+    wanted.append("nodes with a row of two faults")
+    few = {what: met[what] for what in wanted if met[what] < LEAST}
+    assert not few, f"met fewer than {LEAST} times: {few}; all: {dict(met)}"
+
+
 LEAST = 5
 LOST = (LifecycleReason.LOST_EVENTS, LifecycleReason.OVERFLOWED, LifecycleReason.NO_OVERFLOW_RECOVERY)
 REASONS = [reason for reason in LifecycleReason if reason not in LOST]
@@ -682,7 +747,7 @@ BRANCHES: dict[str, dict[str, Any]] = {
     "machine_checks": {"action": CheckAction, "overflow": (0, 1), "severity": Severity, "kernel_read": READS},
     "memory_failures": {"lost_bytes": (0, 4096)},
     "signals": {"code": SignalCode, "timing": Timing, "fate": Fate},
-    "page_offlines": {"result": OfflineResult},
+    "page_offlines": {"result": OfflineResult, "trigger": OfflineTrigger},
     "lifecycle": {"kind": LifecycleKind, "reason": REASONS},
 }
 """Columns whose every value must occur in the sample."""

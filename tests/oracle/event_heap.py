@@ -51,7 +51,7 @@ from node_sim.corrected.passes import simulate_passes
 from node_sim.corrected.soft_sightings import simulate_soft_sightings
 from node_sim.corrected.windows import Reads, error_time_ns, simulate_reads, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
-from node_sim.dram.geometry import AddressMap
+from node_sim.dram.geometry import AddressMap, Footprint
 from node_sim.dram.growth import grow
 from node_sim.draws import Purpose, Seed, Tag
 from node_sim.ecc.judgement import Judgement, bad_pages, dimms_of, judge_alone, judge_together
@@ -64,8 +64,8 @@ from node_sim.lives.uncorrected import Judged, bad_reads, drop_mapped_out, judge
 from node_sim.machine_check.grades import Check, Reporting, grade
 from node_sim.server.hardware import Hardware
 from node_sim.server.kernel import Kernel
-from node_sim.server.policy import Ecc, Policy
-from node_sim.units import NS_PER_HOUR, NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
+from node_sim.server.policy import Ecc, PageOffline, Policy
+from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle import kernel_copies
 from tests.oracle.named_draws import below, philox, split, unit32, unit53
 from tests.oracle.page_uses import PageUses, Use, purpose_key
@@ -109,6 +109,8 @@ class Pass:
 class Window:
     """Corrected errors of a fault in one window, in order of time."""
 
+    number: int
+    """Of the window since the start of the scenario."""
     low_ns: int
     times: list[int]
     pages: list[int]
@@ -120,7 +122,7 @@ class Window:
         """Return the errors before a time."""
         kept = [i for i, time in enumerate(self.times) if time < until]
         times, pages, scrubs = ([part[i] for i in kept] for part in (self.times, self.pages, self.scrubs))
-        return Window(self.low_ns, times, pages, scrubs)
+        return Window(self.number, self.low_ns, times, pages, scrubs)
 
 
 @dataclass(eq=False)
@@ -290,6 +292,42 @@ SECOND_CALLS = {
 }
 
 
+class DimmRow(NamedTuple):
+    """A row of a DIMM."""
+
+    slot: int
+    rank: int
+    bank: int
+    row: int
+
+
+@dataclass(eq=False)
+class Daemon:
+    """Counts corrected errors of a boot by fault and window, of pages or of rows, and asks for pages to go offline."""
+
+    settings: PageOffline
+    errors: dict[Any, int] = field(default_factory=dict)
+    columns: dict[Any, set[int]] = field(default_factory=dict)
+    """Pages of a row with errors."""
+    asked: set[int] = field(default_factory=set)
+    """Pages it has asked for, whatever the answer."""
+    broken: set[range] = field(default_factory=set)
+    """Huge pages of a pool that have lost a page so."""
+
+    def count(self, name: Any, pfn: int) -> OfflineTrigger | None:
+        """Count an error; return why what it is counted for is to go offline, if it is."""
+        by_row = self.settings.scope == "row"
+        self.errors[name] = self.errors.get(name, 0) + 1
+        columns = self.columns.setdefault(name, set())
+        fresh = pfn not in columns
+        columns.add(pfn)
+        if self.errors[name] == self.settings.ce_threshold:
+            return OfflineTrigger.ROW_THRESHOLD if by_row else OfflineTrigger.CE_THRESHOLD
+        if by_row and fresh and len(columns) == self.settings.row_columns:
+            return OfflineTrigger.ROW_COLUMNS
+        return None
+
+
 class Errors(NamedTuple):
     """Corrected errors of one boot."""
 
@@ -389,7 +427,11 @@ class Life:
         self.boot_end = 0
         self.ue_count, self.had_ue = 0, set[int]()
         self.caused_by_limit: list[Row] = []
-        self.pfns: dict[Fault, list[int]] = {}
+        self.by_row = policy.page_offline.scope == "row"
+        self.shown: dict[Fault, list[tuple[int, int]]] = {}
+        """Place in the box, and pfn, of the pages of a fault."""
+        self.rows_shown: dict[tuple[Fault, int], DimmRow] = {}
+        self.row_pages: dict[DimmRow, list[int]] = {}
 
     # --- physics ------------------------------------------------------------------------------------------------
 
@@ -473,7 +515,7 @@ class Life:
         ordinal = np.concatenate([np.arange(1, n + 1) for n in windows.errors] or [np.empty(0, np.int64)])
         times = error_time_ns(windows.take(which), ordinal).tolist()
         for owner, number, low, _, n, n_pages, _, scrub, page in zip(*(part.tolist() for part in windows), strict=True):
-            window = found.setdefault(owner, {}).setdefault(number, Window(low, [], [], []))
+            window = found.setdefault(owner, {}).setdefault(number, Window(number, low, [], [], []))
             pages = [i % n_pages for i in range(n)] if batch.hard[owner] else [page]
             window.low_ns = min(window.low_ns, low)
             window.times += times[:n]
@@ -482,9 +524,9 @@ class Life:
             del times[:n]
         return {owner: list(mine.values()) for owner, mine in found.items()}
 
-    def pfn_of(self, fault: Fault, number: int) -> int:
-        """Return the pfn of a page of a fault's footprint."""
-        if fault not in self.pfns:
+    def pages_shown(self, fault: Fault) -> list[tuple[int, int]]:
+        """Return place in the box, and pfn, of the pages of a fault in its order, as far as it shows errors on them."""
+        if fault not in self.shown:
             most, n = 1 + max(max(window.pages) for window in fault.windows), int(fault.batch.n_pages[fault.index])
             first, stride, _, _ = philox(purpose_key(self.seed, Purpose.FAULT), self.node, fault.tag, 7)
             step = 1 + below(stride, n)
@@ -492,8 +534,42 @@ class Life:
                 step += 1
             box = fault.batch.box.take(np.full(most, fault.index))
             places = [(below(first, n) + number * step) % n for number in range(most)]
-            self.pfns[fault] = self.address_map.page(box, np.asarray(places)).tolist()
-        return self.pfns[fault][number]
+            pfns = self.address_map.page(box, np.asarray(places)).tolist()
+            self.shown[fault] = list(zip(places, pfns, strict=True))
+        return self.shown[fault]
+
+    def pfn_of(self, fault: Fault, number: int) -> int:
+        """Return the pfn of a page of a fault's footprint."""
+        return self.pages_shown(fault)[number][1]
+
+    def row_of(self, fault: Fault, number: int) -> DimmRow:
+        """Return the row in which a page of a fault's footprint lies: pages go by rank, bank, row, page in the row."""
+        if (fault, number) not in self.rows_shown:
+            left, pfn = self.pages_shown(fault)[number]
+            box, dimm = fault.batch.box.take(np.asarray([fault.index])), self.address_map.dimm
+            for step in range(int(box.n_ranks[0] * box.n_banks[0])):
+                rank, bank = divmod(step, int(box.n_banks[0]))
+                rank, bank = (int(box.rank[0]) + rank) % dimm.ranks, (int(box.bank[0]) + bank) % dimm.banks
+                one_row = dict.fromkeys(("n_ranks", "n_banks", "n_rows"), np.ones(1, np.int64))
+                one = box._replace(rank=np.asarray([rank]), bank=np.asarray([bank]), **one_row)
+                in_row, n_rows = int(self.address_map.page_count(one)[0]), int(box.n_rows[0])
+                if left < n_rows * in_row:
+                    row = DimmRow(fault.slot, rank, bank, int(box.row[0]) + left // in_row)
+                    self.rows_shown[fault, number] = row
+                    break
+                left -= n_rows * in_row
+            assert pfn in self.pages_of_row(self.rows_shown[fault, number])
+        return self.rows_shown[fault, number]
+
+    def pages_of_row(self, row: DimmRow) -> list[int]:
+        """Return the pfns of all pages with lines of a row, ascending."""
+        if row not in self.row_pages:
+            whole = (*row, 0, 1, 1, 1, self.address_map.dimm.lines)
+            n = int(self.address_map.page_count(Footprint(*(np.asarray([part]) for part in whole)))[0])
+            box = Footprint(*(np.full(n, part) for part in whole))
+            self.row_pages[row] = sorted(self.address_map.page(box, np.arange(n)).tolist())
+            assert len(set(self.row_pages[row])) == n
+        return self.row_pages[row]
 
     # --- corrected errors ---------------------------------------------------------------------------------------
 
@@ -514,11 +590,8 @@ class Life:
         ]
         shown: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
         counts: dict[tuple[int, int], int] = {}
-        window_ns = round(self.policy.errors.window_hours * NS_PER_HOUR)
-        answers: dict[tuple[int, int, bool], list[tuple[int, int, tuple[OfflineResult, int], int]]] = {}
-        seen: dict[tuple[int, int, int], int] = {}
-        asked, gone = set[int](), set[range | None]()
-        threshold, limit = self.policy.page_offline.ce_threshold, self.policy.repair.replace_ce
+        answers: dict[tuple[int, int, bool], list[tuple[int, Values]]] = {}
+        daemon, limit = Daemon(self.policy.page_offline), self.policy.repair.replace_ce
         for time, position, k, i in sorted(times):
             fault, begin, _ = eras[position]
             window = fault.windows[k]
@@ -532,30 +605,42 @@ class Life:
             shown.setdefault((position, k, scrub), []).append((time, page))
             if fault.crosses_halves():
                 errors.risky.setdefault(fault, time)
-            if whole:
-                of_dimm = fault.slot, window.low_ns // window_ns
-                counts[of_dimm] = counts.get(of_dimm, 0) + 1
-                if counts[of_dimm] == limit:
-                    errors.too_many.setdefault(fault, time)
-            seen[position, k, page] = seen.get((position, k, page), 0) + 1
-            on_page = fault.values["n_pages"]
-            if on_page and whole and seen[position, k, page] == threshold and pfn not in asked:
-                asked.add(pfn)
-                answer = self.soft_offline(pfn, time, frame, beside)
-                huge = self.uses.huge_page(pfn) if answer[0] is OfflineResult.OFFLINED else None
-                lost = 0 if huge is None or huge in gone else len(huge) * PAGE_BYTES
-                gone.add(huge)
-                answers.setdefault((position, k, scrub), []).append((time, pfn, answer, lost))
-                if answer[0] is OfflineResult.OFFLINED:
-                    errors.offlined[pfn] = time
+            if not whole:
+                continue
+            of_dimm = fault.tag >> 16, window.number
+            counts[of_dimm] = counts.get(of_dimm, 0) + 1
+            if counts[of_dimm] == limit:
+                errors.too_many.setdefault(fault, time)
+            if not fault.values["n_pages"]:
+                continue
+            of_row = self.row_of(fault, page) if self.by_row else None
+            trigger = daemon.count((position, k, of_row or page), pfn)
+            if trigger is None:
+                continue
+            for one in [pfn] if of_row is None else self.pages_of_row(of_row):
+                if one not in daemon.asked:
+                    values = self.ask(daemon, one, trigger, time, poison)
+                    answers.setdefault((position, k, scrub), []).append((time, values))
+                    if values["result"] == OfflineResult.OFFLINED:
+                        errors.offlined[one] = time
         for (position, k, scrub), mine in shown.items():
             fault = eras[position][0]
             row = Row("errors", mine[0][0], fault, fault, self._window_values(fault, mine, scrub=scrub))
             row.times = [time for time, _ in mine]
             errors.rows.append(row)
             found = answers.get((position, k, scrub), [])
-            errors.rows.extend(self._offline_row(fault, row, *answer) for answer in found)
+            errors.rows.extend(Row("page_offlines", time, fault, row, values) for time, values in found)
         return errors
+
+    def ask(self, daemon: Daemon, pfn: int, trigger: OfflineTrigger, time: int, poison: dict[int, Frame]) -> Values:
+        """Let a daemon ask for a page to go offline; return the columns of the row that says so."""
+        result, errno = self.soft_offline(pfn, time, poison.get(pfn), self.poisoned_beside(pfn, poison))
+        daemon.asked.add(pfn)
+        huge = self.uses.huge_page(pfn) if result is OfflineResult.OFFLINED else None
+        lost = 0 if huge is None or huge in daemon.broken else len(huge) * PAGE_BYTES
+        if huge is not None:
+            daemon.broken.add(huge)
+        return {"pfn": pfn, "trigger": trigger, "result": result, "errno": errno, "pool_lost_bytes": lost}
 
     def poisoned_beside(self, pfn: int, poison: dict[int, Frame]) -> list[Frame]:
         """Return the other frames of a page's huge page that were marked while it was whole."""
@@ -608,19 +693,6 @@ class Life:
             "n_ce_before": None,
         }
 
-    def _offline_row(  # one argument for each column
-        self, fault: Fault, cause: Row, time: int, pfn: int, answer: tuple[OfflineResult, int], lost: int
-    ) -> Row:
-        result, errno = answer
-        values: Values = {
-            "pfn": pfn,
-            "trigger": OfflineTrigger.CE_THRESHOLD,
-            "result": result,
-            "errno": errno,
-            "pool_lost_bytes": lost,
-        }
-        return Row("page_offlines", time, fault, cause, values)
-
     def reports(self, fault: Fault, begin: int, end: int) -> list[Row]:
         """List what the error check and scrub of a fault's device reports in an era."""
         unit = EcsUnit.CODEWORDS if self.policy.ecc.ecs == "codewords" else EcsUnit.ROWS
@@ -662,18 +734,40 @@ class Life:
             time, position, reason = min(found)
             heapq.heappush(self.heap, (time + 1, REPLACE, position, self.version, (self.faults[position], reason)))
 
-    def plan(self) -> None:
-        """Work out when counting takes bad pages offline in this boot, if nothing else happens."""
-        if self.policy.page_offline.ce_threshold and self.frames:
-            offlined = self.walk(self.open_eras(), {}).offlined
-            broken: dict[range | None, int] = {}
-            for pfn, time in offlined.items():
-                huge = self.uses.huge_page(pfn)
-                broken[huge] = min(time, broken.get(huge, NEVER))
-            for pfn, frame in self.frames.items():
+    def plan(self, after: int) -> list[Frame]:
+        """Work out when counting takes bad pages offline in this boot later than a time, if nothing else happens.
+
+        Returns:
+            Frames of which that has changed.
+        """
+        settings = self.policy.page_offline
+        if not self.frames or not (settings.ce_threshold or settings.row_columns):
+            return []
+        offlined = self.walk(self.open_eras(), self.poison()).offlined
+        broken: dict[range | None, int] = {}
+        for pfn, time in offlined.items():
+            huge = self.uses.huge_page(pfn)
+            broken[huge] = min(time, broken.get(huge, NEVER))
+        changed = []
+        for pfn, frame in self.frames.items():
+            before = frame.out_ns, frame.broken_ns
+            if frame.out_ns > after and frame.poisoned_ns is None and frame.beside_ns is None:
                 frame.out_ns = offlined.get(pfn, NEVER)
-                huge = self.uses.huge_page(pfn)
+            huge = self.uses.huge_page(pfn)
+            if frame.broken_ns > after:
                 frame.broken_ns = NEVER if huge is None else broken.get(huge, NEVER)
+            if before != (frame.out_ns, frame.broken_ns):
+                changed.append(frame)
+        return changed
+
+    def plan_anew(self, time: int) -> None:
+        """Work out anew which rows go offline, now that more pages show no errors, and who touches their pages next."""
+        if not self.by_row:
+            return
+        changed = {id(frame) for frame in self.plan(time)}
+        for page in self.pages:
+            if id(page.frame) in changed and not page.dead:
+                self.find_touch(page, time)
 
     # --- who touches a bad page next ----------------------------------------------------------------------------
 
@@ -824,7 +918,7 @@ class Life:
         born = simulate_faults(self.seed, node, self.hardware, self.horizon)
         faults, _ = grow(self.seed, born, self.hardware, self.horizon)
         self.install(faults.take(np.lexsort((faults.tag, faults.time_ns))), 0)
-        self.plan()
+        self.plan(-1)
         self.find_all_touches(0)
         self.watch()
         while self.heap:
@@ -933,6 +1027,7 @@ class Life:
             frame.freed_ns = time
             if frame.poisoned_ns is not None:
                 frame.out_ns = min(frame.out_ns, time)
+        self.plan_anew(time)
         self.find_all_touches(time)
 
     # --- a touch ------------------------------------------------------------------------------------------------
@@ -1148,6 +1243,7 @@ class Life:
         self.mark(page, use, done, released=released)
         self.share_fate(page, done, broken=of_pool is not None and outcome.lost_bytes == PAGE_BYTES)
         self.follow_up(read, outcome, row, {process: heard[process] for process in here})
+        self.plan_anew(done)
         if self.drain is None and self.policy.repair.replace_ce:
             self.watch()
         for other in self.pages:
@@ -1342,7 +1438,7 @@ class Life:
             batch, _ = simulate_generation(self.seed, *one, self.hardware, self.horizon)
             faults, _ = grow(self.seed, batch, self.hardware, self.horizon)
             self.install(faults.take(np.argsort(faults.tag)), end)
-        self.plan()
+        self.plan(end)
         self.find_all_touches(end)
         self.watch()
         if self.drain is not None:

@@ -97,6 +97,18 @@ SENSELESS = [
     ),
     ("page_offline.ce_threshold = 7201, expected at most 7200", {"page_offline.ce_threshold": 7201}),
     (
+        "page_offline.row_columns = 7201, expected at most 7200",
+        {"page_offline.scope": "row", "page_offline.row_columns": 7201},
+    ),
+    (
+        "page_offline.row_columns = 4, expected 0 with page_offline.scope = 'page'",
+        {"page_offline.ce_threshold": 10, "page_offline.row_columns": 4},
+    ),
+    (
+        "page_offline.row_columns = 4, expected 0 with ecc.code = 'none'",
+        NONE | {"page_offline.scope": "row", "page_offline.row_columns": 4},
+    ),
+    (
         "repair.replace_ce = 21, expected at most 20",
         {"repair.replace_ce": 21, "errors.ce_cap_per_day": 80, "errors.ce_cap_per_quarter_hour": 80}
         | {"errors.window_hours": 12.0, "errors.firmware_threshold": 2},
@@ -159,6 +171,7 @@ SENSIBLE = [
     {"errors.intermittent_days": 120.0},
     {"errors.ce_cap_per_day": 100},
     {"errors.firmware_threshold": 7200},
+    {"page_offline.scope": "row", "page_offline.row_columns": 4},
     {"page_offline.ce_threshold": 7200, "repair.replace_ce": 7200},
     {"errors.window_hours": 48.0, "repair.replace_ce": 14_400},
     {"errors.window_hours": 1.0, "errors.ce_cap_per_quarter_hour": 1, "page_offline.ce_threshold": 4},
@@ -317,6 +330,7 @@ IDLE = [
     ("ecc.ecs_threshold", {"ecc.ecs_threshold": 1024}, "ecs"),
     ("ecc.ecs_hours", {"ecc.ecs_hours": 12.0}, "ecs"),
     ("faults.rates", DDR5 | {"ecc.code": "ddr5", "faults.rates": "ddr2_jaguar"}, "DDR2"),
+    ("page_offline.scope", {"page_offline.scope": "row"}, "nothing is counted"),
     ("detection.hot_interval_s", {"detection.hot_interval_s": 5.0, "detection.hot_share": 0.0}, "hot_share"),
     ("detection.cold_interval_hours", {"detection.cold_interval_hours": 5.0, "detection.hot_share": 1.0}, "hot_share"),
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from node_sim.corrected.asking import Ground, OfflineQuestion, Offlines
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
-from node_sim.corrected.limits import count_by_dimm
+from node_sim.corrected.limits import count_together
 from node_sim.corrected.marks import Poisoned
-from node_sim.corrected.offlining import Ground, OfflineQuestion, Offlines, find_offlines
+from node_sim.corrected.offlining import find_offlines
 from node_sim.corrected.windows import Windows
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
@@ -34,7 +35,7 @@ def windows() -> Windows:
 def offlines(windows: Windows, threshold: int) -> Offlines:
     zero = np.zeros(N, np.int64)
     answer = np.zeros((N, len(OfflineQuestion)), np.int64)
-    eras = Eras(np.arange(N), np.arange(N), zero, zero + 90 * NS_PER_DAY, zero + threshold, answer)
+    eras = Eras(np.arange(N), np.arange(N), zero, zero + 90 * NS_PER_DAY, zero + threshold, zero > 0, zero, answer)
     index = WindowIndex(windows, N)
     ground = Ground(SEED, AddressMap(SERVER), Static.of(ALL_USED))
     return find_offlines(eras, spans_of(eras, index), index, FAULTS, ground, Poisoned.none()).offlines
@@ -65,7 +66,7 @@ def test_errors_of_a_dimm_count_together_by_window(windows):
     names = list(zip(dimm.tolist(), windows.window.tolist(), strict=True))
     for name in names:
         total[name] = total.get(name, 0) + 1
-    assert count_by_dimm(windows, dimm).tolist() == [total[name] for name in names]
+    assert count_together(windows, dimm).tolist() == [total[name] for name in names]
 
 
 def test_a_fault_shows_errors_up_to_its_last_page_that_is_seen(windows):

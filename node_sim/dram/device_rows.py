@@ -1,0 +1,58 @@
+"""Rows of DIMMs: in which row a page of a footprint lies, and which pages have lines of a row.
+
+**Models.** A row is one of a bank of a rank of a DIMM, with all its lines. Its name is one number for the whole node.
+
+**Leaves out.** Rows that a spare row stands in for: a name is an address, not a place on the die.
+
+**Assumes.** A page that has lines of several rows belongs to each of them; by its number in a footprint it lies in one.
+
+**Sources.** ``geometry.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from node_sim.dram.geometry import PAGES_AT_ONCE, AddressMap, Footprint
+from node_sim.records import Ints, expand_counts
+
+
+def row_of(address_map: AddressMap, box: Footprint, ordinal: Ints, of: Ints) -> Ints:
+    """Name the rows in which pages of footprints lie.
+
+    Args:
+        address_map: Of the nodes.
+        box: Footprints.
+        ordinal: Numbers of the pages as in ``AddressMap.page``, shape ``(n,)``.
+        of: Index of the footprint of each, shape ``(n,)``.
+    """
+    dimm, found = address_map.dimm, np.empty(ordinal.size, np.int64)
+    by_part = address_map.pages_by_part(box)
+    for start in range(0, ordinal.size, PAGES_AT_ONCE):
+        some = slice(start, start + PAGES_AT_ONCE)
+        mine = box.take(of[some])
+        rank, bank, rest = address_map.part_of(mine, by_part[of[some]], ordinal[some])
+        row = mine.row + rest // address_map.pages_per_row(mine, rank, bank)
+        rank, bank = (mine.rank + rank) % dimm.ranks, (mine.bank + bank) % dimm.banks
+        found[some] = ((mine.slot * dimm.ranks + rank) * dimm.banks + bank) * dimm.rows + row
+    return found
+
+
+def pages_of_rows(address_map: AddressMap, name: Ints) -> tuple[Ints, Ints]:
+    """List all pages of rows: index of the row, and page number, in no particular order."""
+    dimm = address_map.dimm
+    rest, row = np.divmod(name, dimm.rows)
+    rest, bank = np.divmod(rest, dimm.banks)
+    slot, rank = np.divmod(rest, dimm.ranks)
+    one = np.ones_like(name)
+    box = Footprint(slot, rank, bank, row, np.zeros_like(name), one, one, one, np.full_like(name, dimm.lines))
+    which, ordinal = expand_counts(address_map.page_count(box))
+    return which, address_map.page(box, ordinal, which)
+
+
+def most_pages_per_row(address_map: AddressMap, box: Footprint) -> Ints:
+    """Return how many pages of each footprint lie in one row of it at most."""
+    first = np.zeros_like(box.row)
+    spare = 0 if address_map.alike else 1  # with another rank or bank a row may begin earlier in its first page
+    most: Ints = address_map.pages_per_row(box, first, first) + spare
+    return most

@@ -1,0 +1,251 @@
+"""A daemon that counts by row: Intel's case of a row in which a page rule acts too late, and brute force on few rows.
+
+The case is that of Intel's memory resilience technology: 34 corrected errors in nine minutes over the columns of one
+row, then an uncorrected one. No page has ten of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from node_sim.codes import ErrorKind, Mode, OfflineResult, OfflineTrigger
+from node_sim.corrected.asking import Ground, OfflineQuestion
+from node_sim.corrected.eras import Eras, WindowIndex, spans_of
+from node_sim.corrected.marked_windows import count_marked
+from node_sim.corrected.marks import Marks, Poisoned, name_page
+from node_sim.corrected.offlining import Counted, find_offlines
+from node_sim.corrected.windows import Windows, error_time_ns
+from node_sim.dram.geometry import AddressMap, Dimm, Place
+from node_sim.dram.page_order import PageOrder
+from node_sim.draws import Seed
+from node_sim.lives.corrected_rows import log_corrected
+from node_sim.lives.physics import Store, simulate_physics
+from node_sim.lives.places import all_eras
+from node_sim.lives.policies import PolicyColumns
+from node_sim.lives.steps import run_lives, start_lives
+from node_sim.lives.world import World
+from node_sim.memory.pages import Memory, Static
+from node_sim.records import join
+from node_sim.server.hardware import Hardware, Server
+from node_sim.server.page_offline import PageOffline
+from node_sim.server.policy import Cordon, Detection, Ecc, ErrorProcess, Policy, Repair
+from node_sim.server.workload import Process, Use, Workload
+from node_sim.units import LINES_PER_PAGE, NS_PER_DAY, NS_PER_HOUR
+from tests.handmade import faults_of
+
+SERVER = Server(channels=2)
+LINES = Dimm.of(SERVER).lines
+ADDRESS_MAP = AddressMap(SERVER)
+LATER, HORIZON = 2 * NS_PER_DAY, 60 * NS_PER_DAY
+SEEDS = range(40)
+OWNED = Workload(use=Use(0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0), process=(Process(),), tenancy_days=10_000.0)
+ERRORS = ErrorProcess(
+    burst_interval_days=3650.0,
+    burst_days=0.01,
+    burst_spread=0.0,
+    median_ce_per_window=22.0,
+    sigma_fault=0.0,
+    sigma_window=0.0,
+    scrub_share=0.0,
+)  # fmt: skip - a row fault makes 1 + 1.5 x 22 errors in its window
+NINE_MINUTES = 9 / 14.4
+"""In mean lengths of a burst, of 0.01 days."""
+
+
+def lives(daemon: PageOffline):
+    """Tables of nodes with a row fault that is corrected and a word of the row that later is not, a lane per seed."""
+    policy = Policy(
+        errors=ERRORS,
+        ecc=Ecc("secded"),
+        detection=Detection(scrub_hours=0.0, hot_share=1.0, hot_interval_s=3600.0),
+        workload=OWNED,
+        page_offline=daemon,
+        repair=Repair(cordon=Cordon(ue=0)),
+    ).on(SERVER)
+    world = World(Seed.of(5), Hardware(SERVER), policy, Memory.of(policy), ADDRESS_MAP, HORIZON)
+    pair = [
+        {"mode": int(Mode.ROW), "beats": 1, "n_lines": LINES},
+        {"mode": int(Mode.WORD), "beats": 1, "line": LINES // 2, "n_dq": 2, "time_ns": LATER},
+    ]
+    faults = faults_of(*(fault | {"node_id": node} for node in SEEDS for fault in pair))
+    n = faults.tag.size
+    faults = faults._replace(
+        tag=np.tile([0, 1], n // 2),
+        first_pfn=ADDRESS_MAP.page(faults.box, np.zeros(n, np.int64)),
+        n_pages=ADDRESS_MAP.page_count(faults.box),
+        habit=faults.habit._replace(first_burst=np.full(n, NINE_MINUTES)),
+    )
+    assert faults.n_pages[:2].tolist() == [8, 1]
+    lane = np.repeat(np.arange(len(SEEDS)), 2)
+    state = start_lives(
+        world,
+        Store(world, simulate_physics(world, faults, lane)),
+        np.asarray(SEEDS),
+        np.zeros(len(SEEDS), np.int64),
+        PolicyColumns.of([policy]),
+        (lane, np.arange(n)),
+    )
+    run_lives(state)
+    log_corrected(state.log, all_eras(state), state.store.index, state.store.faults, world, join(state.poisoned))
+    return {name: state.log.table(name) for name in state.log.chunks}
+
+
+def test_the_page_rule_takes_no_page_of_intels_row_in_time_and_the_process_is_killed():
+    tables = lives(PageOffline(10))
+    first = tables["errors"]["kind"] == ErrorKind.CE
+    assert (tables["errors"]["ce_count"][first & (tables["errors"]["time_ns"] < NS_PER_HOUR)] == 34).all()
+    assert (tables["page_offlines"]["time_ns"] > LATER).all()  # some by errors of the word itself, which come too late
+    assert np.unique(tables["signals"]["lane"]).size > 30  # others panic first: the kernel or a device reads it
+
+
+@pytest.mark.parametrize(
+    ("daemon", "trigger"),
+    [
+        (PageOffline(34, "row"), OfflineTrigger.ROW_THRESHOLD),
+        (PageOffline(0, "row", 8), OfflineTrigger.ROW_COLUMNS),
+        (PageOffline(34, "row", 8), OfflineTrigger.ROW_COLUMNS),
+        (PageOffline(8, "row", 8), OfflineTrigger.ROW_THRESHOLD),
+    ],
+)
+def test_the_row_rule_takes_all_eight_pages_and_nobody_reads_the_word(daemon, trigger):
+    tables = lives(daemon)
+    taken = tables["page_offlines"]
+    assert np.bincount(taken["lane"]).tolist() == [8] * len(SEEDS)
+    assert (taken["trigger"] == trigger).all()
+    assert (taken["result"] == OfflineResult.OFFLINED).all()
+    assert (taken["time_ns"] < NS_PER_HOUR).all()
+    assert (tables["errors"]["kind"] == ErrorKind.CE).all()
+    for name in ("signals", "machine_checks", "memory_failures"):
+        assert tables[name] == {}
+    seen = tables["errors"]["ce_count"]
+    assert (seen == (34 if trigger == OfflineTrigger.ROW_THRESHOLD and daemon.row_columns == 0 else 8)).all()
+
+
+# ---- brute force on windows made by hand -------------------------------------------------------------------------
+
+SHAPES = [
+    {"n_lines": LINES},
+    {"n_lines": LINES, "n_rows": 3},
+    {"n_lines": LINES // 4, "line": 5, "n_rows": 2},
+    {"n_lines": LINES, "n_rows": 2, "n_banks": 2},
+    {"n_lines": 7, "n_rows": 5, "n_banks": 3, "bank": 1},
+]
+COUNTS = [3, 8, 9, 20, 41, 100]
+"""Errors of the windows of each fault, a day each."""
+KINDS = [(1, 0), (5, 0), (12, 0), (40, 0), (0, 2), (0, 8), (30, 3), (4, 4)]
+
+
+def counted(shape: dict[str, int], threshold: int, columns: int) -> tuple[Counted, Windows, list[list[int]], list]:
+    """Count the errors of one fault; return also the pfn, and the row, of each of its pages in order."""
+    faults = faults_of({"mode": int(Mode.BANK), **shape})
+    n_pages = int(ADDRESS_MAP.page_count(faults.box)[0])
+    step = next(step for step in range(n_pages // 2 + 1, 2 * n_pages + 2) if np.gcd(step, n_pages) == 1)
+    faults = faults._replace(n_pages=np.asarray([n_pages]), order=PageOrder(np.asarray([2]), np.asarray([step])))
+    n, day = len(COUNTS), np.arange(len(COUNTS)) * NS_PER_DAY
+    errors = np.asarray(COUNTS)
+    windows = Windows(
+        np.zeros(n, np.int64), np.arange(n), day, day + NS_PER_HOUR, errors, np.minimum(errors, n_pages),
+        np.full(n, 0.4), np.zeros(n, np.bool_), np.full(n, -1),
+    )  # fmt: skip
+    zero = np.zeros(1, np.int64)
+    answer = np.zeros((1, len(OfflineQuestion)), np.int64)
+    eras = Eras(zero, zero, zero, zero + HORIZON, zero + threshold, zero == 0, zero + columns, answer)
+    index, ground = WindowIndex(windows, 1), Ground(Seed.of(1), ADDRESS_MAP, Static.of(OWNED))
+    found = find_offlines(eras, spans_of(eras, index), index, faults, ground, Poisoned.none())
+    rows = list(every_page(shape))
+    return found, windows, [rows[(2 + k * step) % n_pages] for k in range(n_pages)], rows
+
+
+def lines_to_pages(bank: int, row: int, lines: range) -> list[int]:
+    """Return the pages that lines of a row of the first DIMM touch, from the address map alone."""
+    line = np.asarray(lines)
+    zero = np.zeros_like(line)
+    place = Place(zero, zero, zero, zero, zero + bank, zero + row, line)
+    return sorted(set((ADDRESS_MAP.line_number(place) // LINES_PER_PAGE).tolist()))
+
+
+def every_page(shape: dict[str, int]):
+    """Yield bank, row and pfn of the pages of a footprint in its own order."""
+    first = shape.get("line", 0)
+    for bank in range(shape.get("bank", 0), shape.get("bank", 0) + shape.get("n_banks", 1)):
+        for row in range(shape.get("n_rows", 1)):
+            for pfn in lines_to_pages(bank, row, range(first, first + shape["n_lines"])):
+                yield bank, row, pfn
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("threshold", "columns"), KINDS)
+def test_pages_go_offline_as_when_errors_are_gone_through_one_by_one(shape, threshold, columns):
+    found, windows, pages, _ = counted(shape, threshold, columns)
+    asked: dict[int, tuple[int, int]] = {}
+    for k, n in enumerate(COUNTS):
+        seen: dict[tuple[int, int], list[int]] = {}
+        shown = min(n, len(pages))
+        for i in range(n):
+            bank, row, pfn = pages[i % shown]
+            if pfn in asked:
+                continue
+            mine = seen.setdefault((bank, row), [])
+            mine.append(pfn)
+            fresh = mine.count(pfn) == 1
+            if len(mine) == threshold or (fresh and len(set(mine)) == columns):
+                for one in lines_to_pages(bank, row, range(LINES)):
+                    asked.setdefault(one, (k, i + 1))
+    offlines = found.offlines
+    got = dict(
+        zip(offlines.pfn.tolist(), zip(offlines.span.tolist(), offlines.error.tolist(), strict=True), strict=True)
+    )
+    assert len(got) == offlines.pfn.size
+    assert got == asked
+    assert offlines.offlined.all()
+    expected = error_time_ns(windows.take(offlines.span), offlines.error)
+    assert offlines.time_ns.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("threshold", "columns"), KINDS)
+def test_every_page_of_a_row_is_asked_for_at_one_time(shape, threshold, columns):
+    offlines = counted(shape, threshold, columns)[0].offlines
+    by_time: dict[int, list[int]] = {}
+    for time_ns, pfn in zip(offlines.time_ns.tolist(), offlines.pfn.tolist(), strict=True):
+        by_time.setdefault(time_ns, []).append(pfn)
+    before: set[int] = set()
+    for _, mine in sorted(by_time.items()):
+        assert mine == sorted(mine)
+        rows = [lines_to_pages(bank, row, range(LINES)) for bank, row, _ in every_page(shape)]
+        assert any(set(row) - before == set(mine) for row in rows)
+        before |= set(mine)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_left_of_windows_is_as_when_their_errors_are_listed(seed):
+    rng = np.random.default_rng(seed)
+    n, zero = 20, np.zeros(20, np.int64)
+    errors, day = rng.integers(1, 60, n), np.arange(n) * NS_PER_DAY
+    shown = np.minimum(errors, int(rng.integers(1, 12)))
+    windows = Windows(
+        zero, np.arange(n), day, day + NS_PER_HOUR, errors, shown, rng.random(n), rng.random(n) < 0.2, zero - 1
+    )
+    index = WindowIndex(windows, 1)
+    from_ns = int(rng.integers(0, 2 * NS_PER_HOUR))
+    eras = Eras(*(np.asarray([part]) for part in (0, 0, from_ns, HORIZON, 1)), zero[:1] == 0, zero[:1], zero[:1, None])
+    spans, gone = spans_of(eras, index), np.flatnonzero(rng.random(12) < rng.random())
+    out_ns = rng.integers(0, n, gone.size) * NS_PER_DAY + rng.integers(0, NS_PER_HOUR, gone.size)
+    never = np.full(gone.size, HORIZON)
+    marks = Marks(name_page(np.zeros_like(gone), gone), never, never, out_ns, never)
+    some = np.arange(spans.era.size)
+    counts = count_marked(spans, some, index, marks)
+    out = dict(zip(gone.tolist(), out_ns.tolist(), strict=True))
+    expected = []
+    for i in some.tolist():
+        window = windows.take(spans.window[i : i + 1])
+        seen = [
+            k
+            for k in range(int(spans.first[i]) + 1, int(spans.last[i]) + 1)
+            if window.scrub[0]
+            or error_time_ns(window, np.asarray([k]))[0] < out.get((k - 1) % int(window.n_pages[0]), HORIZON)
+        ]
+        on = {(k - 1) % int(window.n_pages[0]) for k in seen}
+        expected.append((len(seen), len(on), seen[0] if seen else 0, seen[-1] if seen else 0))
+    assert list(zip(*(part.tolist() for part in counts), strict=True)) == expected
