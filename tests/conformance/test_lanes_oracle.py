@@ -726,8 +726,9 @@ def test_sample_has_rows_that_go_offline() -> None:
         met["nodes with a row of two faults"] += len(shared)
     wanted = [OfflineTrigger.ROW_THRESHOLD, OfflineTrigger.ROW_COLUMNS, "refused in part", "poisoned in part", "failed"]
     wanted.append("nodes with a row of two faults")
-    few = {what: met[what] for what in wanted if met[what] < LEAST}
-    assert not few, f"met fewer than {LEAST} times: {few}; all: {dict(met)}"
+    rare = {"poisoned in part": 2}  # a row that is asked for rarely has a page that the handler has marked
+    few = {what: met[what] for what in wanted if met[what] < rare.get(what, LEAST)}
+    assert not few, f"met too rarely: {few}; all: {dict(met)}"
 
 
 LEAST = 5
