@@ -88,6 +88,11 @@ class Marks(NamedTuple):
         return found
 
     @property
+    def era(self) -> Ints:
+        """Eras of the pages."""
+        return self.name >> _PAGE_BITS
+
+    @property
     def page(self) -> Ints:
         """Numbers of the pages in their eras."""
         return self.name & ((1 << _PAGE_BITS) - 1)

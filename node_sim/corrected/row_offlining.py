@@ -2,13 +2,15 @@
 
 **Models.** When errors of a fault take a row to its limit (``row_counts.py``), the daemon asks the kernel to
 soft-offline every page with lines of it, also those that the fault does not touch, in the order of their numbers and
-each once in a boot, whichever row or fault led to it. Errors of pages out of use count no more, so a row can reach its
-limit later, or never, because another one went before it.
+each once in a boot, whichever row or fault led to it. Errors of pages out of use count no more, so a row some of whose
+pages ``memory_failure()`` has taken reaches its limit later, or never.
 
 **Leaves out.** Decay of counters between windows, limits on offlined pages; errors of two faults in one row are counted
 apart.
 
-**Assumes.** What the kernel answers: ``asking.py``.
+**Assumes.** Two rows share all their pages or none, for a page has lines of the same rows as the next one of a row: so
+the first row of those that share pages takes them all, and what the others count does not matter any more. What the
+kernel answers: ``asking.py``.
 
 **Sources.** rasdaemon since 2024, ``ras-page-isolation.c`` (ROW_CE_*); Intel's memory resilience technology.
 """
@@ -21,7 +23,7 @@ import numpy as np
 
 from node_sim.corrected.asking import BY_ROW, Ground, Offlines, question_of
 from node_sim.corrected.eras import Eras, Spans, WindowIndex
-from node_sim.corrected.marks import Marks, Poisoned, find_names, merge_marks, name_page, pages_in_eras
+from node_sim.corrected.marks import Marks, Poisoned, merge_marks, name_page, pages_in_eras
 from node_sim.corrected.row_counts import (
     Reaches,
     RowPages,
@@ -33,7 +35,6 @@ from node_sim.corrected.row_counts import (
 )
 from node_sim.dram.device_rows import pages_of_rows
 from node_sim.dram.faults import FaultTable
-from node_sim.dram.geometry import AddressMap
 from node_sim.memory.pages import HUGE_PAGES, make_frames
 from node_sim.records import Flags, Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
@@ -65,26 +66,6 @@ class _Asked(NamedTuple):
 
     def take(self, index: Index) -> _Asked:
         """Select some pages."""
-        return take(self, index)
-
-
-class _Names(NamedTuple):
-    """Numbers under which the faults of a lane know pages of rows; arrays of shape ``(n,)``.
-
-    Attributes:
-        entry: Index of the page among those that are asked for.
-        era: Era of the fault.
-        page: Number of the page in it.
-        row: Row in which the page lies by that number.
-    """
-
-    entry: Ints
-    era: Ints
-    page: Ints
-    row: Ints
-
-    def take(self, index: Index) -> _Names:
-        """Select some."""
         return take(self, index)
 
 
@@ -124,111 +105,50 @@ def _asked_of(reaches: Reaches, eras: Eras, faults: FaultTable, ground: Ground, 
     return asked
 
 
-def _names_of(asked: _Asked, reaches: Reaches, eras: Eras, faults: FaultTable, address_map: AddressMap) -> _Names:
-    """Find the pages of rows in all eras of the boots in which they are asked for."""
-    lane, time_ns = eras.lane[reaches.era[asked.which]], reaches.time_ns[asked.which]
-    parts = []
-    for start in range(0, max(asked.pfn.size, 1), _NAMED_AT_ONCE):
+def _reach_rows(watched: Watched, marks: Marks) -> Reaches:
+    """Return the rows that reach their limits, given what ``memory_failure()`` has done to pages of the eras."""
+    eras, _, _, faults, address_map = watched
+    gone = marks.take(marks.out_ns < FOREVER)
+    soft, hard = soft_reaches(watched, gone), hard_reaches(watched)
+    era = gone.era
+    rows = rows_of_pages(faults, address_map, eras.fault[era], gone.page)
+    hurt = np.isin(_name_row(hard.era, hard.row), _name_row(era, rows))
+    some = hard.take(hurt)
+    return join([soft, hard.take(~hurt), reaches_despite(watched, some, _own_pages(watched, some), gone)])
+
+
+def _name_row(era: Ints, row: Ints) -> Ints:
+    """Name rows of eras."""
+    name: Ints = (era << _ROW_BITS) | row
+    return name
+
+
+def _own_pages(watched: Watched, reaches: Reaches) -> RowPages:
+    """Return the pages of rows among those of their own faults."""
+    eras, _, _, faults, address_map = watched
+    which, pfn = pages_of_rows(address_map, reaches.row)
+    at, page = faults.numbers(address_map, eras.fault[reaches.era[which]], pfn)
+    which = which[at]
+    own = rows_of_pages(faults, address_map, eras.fault[reaches.era[which]], page) == reaches.row[which]
+    which, page = which[own], page[own]
+    order = np.lexsort((page, which))
+    return RowPages(which[order], page[order])
+
+
+def _marks_of(watched: Watched, reaches: Reaches, asked: _Asked) -> Marks:
+    """Return the marks of pages that go offline in all eras of their boots.
+
+    The error that takes a row to its limit is the last one that is seen of it.
+    """
+    lane, time_ns = watched.eras.lane[reaches.era[asked.which]], reaches.time_ns[asked.which]
+    parts = [Marks.none()]
+    for start in range(0, asked.pfn.size, _NAMED_AT_ONCE):
         some = slice(start, start + _NAMED_AT_ONCE)
         seen = lane[some], asked.pfn[some], time_ns[some]
-        which, era, page = pages_in_eras(eras, faults, address_map, seen, None)
-        parts.append(_Names(which + start, era, page, rows_of_pages(faults, address_map, eras.fault[era], page)))
-    return join(parts)
-
-
-class _Answers(NamedTuple):
-    """What the kernel answers about pages that are asked for at given times: whether it had marked them, and errno."""
-
-    poisoned: Flags
-    errno: Ints
-
-    @property
-    def offlined(self) -> Flags:
-        """Whether each page goes offline."""
-        gone: Flags = (self.errno == 0) & ~self.poisoned
-        return gone
-
-
-def _answers_of(asked: _Asked, reaches: Reaches, eras: Eras) -> _Answers:
-    """Ask the kernel about pages when their rows reach the limit."""
-    time_ns = reaches.time_ns[asked.which]
-    already, beside = time_ns >= asked.poisoned_ns, time_ns >= asked.neighbour_ns  # a row that never does loses none
-    question = question_of(asked.kind, asked.spare, already, beside)
-    return _Answers(already | beside, eras.answer[reaches.era[asked.which], question])
-
-
-def _marks_of(names: _Names, offlined: Flags, reaches: Reaches, asked: _Asked) -> Marks:
-    """Return the marks of pages that go offline with rows; the error that leads to it is the last one that is seen."""
-    names = names.take(offlined[names.entry])
-    time_ns = reaches.time_ns[asked.which[names.entry]]
-    never = np.full(time_ns.size, FOREVER)
-    return merge_marks([Marks(name_page(names.era, names.page), time_ns, never, time_ns + 1, never)])
-
-
-def _reach_rows(watched: Watched, reaches: Reaches, asked: _Asked, names: _Names, marks: Marks) -> Reaches:
-    """Return when rows reach their limits, given that pages of each can be taken by others before.
-
-    Each round takes what the one before has found out; what it finds is right up to one more row in time at least.
-
-    Args:
-        watched: Eras and their windows.
-        reaches: The rows, as they would if every error were seen.
-        asked: Their pages.
-        names: Their numbers.
-        marks: What ``memory_failure()`` has done to pages of the eras.
-    """
-    eras = watched.eras
-    of = asked.which[names.entry]
-    own = (names.era == reaches.era[of]) & (names.row == reaches.row[of])
-    others = names.take(names.row != reaches.row[of])
-    own_names = names.take(own)
-    order = np.lexsort((own_names.page, of[own]))
-    pages = RowPages(of[own][order], own_names.page[order])
-    soft = ~watched.faults.hard[eras.fault[reaches.era]]
-    name_of_page = name_page(reaches.era[pages.which], pages.page)
-    found = reaches
-    while True:
-        gone = merge_marks([marks, _marks_of(others, _answers_of(asked, found, eras).offlined, found, asked)])
-        gone = gone.take(gone.out_ns < FOREVER)
-        hurt = np.zeros(reaches.era.size, np.bool_)
-        hurt[pages.which[np.isin(name_of_page, gone.name)]] = True
-        some = np.flatnonzero(hurt & ~soft)
-        parts = [
-            reaches.take(~hurt),
-            reaches_despite(watched, reaches.take(some), _of_rows(pages, some), gone),
-            _soft_again(watched, reaches.take(hurt & soft), gone),
-        ]
-        again = join(parts)
-        again = again.take(np.lexsort((again.row, again.era)))
-        if (again.time_ns == found.time_ns).all():
-            return again
-        found = again
-
-
-def _of_rows(pages: RowPages, some: Ints) -> RowPages:
-    """Return the pages of some rows, by their positions among them."""
-    first = np.searchsorted(pages.which, some)
-    which, step = expand_counts(np.searchsorted(pages.which, some, side="right") - first)
-    return RowPages(which, pages.page[first[which] + step])
-
-
-def _soft_again(watched: Watched, reaches: Reaches, gone: Marks) -> Reaches:
-    """Return when rows of soft faults reach their limits where pages are out of use."""
-    if not reaches.era.size:
-        return reaches
-    now = soft_reaches(watched, gone)
-    found = reaches._replace(time_ns=np.full(reaches.era.size, FOREVER))
-    order = np.lexsort((now.row, now.era))
-    hit, at = find_names(_name_row(now)[order], _name_row(reaches))
-    for column, cells in zip(found, now, strict=True):
-        column[hit] = cells[order[at]]
-    return found
-
-
-def _name_row(reaches: Reaches) -> Ints:
-    """Name rows of eras, in the order of (era, row)."""
-    name: Ints = (reaches.era << _ROW_BITS) | reaches.row
-    return name
+        which, era, page = pages_in_eras(watched.eras, watched.faults, watched.address_map, seen, None)
+        out_ns, never = seen[2][which] + 1, np.full(which.size, FOREVER)
+        parts.append(Marks(name_page(era, page), seen[2][which], never, out_ns, never))
+    return merge_marks(parts)
 
 
 def find_row_offlines(
@@ -254,38 +174,29 @@ def find_row_offlines(
     Returns:
         The pages, ordered by (era, time, page number), and the marks that they leave in all eras, their own among them.
     """
-    address_map = ground.address_map
-    if not (eras.by_row & ((eras.threshold > 0) | (eras.columns > 0))).any():
-        return Offlines.none(), Marks.none()
-    watched = Watched(eras, spans, index, faults, address_map)
-    reaches = join([hard_reaches(watched), soft_reaches(watched, Marks.none())])
+    watched = Watched(eras, spans, index, faults, ground.address_map)
+    reaches = _reach_rows(watched, marks)
+    reaches = reaches.take(reaches.time_ns < FOREVER)
     if not reaches.era.size:
         return Offlines.none(), Marks.none()
-    reaches = reaches.take(np.lexsort((reaches.row, reaches.era)))
     asked = _asked_of(reaches, eras, faults, ground, poisoned)
-    names = _names_of(asked, reaches, eras, faults, address_map)
-    reaches = _reach_rows(watched, reaches, asked, names, marks)
-    answers, era = _answers_of(asked, reaches, eras), reaches.era[asked.which]
-    time_ns = reaches.time_ns[asked.which]
+    era, time_ns = reaches.era[asked.which], reaches.time_ns[asked.which]
     order = np.lexsort((asked.which, time_ns, asked.pfn, eras.from_ns[era], eras.lane[era]))
     boots = (part[order] for part in (eras.lane[era], eras.from_ns[era], asked.pfn))
     first = order[np.any([np.diff(part, prepend=-1) != 0 for part in boots], axis=0)]  # each page once in a boot
-    first = first[time_ns[first] < FOREVER]
-    went = np.zeros(time_ns.size, np.bool_)
-    went[first] = answers.offlined[first]
-    first = first[np.lexsort((asked.pfn[first], time_ns[first], era[first]))]
-    which, era = asked.which[first], era[first]
-    number = BY_ROW + np.arange(first.size)
+    asked = asked.take(first[np.lexsort((asked.pfn[first], time_ns[first], era[first]))])
+    era, time_ns = reaches.era[asked.which], reaches.time_ns[asked.which]
+    already, beside = time_ns >= asked.poisoned_ns, time_ns >= asked.neighbour_ns
     offlines = Offlines(
         era=era,
-        span=reaches.span[which],
-        page=number,
-        error=reaches.error[which],
-        time_ns=time_ns[first],
-        pfn=asked.pfn[first],
-        kind=asked.kind[first],
-        poisoned=answers.poisoned[first],
-        errno=answers.errno[first],
-        trigger=reaches.trigger[which],
+        span=reaches.span[asked.which],
+        page=BY_ROW + np.arange(era.size),
+        error=reaches.error[asked.which],
+        time_ns=time_ns,
+        pfn=asked.pfn,
+        kind=asked.kind,
+        poisoned=already | beside,
+        errno=eras.answer[era, question_of(asked.kind, asked.spare, already, beside)],
+        trigger=reaches.trigger[asked.which],
     )
-    return offlines, _marks_of(names, went, reaches, asked)
+    return offlines, _marks_of(watched, reaches, asked.take(offlines.offlined))

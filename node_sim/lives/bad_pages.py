@@ -103,6 +103,7 @@ def _plan(state: LaneState, lanes: Flags) -> None:
     frames, asks = state.frames, (state.policies.ce_threshold > 0) | (state.policies.row_columns > 0)
     counts: Flags = lanes & asks[state.arm_set]
     mine = np.flatnonzero(counts[frames.lane])
+    state.last_offline_ns[lanes] = -1
     if not mine.size:
         return
     counts &= np.bincount(frames.lane[mine], minlength=counts.size) > 0
@@ -114,6 +115,7 @@ def _plan(state: LaneState, lanes: Flags) -> None:
     lane, found = _planned(state, counts)
     if not found.era.size:
         return
+    np.maximum.at(state.last_offline_ns, lane, found.time_ns)
     name = _name_frame(state, lane, found.pfn)
     hit, time_ns = _earliest(name, found.time_ns, _name_frame(state, frames.lane[which], frames.pfn[which]))
     frames.out_ns[which[hit]] = time_ns
@@ -140,8 +142,11 @@ def _planned(state: LaneState, lanes: Flags) -> tuple[Ints, Offlines]:
 
 
 def _plan_anew(state: LaneState) -> None:
-    """Plan anew in lanes that count by row: pages of a row that show no more errors let others stay in use longer."""
-    lanes: Flags = (state.remarked_ns >= 0) & ~state.booted
+    """Plan anew in lanes that count by row: pages of a row that show no more errors let others stay in use longer.
+
+    Where no page was to go offline later, fewer errors take none.
+    """
+    lanes: Flags = (state.remarked_ns >= 0) & ~state.booted & (state.last_offline_ns > state.remarked_ns)
     if not lanes.any():
         return
     frames = state.frames

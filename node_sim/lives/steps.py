@@ -72,6 +72,7 @@ def start_lives(
         stirred_ns=np.full(n, -1),
         turned=np.zeros(n, np.bool_),
         remarked_ns=np.full(n, -1),
+        last_offline_ns=np.full(n, -1),
         killed_ns=np.full((n, world.memory.processes.count), NEVER_KILLED),
         bank_busy_ns=np.zeros((n, server.sockets * server.channels), np.int64),
         queue_ns=np.zeros((n, int(policies.queue_entries.max())), np.int64),

@@ -432,6 +432,10 @@ class Life:
         """Place in the box, and pfn, of the pages of a fault."""
         self.rows_shown: dict[tuple[Fault, int], DimmRow] = {}
         self.row_pages: dict[DimmRow, list[int]] = {}
+        self.last_ask_ns = -1
+        """When counting takes the last page offline in this boot."""
+        self.answers: dict[int, int] = {}
+        """What the kernel answers about pages that are not poisoned."""
 
     # --- physics ------------------------------------------------------------------------------------------------
 
@@ -667,12 +671,16 @@ class Life:
             page = build_page("hugetlb-file", [Task("owner")])
             page.poisoned, page.migratable, page.bad_subpages = True, False, {page.subpage + 1}
             return OfflineResult.ALREADY_POISONED, soft_offline_page(Machine(self.rules), page)
-        elif self.uses.huge_page(pfn):
-            page = build_page(f"hugetlb{self.size_of(pfn)}", [Task("owner")])
-            errno = soft_offline_page(Machine(self.rules), page, spare_huge_page=self.uses.has_spare(pfn))
         else:
-            errno = EIO if self.uses.is_kernel(pfn) else 0
+            errno = self.answers[pfn] = self.answers[pfn] if pfn in self.answers else self.usual_answer(pfn)
         return OFFLINE_RESULTS[errno], errno
+
+    def usual_answer(self, pfn: int) -> int:
+        """Return what the kernel answers about a page that is not poisoned."""
+        if self.uses.huge_page(pfn):
+            page = build_page(f"hugetlb{self.size_of(pfn)}", [Task("owner")])
+            return soft_offline_page(Machine(self.rules), page, spare_huge_page=self.uses.has_spare(pfn))
+        return EIO if self.uses.is_kernel(pfn) else 0
 
     def size_of(self, pfn: int) -> str:
         """Return what the name of the state of a huge page says about its size."""
@@ -744,6 +752,7 @@ class Life:
         if not self.frames or not (settings.ce_threshold or settings.row_columns):
             return []
         offlined = self.walk(self.open_eras(), self.poison()).offlined
+        self.last_ask_ns = max(offlined.values(), default=-1)
         broken: dict[range | None, int] = {}
         for pfn, time in offlined.items():
             huge = self.uses.huge_page(pfn)
@@ -761,8 +770,11 @@ class Life:
         return changed
 
     def plan_anew(self, time: int) -> None:
-        """Work out anew which rows go offline, now that more pages show no errors, and who touches their pages next."""
-        if not self.by_row:
+        """Work out anew which rows go offline, now that more pages show no errors, and who touches their pages next.
+
+        Where no page was to go offline later, fewer errors take none offline.
+        """
+        if not self.by_row or self.last_ask_ns <= time:
             return
         changed = {id(frame) for frame in self.plan(time)}
         for page in self.pages:
@@ -1023,11 +1035,13 @@ class Life:
         matter = [one for one in self.frames.items() if one[1].poisoned_ns is not None or id(one[1]) in still]
         uses = [(frame, self.masked_use(pfn, time)) for pfn, frame in matter]
         freed = [frame for frame, use in uses if use.owners and all(self.gone(one, use, time) for one in use.owners)]
+        sooner = [frame for frame in freed if frame.poisoned_ns is not None and frame.out_ns > time]
         for frame in freed:
             frame.freed_ns = time
-            if frame.poisoned_ns is not None:
-                frame.out_ns = min(frame.out_ns, time)
-        self.plan_anew(time)
+        for frame in sooner:
+            frame.out_ns = time
+        if sooner:
+            self.plan_anew(time)
         self.find_all_touches(time)
 
     # --- a touch ------------------------------------------------------------------------------------------------

@@ -6,9 +6,12 @@ row, then an uncorrected one. No page has ten of them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from node_sim.catalog.parts import PARTS
 from node_sim.codes import ErrorKind, Mode, OfflineResult, OfflineTrigger
 from node_sim.corrected.asking import Ground, OfflineQuestion
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
@@ -27,7 +30,7 @@ from node_sim.lives.steps import run_lives, start_lives
 from node_sim.lives.world import World
 from node_sim.memory.pages import Memory, Static
 from node_sim.records import join
-from node_sim.server.hardware import Hardware, Server
+from node_sim.server.hardware import ADDRESS_MAPS, Hardware, Server
 from node_sim.server.page_offline import PageOffline
 from node_sim.server.policy import Cordon, Detection, Ecc, ErrorProcess, Policy, Repair
 from node_sim.server.workload import Process, Use, Workload
@@ -37,9 +40,12 @@ from tests.handmade import faults_of
 SERVER = Server(channels=2)
 LINES = Dimm.of(SERVER).lines
 ADDRESS_MAP = AddressMap(SERVER)
+ODD_MAP = AddressMap(Server(channels=3))
+"""Rows begin and end within a page, which has lines of the row of another bank, too."""
 LATER, HORIZON = 2 * NS_PER_DAY, 60 * NS_PER_DAY
 SEEDS = range(40)
 OWNED = Workload(use=Use(0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0), process=(Process(),), tenancy_days=10_000.0)
+RECOVERING = replace(OWNED, process=(Process(on_sigbus="recover"),))
 ERRORS = ErrorProcess(
     burst_interval_days=3650.0,
     burst_days=0.01,
@@ -53,31 +59,31 @@ NINE_MINUTES = 9 / 14.4
 """In mean lengths of a burst, of 0.01 days."""
 
 
-def lives(daemon: PageOffline):
-    """Tables of nodes with a row fault that is corrected and a word of the row that later is not, a lane per seed."""
+ROW = {"mode": int(Mode.ROW), "beats": 1, "n_lines": LINES}
+WORD = {"mode": int(Mode.WORD), "beats": 1, "n_dq": 2}
+"""SECDED corrects the row, and not the word."""
+
+
+def lives(daemon: PageOffline, *, of_node: tuple[dict[str, int], ...], workload: Workload = OWNED):
+    """Tables of nodes with the same faults in one row, a lane per seed."""
     policy = Policy(
         errors=ERRORS,
         ecc=Ecc("secded"),
         detection=Detection(scrub_hours=0.0, hot_share=1.0, hot_interval_s=3600.0),
-        workload=OWNED,
+        workload=workload,
         page_offline=daemon,
         repair=Repair(cordon=Cordon(ue=0)),
     ).on(SERVER)
     world = World(Seed.of(5), Hardware(SERVER), policy, Memory.of(policy), ADDRESS_MAP, HORIZON)
-    pair = [
-        {"mode": int(Mode.ROW), "beats": 1, "n_lines": LINES},
-        {"mode": int(Mode.WORD), "beats": 1, "line": LINES // 2, "n_dq": 2, "time_ns": LATER},
-    ]
-    faults = faults_of(*(fault | {"node_id": node} for node in SEEDS for fault in pair))
+    faults = faults_of(*(fault | {"node_id": node} for node in SEEDS for fault in of_node))
     n = faults.tag.size
     faults = faults._replace(
-        tag=np.tile([0, 1], n // 2),
+        tag=np.tile(np.arange(len(of_node)), len(SEEDS)),
         first_pfn=ADDRESS_MAP.page(faults.box, np.zeros(n, np.int64)),
         n_pages=ADDRESS_MAP.page_count(faults.box),
         habit=faults.habit._replace(first_burst=np.full(n, NINE_MINUTES)),
     )
-    assert faults.n_pages[:2].tolist() == [8, 1]
-    lane = np.repeat(np.arange(len(SEEDS)), 2)
+    lane = np.repeat(np.arange(len(SEEDS)), len(of_node))
     state = start_lives(
         world,
         Store(world, simulate_physics(world, faults, lane)),
@@ -91,8 +97,11 @@ def lives(daemon: PageOffline):
     return {name: state.log.table(name) for name in state.log.chunks}
 
 
+INTEL = (ROW, WORD | {"line": LINES // 2, "time_ns": LATER})
+
+
 def test_the_page_rule_takes_no_page_of_intels_row_in_time_and_the_process_is_killed():
-    tables = lives(PageOffline(10))
+    tables = lives(PageOffline(10), of_node=INTEL)
     first = tables["errors"]["kind"] == ErrorKind.CE
     assert (tables["errors"]["ce_count"][first & (tables["errors"]["time_ns"] < NS_PER_HOUR)] == 34).all()
     assert (tables["page_offlines"]["time_ns"] > LATER).all()  # some by errors of the word itself, which come too late
@@ -109,7 +118,7 @@ def test_the_page_rule_takes_no_page_of_intels_row_in_time_and_the_process_is_ki
     ],
 )
 def test_the_row_rule_takes_all_eight_pages_and_nobody_reads_the_word(daemon, trigger):
-    tables = lives(daemon)
+    tables = lives(daemon, of_node=INTEL)
     taken = tables["page_offlines"]
     assert np.bincount(taken["lane"]).tolist() == [8] * len(SEEDS)
     assert (taken["trigger"] == trigger).all()
@@ -122,24 +131,43 @@ def test_the_row_rule_takes_all_eight_pages_and_nobody_reads_the_word(daemon, tr
     assert (seen == (34 if trigger == OfflineTrigger.ROW_THRESHOLD and daemon.row_columns == 0 else 8)).all()
 
 
+def test_a_page_that_the_handler_took_keeps_a_row_from_its_limit_and_its_other_pages_in_use():
+    """Without the four errors of one page 34 are not 32 any more, so a word that breaks later is read."""
+    middle, end = LINES // 2, LINES - 1
+    pages = lines_to_pages(ADDRESS_MAP, 0, 0, range(LINES))
+    faults = (WORD | {"line": middle}, ROW | {"time_ns": NS_PER_DAY}, WORD | {"line": end, "time_ns": LATER})
+    tables = lives(PageOffline(32, "row"), of_node=faults, workload=RECOVERING)
+    handled, taken = tables["memory_failures"], tables["page_offlines"]
+    before = handled["lane"][(handled["time_ns"] < NS_PER_DAY) & (handled["pfn"] == pages[4])]
+    stayed_up = np.setdiff1d(before, tables["lifecycle"]["lane"])
+    assert stayed_up.size > 10
+    assert not np.isin(stayed_up, taken["lane"][taken["trigger"] == OfflineTrigger.ROW_THRESHOLD]).any()
+    read = np.isin(stayed_up, handled["lane"][handled["pfn"] == pages[-1]])
+    assert read.sum() > 10  # in the others no read of the word fails
+
+
 # ---- brute force on windows made by hand -------------------------------------------------------------------------
 
 SHAPES = [
-    {"n_lines": LINES},
-    {"n_lines": LINES, "n_rows": 3},
-    {"n_lines": LINES // 4, "line": 5, "n_rows": 2},
-    {"n_lines": LINES, "n_rows": 2, "n_banks": 2},
-    {"n_lines": 7, "n_rows": 5, "n_banks": 3, "bank": 1},
+    (ADDRESS_MAP, {"n_lines": LINES}),
+    (ADDRESS_MAP, {"n_lines": LINES, "n_rows": 3}),
+    (ADDRESS_MAP, {"n_lines": LINES // 4, "line": 5, "n_rows": 2}),
+    (ADDRESS_MAP, {"n_lines": LINES, "n_rows": 2, "n_banks": 2}),
+    (ADDRESS_MAP, {"n_lines": 7, "n_rows": 5, "n_banks": 3, "bank": 1}),
+    (ODD_MAP, {"n_lines": LINES, "n_rows": 1, "n_banks": 4}),
+    (ODD_MAP, {"n_lines": LINES, "n_rows": 2, "n_banks": 6, "bank": 1}),
 ]
 COUNTS = [3, 8, 9, 20, 41, 100]
 """Errors of the windows of each fault, a day each."""
 KINDS = [(1, 0), (5, 0), (12, 0), (40, 0), (0, 2), (0, 8), (30, 3), (4, 4)]
 
 
-def counted(shape: dict[str, int], threshold: int, columns: int) -> tuple[Counted, Windows, list[list[int]], list]:
-    """Count the errors of one fault; return also the pfn, and the row, of each of its pages in order."""
+def counted(
+    address_map: AddressMap, shape: dict[str, int], threshold: int, columns: int
+) -> tuple[Counted, Windows, list[tuple[int, int, int]]]:
+    """Count the errors of one fault; return also bank, row and pfn of its pages in its order."""
     faults = faults_of({"mode": int(Mode.BANK), **shape})
-    n_pages = int(ADDRESS_MAP.page_count(faults.box)[0])
+    n_pages = int(address_map.page_count(faults.box)[0])
     step = next(step for step in range(n_pages // 2 + 1, 2 * n_pages + 2) if np.gcd(step, n_pages) == 1)
     faults = faults._replace(n_pages=np.asarray([n_pages]), order=PageOrder(np.asarray([2]), np.asarray([step])))
     n, day = len(COUNTS), np.arange(len(COUNTS)) * NS_PER_DAY
@@ -151,33 +179,33 @@ def counted(shape: dict[str, int], threshold: int, columns: int) -> tuple[Counte
     zero = np.zeros(1, np.int64)
     answer = np.zeros((1, len(OfflineQuestion)), np.int64)
     eras = Eras(zero, zero, zero, zero + HORIZON, zero + threshold, zero == 0, zero + columns, answer)
-    index, ground = WindowIndex(windows, 1), Ground(Seed.of(1), ADDRESS_MAP, Static.of(OWNED))
+    index, ground = WindowIndex(windows, 1), Ground(Seed.of(1), address_map, Static.of(OWNED))
     found = find_offlines(eras, spans_of(eras, index), index, faults, ground, Poisoned.none())
-    rows = list(every_page(shape))
-    return found, windows, [rows[(2 + k * step) % n_pages] for k in range(n_pages)], rows
+    rows = list(every_page(address_map, shape))
+    return found, windows, [rows[(2 + k * step) % n_pages] for k in range(n_pages)]
 
 
-def lines_to_pages(bank: int, row: int, lines: range) -> list[int]:
+def lines_to_pages(address_map: AddressMap, bank: int, row: int, lines: range) -> list[int]:
     """Return the pages that lines of a row of the first DIMM touch, from the address map alone."""
     line = np.asarray(lines)
     zero = np.zeros_like(line)
     place = Place(zero, zero, zero, zero, zero + bank, zero + row, line)
-    return sorted(set((ADDRESS_MAP.line_number(place) // LINES_PER_PAGE).tolist()))
+    return sorted(set((address_map.line_number(place) // LINES_PER_PAGE).tolist()))
 
 
-def every_page(shape: dict[str, int]):
+def every_page(address_map: AddressMap, shape: dict[str, int]):
     """Yield bank, row and pfn of the pages of a footprint in its own order."""
     first = shape.get("line", 0)
     for bank in range(shape.get("bank", 0), shape.get("bank", 0) + shape.get("n_banks", 1)):
         for row in range(shape.get("n_rows", 1)):
-            for pfn in lines_to_pages(bank, row, range(first, first + shape["n_lines"])):
+            for pfn in lines_to_pages(address_map, bank, row, range(first, first + shape["n_lines"])):
                 yield bank, row, pfn
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("address_map", "shape"), SHAPES)
 @pytest.mark.parametrize(("threshold", "columns"), KINDS)
-def test_pages_go_offline_as_when_errors_are_gone_through_one_by_one(shape, threshold, columns):
-    found, windows, pages, _ = counted(shape, threshold, columns)
+def test_pages_go_offline_as_when_errors_are_gone_through_one_by_one(address_map, shape, threshold, columns):
+    found, windows, pages = counted(address_map, shape, threshold, columns)
     asked: dict[int, tuple[int, int]] = {}
     for k, n in enumerate(COUNTS):
         seen: dict[tuple[int, int], list[int]] = {}
@@ -190,7 +218,7 @@ def test_pages_go_offline_as_when_errors_are_gone_through_one_by_one(shape, thre
             mine.append(pfn)
             fresh = mine.count(pfn) == 1
             if len(mine) == threshold or (fresh and len(set(mine)) == columns):
-                for one in lines_to_pages(bank, row, range(LINES)):
+                for one in lines_to_pages(address_map, bank, row, range(LINES)):
                     asked.setdefault(one, (k, i + 1))
     offlines = found.offlines
     got = dict(
@@ -203,19 +231,36 @@ def test_pages_go_offline_as_when_errors_are_gone_through_one_by_one(shape, thre
     assert offlines.time_ns.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("address_map", "shape"), SHAPES)
 @pytest.mark.parametrize(("threshold", "columns"), KINDS)
-def test_every_page_of_a_row_is_asked_for_at_one_time(shape, threshold, columns):
-    offlines = counted(shape, threshold, columns)[0].offlines
+def test_every_page_of_a_row_is_asked_for_at_one_time(address_map, shape, threshold, columns):
+    offlines = counted(address_map, shape, threshold, columns)[0].offlines
     by_time: dict[int, list[int]] = {}
     for time_ns, pfn in zip(offlines.time_ns.tolist(), offlines.pfn.tolist(), strict=True):
         by_time.setdefault(time_ns, []).append(pfn)
     before: set[int] = set()
     for _, mine in sorted(by_time.items()):
         assert mine == sorted(mine)
-        rows = [lines_to_pages(bank, row, range(LINES)) for bank, row, _ in every_page(shape)]
+        rows = [lines_to_pages(address_map, bank, row, range(LINES)) for bank, row, _ in every_page(address_map, shape)]
         assert any(set(row) - before == set(mine) for row in rows)
         before |= set(mine)
+
+
+@pytest.mark.parametrize("address_map", ADDRESS_MAPS)
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_rows_share_all_their_pages_or_none(part, address_map):
+    """So a row that goes offline leaves nothing to ask for to the rows that share pages with it."""
+    rng = np.random.default_rng(3)
+    for channels in range(2, 13):
+        server = Server(part=part, address_map=address_map, channels=channels, ranks=4)
+        mapped, dimm = AddressMap(server), Dimm.of(server)
+        line = np.arange(dimm.lines)
+        size = server.sockets, channels, server.dimms_per_channel, dimm.ranks, dimm.banks, dimm.rows
+        place = Place(*(np.full(dimm.lines, int(rng.integers(n))) for n in size), line)
+        pages = np.unique(mapped.line_number(place) // LINES_PER_PAGE)
+        others = mapped.place((pages[:, None] * LINES_PER_PAGE + np.arange(LINES_PER_PAGE)).ravel())
+        rows = np.ravel_multi_index(others[:-1], size).reshape(pages.size, LINES_PER_PAGE)
+        assert len({tuple(sorted(set(row.tolist()))) for row in rows}) == 1
 
 
 @pytest.mark.parametrize("seed", range(30))
