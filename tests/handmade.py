@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from node_sim.codes import Mode
+from node_sim.columns import Columns
 from node_sim.corrected.soft_sightings import simulate_soft_sightings
 from node_sim.corrected.windows import Windows, simulate_reads, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint
 from node_sim.dram.page_order import PageOrder, draw_page_order
 from node_sim.draws import Seed
-from node_sim.records import Flags
-from node_sim.server.hardware import Server
+from node_sim.lives.corrected_rows import log_corrected
+from node_sim.lives.physics import Store, simulate_physics
+from node_sim.lives.places import all_eras
+from node_sim.lives.policies import PolicyColumns
+from node_sim.lives.state import LaneState
+from node_sim.lives.steps import run_lives, start_lives
+from node_sim.lives.world import World
+from node_sim.memory.pages import Memory
+from node_sim.records import Flags, join
+from node_sim.server.hardware import Hardware, Server
 from node_sim.server.policy import Policy
 
 DEFAULTS = {
@@ -92,3 +103,45 @@ def corrected_windows(
     address_map = AddressMap(server or Server())
     soft = simulate_soft_sightings(seed, faults, np.flatnonzero(~faults.hard), policy, address_map, horizon_ns)
     return simulate_windows(faults, corrected, policy, reads, np.zeros(reads.u.size, np.int64), soft)
+
+
+def lives_by_hand(
+    policy: Policy,
+    server: Server,
+    horizon_ns: int,
+    nodes: Sequence[int],
+    of_node: Sequence[dict[str, int]],
+    first_burst: float,
+) -> LaneState:
+    """Let nodes live with the same faults, a lane for each; their rows are logged, but not numbered.
+
+    Args:
+        policy: Of all of them, settled on the server.
+        server: Of all of them.
+        horizon_ns: End of simulated time [ns].
+        nodes: Node numbers.
+        of_node: The faults of a node, as in ``faults_of``.
+        first_burst: Length of the first burst of each, in mean lengths.
+    """
+    address_map = AddressMap(server)
+    world = World(Seed.of(5), Hardware(server), policy, Memory.of(policy), address_map, horizon_ns)
+    faults = faults_of(*(fault | {"node_id": node} for node in nodes for fault in of_node))
+    n = faults.tag.size
+    faults = faults._replace(
+        tag=np.tile(np.arange(len(of_node)), len(nodes)),
+        first_pfn=address_map.page(faults.box, np.zeros(n, np.int64)),
+        n_pages=address_map.page_count(faults.box),
+        habit=faults.habit._replace(first_burst=np.full(n, first_burst)),
+    )
+    lane = np.repeat(np.arange(len(nodes)), len(of_node))
+    store = Store(world, simulate_physics(world, faults, lane))
+    one_arm = np.zeros(len(nodes), np.int64)
+    state = start_lives(world, store, np.asarray(nodes), one_arm, PolicyColumns.of([policy]), (lane, np.arange(n)))
+    run_lives(state)
+    log_corrected(state.log, all_eras(state), state.store.index, state.store.faults, world, join(state.poisoned))
+    return state
+
+
+def tables_of(state: LaneState) -> dict[str, Columns]:
+    """Return the rows that lives have logged."""
+    return {name: state.log.table(name) for name in state.log.chunks}

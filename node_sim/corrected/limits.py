@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.catalog.sddc import HIGH_HALF, LOW_HALF
+from node_sim.catalog.sddc import crosses_halves
 from node_sim.corrected.asking import Ground
 from node_sim.corrected.eras import Eras, Spans, WindowIndex, spans_of
 from node_sim.corrected.live_errors import SeenErrors, count_live, go_through
@@ -43,11 +43,9 @@ class Limits(NamedTuple):
     pattern_ns: Ints
 
 
-def crosses_halves(faults: FaultTable) -> Flags:
+def shows_risky_pattern(faults: FaultTable) -> Flags:
     """Return which faults make bits of both halves of a device's data pins wrong."""
-    pins = faults.cells.pins
-    found: Flags = ((pins & LOW_HALF) > 0) & ((pins & HIGH_HALF) > 0) & ~faults.on_wires
-    return found
+    return crosses_halves(faults.cells.pins) & ~faults.on_wires
 
 
 def count_together(windows: Windows, owner: Ints) -> Ints:
@@ -92,7 +90,7 @@ def find_limits(
     counts = count_live(eras, spans, index, counted)
     never = np.full(eras.lane.size, FOREVER)
     found = Limits(never, never.copy())
-    risky = np.flatnonzero((by_pattern & crosses_halves(faults)[eras.fault])[spans.era] & (counts.errors > 0))
+    risky = np.flatnonzero((by_pattern & shows_risky_pattern(faults)[eras.fault])[spans.era] & (counts.errors > 0))
     first_ns = error_time_ns(index.windows.take(spans.window[risky]), counts.first[risky])
     np.minimum.at(found.pattern_ns, spans.era[risky], first_ns)
     windows = index.windows

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.columns import Columns
-from node_sim.corrected.limits import count_together, crosses_halves
+from node_sim.corrected.limits import count_together, shows_risky_pattern
 from node_sim.corrected.windows import Windows
 from node_sim.dram.faults import simulate_faults
 from node_sim.dram.growth import grow
@@ -125,7 +125,7 @@ def _triage(block: Block, physics: dict[int, Physics]) -> Triage:
         policy, repair = block.policies[arm], block.policies[arm].repair
         return id(physics[arm]), policy.page_offline, repair.replace_ce, repair.replace_risky, repair.replace_ecs
 
-    risky, dimm = crosses_halves(block.faults), dimms_of(block.faults)
+    risky, dimm = shows_risky_pattern(block.faults), dimms_of(block.faults)
     for (_, asks, limit, by_pattern, by_report), arms in arms_by(rules, range(len(block.policies))).items():
         mine = physics[arms[0]]
         windows = mine.windows

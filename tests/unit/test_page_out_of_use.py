@@ -11,20 +11,11 @@ import pytest
 
 from node_sim.codes import CheckAction, ErrorKind, Mode, Observer, OfflineResult
 from node_sim.dram.geometry import AddressMap
-from node_sim.draws import Seed
-from node_sim.lives.corrected_rows import log_corrected
-from node_sim.lives.physics import Store, simulate_physics
-from node_sim.lives.places import all_eras
-from node_sim.lives.policies import PolicyColumns
-from node_sim.lives.steps import run_lives, start_lives
-from node_sim.lives.world import World
-from node_sim.memory.pages import Memory
-from node_sim.records import join
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Cordon, Detection, Ecc, ErrorProcess, Kernel, PageOffline, Policy, Repair
 from node_sim.server.workload import Process, Use, Workload
 from node_sim.units import NS_PER_DAY
-from tests.handmade import faults_of
+from tests.handmade import faults_of, lives_by_hand, tables_of
 
 HARDWARE = Hardware()
 LATER = 20 * NS_PER_DAY
@@ -46,29 +37,14 @@ def lives(threshold, *, scrub_hours, profile="6.1", scrub_share=0.0):
         page_offline=PageOffline(threshold),
         repair=Repair(cordon=Cordon(ue=0)),
     ).on(HARDWARE.server)
-    world = World(Seed.of(5), HARDWARE, policy, Memory.of(policy), AddressMap(HARDWARE.server), HORIZON)
     pair = [
         {"mode": int(Mode.BIT), "beats": 1},
         {"mode": int(Mode.WORD), "beats": 1, "line": 1, "n_dq": 2, "time_ns": LATER},
     ]
-    faults = faults_of(*(fault | {"node_id": node} for node in SEEDS for fault in pair))
-    tag = np.tile([0, 1], len(SEEDS))
-    pages = world.address_map.page(faults.box, np.zeros(tag.size, np.int64))
-    assert np.unique(pages).size == 1
-    habit = faults.habit._replace(first_burst=np.ones(tag.size))
-    faults = faults._replace(tag=tag, first_pfn=pages, habit=habit)
-    lane = np.repeat(np.arange(len(SEEDS)), 2)
-    state = start_lives(
-        world,
-        Store(world, simulate_physics(world, faults, lane)),
-        np.asarray(SEEDS),
-        np.zeros(len(SEEDS), np.int64),
-        PolicyColumns.of([policy]),
-        (lane, np.arange(tag.size)),
-    )
-    run_lives(state)
-    log_corrected(state.log, all_eras(state), state.store.index, state.store.faults, world, join(state.poisoned))
-    return {name: state.log.table(name) for name in state.log.chunks}, state
+    box = faults_of(*pair).box
+    assert np.unique(AddressMap(HARDWARE.server).page(box, np.zeros(2, np.int64))).size == 1
+    state = lives_by_hand(policy, HARDWARE.server, HORIZON, SEEDS, pair, first_burst=1.0)
+    return tables_of(state), state
 
 
 def test_without_offlining_the_process_is_killed():

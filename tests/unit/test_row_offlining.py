@@ -22,20 +22,13 @@ from node_sim.corrected.windows import Windows, error_time_ns
 from node_sim.dram.geometry import AddressMap, Dimm, Place
 from node_sim.dram.page_order import PageOrder
 from node_sim.draws import Seed
-from node_sim.lives.corrected_rows import log_corrected
-from node_sim.lives.physics import Store, simulate_physics
-from node_sim.lives.places import all_eras
-from node_sim.lives.policies import PolicyColumns
-from node_sim.lives.steps import run_lives, start_lives
-from node_sim.lives.world import World
-from node_sim.memory.pages import Memory, Static
-from node_sim.records import join
-from node_sim.server.hardware import ADDRESS_MAPS, Hardware, Server
+from node_sim.memory.pages import Static
+from node_sim.server.hardware import ADDRESS_MAPS, Server
 from node_sim.server.page_offline import PageOffline
 from node_sim.server.policy import Cordon, Detection, Ecc, ErrorProcess, Policy, Repair
 from node_sim.server.workload import Process, Use, Workload
 from node_sim.units import LINES_PER_PAGE, NS_PER_DAY, NS_PER_HOUR
-from tests.handmade import faults_of
+from tests.handmade import faults_of, lives_by_hand, tables_of
 
 SERVER = Server(channels=2)
 LINES = Dimm.of(SERVER).lines
@@ -74,27 +67,7 @@ def lives(daemon: PageOffline, *, of_node: tuple[dict[str, int], ...], workload:
         page_offline=daemon,
         repair=Repair(cordon=Cordon(ue=0)),
     ).on(SERVER)
-    world = World(Seed.of(5), Hardware(SERVER), policy, Memory.of(policy), ADDRESS_MAP, HORIZON)
-    faults = faults_of(*(fault | {"node_id": node} for node in SEEDS for fault in of_node))
-    n = faults.tag.size
-    faults = faults._replace(
-        tag=np.tile(np.arange(len(of_node)), len(SEEDS)),
-        first_pfn=ADDRESS_MAP.page(faults.box, np.zeros(n, np.int64)),
-        n_pages=ADDRESS_MAP.page_count(faults.box),
-        habit=faults.habit._replace(first_burst=np.full(n, NINE_MINUTES)),
-    )
-    lane = np.repeat(np.arange(len(SEEDS)), len(of_node))
-    state = start_lives(
-        world,
-        Store(world, simulate_physics(world, faults, lane)),
-        np.asarray(SEEDS),
-        np.zeros(len(SEEDS), np.int64),
-        PolicyColumns.of([policy]),
-        (lane, np.arange(n)),
-    )
-    run_lives(state)
-    log_corrected(state.log, all_eras(state), state.store.index, state.store.faults, world, join(state.poisoned))
-    return {name: state.log.table(name) for name in state.log.chunks}
+    return tables_of(lives_by_hand(policy, SERVER, HORIZON, SEEDS, of_node, first_burst=NINE_MINUTES))
 
 
 INTEL = (ROW, WORD | {"line": LINES // 2, "time_ns": LATER})
