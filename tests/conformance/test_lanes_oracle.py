@@ -710,6 +710,7 @@ def branches_of(number: int) -> Counter[Any]:
     met["installed later"] += int((np.asarray(block.faults["generation"]) > 0).sum())
     met["common"] += sum(part.arms == COMMON for part in block.parts)
     met["shared by some arms"] += sum(len(part.arms) > 1 for part in block.parts)
+    met.update(rows_met(number))
     return met
 
 
@@ -724,6 +725,48 @@ def read_branches(number: int, folder: FilePath) -> Counter[Any]:
     """Return what a world has met: as its test has left it, else counted here."""
     path = folder / f"world_{number}"
     return pickle.loads(path.read_bytes()) if path.exists() else branches_of(number)
+
+
+def rows_asked(block: BlockRows) -> Iterator[list[Row]]:
+    """Yield the rows of ``page_offlines`` of each row of a DIMM that was to go offline."""
+    for part in block.parts:
+        asked: dict[Any, list[Row]] = {}
+        for row in rows_of("page_offlines", part.tables["page_offlines"]) if "page_offlines" in part.tables else ():
+            if row["trigger"] != OfflineTrigger.CE_THRESHOLD:
+                asked.setdefault((row["node_id"], row["cause_seq"], row["time_ns"]), []).append(row)
+        yield from asked.values()
+
+
+def share_a_row(one: Row, other: Row, dimm: Dimm) -> bool:
+    """Return whether two faults of a node have a row in common, apart from its lines; of several ranks the first."""
+
+    def covers(a: Row, b: Row, name: str, size: int, n: int) -> bool:
+        return ((b[name] or 0) - (a[name] or 0)) % size < n
+
+    found = all(one[name] == other[name] for name in ("node_id", "dimm", "generation", "rank"))
+    for name, size in (("bank", dimm.banks), ("row", dimm.rows)):
+        n = f"n_{name}s"
+        found &= covers(one, other, name, size, one[n] or 0) or covers(other, one, name, size, other[n] or 0)
+    return found
+
+
+def rows_met(number: int) -> Counter[str]:
+    """Count what happens to rows of DIMMs that are to go offline in a world."""
+    met: Counter[str] = Counter()
+    block, dimm = block_of(number), Dimm.of(draw_world(number).hardware.server)
+    faults = [row for row in rows_of("faults", block.faults) if row["n_pages"]]
+    of_name = {(fault["node_id"], fault["fault_id"]): fault for fault in faults}
+    shared = set()
+    for pages in rows_asked(block):
+        results = {page["result"] for page in pages}
+        own = of_name[pages[0]["node_id"], pages[0]["fault_id"]]
+        met[OfflineTrigger(pages[0]["trigger"] or 0).text] += 1
+        met["row refused in part"] += len(results) > 1
+        met["row not offlined"] += OfflineResult.OFFLINED not in results
+        if any(other is not own and share_a_row(own, other, dimm) for other in faults):
+            shared.add(own["node_id"])
+    met["row of two faults"] = len(shared)
+    return met
 
 
 LEAST = 5

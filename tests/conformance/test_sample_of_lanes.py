@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from node_sim.codes import OfflineTrigger
 from node_sim.columns import TABLE_NAMES
 from tests.conformance.test_lanes_oracle import BRANCHES, LEAST, WORLDS, read_branches
 
@@ -16,6 +17,8 @@ def test_sample_exercises_every_branch(shared_folder: Path) -> None:
         met.update(read_branches(number, shared_folder))
     wanted: list[Any] = [*TABLE_NAMES, "installed later", "common", "shared by some arms", "lost records", "came back"]
     wanted += ["adddc_bank", "adddc_rank", "windows ended", "mirrored", "mirrored, silent"]
+    wanted += [OfflineTrigger.ROW_THRESHOLD.text, OfflineTrigger.ROW_COLUMNS.text]
+    wanted += ["row refused in part", "row not offlined", "row of two faults"]
     for table, names in BRANCHES.items():
         for name, codes in names.items():
             wanted += [(table, name, int(code)) for code in codes]
