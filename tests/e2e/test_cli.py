@@ -4,9 +4,9 @@ import contextlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -55,12 +55,13 @@ def run(tmp_path_factory):
 
 def test_help_is_fast_and_names_every_command():
     call("--help")
-    times = []
+    times_s = []
     for _ in range(5):
-        begun = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = call("--help")
-        times.append(time.perf_counter() - begun)
-    assert min(times) < 0.2
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times_s) < 0.2  # of the processor, so that a busy machine does not fail it
     for command in ("run", "resume", "summary", "compare", "replay", "scenario"):
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
 
