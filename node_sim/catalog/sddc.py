@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from node_sim.catalog.values import Assumed
-from node_sim.records import Flags, Ints
 
 LOCATOR_BITS: Final = 16
 """Locator syndrome of the registers of Skylake-SP, Ice Lake and Sapphire Rapids; 12 in their '+1' modes."""
@@ -35,9 +34,3 @@ RISK_TAIL_2DQ: Final = Assumed(7.5e-6, 0.0, 3e-4, _TAIL)
 RISK_TAIL_3DQ: Final = Assumed(1e-6, 0.0, 3e-4, _TAIL)
 RISK_TAIL_4DQ: Final = Assumed(5e-7, 0.0, 3e-4, _TAIL)
 RISK_TAIL_SIGMA: Final = Assumed(3.0, 0.0, 4.0, "how risk grows with the count of CEs")
-
-
-def crosses_halves(pins: Ints) -> Flags:
-    """Return which sets of data pins of a x4 device, as masks, reach into both halves."""
-    found: Flags = ((pins & LOW_HALF) > 0) & ((pins & HIGH_HALF) > 0)
-    return found

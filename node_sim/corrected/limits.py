@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from node_sim.catalog.sddc import crosses_halves
 from node_sim.corrected.asking import Ground
 from node_sim.corrected.eras import Eras, Spans, WindowIndex, spans_of
 from node_sim.corrected.live_errors import SeenErrors, count_live, go_through
@@ -45,7 +44,7 @@ class Limits(NamedTuple):
 
 def shows_risky_pattern(faults: FaultTable) -> Flags:
     """Return which faults make bits of both halves of a device's data pins wrong."""
-    return crosses_halves(faults.cells.pins) & ~faults.on_wires
+    return faults.cells.cross_halves & ~faults.on_wires
 
 
 def count_together(windows: Windows, owner: Ints) -> Ints:

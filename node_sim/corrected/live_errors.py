@@ -142,7 +142,7 @@ def go_through(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -
     mine, step = expand_counts(spans.last[some] - spans.first[some])
     span = some[mine]
     number = spans.first[span] + step + 1
-    errors = SeenErrors(span, number, page_of_error(index.windows.take(spans.window[span]), number))
+    errors = SeenErrors(span, number, page_of_error(index.windows, spans.window[span], number))
     own = counted.offlines.take(counted.offlines.offlined)
     unseen = np.zeros(span.size, np.bool_)
     name, until = _last_seen(spans, some, index, counted.marks)

@@ -114,7 +114,7 @@ def find_offlines(
     span, turn = np.concatenate((span, again)), np.concatenate((turn, again_turn))
     window, era = spans.window[span], spans.era[span]
     error = turn + 1 + (eras.threshold[era] - 1) * index.windows.n_pages[window]
-    page, fault = page_of_error(index.windows.take(window), error), eras.fault[era]
+    page, fault = page_of_error(index.windows, window, error), eras.fault[era]
     pfn = faults.pages(address_map, fault, page)
     frames = make_frames(seed, faults.node_id[fault], pfn, static)
     time_ns = error_time_ns(index.windows.take(window), error)

@@ -80,9 +80,10 @@ class Windows(NamedTuple):
         return take(self, index)
 
 
-def page_of_error(windows: Windows, k: Ints) -> Ints:
-    """Return on which page of its fault the k-th error (1 … errors) of each window is, by number in the order."""
-    return np.where(windows.soft, windows.page, (k - 1) % windows.n_pages)
+def page_of_error(windows: Windows, which: Ints, k: Ints) -> Ints:
+    """Return on which page of its fault the k-th error (1 … errors) of windows is, by number in the order."""
+    page = windows.page[which]
+    return np.where(page >= 0, page, (k - 1) % windows.n_pages[which])
 
 
 def error_time_ns(windows: Windows, k: Ints) -> Ints:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from scipy import special
 
 from node_sim.catalog.patterns import pattern_shares
+from node_sim.catalog.sddc import HIGH_HALF, LOW_HALF
 from node_sim.codes import Mode
 from node_sim.dram.ageing import start_age_ns, stays_with_age
 from node_sim.dram.extents import draw_box
@@ -55,6 +56,12 @@ class Cells(NamedTuple):
     pins: Ints
     n_beats: Ints
     beats: Ints
+
+    @property
+    def cross_halves(self) -> Flags:
+        """Whether pins of both halves of a x4 device are wrong."""
+        found: Flags = ((self.pins & LOW_HALF) > 0) & ((self.pins & HIGH_HALF) > 0)
+        return found
 
     def take(self, index: Index) -> Cells:
         """Select some faults."""

@@ -27,7 +27,7 @@ from scipy import special
 
 from node_sim.catalog.designs import DESIGNS, PINS
 from node_sim.catalog.pins_per_read import QUANTILES, shown_pins
-from node_sim.catalog.sddc import NARROW_BEATS, NARROW_FACTOR, UNIFORM_RISK, crosses_halves
+from node_sim.catalog.sddc import NARROW_BEATS, NARROW_FACTOR, UNIFORM_RISK
 from node_sim.codes import Mode
 from node_sim.dram.faults import Cells, FaultTable
 from node_sim.draws import Purpose, Seed, unit32, words
@@ -164,7 +164,7 @@ def unnoticed_by_pins(block_code: str) -> Floats:
 def _by_algebra(cells: Cells, ecc: Ecc) -> Floats:
     """Return the enumerated share of errors of each fault's class that the locator does not find."""
     found: Floats = risks_by_class(ecc.variant, ecc.locator_bits)[
-        cells.n_dq, cells.n_beats, crosses_halves(cells.pins).astype(np.int64)
+        cells.n_dq, cells.n_beats, cells.cross_halves.astype(np.int64)
     ]
     return found
 
@@ -179,4 +179,4 @@ def _by_class(seed: Seed, faults: FaultTable | Readable, risk: Risk) -> Floats:
     other = np.minimum(cap, risk.tails()[n_dq] * np.exp(risk.tail_sigma * special.ndtri(unit32(tail))))
     p = np.where(unit32(repeats) * CROSSING[n_dq] < risk.shares()[n_dq], repeated, other)
     p = np.where(is_wider(faults.tag), grown_risk(unit32(place), risk), p)
-    return np.where(crosses_halves(faults.cells.pins), p, 0.0)
+    return np.where(faults.cells.cross_halves, p, 0.0)

@@ -63,7 +63,7 @@ def log_corrected(
     begin = np.flatnonzero(new)
     end = np.append(begin[1:], live.size)[: begin.size] - 1
     seen_ns = error_time_ns(windows, counts.first[live])
-    page = page_of_error(windows, counts.first[live])[begin]
+    page = page_of_error(windows, begin, counts.first[live[begin]])
     fault = eras.fault[era[begin]]
     nowhere, nothing = faults.on_wires[fault], np.full(begin.size, NULL)
     name = log.add(
