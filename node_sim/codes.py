@@ -296,6 +296,7 @@ class OfflineTrigger(Code):
     CE_THRESHOLD = 0, "ce_threshold"
     ROW_THRESHOLD = 1, "row threshold"
     ROW_COLUMNS = 2, "row columns"
+    OWN_POLICY = 3, "own policy"
 
 
 class OfflineResult(Code):
@@ -338,6 +339,7 @@ class LifecycleReason(Code):
     ECS_LIMIT = 14, "error check and scrub reached its threshold"
     UNRECOVERABLE_PAGE = 15, "unrecoverable page"
     RISKY_PATTERN = 16, "corrected errors in both halves of a device's pins"
+    OWN_POLICY = 17, "own policy"
 
 
 class KillCause(Code):

@@ -23,5 +23,18 @@ class ExecutionError(SimError):
     """A shard could not be completed (exit code 1)."""
 
 
+class PolicyError(ExecutionError):
+    """A policy of the user's own failed on a node (exit code 1)."""
+
+    def __init__(self, function: str, node_id: int, text: str) -> None:
+        """Say which policy failed on which node, and how."""
+        super().__init__(function, node_id, text)
+        self.function, self.node_id, self.text = function, node_id, text
+
+    def __str__(self) -> str:
+        """Return one line."""
+        return f"own_policy.function = {self.function}: node {self.node_id}: {self.text}"
+
+
 class TransientError(ExecutionError):
     """A worker was lost or a store was full; worth a bounded retry."""

@@ -210,9 +210,9 @@ def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -
     late = index.windows.high_ns[spans.window] > marks.first_out_ns(eras.lane.size)[spans.era]
     fewer = ~index.windows.scrub[spans.window] & (_has_own(eras, counted)[spans.era] | late)
     by_turns = np.flatnonzero(fewer & ~marked[spans.era] & ~index.windows.soft[spans.window])
-    by_row = eras.by_row[spans.era] & ~index.windows.soft[spans.window]
-    one_by_one = np.flatnonzero(fewer & marked[spans.era] & ~by_row)
-    by_marks = np.flatnonzero(fewer & marked[spans.era] & by_row)
+    others_only = (eras.page_threshold == 0)[spans.era] & ~index.windows.soft[spans.window]
+    one_by_one = np.flatnonzero(fewer & marked[spans.era] & ~others_only)
+    by_marks = np.flatnonzero(fewer & marked[spans.era] & others_only)
     for some, part in (
         (by_turns, _count_by_turns(eras, spans, by_turns, index, counted)),
         (one_by_one, _count_one_by_one(spans, one_by_one, index, counted)),

@@ -23,6 +23,8 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.records import Flags, Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
 
+Pairs = tuple[Ints, Ints]
+"""Positions in two lists that belong together."""
 _PAGE_BITS = 40
 """Numbers of pages are below 2**40, so that (era, page) fits one word."""
 
@@ -33,7 +35,7 @@ class Poisoned(NamedTuple):
     Attributes:
         lane: Lane.
         pfn: Page.
-        poisoned_ns: When it was marked [ns].
+        poisoned_ns: When it was marked [ns]; ``FOREVER`` if it was not, but a policy has had it taken offline.
         out_ns: When it went out of use [ns], ``FOREVER`` if it stays in use.
         pages: 4 KiB pages of the huge page that it is still part of, 1 if of none.
     """
@@ -53,6 +55,11 @@ class Poisoned(NamedTuple):
     def take(self, index: Index) -> Poisoned:
         """Select some pages."""
         return take(self, index)
+
+    @property
+    def since_ns(self) -> Ints:
+        """Since when anything is known of each [ns]."""
+        return np.minimum(self.poisoned_ns, self.out_ns)
 
 
 class Marks(NamedTuple):
@@ -225,7 +232,7 @@ def marks_of_poisoned(
     """
     if not poisoned.lane.size:
         return Marks.none()
-    seen = poisoned.lane, poisoned.pfn, poisoned.poisoned_ns
+    seen = poisoned.lane, poisoned.pfn, poisoned.since_ns
     which, era, page = pages_in_eras(eras, faults, address_map, seen, None)
     never = np.full(era.size, FOREVER)
     marks = Marks(name_page(era, page), never, poisoned.poisoned_ns[which], poisoned.out_ns[which], never)
@@ -257,6 +264,39 @@ def _marks_of_neighbours(
     which, at = which[beside], at[beside]
     entry, never = entry[which], np.full(which.size, FOREVER)
     return Marks(name_page(era[which], number[at]), never, never, poisoned.out_ns[entry], poisoned.poisoned_ns[entry])
+
+
+def entries_of(poisoned: Poisoned, lane: Ints, pfn: Ints, huge: Ints, n_pages: int) -> tuple[Pairs, Pairs]:
+    """Find what is known of pages, and of the rest of their huge pages.
+
+    Args:
+        poisoned: What is known.
+        lane: Lane of each page, shape ``(n,)``.
+        pfn: The pages, shape ``(n,)``.
+        huge: 4 KiB pages of the page of a pool that each is part of, 1 if of none.
+        n_pages: Of a node.
+
+    Returns:
+        Positions of pages and of entries about them, and the same of entries about others of a huge page.
+    """
+    own = _pairs(poisoned.lane * n_pages + poisoned.pfn, lane * n_pages + pfn)
+    mine, entries = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for size in np.unique(poisoned.pages[poisoned.pages > 1]).tolist():
+        whole, part = np.flatnonzero(poisoned.pages == size), np.flatnonzero(huge == size)
+        names = poisoned.lane[whole] * n_pages + poisoned.pfn[whole] // size
+        at, entry = _pairs(names, lane[part] * n_pages + pfn[part] // size)
+        beside = pfn[part[at]] != poisoned.pfn[whole[entry]]
+        mine.append(part[at[beside]])
+        entries.append(whole[entry[beside]])
+    return own, (np.concatenate(mine), np.concatenate(entries))
+
+
+def _pairs(names: Ints, asked: Ints) -> Pairs:
+    """List which of some names are equal to which of others: positions among the asked ones and the names."""
+    order = np.argsort(names, kind="stable")
+    begin, end = (np.searchsorted(names[order], asked, side=side) for side in ("left", "right"))
+    which, step = expand_counts(end - begin)
+    return which, order[begin[which] + step]
 
 
 def marks_of_asked(

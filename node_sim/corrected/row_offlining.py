@@ -23,7 +23,7 @@ import numpy as np
 
 from node_sim.corrected.asking import BY_ROW, Ground, Offlines, question_of
 from node_sim.corrected.eras import Eras, Spans, WindowIndex
-from node_sim.corrected.marks import Marks, Poisoned, merge_marks, name_page, pages_in_eras
+from node_sim.corrected.marks import Marks, Poisoned, entries_of, merge_marks, name_page, pages_in_eras
 from node_sim.corrected.row_counts import (
     Reaches,
     RowPages,
@@ -36,7 +36,7 @@ from node_sim.corrected.row_counts import (
 from node_sim.dram.device_rows import pages_of_rows
 from node_sim.dram.faults import FaultTable
 from node_sim.memory.pages import HUGE_PAGES, make_frames
-from node_sim.records import Flags, Index, Ints, expand_counts, join, take
+from node_sim.records import Flags, Index, Ints, join, take
 from node_sim.units import FOREVER
 
 _ROW_BITS = 36
@@ -69,14 +69,6 @@ class _Asked(NamedTuple):
         return take(self, index)
 
 
-def _pairs(names: Ints, asked: Ints) -> tuple[Ints, Ints]:
-    """List which of some names are equal to which of others: positions among the asked ones and the names."""
-    order = np.argsort(names, kind="stable")
-    begin, end = (np.searchsorted(names[order], asked, side=side) for side in ("left", "right"))
-    which, step = expand_counts(end - begin)
-    return which, order[begin[which] + step]
-
-
 def _asked_of(reaches: Reaches, eras: Eras, faults: FaultTable, ground: Ground, poisoned: Poisoned) -> _Asked:
     """List the pages of rows, and what the kernel knows of them."""
     seed, address_map, static = ground
@@ -87,21 +79,12 @@ def _asked_of(reaches: Reaches, eras: Eras, faults: FaultTable, ground: Ground, 
     frames = make_frames(seed, faults.node_id[eras.fault[era]], pfn, static)
     never = np.full(pfn.size, FOREVER)
     asked = _Asked(which, pfn, frames.kind, frames.spare, never, never.copy())
-    lane, n, huge = eras.lane[era], address_map.pages, HUGE_PAGES[frames.kind]
-
-    def note(column: Ints, mine: Ints, entry: Ints) -> None:
-        """Note the times of marks that were left on pages, or beside them, in the boot in which they are asked for."""
+    known = entries_of(poisoned, eras.lane[era], pfn, HUGE_PAGES[frames.kind], address_map.pages)
+    for column, (mine, entry) in zip((asked.poisoned_ns, asked.neighbour_ns), known, strict=True):
+        # Marks that were left on pages, or beside them, in the boot in which they are asked for.
         time_ns, of = poisoned.poisoned_ns[entry], era[mine]
         here = (eras.from_ns[of] <= time_ns) & (time_ns < eras.to_ns[of])
         np.minimum.at(column, mine[here], time_ns[here])
-
-    note(asked.poisoned_ns, *_pairs(poisoned.lane * n + poisoned.pfn, lane * n + pfn))
-    for size in np.unique(poisoned.pages[poisoned.pages > 1]).tolist():
-        whole, part = np.flatnonzero(poisoned.pages == size), np.flatnonzero(huge == size)
-        at, entry = _pairs(poisoned.lane[whole] * n + poisoned.pfn[whole] // size, lane[part] * n + pfn[part] // size)
-        mine, entry = part[at], whole[entry]
-        beside = pfn[mine] != poisoned.pfn[entry]
-        note(asked.neighbour_ns, mine[beside], entry[beside])
     return asked
 
 

@@ -101,15 +101,33 @@ def error_time_ns(windows: Windows, k: Ints) -> Ints:
 
 
 def errors_before(windows: Windows, time_ns: Ints) -> Ints:
-    """Count the errors of each window that come before a time, by bisection on ``error_time_ns``."""
+    """Count the errors of each window that come before a time: a search on ``error_time_ns``, wider from turn to turn.
+
+    It begins at the normal approximation, corrected for skewness, of the quantile of the binomial count.
+
+    Source:
+        Fewer than k of n uniform times come before x where the Beta quantile of the k-th is above x.
+    """
     low, high = np.zeros_like(windows.errors), windows.errors.copy()
+    middle, step = _usually_before(windows, time_ns), 1
     open_ = np.flatnonzero(low < high)
-    while open_.size:  # few windows have many errors, and only theirs take many turns
-        middle = (low[open_] + high[open_] + 1) // 2
+    while open_.size:
+        middle = np.clip(middle, low[open_] + 1, high[open_])
         before = error_time_ns(windows.take(open_), middle) < time_ns[open_]
         low[open_[before]], high[open_[~before]] = middle[before], middle[~before] - 1
-        open_ = open_[low[open_] < high[open_]]
+        left = low[open_] < high[open_]
+        middle = np.where(before, middle + step, middle - step)[left]
+        open_, step = open_[left], 2 * step
     return low
+
+
+def _usually_before(windows: Windows, time_ns: Ints) -> Ints:
+    """Guess how many errors of windows come before a time."""
+    n, low_ns = windows.errors, windows.low_ns
+    x = np.clip((time_ns - low_ns) / (windows.high_ns - low_ns), 0.0, 1.0)
+    z = -special.ndtri(windows.u)
+    guess = n * x + z * np.sqrt(n * x * (1.0 - x)) + (1.0 - 2.0 * x) * (z * z - 1.0) / 6.0
+    return np.rint(guess).astype(np.int64)
 
 
 class Bursts(NamedTuple):

@@ -11,10 +11,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
+from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import PAGES_AT_ONCE, AddressMap, Footprint
 from node_sim.records import Ints, expand_counts
+from node_sim.units import LINES_PER_PAGE
 
 
 def row_of(address_map: AddressMap, box: Footprint, ordinal: Ints, of: Ints) -> Ints:
@@ -34,8 +38,40 @@ def row_of(address_map: AddressMap, box: Footprint, ordinal: Ints, of: Ints) -> 
         rank, bank, rest = address_map.part_of(mine, by_part[of[some]], ordinal[some])
         row = mine.row + rest // address_map.pages_per_row(mine, rank, bank)
         rank, bank = (mine.rank + rank) % dimm.ranks, (mine.bank + bank) % dimm.banks
-        found[some] = ((mine.slot * dimm.ranks + rank) * dimm.banks + bank) * dimm.rows + row
+        found[some] = name_row(address_map, mine.slot, rank, bank, row)
     return found
+
+
+N = TypeVar("N", Ints, int)
+
+
+def name_row(address_map: AddressMap, slot: N, rank: N, bank: N, row: N) -> N:
+    """Name rows of banks of ranks of DIMMs."""
+    dimm = address_map.dimm
+    return ((slot * dimm.ranks + rank) * dimm.banks + bank) * dimm.rows + row
+
+
+def first_lines(
+    faults: FaultTable, address_map: AddressMap, fault: Ints, number: Ints
+) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """Return page number, rank, bank, row and line of the first wrong line of pages of faults.
+
+    Args:
+        faults: All faults.
+        address_map: Of the nodes.
+        fault: Fault of each page, shape ``(n,)``.
+        number: Its number in the order in which the fault's pages show errors.
+    """
+    box, dimm, stride = faults.box.take(fault), address_map.dimm, address_map.line_stride
+    ordinal = faults.order.take(fault).place(number, faults.n_pages[fault])
+    rank, bank, rest = address_map.part_of(box, address_map.pages_by_part(box), ordinal)
+    row, in_row = np.divmod(rest, address_map.pages_per_row(box, rank, bank))
+    pfn, line = address_map.page(box, ordinal), in_row
+    if stride < LINES_PER_PAGE:
+        begin = address_map.corner(box, rank, bank, row, np.zeros_like(row))
+        line = np.maximum(-(-(pfn * LINES_PER_PAGE - begin) // stride), 0)
+    rank, bank = (box.rank + rank) % dimm.ranks, (box.bank + bank) % dimm.banks
+    return pfn, rank, bank, box.row + row, box.line + line
 
 
 def pages_of_rows(address_map: AddressMap, name: Ints) -> tuple[Ints, Ints]:

@@ -193,7 +193,7 @@ class AddressMap:
         """Return the number of a slot's memory channel on the node; also its machine-check bank."""
         return slot // self.server.dimms_per_channel
 
-    def _corner(self, box: Footprint, rank: Ints, bank: Ints, row: Ints, line: Ints) -> Ints:
+    def corner(self, box: Footprint, rank: Ints, bank: Ints, row: Ints, line: Ints) -> Ints:
         """Line number at an offset inside each box."""
         channel = self.slot_channel(box.slot)
         server = self.server
@@ -223,8 +223,8 @@ class AddressMap:
         if self.line_stride >= LINES_PER_PAGE:
             return box.n_lines
         zero = np.zeros_like(box.row)
-        first = self._corner(box, rank, bank, zero, zero) // LINES_PER_PAGE
-        last = self._corner(box, rank, bank, zero, box.n_lines - 1) // LINES_PER_PAGE
+        first = self.corner(box, rank, bank, zero, zero) // LINES_PER_PAGE
+        last = self.corner(box, rank, bank, zero, box.n_lines - 1) // LINES_PER_PAGE
         return last - first + 1
 
     def pages_by_part(self, box: Footprint) -> Ints:
@@ -275,8 +275,8 @@ class AddressMap:
         rank, bank, rest = self.part_of(box, by_part, ordinal)
         row, in_row = np.divmod(rest, self.pages_per_row(box, rank, bank))
         if self.line_stride >= LINES_PER_PAGE:
-            return self._corner(box, rank, bank, row, in_row) // LINES_PER_PAGE
-        return self._corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
+            return self.corner(box, rank, bank, row, in_row) // LINES_PER_PAGE
+        return self.corner(box, rank, bank, row, np.zeros_like(row)) // LINES_PER_PAGE + in_row
 
     def part_of(self, box: Footprint, by_part: Ints, ordinal: Ints) -> tuple[Ints, Ints, Ints]:
         """Return rank and bank of pages, as offsets inside their boxes, and their numbers among those of the bank."""
@@ -348,7 +348,7 @@ class AddressMap:
         """Number the page of a line at an offset inside its box, as ``page`` does."""
         first, mine, in_row = self._first_of(box, of, rank, bank), box.take(of), line
         if self.line_stride < LINES_PER_PAGE:
-            in_row = pfn - self._corner(mine, rank, bank, row, np.zeros_like(pfn)) // LINES_PER_PAGE
+            in_row = pfn - self.corner(mine, rank, bank, row, np.zeros_like(pfn)) // LINES_PER_PAGE
         number: Ints = first + row * self.pages_per_row(mine, rank, bank) + in_row
         return number
 

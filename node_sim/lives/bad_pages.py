@@ -30,7 +30,9 @@ from node_sim.lives.state import (
     forget_spells,
     has_reads,
     huge_pages,
+    listed_frames,
     mask_of,
+    name_frame,
     spells_at,
 )
 from node_sim.memory.pages import HUGE_PAGES
@@ -70,28 +72,19 @@ def _list_pages(state: LaneState, place: Ints) -> None:
 
 def _frames_of(state: LaneState, lane: Ints, page: Ints) -> Ints:
     """Return the frames of bad pages of lanes; those not met before are listed."""
-    frames = state.frames
-    asked = _name_frame(state, lane, state.store.pages.pfn[page])
+    frames, pfn = state.frames, state.store.pages.pfn
+    asked = name_frame(state, lane, pfn[page])
     by_name = np.argsort(asked, kind="stable")
     names = np.unique(asked)
     first = by_name[np.searchsorted(asked[by_name], names)]
-    known = _name_frame(state, frames.lane, frames.pfn)
-    order = np.argsort(known)
-    at = np.searchsorted(known[order], names)
     found = np.full(names.size, -1)
-    old = np.flatnonzero(at < known.size)
-    old = old[known[order[at[old]]] == names[old]]
-    found[old] = order[at[old]]
+    old, at = listed_frames(state, lane[first], pfn[page[first]])
+    found[at] = old
     new = np.flatnonzero(found < 0)
     of_lane, of_page = lane[first[new]], page[first[new]]
     freed_ns = np.where(state.boot_ns[of_lane] > 0, state.boot_ns[of_lane], -1)
-    found[new] = extend(frames, LaneFrames.of(of_lane, state.store.pages.pfn[of_page], of_page, freed_ns))
+    found[new] = extend(frames, LaneFrames.of(of_lane, pfn[of_page], of_page, freed_ns))
     return found[np.searchsorted(names, asked)]
-
-
-def _name_frame(state: LaneState, lane: Ints, pfn: Ints) -> Ints:
-    """Name frames of lanes, and the one that stands for errors without an address (-1)."""
-    return lane * (state.world.address_map.pages + 1) + pfn + 1
 
 
 def _plan(state: LaneState, lanes: Flags) -> None:
@@ -116,8 +109,8 @@ def _plan(state: LaneState, lanes: Flags) -> None:
     if not found.era.size:
         return
     np.maximum.at(state.last_offline_ns, lane, found.time_ns)
-    name = _name_frame(state, lane, found.pfn)
-    hit, time_ns = _earliest(name, found.time_ns, _name_frame(state, frames.lane[which], frames.pfn[which]))
+    name = name_frame(state, lane, found.pfn)
+    hit, time_ns = _earliest(name, found.time_ns, name_frame(state, frames.lane[which], frames.pfn[which]))
     frames.out_ns[which[hit]] = time_ns
     size, pages = HUGE_PAGES[found.kind], state.world.address_map.pages
     some = np.flatnonzero(size > 1)
@@ -224,6 +217,7 @@ def _wake(state: LaneState) -> None:
     """A reboot forgets page isolation: let bad pages be touched again, unless their fault is gone."""
     pages, places, store, frames = state.pages, state.places, state.store, state.frames
     state.poisoned.append(poisoned_now(state, state.booted))
+    state.withdrawn = state.withdrawn.take(~state.booted[state.withdrawn.lane])
     for place in state.fresh_places:
         _list_pages(state, place)
     state.fresh_places.clear()

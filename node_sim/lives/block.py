@@ -11,8 +11,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -24,14 +26,19 @@ from node_sim.dram.growth import grow
 from node_sim.draws import Seed
 from node_sim.ecc.judgement import dimms_of
 from node_sim.lives.busy_nodes import busy_tables, finish_lives, placed_faults
+from node_sim.lives.decisions import decide
+from node_sim.lives.ordered import Orders
 from node_sim.lives.physics import Physics, simulate_physics
 from node_sim.lives.quiet_nodes import quiet_tables
 from node_sim.lives.rows import ArmTables, fault_columns
 from node_sim.lives.world import Block, World, arms_by, corrected_settings, shared_settings, world_of
+from node_sim.orders import PolicyFunction
 from node_sim.records import Flags, Ints
 from node_sim.server.hardware import Hardware
 from node_sim.server.page_offline import PageOffline
 from node_sim.server.policy import Policy
+
+NO_FUNCTIONS: Final[Mapping[str, PolicyFunction]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,12 @@ class BlockRows:
 
 
 def simulate_block(
-    seed: Seed, node_id: Ints, hardware: Hardware, policies: tuple[Policy, ...], horizon_ns: int
+    seed: Seed,
+    node_id: Ints,
+    hardware: Hardware,
+    policies: tuple[Policy, ...],
+    horizon_ns: int,
+    functions: Mapping[str, PolicyFunction] = NO_FUNCTIONS,
 ) -> BlockRows:
     """Simulate nodes of one group under all arms.
 
@@ -53,9 +65,11 @@ def simulate_block(
         hardware: Of the group.
         policies: The group's settings in each arm.
         horizon_ns: Simulated time [ns], > 0.
+        functions: Policies of one's own that the arms name, by ``own_policy.function``.
 
     Raises:
         ConfigError: An arm's settings do not suit the hardware.
+        PolicyError: A policy of one's own has failed.
         ModelError: Too many faults or events.
     """
     policies = tuple(policy.on(hardware.server) for policy in policies)
@@ -70,14 +84,17 @@ def simulate_block(
     physics: dict[int, Physics] = {}
     for arms in arms_by(lambda arm: corrected_settings(policies[arm]), every).values():
         physics.update(dict.fromkeys(arms, simulate_physics(worlds[arms[0]], faults)))
-    triage = _triage(block, physics)
+    ordered = _ordered(block, worlds, physics, functions)
+    triage = _triage(block, physics, ordered)
     parts = quiet_tables(block, worlds, physics, ~triage.busy, triage.decided)
     quiet_fault = ~triage.busy[block.node_of_fault]
     fault_rows = [fault_columns(faults.take(quiet_fault), block.fault_seq()[quiet_fault])]
     nodes = np.flatnonzero(triage.busy)
     if nodes.size:
         finished = [
-            finish_lives(block, worlds[arms[0]], physics[arms[0]], nodes, arms_by(lambda arm: policies[arm], arms))
+            finish_lives(
+                block, worlds[arms[0]], physics[arms[0]], nodes, arms_by(lambda arm: policies[arm], arms), ordered
+            )
             for arms in calls
         ]
         placed = placed_faults(finished, block)
@@ -106,7 +123,7 @@ class Triage(NamedTuple):
     """Which nodes need what, arrays of shape ``(n_nodes,)``.
 
     Attributes:
-        busy: It can go down: it has uncorrected errors, or a fault of it reaches some arm's limit.
+        busy: It can go down: it has uncorrected errors, a fault of it reaches some arm's limit, or it gets orders.
         decided: Some arm decides about its corrected errors.
     """
 
@@ -114,7 +131,19 @@ class Triage(NamedTuple):
     decided: Flags
 
 
-def _triage(block: Block, physics: dict[int, Physics]) -> Triage:
+def _ordered(
+    block: Block, worlds: dict[int, World], physics: dict[int, Physics], functions: Mapping[str, PolicyFunction]
+) -> dict[Policy, Orders]:
+    """Return what policies of one's own order under the settings that name one."""
+    found = {}
+    for policy, arms in arms_by(lambda arm: block.policies[arm], range(len(block.policies))).items():
+        name = policy.own_policy.function
+        if name:
+            found[policy] = decide(block, worlds[arms[0]], physics[arms[0]], policy, functions[name])
+    return found
+
+
+def _triage(block: Block, physics: dict[int, Physics], ordered: dict[Policy, Orders]) -> Triage:
     """Sort nodes by what can happen to them in any arm."""
     node_of_fault = block.node_of_fault
     busy, decided = (np.zeros(block.node_id.size, np.bool_) for _ in range(2))
@@ -138,4 +167,6 @@ def _triage(block: Block, physics: dict[int, Physics]) -> Triage:
         busy[node_of_fault[mine.pages.fault]] = True
         if asks.counts:
             decided[node_of_fault[windows.fault[_can_be_asked_for(windows, asks)]]] = True
+    for orders in ordered.values():
+        busy[np.searchsorted(block.node_id, orders.node_id)] = True
     return Triage(busy, decided)

@@ -19,11 +19,13 @@ import numpy as np
 from node_sim.codes import LifecycleKind, LifecycleReason
 from node_sim.columns import Columns
 from node_sim.dram.faults import FaultTable
+from node_sim.lives.carry_out import link_orders
 from node_sim.lives.corrected_rows import log_corrected, log_reports
+from node_sim.lives.ordered import Agenda, Orders
 from node_sim.lives.physics import Physics, Store, take_physics
 from node_sim.lives.places import CORDON_DELAY_NS, all_eras
 from node_sim.lives.policies import PolicyColumns
-from node_sim.lives.rows import ArmTables, EventLog, Lanes, number_rows, split_by_arms
+from node_sim.lives.rows import ArmTables, EventLog, Lanes, last_rows, number_rows, split_by_arms
 from node_sim.lives.state import LaneState
 from node_sim.lives.steps import run_lives, start_lives
 from node_sim.lives.world import Block, World
@@ -60,7 +62,12 @@ class PlacedFaults(NamedTuple):
 
 
 def finish_lives(
-    block: Block, world: World, physics: Physics, nodes: Ints, arms_of: dict[Policy, tuple[int, ...]]
+    block: Block,
+    world: World,
+    physics: Physics,
+    nodes: Ints,
+    arms_of: dict[Policy, tuple[int, ...]],
+    ordered: dict[Policy, Orders],
 ) -> FinishedLives:
     """Run the lanes of nodes that can go down, one per node and distinct policy.
 
@@ -70,6 +77,7 @@ def finish_lives(
         physics: Of all nodes of the block.
         nodes: Positions of the nodes in the block, ascending.
         arms_of: Arms that share each policy.
+        ordered: What policies of one's own order under some of them.
     """
     inside = np.zeros(block.node_id.size, np.bool_)
     inside[nodes] = True
@@ -86,9 +94,22 @@ def finish_lives(
         np.repeat(np.arange(copies), nodes.size),
         PolicyColumns.of(list(arms_of)),
         (lanes, np.tile(np.arange(mine.size), copies)),
+        _agenda(block.node_id[nodes], [ordered.get(policy) for policy in arms_of]),
     )
     run_lives(state)
     return FinishedLives(state, list(arms_of.values()), nodes)
+
+
+def _agenda(node_id: Ints, ordered: list[Orders | None]) -> Agenda:
+    """Lay out the orders of policies in the order of their lanes; those of other nodes are left out."""
+    parts, lanes = [Orders.of([])], [np.empty(0, np.int64)]
+    for position, orders in enumerate(ordered):
+        if orders is not None:
+            lane = np.minimum(np.searchsorted(node_id, orders.node_id), node_id.size - 1)
+            mine = np.flatnonzero(node_id[lane] == orders.node_id)
+            parts.append(orders.take(mine))
+            lanes.append(position * node_id.size + lane[mine])
+    return Agenda.of(join(parts), np.concatenate(lanes), len(ordered) * node_id.size)
 
 
 def placed_faults(finished: list[FinishedLives], block: Block) -> PlacedFaults:
@@ -115,6 +136,7 @@ def busy_tables(lives: FinishedLives, placed: PlacedFaults) -> list[ArmTables]:
     seen = log_corrected(state.log, eras, store.index, store.faults, state.world, join(state.poisoned))
     log_reports(state.log, eras, store.passes, store.faults, state.world.policy.ecc)
     _link_cordons(state.log, seen)
+    link_orders(state.log, state.ordered_rows)
     order = np.argsort(placed.table.fault_id)
     position = np.searchsorted(placed.table.fault_id[order], store.faults.fault_id)
     position = np.minimum(position, max(order.size - 1, 0))  # faults in place nowhere have no row that could ask
@@ -147,17 +169,4 @@ def _link_cordons(log: EventLog, seen: Columns) -> None:
             mine = np.flatnonzero((chunk["kind"] == LifecycleKind.CORDON) & (chunk["reason"] == reason))
             if mine.size:
                 lane, fault, time_ns = (chunk[name][mine].astype(np.int64) for name in ("lane", "fault", "time_ns"))
-                chunk["cause"][mine] = _last_row(rows, lane, fault, time_ns)
-
-
-def _last_row(rows: Columns, lane: Ints, fault: Ints, time_ns: Ints) -> Ints:
-    """Return the last row of each lane and fault that begins ``CORDON_DELAY_NS`` before a time, or earlier."""
-    n = rows["name"].size
-    time = np.concatenate((rows["time_ns"], time_ns - CORDON_DELAY_NS))
-    of_fault, of_lane = (np.concatenate((rows[name], mine)) for name, mine in (("fault", fault), ("lane", lane)))
-    asked = np.arange(time.size) >= n
-    order = np.lexsort((asked, time, of_fault, of_lane))
-    before = np.maximum.accumulate(np.where(asked[order], 0, np.arange(order.size)))
-    found = np.empty(order.size, np.int64)
-    found[order] = order[before]
-    return rows["name"][found[n:]].astype(np.int64)
+                chunk["cause"][mine] = last_rows(rows, lane, fault, time_ns - CORDON_DELAY_NS)

@@ -71,13 +71,18 @@ def all_eras(state: LaneState) -> Eras:
 
 
 def poisoned_now(state: LaneState, lanes: Flags) -> Poisoned:
-    """Return the frames of marked lanes that ``memory_failure()`` has marked in this boot."""
+    """Return the pages of marked lanes that ``memory_failure()`` has marked or orders have taken in this boot."""
     frames = state.frames
     which = np.flatnonzero(lanes[frames.lane] & (frames.poisoned_ns < FOREVER))
     one_mark = ~state.policies.marks_huge_pages[state.arm_set[frames.lane[which]]]
     alone = one_mark | (frames.dissolved_ns[which] <= frames.poisoned_ns[which])
     whole = np.where(alone, 1, huge_pages(state, which))
-    return Poisoned(frames.lane[which], frames.pfn[which], frames.poisoned_ns[which], frames.out_ns[which], whole)
+    marked = Poisoned(frames.lane[which], frames.pfn[which], frames.poisoned_ns[which], frames.out_ns[which], whole)
+    gone = state.withdrawn
+    if not gone.lane.size:
+        return marked
+    gone, n = gone.take(lanes[gone.lane]), np.count_nonzero(lanes[gone.lane])
+    return join([marked, Poisoned(gone.lane, gone.pfn, np.full(n, FOREVER), gone.time_ns, np.ones(n, np.int64))])
 
 
 def go_down(state: LaneState, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
@@ -93,6 +98,8 @@ def go_down(state: LaneState, lane: Ints, start_ns: Ints, end_ns: Ints) -> None:
     state.queue_ns[lane] = 0
     state.pending = state.pending.take(begin[state.pending.lane] < 0)
     state.booted[lane] = True
+    state.agenda.lose(lane, end_ns)
+    state.downs.append((lane, start_ns, end_ns))
 
 
 def watch(state: LaneState, lane: Ints) -> None:

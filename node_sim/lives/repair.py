@@ -2,13 +2,14 @@
 
 **Models.** A panic takes the node down until it has booted. The node is cordoned after ``repair.cordon.ue`` uncorrected
 errors (per page and boot) that a log shows since the last repair, after ``repair.replace_ce`` logged corrected errors
-of a DIMM in one window, with ``repair.replace_risky`` at one with wrong bits in both halves of a device's pins, or with
-``repair.replace_ecs`` at a report of error check and scrub. It drains: it is up, its work ends bit
-by bit, and what still runs is exposed to errors. Then it goes down and every DIMM that is due is replaced: those that
-had uncorrected errors in a log since the last repair, and the one at the limit. With ``repair.ppr``, a boot gives the
-spare row of its bank group to a hard fault that takes one row of a device and had an uncorrected error or reached the
-limit of corrected ones; in that last case the DIMM stays, and a reboot ends the repair. Hard repair uses the spare up;
-soft repair is undone when the node is powered off to replace a DIMM.
+of a DIMM in one window, with ``repair.replace_risky`` at one with wrong bits in both halves of a device's pins, with
+``repair.replace_ecs`` at a report of error check and scrub, or by order of a policy of one's own (``carry_out.py``). It
+drains: it is up, its work ends bit by bit, and what still runs is exposed to errors. Then it goes down and every DIMM
+that is due is replaced: those that had uncorrected errors in a log since the last repair, the one at the limit, and
+those that were ordered. With ``repair.ppr``, a boot gives the spare row of its bank group to a hard fault that takes
+one row of a device and had an uncorrected error or reached the limit of corrected ones; in that last case the DIMM
+stays, and a reboot ends the repair. Hard repair uses the spare up; soft repair is undone when the node is powered off
+to replace a DIMM.
 
 **Leaves out.** What becomes of a later fault that met the repaired one in a code word. Limits of sockets; a daemon
 that forgets part of a count.
@@ -33,6 +34,8 @@ from node_sim.lives.policies import PPR_OFF
 from node_sim.lives.state import LaneState, Touches, forget_spells
 from node_sim.records import NULL, Flags, Ints
 from node_sim.units import FOREVER
+
+_HAD_UE = int(LifecycleReason.DIMM_HAD_UE)
 
 
 def panic(state: LaneState, lane: Ints, fault: Ints, time_ns: Ints, cause: Ints, reason: Ints) -> Ints:
@@ -83,7 +86,7 @@ def cordon(state: LaneState, touches: Touches, row: Ints, down_ns: Ints) -> None
     if full.size:
         mine, nothing = touches.take(full), np.full(full.size, NULL)
         reason = np.full(full.size, int(LifecycleReason.UE_LIMIT))
-        _begin_drain(state, mine.lane, mine.fault, row[full], start_ns[full], nothing, reason)
+        begin_drain(state, mine.lane, mine.fault, row[full], start_ns[full], nothing, reason)
         idle = mine.lane[down_ns[full] >= 0]
         state.drain.end_ns[idle] = state.drain.begin_ns[idle]
 
@@ -92,10 +95,10 @@ def cordon_at_limit(state: LaneState, lane: Ints) -> None:
     """Cordon nodes with a fault in place that has reached a limit."""
     place = state.limit_place[lane]
     fault = state.places.fault[place]
-    _begin_drain(state, lane, fault, -1 - fault, state.limit_ns[lane], place, state.limit_reason[lane])
+    begin_drain(state, lane, fault, -1 - fault, state.limit_ns[lane], place, state.limit_reason[lane])
 
 
-def _begin_drain(
+def begin_drain(
     state: LaneState, lane: Ints, fault: Ints, cause: Ints, start_ns: Ints, place: Ints, reason: Ints
 ) -> None:
     """Cordon nodes: from now on their work ends."""
@@ -154,7 +157,7 @@ def _spare_rows(state: LaneState, lane: Ints, start_ns: Ints, end_ns: Ints) -> N
 
 
 def _is_due(state: LaneState, lane: Ints, place: Ints) -> Flags:
-    """Return which DIMMs have to be replaced: with UEs, or at a limit in a place no spare row repairs.
+    """Return which DIMMs have to be replaced: with UEs, by order, or at a limit in a place no spare row repairs.
 
     Args:
         state: Of the lanes.
@@ -164,7 +167,7 @@ def _is_due(state: LaneState, lane: Ints, place: Ints) -> Flags:
     Returns:
         By lane and slot, shape ``(n, slots)``.
     """
-    due: Flags = state.had_ue[lane].copy()
+    due: Flags = state.had_ue[lane] | state.ordered_dimm[lane]
     some = np.flatnonzero(place >= 0)
     mine = place[some]
     spared = (state.policies.ppr[state.arm_set[lane[some]]] != PPR_OFF) & spare_is_free(state, mine)
@@ -177,7 +180,10 @@ def log_cordons(state: LaneState, lane: Ints) -> Ints:
     drain, nothing = state.drain, np.full(lane.size, NULL)
     interval = drain.begin_ns[lane], drain.end_ns[lane]
     fault, cause, reason = drain.fault[lane], drain.cause[lane], drain.reason[lane]
-    return _log(state, lane, fault, cause, interval, LifecycleKind.CORDON, reason, nothing, 0)
+    names = _log(state, lane, fault, cause, interval, LifecycleKind.CORDON, reason, nothing, 0)
+    ordered = reason == LifecycleReason.OWN_POLICY
+    state.ordered_rows.append((names[ordered], state.cause_ns[lane[ordered]]))
+    return names
 
 
 def repair(state: LaneState, lane: Ints) -> None:
@@ -190,6 +196,7 @@ def repair(state: LaneState, lane: Ints) -> None:
     which, slot = np.nonzero(due)  # one element per (lane, DIMM) that is replaced
     of_place = place >= 0
     for_limit = of_place[which] & (slot == state.store.faults.box.slot[fault[which]])
+    ordered = np.where(state.ordered_dimm[lane[which], slot], int(LifecycleReason.OWN_POLICY), _HAD_UE)
     _log(
         state,
         lane[which],
@@ -197,7 +204,7 @@ def repair(state: LaneState, lane: Ints) -> None:
         cordoned[which],
         (start_ns[which], end_ns[which]),
         LifecycleKind.DIMM_REPLACEMENT,
-        np.where(for_limit, reason[which], int(LifecycleReason.DIMM_HAD_UE)),
+        np.where(for_limit, reason[which], ordered),
         slot,
         0,
     )
@@ -207,5 +214,5 @@ def repair(state: LaneState, lane: Ints) -> None:
     remove_dimms(state, lane[which], slot, end_ns[which])
     _spare_rows(state, lane, start_ns, end_ns)
     state.ue_count[lane] = 0
-    state.had_ue[lane] = False
+    state.had_ue[lane] = state.ordered_dimm[lane] = False
     drain.begin_ns[lane] = drain.end_ns[lane] = FOREVER

@@ -207,6 +207,26 @@ def _linked(columns: Columns, seq: Ints, seq_by_name: Ints, faults: FaultTable, 
     return {**head, **columns}
 
 
+def last_rows(rows: Columns, lane: Ints, fault: Ints, time_ns: Ints) -> Ints:
+    """Return the names of the last rows of lanes and faults that begin at given times or earlier; there is one of each.
+
+    Args:
+        rows: Rows with columns ``lane``, ``fault``, ``time_ns`` and ``name``.
+        lane: Lanes, shape ``(n,)``.
+        fault: Fault of each.
+        time_ns: Time of each [ns].
+    """
+    n = rows["name"].size
+    time = np.concatenate((rows["time_ns"], time_ns))
+    of_fault, of_lane = (np.concatenate((rows[name], mine)) for name, mine in (("fault", fault), ("lane", lane)))
+    asked = np.arange(time.size) >= n
+    order = np.lexsort((asked, time, of_fault, of_lane))
+    before = np.maximum.accumulate(np.where(asked[order], 0, np.arange(order.size)))
+    found = np.empty(order.size, np.int64)
+    found[order] = order[before]
+    return rows["name"][found[n:]].astype(np.int64)
+
+
 def split_by_arms(tables: dict[str, Columns], classes: list[tuple[int, ...]], n_nodes: int) -> list[ArmTables]:
     """Split tables ordered by lane (class-major) into one part per class."""
     parts = []

@@ -21,6 +21,7 @@ import numpy as np
 from node_sim.corrected.eras import Eras
 from node_sim.corrected.marks import Poisoned
 from node_sim.hwpoison.handler_table import HandlerTable
+from node_sim.lives.ordered import Agenda
 from node_sim.lives.physics import Store
 from node_sim.lives.policies import PPR_OFF, PolicyColumns
 from node_sim.lives.rows import EventLog
@@ -216,6 +217,31 @@ class LaneFrames:
         return cls(lane, pfn, page, freed_ns, never, never.copy(), never.copy(), never.copy(), no.copy(), spell)
 
 
+class Withdrawn(NamedTuple):
+    """Pages that a policy has had taken offline in the present boots of lanes; arrays of shape ``(n,)``.
+
+    Attributes:
+        lane: Lane.
+        pfn: Page.
+        time_ns: When [ns].
+        huge: 4 KiB pages of the page of a pool that was broken up for it, 1 if none was.
+    """
+
+    lane: Ints
+    pfn: Ints
+    time_ns: Ints
+    huge: Ints
+
+    @classmethod
+    def none(cls) -> Withdrawn:
+        """Return no pages."""
+        return cls(*(np.empty(0, np.int64) for _ in cls._fields))
+
+    def take(self, index: Index) -> Withdrawn:
+        """Select some."""
+        return take(self, index)
+
+
 R = TypeVar("R", InPlace, LanePages, LaneFrames)
 
 
@@ -285,12 +311,18 @@ class LaneState:
         limit_place: Which fault in place that is.
         limit_reason: Which limit (``LifecycleReason``).
         drain: Its cordon and what follows.
+        agenda: What a policy of one's own has ordered.
+        ordered_dimm: Which DIMMs it wants replaced, by slot.
+        cause_ns: Time of the error that led it to the present cordon [ns], -1 if none did.
         places: Faults in place.
         pages: Bad pages.
         frames: Their page frames.
         pending: Late kills, I/O errors and calls of the handler still to come.
         closed_eras: Eras that have ended.
         poisoned: Frames that were poisoned in boots that have ended.
+        withdrawn: Pages that orders have taken offline in the present boots.
+        ordered_rows: Names of rows of orders, and the times of the errors that led to them [ns].
+        downs: Lanes that went down, from when to when [ns].
         fresh_places: Faults of DIMMs installed in this step, whose bad pages are not listed yet.
         changed: Frames whose state has changed in this step, and when [ns].
     """
@@ -319,12 +351,18 @@ class LaneState:
     limit_place: Ints
     limit_reason: Ints
     drain: Drains
+    agenda: Agenda
+    ordered_dimm: Flags
+    cause_ns: Ints
     places: InPlace
     pages: LanePages
     frames: LaneFrames
     pending: Pending = field(default_factory=no_pending)
     closed_eras: list[Eras] = field(default_factory=list)
     poisoned: list[Poisoned] = field(default_factory=list)
+    withdrawn: Withdrawn = field(default_factory=Withdrawn.none)
+    ordered_rows: list[tuple[Ints, Ints]] = field(default_factory=list)
+    downs: list[tuple[Ints, Ints, Ints]] = field(default_factory=list)
     fresh_places: list[Ints] = field(default_factory=list)
     changed: list[tuple[Ints, Ints]] = field(default_factory=list)
 
@@ -343,6 +381,22 @@ def has_reads(state: LaneState, which: Ints) -> Flags:
     """Return on which bad pages single reads fail; the words of others are wrong until they are rewritten."""
     found: Flags = state.store.pages.n_reads[state.pages.page[which]] > 0
     return found
+
+
+def name_frame(state: LaneState, lane: Ints, pfn: Ints) -> Ints:
+    """Name frames of lanes, and the one that stands for errors without an address (-1)."""
+    return lane * (state.world.address_map.pages + 1) + pfn + 1
+
+
+def listed_frames(state: LaneState, lane: Ints, pfn: Ints) -> tuple[Ints, Ints]:
+    """Return which pages of lanes have a listed frame: the frames, and their positions in the question."""
+    known = name_frame(state, state.frames.lane, state.frames.pfn)
+    if not known.size:
+        return known, known
+    order, asked = np.argsort(known), name_frame(state, lane, pfn)
+    at = order[np.minimum(np.searchsorted(known[order], asked), order.size - 1)]
+    which = np.flatnonzero(known[at] == asked)
+    return at[which], which
 
 
 def mask_of(state: LaneState, frame: Ints) -> Mask:

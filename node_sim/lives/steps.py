@@ -1,8 +1,9 @@
 """Lives of nodes under arms, step by step to the horizon.
 
 **Models.** One step takes the earliest event of every lane: a late kill, an I/O error or a call of the handler that
-waited; the touch of a bad page; the corrected error or report that reaches a limit; the end of a drain. The lookup
-tables of the machine check and the handler decide; follow-ups are scheduled. A node that goes down forgets what waited.
+waited; the touch of a bad page; the corrected error or report that reaches a limit; the end of a drain; an order. The
+lookup tables of the machine check and the handler decide; follow-ups are scheduled. A node that goes down forgets what
+waited.
 
 **Leaves out.** Corrected errors, which follow from the eras once a life is over; ``corrected_rows.py`` logs them.
 
@@ -20,7 +21,9 @@ import numpy as np
 from node_sim.errors import ModelError
 from node_sim.hwpoison.handler_table import handler_table
 from node_sim.lives.bad_pages import look_on, start_pages
+from node_sim.lives.carry_out import carry_out
 from node_sim.lives.handling import handle_calls
+from node_sim.lives.ordered import Agenda
 from node_sim.lives.physics import Store
 from node_sim.lives.places import poisoned_now, watch
 from node_sim.lives.policies import PPR_SOFT, PolicyColumns
@@ -43,6 +46,7 @@ def start_lives(
     arm_set: Ints,
     policies: PolicyColumns,
     place: tuple[Ints, Ints],
+    agenda: Agenda,
 ) -> LaneState:
     """Put the faults of generation 0 in place at time 0.
 
@@ -53,6 +57,7 @@ def start_lives(
         arm_set: Arm set of each lane, index into ``policies``.
         policies: Settings of the arms.
         place: Lane and fault of each fault in place.
+        agenda: What policies of one's own have ordered in the lanes.
     """
     n, server = node_id.size, world.hardware.server
     lane, fault = place
@@ -81,6 +86,9 @@ def start_lives(
         limit_place=np.full(n, NULL),
         limit_reason=np.full(n, NULL),
         drain=Drains.none(n),
+        agenda=agenda,
+        ordered_dimm=np.zeros((n, server.dimms), np.bool_),
+        cause_ns=np.full(n, NULL),
         places=InPlace.of(lane, fault, np.zeros(lane.size, np.int64)),
         pages=LanePages.of(*(np.empty(0, np.int64) for _ in range(5))),
         frames=LaneFrames.of(*(np.empty(0, np.int64) for _ in range(4))),
@@ -155,7 +163,8 @@ def _step(state: LaneState, due: Ints, live: Ints, looking: Looking) -> None:
     busy = _pending_step(state, due)
     touched = touch_step(state, due, live, busy)
     busy[touched.lane] = True
-    for event_ns, happen in ((state.limit_ns, cordon_at_limit), (state.drain.end_ns, repair)):
+    by_time = (state.limit_ns, cordon_at_limit), (state.drain.end_ns, repair), (state.agenda.next_ns, carry_out)
+    for event_ns, happen in by_time:
         ready = np.flatnonzero((event_ns == due) & (due < state.world.horizon_ns) & ~busy)
         if ready.size:
             busy[ready] = True
@@ -200,7 +209,7 @@ def _next_due(state: LaneState, live: Ints) -> Ints:
     due = np.full(state.node_id.size, FOREVER)
     np.minimum.at(due, state.pages.lane[live], state.pages.next_ns[live])
     np.minimum.at(due, state.pending.lane, state.pending.time_ns)
-    for event_ns in (state.limit_ns, state.drain.end_ns):
+    for event_ns in (state.limit_ns, state.drain.end_ns, state.agenda.next_ns):
         np.minimum(due, event_ns, out=due)
     return due
 

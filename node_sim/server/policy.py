@@ -19,6 +19,7 @@ from node_sim.errors import ConfigError
 from node_sim.records import Floats, Ints
 from node_sim.server.hardware import Server
 from node_sim.server.kernel import Kernel
+from node_sim.server.own_policy import OwnPolicy
 from node_sim.server.page_offline import PageOffline
 from node_sim.server.risk import Risk
 from node_sim.server.settings import COUNT_MAX, Checked, check_settings, setting
@@ -350,6 +351,7 @@ class Policy(Checked):
     kernel: Kernel = field(default_factory=Kernel)
     page_offline: PageOffline = field(default_factory=PageOffline)
     repair: Repair = field(default_factory=Repair)
+    own_policy: OwnPolicy = field(default_factory=OwnPolicy)
 
     def on(self, server: Server) -> Self:
         """Settle what depends on the server; the physics is asked about settled policies only.
