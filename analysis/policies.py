@@ -32,8 +32,14 @@ from node_sim.names import dimm_of_fault, fault_ids, fault_tag, node_of_dimm, no
 from node_sim.records import Flags, Ints
 from node_sim.units import FOREVER, NS_PER_DAY, NS_PER_HOUR, NS_PER_YEAR, PAGE_BYTES
 
-ALARM_REASONS: Final = (LifecycleReason.CE_LIMIT, LifecycleReason.RISKY_PATTERN, LifecycleReason.ECS_LIMIT)
-"""Reasons of rows of ``lifecycle`` that are due to corrected errors; every row of ``page_offlines`` is."""
+ALARM_REASONS: Final = (
+    LifecycleReason.CE_LIMIT,
+    LifecycleReason.RISKY_PATTERN,
+    LifecycleReason.ECS_LIMIT,
+    LifecycleReason.OWN_POLICY,
+)
+"""Reasons of rows of ``lifecycle`` that are due to corrected errors, or to a policy of one's own that saw some error;
+every row of ``page_offlines`` is."""
 LEADS: Final = (
     ("lead_above_15_min", NS_PER_HOUR // 4),
     ("lead_above_1_h", NS_PER_HOUR),

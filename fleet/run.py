@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from fleet.scenario.assumptions import headline_assumptions
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Fleet
 from fleet.scenario.notices import notices
+from fleet.scenario.own_policies import hashes_of, with_sources
 from fleet.stored.digest import add_digests, to_hex
 from fleet.stored.headline import METRICS
 from fleet.stored.manifest import (
@@ -40,7 +41,7 @@ from fleet.stored.schema import SCHEMA_VERSION, check_version
 from fleet.stored.sink import remove_strays
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLE_NAMES
-from node_sim.errors import ConfigError, DataError
+from node_sim.errors import ConfigError, DataError, ExecutionError, PolicyError
 
 ACTORS_PER_MACHINE_MAX = 64
 Progress = Callable[[Receipt], None]
@@ -162,6 +163,7 @@ def _start(
                     {"name": group.name, "first_node": group.first_node, "nodes": group.nodes} for group in fleet.groups
                 ],
                 "scenario": fleet.document,
+                "own_policies": hashes_of(fleet),
                 "notices": [notice.line() for notice in notices(fleet)],
                 "headline_assumptions": headline_assumptions(fleet),
                 "shards": [list(shard) for shard in shards],
@@ -177,7 +179,9 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
     """Read the plan of a run, finished or not, with its scenario.
 
     Raises:
-        DataError: The plan is missing, was altered, or was made by a version that means something else by it.
+        DataError: The plan is missing, was altered, or was made by a version that means something else by it; or a
+            policy of one's own is not the one it was made with.
+        ConfigError: There is no such policy.
     """
     plan = read_sealed(root / PLAN)
     check_version(root / PLAN, plan)
@@ -185,6 +189,11 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
     if fleet.sha256() != plan["scenario_sha256"]:
         msg = f"{root / PLAN}: planned by another version, its scenario now means something else; run it anew"
         raise DataError(msg)
+    fleet = with_sources(fleet)
+    for name, sha256 in hashes_of(fleet).items():
+        if plan.get("own_policies", {}).get(name) != sha256:
+            msg = f"{root / PLAN}: own_policy.function = {name}: not the file of the plan; restore it, or run anew"
+            raise DataError(msg)
     return fleet, plan
 
 
@@ -215,7 +224,7 @@ def _execute(
     left = [Shard(*shard) for shard in plan["shards"] if shard[0] not in receipts]
     if left:
         job = Job(fleet, plan["seed"], str(root.resolve()))
-        with closing(engine.run(job, left)) as finished:
+        with closing(engine.run(job, left)) as finished, _naming_the_replay(fleet, root):
             for receipt in finished:
                 check_parts(root, receipt)
                 write_json(commit_path(root, receipt.shard.shard_id), seal(receipt.to_json()))
@@ -226,6 +235,22 @@ def _execute(
     manifest = seal(_manifest(fleet, plan, ordered, choice, started))
     write_json(root / RUN, manifest)
     return manifest
+
+
+@contextmanager
+def _naming_the_replay(fleet: Fleet, root: Path) -> Iterator[None]:
+    """Add to the failure of a policy of one's own how to see it again.
+
+    Raises:
+        ExecutionError: It has failed.
+    """
+    try:
+        yield
+    except PolicyError as error:
+        arm = fleet.arm_of_policy(error.function)
+        again = f"hwpoison-fleet replay {root} --node {error.node_id} --arm {arm}"
+        msg = f"{error}; see it again with '{again}'; the other shards are kept"
+        raise ExecutionError(msg) from error
 
 
 def total_digests(arms: Sequence[str], receipts: Sequence[Receipt]) -> dict[str, dict[str, str]]:

@@ -103,6 +103,13 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Callab
 @click.option("--seed", type=int, help="Seed.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting in all groups and arms.")
 @click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2", help="Replace the arms by a grid of values.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="MODULE:FUNCTION",
+    help="Add an arm in which your own function decides (own_policy.function); repeatable.",
+)
 @click.option("--shard-nodes", type=click.IntRange(1, SHARD_NODES_MAX), help="Nodes per shard; never changes a row.")
 @_engine_options
 def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
@@ -114,6 +121,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     seed: int | None,
     settings: tuple[str, ...],
     sweeps: tuple[str, ...],
+    policies: tuple[str, ...],
     shard_nodes: int | None,
     engine: str,
     workers: int | None,
@@ -126,7 +134,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     from fleet.run import start_run
     from fleet.scenario.overrides import load_fleet
 
-    fleet = load_fleet(scenario, {"nodes": nodes, "years": years, "seed": seed}, settings, arms, sweeps)
+    fleet = load_fleet(scenario, {"nodes": nodes, "years": years, "seed": seed}, settings, arms, sweeps, policies)
     print_notices(fleet)
     choice = _choice(engine, workers, address, nodes_per_actor)
     root = output or _default_folder(fleet)

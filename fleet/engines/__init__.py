@@ -5,13 +5,14 @@ An engine turns shards into receipts, in any order. It holds no state that commi
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from fleet.scenario.fleet import Fleet
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
+from node_sim.errors import PolicyError
 
 ATTEMPTS_MAX = 3
 """How often a shard is tried before the run fails."""
@@ -30,6 +31,12 @@ class Job:
     fleet: Fleet
     seed: int
     root: str
+
+
+def raise_first(failed: Mapping[Shard, PolicyError]) -> None:
+    """Raise what a policy of the user's own failed with on the first of some shards, if there are any."""
+    if failed:
+        raise failed[min(failed)]
 
 
 class Engine(Protocol):
@@ -51,6 +58,7 @@ class Engine(Protocol):
         """Simulate shards and yield a receipt for each, in any order.
 
         Raises:
+            PolicyError: A policy of the user's own has failed on some shard; all others are done by then.
             ExecutionError: A shard failed for good.
         """
         ...

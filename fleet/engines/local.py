@@ -13,12 +13,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Self
 
-from fleet.engines import ATTEMPTS_MAX, Job
+from fleet.engines import ATTEMPTS_MAX, Job, raise_first
 from fleet.engines.aggregator import Aggregator
 from fleet.engines.shard import run_shard
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
-from node_sim.errors import ExecutionError, TransientError
+from node_sim.errors import ExecutionError, PolicyError, TransientError
 
 
 def simulate_shard(job: Job, shard: Shard) -> Receipt:
@@ -59,8 +59,13 @@ class LocalEngine:
     def run(self, job: Job, shards: Sequence[Shard]) -> Generator[Receipt, None, None]:
         """Simulate shards; see ``Engine.run``."""
         if self.workers == 1 or len(shards) <= 1:
+            failed: dict[Shard, PolicyError] = {}
             for shard in shards:
-                yield _with_retries(job, shard)
+                try:
+                    yield _with_retries(job, shard)
+                except PolicyError as error:
+                    failed[shard] = error
+            raise_first(failed)
         else:
             yield from self._run_pool(job, shards)
 
@@ -69,16 +74,18 @@ class LocalEngine:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["fleet.engines.shard", "fleet.engines.aggregator"])
         left = dict.fromkeys(shards, 0)
+        failed: dict[Shard, PolicyError] = {}
         while left:
             workers = min(self.workers, len(left))
             pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
             try:
                 futures = {pool.submit(simulate_shard, job, shard): shard for shard in left}
-                yield from _collect(futures, left)
+                yield from _collect(futures, left, failed)
             except BrokenProcessPool:
                 _count_attempts(left)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+        raise_first(failed)
 
 
 def _with_retries(job: Job, shard: Shard) -> Receipt:
@@ -90,8 +97,10 @@ def _with_retries(job: Job, shard: Shard) -> Receipt:
     return simulate_shard(job, shard)
 
 
-def _collect(futures: dict[Future[Receipt], Shard], left: dict[Shard, int]) -> Iterator[Receipt]:
-    """Yield receipts as they come and strike their shards off the list."""
+def _collect(
+    futures: dict[Future[Receipt], Shard], left: dict[Shard, int], failed: dict[Shard, PolicyError]
+) -> Iterator[Receipt]:
+    """Yield receipts as they come and strike their shards off the list; so are those on which a policy has failed."""
     waiting = set(futures)
     while waiting:
         done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -100,6 +109,10 @@ def _collect(futures: dict[Future[Receipt], Shard], left: dict[Shard, int]) -> I
                 receipt = future.result()
             except TransientError:
                 _count_attempts(left, futures[future])
+                continue
+            except PolicyError as error:
+                failed[futures[future]] = error
+                del left[futures[future]]
                 continue
             del left[futures[future]]
             yield receipt

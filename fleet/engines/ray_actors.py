@@ -11,12 +11,12 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayActorError, RayError, RaySystemError
 
-from fleet.engines import ATTEMPTS_MAX, Job
+from fleet.engines import ATTEMPTS_MAX, Job, raise_first
 from fleet.engines.aggregator import Aggregator
 from fleet.engines.shard import ShardTable, run_shard
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
-from node_sim.errors import ConfigError, ExecutionError, SimError, TransientError
+from node_sim.errors import ConfigError, ExecutionError, PolicyError, SimError, TransientError
 
 TABLE_BYTES_MAX = 16 << 20
 """Largest table sent through the object store."""
@@ -132,6 +132,7 @@ class RayEngine:
             host = NodeHost.remote(known, aggregator)
             starting[host.ready.remote()] = host
         queue, attempts = list(reversed(shards)), dict.fromkeys(shards, 0)
+        failed: dict[Shard, PolicyError] = {}
         running: dict[Any, tuple[Any, Shard, str]] = {}
         while queue or running:
             while queue and idle:
@@ -148,6 +149,11 @@ class RayEngine:
             try:
                 receipt: Receipt = ray.get(ready[0])
             except RayError as error:
+                if isinstance(getattr(error, "cause", None), PolicyError):
+                    failed[shard] = error.cause
+                    aggregator.drop.remote(attempt)
+                    idle.append(host)
+                    continue
                 attempts[shard] += 1
                 _check_transient(error, shard, attempts[shard])
                 aggregator.drop.remote(attempt)
@@ -160,6 +166,7 @@ class RayEngine:
                 continue
             idle.append(host)
             yield receipt
+        raise_first(failed)
 
 
 def _check_reachable(address: str) -> None:

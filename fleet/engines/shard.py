@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from fleet.scenario.fleet import Fleet
+from fleet.scenario.own_policies import functions_of
 from fleet.stored.plan import Shard, groups_in
 from fleet.stored.schema import to_arrow
 from node_sim.columns import TABLE_NAMES
@@ -34,14 +35,17 @@ def run_shard(fleet: Fleet, seed: int, shard: Shard) -> list[ShardTable]:
 
     Returns:
         Tables in a fixed order: by arms, then by table; empty ones are left out.
+
+    Raises:
+        PolicyError: A policy of the user's own has failed.
     """
-    seeded = Seed.of(seed)
+    seeded, functions = Seed.of(seed), functions_of(fleet)
     pieces: dict[tuple[tuple[int, ...], str], list[pa.Table]] = {}
     for group, (first, nodes) in zip(fleet.groups, groups_in(shard, fleet.groups), strict=True):
         if not nodes:
             continue
         node_id = np.arange(first, first + nodes)
-        block = simulate_block(seeded, node_id, group.hardware, group.policies, fleet.horizon_ns)
+        block = simulate_block(seeded, node_id, group.hardware, group.policies, fleet.horizon_ns, functions)
         if block.faults["time_ns"].size:
             pieces.setdefault((COMMON, "faults"), []).append(to_arrow("faults", block.faults))
         for part in block.parts:

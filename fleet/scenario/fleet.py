@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node_sim.catalog import numbers
 from node_sim.catalog.field import STUDIES
@@ -18,6 +18,9 @@ from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Policy
 from node_sim.server.settings import FORBID, Checked, setting
 from node_sim.units import NS_PER_YEAR
+
+if TYPE_CHECKING:
+    from fleet.scenario.own_policies import PolicySource
 
 Document = dict[str, Any]
 """A scenario as TOML holds it."""
@@ -107,6 +110,8 @@ class Fleet:
     document: Document
     groups: tuple[GroupPlan, ...]
     arms: tuple[str, ...]
+    sources: tuple[PolicySource, ...] = ()
+    """Texts of the policies of one's own that its arms name, once ``own_policies.with_sources`` has found them."""
 
     @property
     def horizon_ns(self) -> int:
@@ -117,6 +122,13 @@ class Fleet:
     def nodes(self) -> int:
         """Nodes of the fleet."""
         return self.scenario.nodes
+
+    def arm_of_policy(self, function: str) -> str:
+        """Return the first arm in which a policy of one's own decides."""
+        for position, arm in enumerate(self.arms):
+            if any(group.policies[position].own_policy.function == function for group in self.groups):
+                return arm
+        return self.arms[0]
 
     def sha256(self) -> str:
         """Hash of everything that determines the rows, except the seed and the texts."""

@@ -8,6 +8,7 @@ from typing import Any
 from fleet.scenario.decode import decode
 from fleet.scenario.document import apply_setting, parse, parse_value, read_text
 from fleet.scenario.fleet import Document, Fleet
+from fleet.scenario.own_policies import with_sources
 from node_sim.errors import ConfigError
 
 
@@ -49,7 +50,12 @@ def _sweep_arms(sweeps: tuple[str, ...]) -> Document:
 
 
 def load_fleet(
-    name: str, overrides: dict[str, Any], settings: tuple[str, ...], arms: tuple[str, ...], sweeps: tuple[str, ...]
+    name: str,
+    overrides: dict[str, Any],
+    settings: tuple[str, ...],
+    arms: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    policies: tuple[str, ...] = (),
 ) -> Fleet:
     """Read a scenario and apply the command line to it."""
     label, text = read_text(name)
@@ -69,4 +75,20 @@ def load_fleet(
             msg = f"{label}: --arm {', '.join(missing)}: expected some of {', '.join(known) or 'no arm'}"
             raise ConfigError(msg)
         document["arm"] = {arm: known[arm] for arm in arms}
-    return decode(label, document)
+    if policies:
+        document["arm"] = _with_policies(document.get("arm") or {"default": {}}, policies)
+    return with_sources(decode(label, document))
+
+
+def _with_policies(arms: Document, policies: tuple[str, ...]) -> Document:
+    """Add an arm for each policy of one's own, named after its function, or its module where that name is taken."""
+    found = dict(arms)
+    for policy in policies:
+        module, _, function = policy.partition(":")
+        names = (function, f"{module}.{function}")
+        free = [name for name in names if name not in found]
+        if not free:
+            msg = f"--policy {policy}: there are arms {' and '.join(names)} already; leave one out"
+            raise ConfigError(msg)
+        found[free[0]] = {"set": {"own_policy.function": policy}}
+    return found

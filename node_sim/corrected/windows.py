@@ -126,7 +126,7 @@ def _usually_before(windows: Windows, time_ns: Ints) -> Ints:
     n, low_ns = windows.errors, windows.low_ns
     x = np.clip((time_ns - low_ns) / (windows.high_ns - low_ns), 0.0, 1.0)
     z = -special.ndtri(windows.u)
-    guess = n * x + z * np.sqrt(n * x * (1.0 - x)) + (1.0 - 2.0 * x) * (z * z - 1.0) / 6.0
+    guess: Floats = n * x + z * np.sqrt(n * x * (1.0 - x)) + (1.0 - 2.0 * x) * (z * z - 1.0) / 6.0
     return np.rint(guess).astype(np.int64)
 
 

@@ -60,7 +60,10 @@ def targets(order: Order, address_map: AddressMap) -> list[tuple[OrderKind, int]
 
 def each_once(rows: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """Leave out orders that were given before for the same time."""
-    return list({row[:4]: row for row in reversed(rows)}.values())[::-1]
+    first: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for row in rows:
+        first.setdefault(row[:4], row)
+    return list(first.values())
 
 
 def shows(order: Order, errors: Records) -> Flags:

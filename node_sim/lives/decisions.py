@@ -152,7 +152,7 @@ class _Audience:
     def play(self, calls: _Calls, function: PolicyFunction) -> Ints:
         """Call the policy until it orders something in each lane; return the lanes in which it does."""
         begin = np.flatnonzero(np.diff(calls.lane, prepend=-1))
-        end = np.append(begin[1:], calls.lane.size)
+        end = np.append(begin[1:], calls.lane.size)[: begin.size]
         known_end = _known_at(calls, self.known)
         lanes = calls.lane[begin]
         first = np.searchsorted(self.known.lane, lanes)

@@ -23,7 +23,7 @@ from node_sim.hwpoison.handler_table import handler_table
 from node_sim.lives.bad_pages import look_on, start_pages
 from node_sim.lives.carry_out import carry_out
 from node_sim.lives.handling import handle_calls
-from node_sim.lives.ordered import Agenda
+from node_sim.lives.ordered import Agenda, Orders
 from node_sim.lives.physics import Store
 from node_sim.lives.places import poisoned_now, watch
 from node_sim.lives.policies import PPR_SOFT, PolicyColumns
@@ -46,7 +46,7 @@ def start_lives(
     arm_set: Ints,
     policies: PolicyColumns,
     place: tuple[Ints, Ints],
-    agenda: Agenda,
+    agenda: Agenda | None = None,
 ) -> LaneState:
     """Put the faults of generation 0 in place at time 0.
 
@@ -57,7 +57,7 @@ def start_lives(
         arm_set: Arm set of each lane, index into ``policies``.
         policies: Settings of the arms.
         place: Lane and fault of each fault in place.
-        agenda: What policies of one's own have ordered in the lanes.
+        agenda: What policies of one's own have ordered in the lanes, if they have.
     """
     n, server = node_id.size, world.hardware.server
     lane, fault = place
@@ -86,7 +86,7 @@ def start_lives(
         limit_place=np.full(n, NULL),
         limit_reason=np.full(n, NULL),
         drain=Drains.none(n),
-        agenda=agenda,
+        agenda=agenda or Agenda.of(Orders.of([]), np.empty(0, np.int64), n),
         ordered_dimm=np.zeros((n, server.dimms), np.bool_),
         cause_ns=np.full(n, NULL),
         places=InPlace.of(lane, fault, np.zeros(lane.size, np.int64)),

@@ -188,6 +188,12 @@ REFUSED: Final = (
     ),
     Rule("repair.replace_ce", _above_the_log("repair.replace_ce"), f"at most {_CAPS}"),
     Rule(
+        "own_policy.function",
+        lambda p, _: bool(p.own_policy.function) and p.page_offline.counts,
+        "'' where a daemon counts errors and takes pages offline, as they would not know of each other (or set "
+        "page_offline.ce_threshold and row_columns to 0 and let it count)",
+    ),
+    Rule(
         "ecc.sparing_ce",
         lambda p, a: p.ecc.sparing != "none" and 0 < a.most_logged < p.ecc.sparing_ce,
         f"at most {_CAPS}",

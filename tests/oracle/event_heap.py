@@ -16,6 +16,7 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -81,7 +82,7 @@ OFFLINE_RESULTS = {
     -12: OfflineResult.NO_SPARE,
 }
 """By the answer to soft offline of a page that is not poisoned: 0, ENOENT, EOPNOTSUPP, EIO, ENOMEM."""
-PENDING, TOUCH, REPLACE, DRAINED = 0, 1, 2, 3
+PENDING, TOUCH, REPLACE, DRAINED, ORDER, EMPTIED = range(6)
 NEVER = 1 << 62
 NO_USE = Use(start=-1, use=PageUse.FREE, owners=range(0), hot=False, splits=0.0, large=False)
 """Of errors without an address."""
@@ -292,6 +293,31 @@ SECOND_CALLS = {
 }
 
 
+class Ordered(NamedTuple):
+    """What a policy of one's own has ordered, and the error that led to it."""
+
+    time_ns: int
+    kind: str
+    """``offline``, ``replace``, ``cordon`` or ``drain``."""
+    target: int
+    """Page number or DIMM slot."""
+    fault: int
+    """Name of the fault of the error."""
+    cause_ns: int
+    """Time of the error."""
+
+
+class Seen(NamedTuple):
+    """A corrected error that is seen."""
+
+    time_ns: int
+    fault: Fault
+    page: int
+    pfn: int
+    window: int
+    scrub: bool
+
+
 class DimmRow(NamedTuple):
     """A row of a DIMM."""
 
@@ -338,6 +364,7 @@ class Errors(NamedTuple):
     """When an error of the fault is the one with which its DIMM first reaches the limit in one window."""
     risky: dict[Fault, int]
     """When the fault first shows bits in both halves of its device."""
+    seen: list[Seen]
 
 
 def with_switches(kernel: Kernel) -> Profile:
@@ -389,7 +416,15 @@ def map_out(batch: FaultTable, windows: dict[int, list[Window]], verdict: Judgem
 class Life:
     """The life of one node under one policy."""
 
-    def __init__(self, seed: Seed, node: int, hardware: Hardware, policy: Policy, horizon_ns: int) -> None:
+    def __init__(
+        self,
+        seed: Seed,
+        node: int,
+        hardware: Hardware,
+        policy: Policy,
+        horizon_ns: int,
+        orders: Sequence[Ordered] = (),
+    ) -> None:
         self.seed, self.node, self.hardware, self.policy, self.horizon = seed, node, hardware, policy, horizon_ns
         self.server = hardware.server
         self.address_map = AddressMap(hardware.server)
@@ -434,6 +469,16 @@ class Life:
         self.row_pages: dict[DimmRow, list[int]] = {}
         self.last_ask_ns = -1
         """When counting takes the last page offline in this boot."""
+        self.orders = list(orders)
+        self.ordered_dimms: set[int] = set()
+        self.withdrawn: dict[int, int] = {}
+        """When orders took pages offline in this boot."""
+        self.past_withdrawn: dict[int, dict[int, int]] = {}
+        self.broken_by_order: set[range] = set()
+        self.caused_by_order: list[tuple[Row, Ordered]] = []
+        self.drain_order: Ordered | None = None
+        self.seen: list[Seen] = []
+        self.downs: list[tuple[int, int]] = []
         self.answers: dict[int, int] = {}
         """What the kernel answers about pages that are not poisoned."""
 
@@ -577,14 +622,15 @@ class Life:
 
     # --- corrected errors ---------------------------------------------------------------------------------------
 
-    def walk(self, eras: list[tuple[Fault, int, int]], poison: dict[int, Frame]) -> Errors:
+    def walk(self, eras: list[tuple[Fault, int, int]], poison: dict[int, Frame], withdrawn: dict[int, int]) -> Errors:
         """Go through every corrected error of one boot in the order of time.
 
         Args:
             eras: Faults, and from when to when each was in place in this boot.
             poison: What memory_failure() marked in it, by page number.
+            withdrawn: When orders took pages offline in it.
         """
-        errors = Errors([], {}, {}, {})
+        errors = Errors([], {}, {}, {}, [])
         times = [
             (time, position, k, i)
             for position, (fault, begin, end) in enumerate(eras)
@@ -606,6 +652,9 @@ class Life:
             marked = [other for other in (frame, *beside) if other is not None]
             if not scrub and (pfn in errors.offlined or any(other.out_ns <= time for other in marked)):
                 continue
+            if not scrub and withdrawn.get(pfn, NEVER) <= time:
+                continue
+            errors.seen.append(Seen(time, fault, page, pfn, window.number, scrub))
             shown.setdefault((position, k, scrub), []).append((time, page))
             if fault.crosses_halves():
                 errors.risky.setdefault(fault, time)
@@ -664,7 +713,7 @@ class Life:
             errno = -2
         elif not kernel.enable_soft_offline:
             errno = -95
-        elif poisoned:
+        elif poisoned or self.withdrawn.get(pfn, NEVER) <= time:
             usual = "-16" if kernel.profile in ("2.6.32", "3.10", "4.18") else "0"
             return OfflineResult.ALREADY_POISONED, int(self.switches.get("soft_already_errno", usual))
         elif any(other.poisoned_ns is not None and other.poisoned_ns <= time for other in beside):
@@ -726,7 +775,7 @@ class Life:
         found: list[tuple[int, int, LifecycleReason]] = []
         rules = self.policy.repair
         if rules.replace_ce or rules.replace_risky:
-            errors = self.walk(self.open_eras(), self.poison())
+            errors = self.walk(self.open_eras(), self.poison(), self.withdrawn)
             for reason, times in (
                 (LifecycleReason.CE_LIMIT, errors.too_many),
                 (LifecycleReason.RISKY_PATTERN, errors.risky),
@@ -751,7 +800,7 @@ class Life:
         settings = self.policy.page_offline
         if not self.frames or not (settings.ce_threshold or settings.row_columns):
             return []
-        offlined = self.walk(self.open_eras(), self.poison()).offlined
+        offlined = self.walk(self.open_eras(), self.poison(), self.withdrawn).offlined
         self.last_ask_ns = max(offlined.values(), default=-1)
         broken: dict[range | None, int] = {}
         for pfn, time in offlined.items():
@@ -933,6 +982,7 @@ class Life:
         self.plan(-1)
         self.find_all_touches(0)
         self.watch()
+        self.push_orders()
         while self.heap:
             time, kind, _, search, what = heapq.heappop(self.heap)
             if time >= self.horizon:
@@ -944,8 +994,11 @@ class Life:
             elif kind == REPLACE and search == self.version and self.drain is None:
                 fault, reason = what
                 self.cordon(fault, fault, time, reason, at_limit=True)
-            elif kind == DRAINED and what is self.drain and what.end_ns == time:
+            elif kind in (DRAINED, EMPTIED) and what is self.drain and what.end_ns == time:
                 self.repair(what)
+            elif kind == ORDER:
+                self.orders.remove(what)
+                self.obey(what)
         if self.drain is not None:
             self.cordon_row(self.drain)
         self.past_poison.append((self.boot_end, self.poison()))
@@ -957,13 +1010,70 @@ class Life:
                 if begin < end:
                     boots.setdefault(begin, []).append((fault, begin, end))
                 self.rows.extend(self.reports(fault, begin, end))
-        poisoned = dict(self.past_poison)
+        poisoned, withdrawn = dict(self.past_poison), {**self.past_withdrawn, self.boot_end: self.withdrawn}
         for begin, eras in boots.items():
-            self.rows.extend(self.walk(eras, poisoned[begin]).rows)
+            errors = self.walk(eras, poisoned[begin], withdrawn.get(begin, {}))
+            self.rows.extend(errors.rows)
+            self.seen.extend(errors.seen)
         self.tell_warnings()
         for cordon in self.caused_by_limit:
             (cordon.cause,) = (row for row in self.rows if row.fault is cordon.fault and self.reached(row, cordon))
+        for row, order in self.caused_by_order:
+            errors_of = [one for one in self.rows if one.table == "errors" and one.fault is row.fault]
+            before = [one for one in errors_of if one.time_ns <= order.cause_ns]
+            row.cause = max(before, key=lambda one: one.time_ns)
         return self
+
+    def push_orders(self) -> None:
+        """Put the orders of this boot on the heap."""
+        ordered = sorted(self.orders, key=lambda order: order.kind != "offline")  # pages first
+        for position, order in enumerate(ordered):
+            if order.time_ns >= self.boot_end:
+                heapq.heappush(self.heap, (order.time_ns, ORDER, position, 0, order))
+
+    def obey(self, order: Ordered) -> None:
+        """Do what a policy of one's own has ordered."""
+        (fault,) = (fault for fault in self.faults if fault.name == order.fault)
+        if order.kind == "offline":
+            self.take_offline(order, fault)
+            return
+        if order.kind == "replace":
+            self.ordered_dimms.add(order.target)
+        if self.drain is None:
+            self.cordon(fault, fault, order.time_ns, LifecycleReason.OWN_POLICY, at_limit=False)
+            self.drain_order = order
+        if order.kind == "drain" and self.drain is not None:
+            self.drain.end_ns = min(self.drain.end_ns, order.time_ns)
+            heapq.heappush(self.heap, (self.drain.end_ns, EMPTIED, 0, 0, self.drain))
+
+    def take_offline(self, order: Ordered, fault: Fault) -> None:
+        """Ask the kernel to take a page offline."""
+        pfn, time, poison = order.target, order.time_ns, self.poison()
+        result, errno = self.soft_offline(pfn, time, poison.get(pfn), self.poisoned_beside(pfn, poison))
+        values: Values = {"pfn": pfn, "trigger": OfflineTrigger.OWN_POLICY, "result": result, "errno": errno}
+        row = Row("page_offlines", time, fault, fault, values | {"pool_lost_bytes": 0})
+        self.rows.append(row)
+        self.caused_by_order.append((row, order))
+        if result is not OfflineResult.OFFLINED:
+            return
+        self.withdrawn[pfn] = time
+        huge = self.uses.huge_page(pfn)
+        if huge is not None and huge not in self.broken_by_order:
+            self.broken_by_order.add(huge)
+            row.values["pool_lost_bytes"] = len(huge) * PAGE_BYTES
+        changed = set()
+        for number, frame in self.frames.items():
+            if number == pfn:
+                frame.out_ns = min(frame.out_ns, time)
+                changed.add(number)
+            elif huge is not None and number in huge:
+                changed.add(number)
+            if huge is not None and number in huge:
+                frame.broken_ns = min(frame.broken_ns, time)
+        for page in self.pages:
+            if page.pfn in changed and not page.dead:
+                self.find_touch(page, time)
+        self.watch()
 
     def tell_warnings(self) -> None:
         """Count the corrected errors of its DIMM before each uncorrected one."""
@@ -1382,6 +1492,8 @@ class Life:
         self.rows.append(row)
         if drain.at_limit:
             self.caused_by_limit.append(row)
+        if drain.reason == LifecycleReason.OWN_POLICY and self.drain_order is not None:
+            self.caused_by_order.append((row, self.drain_order))
         return row
 
     def repair(self, drain: Drain) -> None:
@@ -1389,6 +1501,7 @@ class Life:
         repair, fault, start = self.policy.repair, drain.fault, drain.end_ns
         row = self.cordon_row(drain)
         due = dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE)
+        due |= dict.fromkeys(self.ordered_dimms, LifecycleReason.OWN_POLICY)
         if drain.at_limit:
             if fault.slot in due or not self.can_repair_row(fault):
                 due[fault.slot] = drain.reason
@@ -1397,7 +1510,7 @@ class Life:
         for slot, reason in sorted(due.items()):
             values = down(LifecycleKind.DIMM_REPLACEMENT, reason, end, slot, 0)
             self.rows.append(Row("lifecycle", start, fault, row, values))
-        self.ue_count, self.had_ue, self.drain = 0, set(), None
+        self.ue_count, self.had_ue, self.drain, self.ordered_dimms = 0, set(), None, set()
         self.go_down(start, end, set(due), start)
 
     def can_repair_row(self, fault: Fault) -> bool:
@@ -1429,6 +1542,9 @@ class Life:
         self.busy_until.clear()
         self.queue, self.queue_position = [0] * self.records_kept, 0
         self.past_poison.append((self.boot_end, {pfn: replace(frame) for pfn, frame in self.poison().items()}))
+        self.past_withdrawn[self.boot_end], self.withdrawn = self.withdrawn, {}
+        self.broken_by_order = set()
+        self.downs.append((start, end))
         self.boot_end = end
         for fault in self.faults:
             if fault.removed_ns is None:
@@ -1455,6 +1571,7 @@ class Life:
         self.plan(end)
         self.find_all_touches(end)
         self.watch()
+        self.push_orders()
         if self.drain is not None:
             heapq.heappush(self.heap, (self.drain.end_ns, DRAINED, 0, 0, self.drain))
 
