@@ -149,7 +149,8 @@ def tally_against(run: Run, baseline: str) -> tuple[Tally, tuple[str, ...]]:
             (() if part.arm == COMMON_ARM else (order.index(part.arm),), part.table, run.read_part(part))
             for part in receipt.parts
         ]
-        total += tally_shard(tables, groups_in(receipt.shard, run.groups), len(order), run.horizon_ns)
+        groups = groups_in(receipt.shard, run.groups)
+        total += tally_shard(tables, groups, [group.dimm_bytes for group in run.groups], len(order), run.horizon_ns)
     return total, order
 
 

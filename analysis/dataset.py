@@ -36,6 +36,7 @@ class GroupInfo:
     name: str
     first_node: int
     nodes: int
+    dimm_bytes: int
 
 
 @dataclass(frozen=True)

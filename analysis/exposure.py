@@ -12,10 +12,12 @@ from node_sim.units import NS_PER_YEAR
 def exposure_from_rows(run: Run, arm: str) -> dict[str, float]:
     """Return the node-years up of each group in an arm, from its ``lifecycle`` rows.
 
-    Overlapping intervals of a node are merged and cut at the horizon. A cordoned node drains, and is up.
+    Overlapping intervals of a node are merged and cut at the horizon. A node that drains, or goes on without a DIMM,
+    is up.
     """
     rows = run.table("lifecycle", arm, columns=["node_id", "time_ns", "end_ns", "kind"])
-    rows = rows.filter(pa.array([kind != "cordon" for kind in rows.column("kind").to_pylist()], pa.bool_()))
+    down = [kind not in ("cordon", "map_out") for kind in rows.column("kind").to_pylist()]
+    rows = rows.filter(pa.array(down, pa.bool_()))
     node = rows.column("node_id").to_numpy().astype(np.int64)
     start = rows.column("time_ns").to_numpy()
     end = np.minimum(rows.column("end_ns").to_numpy(), run.horizon_ns)

@@ -27,7 +27,7 @@ from analysis.rates import Estimate, Sums, Vector, median, proportion
 from fleet.stored.counting import Tables, next_after
 from fleet.stored.manifest import COMMON_ARM, Receipt
 from fleet.stored.schema import empty_table
-from node_sim.codes import Code, ErrorKind, LifecycleKind, LifecycleReason, OfflineResult
+from node_sim.codes import UP_KINDS, Code, ErrorKind, LifecycleKind, LifecycleReason, OfflineResult
 from node_sim.names import dimm_of_fault, fault_ids, fault_tag, node_of_dimm, node_of_fault, slot_in_fleet
 from node_sim.records import Flags, Ints
 from node_sim.units import FOREVER, NS_PER_DAY, NS_PER_HOUR, NS_PER_YEAR, PAGE_BYTES
@@ -133,7 +133,7 @@ def see(tables: Tables, horizon_ns: int) -> Seen:
     alarm_dimm, alarm_ns = _firsts(dimm_of_fault(acted_fault), acted_ns)
     gone = offlines.filter(pa.array(_is(offlines, "result", OfflineResult.OFFLINED)))
     node, time_ns = node_of_fault(_ints(gone, "fault_id")), _ints(gone, "time_ns")
-    down = lifecycle.filter(pa.array(~_is(lifecycle, "kind", LifecycleKind.CORDON)))
+    down = lifecycle.filter(pa.array(~_is(lifecycle, "kind", *UP_KINDS)))
     until_ns = next_after(node, time_ns, _ints(down, "node_id"), _ints(down, "time_ns"), horizon_ns)
     return Seen(
         ue_dimm=dimm[is_ue],

@@ -10,6 +10,7 @@ import pyarrow as pa
 from fleet.engines.shard import run_shard
 from fleet.scenario.fleet import Fleet
 from fleet.stored.plan import Shard
+from node_sim.codes import LifecycleKind
 from node_sim.errors import ConfigError
 from node_sim.units import NS_PER_DAY, NS_PER_S
 
@@ -108,7 +109,8 @@ def _offline(row: StoredRow) -> str:
 def _lifecycle(row: StoredRow) -> str:
     dimm = "" if row["dimm"] is None else f" of DIMM {row['dimm']}"
     lost = f", {row['processes_lost']} processes lost" if row["processes_lost"] else ""
-    return f"{row['kind']}{dimm}: {row['reason']}; down until {format_time(row['end_ns']).strip()}{lost}"
+    state = "goes on without it" if row["kind"] == LifecycleKind.MAP_OUT.text else "down"
+    return f"{row['kind']}{dimm}: {row['reason']}; {state} until {format_time(row['end_ns']).strip()}{lost}"
 
 
 _DESCRIBE: dict[str, tuple[str, Callable[[StoredRow], str]]] = {

@@ -160,7 +160,8 @@ def _start(
                 "horizon_ns": fleet.horizon_ns,
                 "arms": list(fleet.arms),
                 "groups": [
-                    {"name": group.name, "first_node": group.first_node, "nodes": group.nodes} for group in fleet.groups
+                    {name: getattr(group, name) for name in ("name", "first_node", "nodes", "dimm_bytes")}
+                    for group in fleet.groups
                 ],
                 "scenario": fleet.document,
                 "own_policies": hashes_of(fleet),

@@ -6,7 +6,7 @@ Kernel strings are used wherever the kernel has one (``include/ras/ras_event.h``
 from __future__ import annotations
 
 import enum
-from typing import Self
+from typing import Final, Self
 
 
 class Code(enum.IntEnum):
@@ -311,12 +311,17 @@ class OfflineResult(Code):
 
 
 class LifecycleKind(Code):
-    """Why a node is down."""
+    """Why a node is down, or up with less than all."""
 
     PANIC = 0, "panic"
     CORDON = 1, "cordon"
     DIMM_REPLACEMENT = 2, "dimm_replacement"
     POST_PACKAGE_REPAIR = 3, "post_package_repair"
+    MAP_OUT = 4, "map_out"
+
+
+UP_KINDS: Final = (LifecycleKind.CORDON, LifecycleKind.MAP_OUT)
+"""Intervals in which the node is up: it drains, or goes on without a DIMM."""
 
 
 class LifecycleReason(Code):

@@ -183,10 +183,10 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
     "lifecycle": (
         *_HEAD,
         _CAUSE,
-        _code("kind", codes.LifecycleKind, "Why the node was down; a cordoned node drains, and is up."),
+        _code("kind", codes.LifecycleKind, "Why the node was down; one that drains, or goes on without a DIMM, is up."),
         _code("reason", codes.LifecycleReason, "What brought it down, or led to its cordon."),
         Column("end_ns", "int64", "ns", "End of the interval; may lie beyond the horizon."),
-        Column("dimm", "uint8", "-", "DIMM slot replaced or repaired; null for other kinds.", None, True),
+        Column("dimm", "uint8", "-", "DIMM slot replaced, repaired or mapped out; null for other kinds.", None, True),
         Column("processes_lost", "uint16", "1", "Processes that died with the node."),
     ),
 }

@@ -54,6 +54,7 @@ class Purpose(enum.IntEnum):
     OUTCOME = 9
     RISK = 10
     GROWTH = 11
+    TECHNICIAN = 12
 
 
 class Tag(enum.IntEnum):

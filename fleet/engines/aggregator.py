@@ -51,5 +51,7 @@ class Aggregator:
             for arm in owners or names:
                 digests[arm][table] = add_digests(digests[arm].get(table, 0), digest)
             tables.append((arms, table, rows))
-        tally = tally_shard(tables, groups_in(shard, self.fleet.groups), len(names), self.fleet.horizon_ns)
+        groups = self.fleet.groups
+        dimm_bytes = [group.dimm_bytes for group in groups]
+        tally = tally_shard(tables, groups_in(shard, groups), dimm_bytes, len(names), self.fleet.horizon_ns)
         return Receipt(shard, tuple(parts), digests, tally)

@@ -101,6 +101,11 @@ class GroupPlan:
     hardware: Hardware
     policies: tuple[Policy, ...]
 
+    @property
+    def dimm_bytes(self) -> int:
+        """Memory of one DIMM."""
+        return self.hardware.server.dimm_bytes
+
 
 @dataclass(frozen=True)
 class Fleet:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fleet.stored.headline import INDEX, METRICS, REGISTRY, Count
 from fleet.stored.tally import Tally
-from node_sim.codes import ErrorKind, Fate, LifecycleKind, OfflineResult
+from node_sim.codes import UP_KINDS, ErrorKind, Fate, LifecycleKind, OfflineResult
 from node_sim.names import slot_in_fleet
 from node_sim.records import Flags, Ints
 from node_sim.units import NS_PER_YEAR, PAGE_BYTES
@@ -33,9 +33,10 @@ def _codes(table: pa.Table, column: str) -> Ints:
 class NodeCounts:
     """Metrics of some nodes, one row each."""
 
-    def __init__(self, nodes: Ints, horizon_ns: int) -> None:
-        """Start with no events; ``nodes`` are ascending node numbers."""
+    def __init__(self, nodes: Ints, dimm_bytes: Ints, horizon_ns: int) -> None:
+        """Start with no events; ``nodes`` are ascending node numbers, with the size of their DIMMs beside them."""
         self.nodes = nodes
+        self.dimm_bytes = dimm_bytes
         self.horizon_ns = horizon_ns
         self.x = np.zeros((nodes.size, len(METRICS)))
 
@@ -109,7 +110,7 @@ def _ue_survived(counts: NodeCounts, tables: Tables) -> None:
 
 
 def _memory_lost(counts: NodeCounts, tables: Tables) -> None:
-    """Integrate lost memory [byte-years] from each loss to the node's next boot."""
+    """Integrate lost memory [byte-years] from each loss to the node's next boot, and DIMMs that are mapped out."""
     if "memory_failures" in tables:
         table = tables["memory_failures"]
         lost = _ints(table, "node_id"), _ints(table, "time_ns"), _ints(table, "lost_bytes")
@@ -119,6 +120,25 @@ def _memory_lost(counts: NodeCounts, tables: Tables) -> None:
         done = np.flatnonzero(_codes(table, "result") == OfflineResult.OFFLINED)
         offlined = _ints(table, "node_id")[done], _ints(table, "time_ns")[done], np.full(done.size, PAGE_BYTES)
         _until_boot(counts, tables, "memory_lost_byte_years", offlined)
+
+    if "lifecycle" in tables:
+        _without_dimms(counts, tables)
+
+
+def _without_dimms(counts: NodeCounts, tables: Tables) -> None:
+    """Add the DIMMs that are mapped out times the years that their nodes are up meanwhile."""
+    table = tables["lifecycle"]
+    table = table.filter(pa.array(_codes(table, "kind") == LifecycleKind.MAP_OUT))
+    node, since_ns = _ints(table, "node_id"), _ints(table, "time_ns")
+    until_ns = np.minimum(_ints(table, "end_ns"), counts.horizon_ns)
+    down_node, down_ns, up_ns = _down(tables, counts.horizon_ns)
+    total_ns = np.concatenate(([0], np.cumsum(up_ns - down_ns)))
+    first = np.searchsorted(down_node, node)
+    # A node goes down after the boot that maps a DIMM out, and boots by the time a new one is in place.
+    begin, end = (first + events_by(node, time_ns - 1, down_node, down_ns) for time_ns in (since_ns, until_ns))
+    up_years = (until_ns - since_ns - (total_ns[end] - total_ns[begin])) / NS_PER_YEAR
+    size_bytes = counts.dimm_bytes[np.searchsorted(counts.nodes, node)]
+    counts.add("memory_lost_byte_years", node, size_bytes * up_years)
 
 
 def _pool_lost(counts: NodeCounts, tables: Tables) -> None:
@@ -148,11 +168,11 @@ COMPUTED: Final[dict[str, Callable[[NodeCounts, Tables], None]]] = {
 
 
 def _down(tables: Tables, horizon_ns: int) -> tuple[Ints, Ints, Ints]:
-    """Return node, start and end [ns] of all intervals down, cut at the horizon; a cordoned node drains and is up."""
+    """Return node, start and end [ns] of all intervals down, cut at the horizon."""
     if "lifecycle" not in tables:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
     table = tables["lifecycle"]
-    table = table.filter(pa.array(_codes(table, "kind") != LifecycleKind.CORDON))
+    table = table.filter(pa.array(~np.isin(_codes(table, "kind"), UP_KINDS)))
     end_ns = np.minimum(_ints(table, "end_ns"), horizon_ns)
     return down_intervals(_ints(table, "node_id"), _ints(table, "time_ns"), end_ns)
 
@@ -214,32 +234,39 @@ def next_after(node: Ints, time_ns: Ints, other_node: Ints, other_ns: Ints, defa
     return np.where(known, other_ns[at], default_ns)
 
 
+def events_by(name: Ints, time_ns: Ints, other_name: Ints, other_ns: Ints) -> Ints:
+    """Return, for each (name, time), how many of the others have the same name and a time <= it."""
+    all_name, all_ns = np.concatenate((other_name, name)), np.concatenate((other_ns, time_ns))
+    is_query = np.arange(all_name.size) >= other_name.size
+    merged = np.lexsort((is_query, all_ns, all_name))
+    events = np.cumsum(~is_query[merged])
+    first = np.searchsorted(all_name[merged], all_name[merged])
+    found = np.empty(all_name.size, np.int64)
+    found[merged] = events - np.concatenate(([0], events))[first]
+    return found[other_name.size :]
+
+
 def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> Flags:
-    """Return which rows of ``faults`` hit a DIMM that was in place in an arm, given that arm's ``lifecycle``."""
+    """Return which rows of ``faults`` hit a DIMM that was in use in an arm, given that arm's ``lifecycle``."""
     generation = _ints(faults, "generation")
     first_dimm: Flags = generation == 0
     if lifecycle is None:
         return first_dimm
-    swapped = _codes(lifecycle, "kind") == LifecycleKind.DIMM_REPLACEMENT
+    kind, end_ns = _codes(lifecycle, "kind"), _ints(lifecycle, "end_ns")
     slot = lifecycle.column("dimm").fill_null(0).to_numpy().astype(np.int64)
-    swap_dimm = slot_in_fleet(_ints(lifecycle, "node_id")[swapped], slot[swapped])
-    swap_ns = _ints(lifecycle, "end_ns")[swapped]
+    changed, since_ns = slot_in_fleet(_ints(lifecycle, "node_id"), slot), _ints(lifecycle, "time_ns")
     dimm, time_ns = slot_in_fleet(_ints(faults, "node_id"), _ints(faults, "dimm")), _ints(faults, "time_ns")
-    all_dimm, all_ns = np.concatenate((swap_dimm, dimm)), np.concatenate((swap_ns, time_ns))
-    is_fault = np.arange(all_dimm.size) >= swap_dimm.size
-    merged = np.lexsort((is_fault, all_ns, all_dimm))
-    swaps = np.cumsum(~is_fault[merged])
-    first = np.searchsorted(all_dimm[merged], all_dimm[merged])
-    in_dimm: Ints = swaps - np.concatenate(([0], swaps))[first]
-    installed = np.empty(all_dimm.size, np.int64)
-    installed[merged] = in_dimm
-    in_place: Flags = generation == installed[swap_dimm.size :]
+    swap, out = kind == LifecycleKind.DIMM_REPLACEMENT, kind == LifecycleKind.MAP_OUT
+    installed = events_by(dimm, time_ns, changed[swap], end_ns[swap])
+    begun, ended = (events_by(dimm, time_ns, changed[out], at_ns[out]) for at_ns in (since_ns, end_ns))
+    in_place: Flags = (generation == installed) & (begun == ended)
     return in_place
 
 
 def tally_shard(
     tables: Sequence[tuple[tuple[int, ...], str, pa.Table]],
     groups: Sequence[tuple[int, int]],
+    dimm_bytes: Sequence[int],
     n_arms: int,
     horizon_ns: int,
 ) -> Tally:
@@ -248,6 +275,7 @@ def tally_shard(
     Args:
         tables: (arms, table name, rows); no arms means all.
         groups: First node and number of nodes of each group within the shard; number 0 where it has none.
+        dimm_bytes: Memory of a DIMM of each group.
         n_arms: Arms of the run.
         horizon_ns: End of simulated time [ns].
     """
@@ -260,13 +288,14 @@ def tally_shard(
     touched = [_ints(rows, "node_id") for part in own for rows in part.values()]
     special = np.unique(np.concatenate(touched)) if touched else np.empty(0, np.int64)
     everyone = np.concatenate([np.arange(first, first + nodes) for first, nodes in groups])
-    plain = everyone[~np.isin(everyone, special, assume_unique=True)]
-    shared = NodeCounts(plain, horizon_ns)
+    size_bytes = np.repeat(np.asarray(dimm_bytes, np.int64), [nodes for _, nodes in groups])
+    others = ~np.isin(everyone, special, assume_unique=True)
+    shared = NodeCounts(everyone[others], size_bytes[others], horizon_ns)
     shared.add_tables(common)
     _accumulate(tally, range(n_arms), groups, shared, shared)
     baseline: NodeCounts | None = None
     for arm, part in enumerate(own):
-        counts = NodeCounts(special, horizon_ns)
+        counts = NodeCounts(special, size_bytes[~others], horizon_ns)
         counts.add_tables(part | faults)
         baseline = baseline or counts
         _accumulate(tally, (arm,), groups, counts, baseline)

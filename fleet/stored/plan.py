@@ -32,6 +32,10 @@ class PlacedGroup(Protocol):
     def nodes(self) -> int:
         """Number of nodes."""
 
+    @property
+    def dimm_bytes(self) -> int:
+        """Memory of one of their DIMMs."""
+
 
 def groups_in(shard: Shard, groups: Iterable[PlacedGroup]) -> list[tuple[int, int]]:
     """Return first node and number of nodes of each group within a shard; number 0 where it has none."""

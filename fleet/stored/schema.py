@@ -13,7 +13,7 @@ import pyarrow as pa
 from node_sim.columns import TABLES, Column, Columns
 from node_sim.errors import DataError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised whenever a stored column changes its name, type or meaning."""
 
 

@@ -307,6 +307,12 @@ CORDON_UE: Final = Assumed(
 REBOOT_MINUTES: Final = Assumed(15.0, 3.0, 60.0, "firmware memory training and boot of a large server", "min")
 DRAIN_HOURS: Final = Assumed(1.0, 0.1, 24.0, "moving work off a cordoned node", "h")
 REPLACE_HOURS: Final = Assumed(48.0, 4.0, 240.0, "until a technician has replaced the DIMM", "h")
+TECHNICIAN_DAYS: Final = Assumed(
+    14.0, 1.0, 120.0, "a node that runs waits for its turn: published cases go from days to four months", "day"
+)
+TECHNICIAN_SIGMA: Final = Assumed(
+    1.0, 0.0, 1.5, "puts two days and a hundred, the published cases, two sigma from the assumed median"
+)
 REPLACE_CE_INTEL: Final = Published(
     10, "CE per DIMM and 24 h", "Intel default CE threshold, public text", "read-secondary"
 )

@@ -1,4 +1,4 @@
-"""DIMMs of lanes: replacement by a new generation, and spare rows for the faults of one that stays.
+"""DIMMs of lanes: out of service, replaced by a new generation, and spare rows for the faults of one that stays.
 
 **Models.** A replaced DIMM takes its faults away; those of the new one are put in place. Post-package repair gives a
 fault that takes one row of a device the spare row of its bank group, while there is one.
@@ -94,6 +94,16 @@ def power_off(state: LaneState, lane: Ints, end_ns: Ints) -> None:
     places.era_from_ns[back] = until[places.lane[back]]
 
 
+def take_out(state: LaneState, lane: Ints, slot: Ints, time_ns: Ints) -> None:
+    """Take the faults of DIMMs (pairs of lane and slot) out of service."""
+    places = state.places
+    when = np.full(state.generation.shape, NULL)
+    when[lane, slot] = time_ns
+    at = when[places.lane, state.store.faults.box.slot[places.fault]]
+    gone = np.flatnonzero((at >= 0) & (places.removed_ns == FOREVER))
+    places.removed_ns[gone] = at[gone]
+
+
 def remove_dimms(state: LaneState, lane: Ints, slot: Ints, time_ns: Ints) -> None:
     """Replace DIMMs (pairs of lane and slot) of lanes that are down; the new ones' faults are put in place.
 
@@ -101,11 +111,7 @@ def remove_dimms(state: LaneState, lane: Ints, slot: Ints, time_ns: Ints) -> Non
         ModelError: A slot has had more DIMMs than a fault's name can tell apart.
     """
     store, places = state.store, state.places
-    when = np.full(state.generation.shape, -1)
-    when[lane, slot] = time_ns
-    at = when[places.lane, store.faults.box.slot[places.fault]]
-    gone = np.flatnonzero((at >= 0) & (places.removed_ns == FOREVER))
-    places.removed_ns[gone] = at[gone]
+    take_out(state, lane, slot, time_ns)
     state.generation[lane, slot] += 1
     worn = np.flatnonzero(state.generation[lane, slot] > GENERATIONS_MAX)
     if worn.size:

@@ -24,7 +24,7 @@ from node_sim.memory.kernel_reads import kernel_read_cdf
 from node_sim.memory.processes import threads_of
 from node_sim.records import Flags, Floats, Ints
 from node_sim.server.policy import PPR_KINDS, Policy
-from node_sim.units import hours_to_ns, seconds_to_ns
+from node_sim.units import HOURS_PER_DAY, hours_to_ns, seconds_to_ns
 
 PPR_OFF, PPR_SOFT, PPR_HARD = range(len(PPR_KINDS))
 
@@ -60,6 +60,9 @@ class PolicyColumns(NamedTuple):
     replace_risky: Flags
     replace_ecs: Flags
     ppr: Ints
+    map_out: Flags
+    technician_ns: Ints
+    technician_sigma: Floats
     offline_answer: Ints
     handler_base_ns: Ints
     handler_mapping_ns: Ints
@@ -97,6 +100,9 @@ class PolicyColumns(NamedTuple):
                 policy.repair.replace_risky,
                 policy.repair.replace_ecs,
                 PPR_KINDS.index(policy.repair.ppr),
+                policy.repair.map_out,
+                hours_to_ns(HOURS_PER_DAY * policy.repair.technician_days),
+                policy.repair.technician_sigma,
                 answers_of(policy),
                 seconds_to_ns(1e-6 * policy.platform.handler_base_us),
                 seconds_to_ns(1e-6 * policy.platform.handler_mapping_us),

@@ -9,7 +9,9 @@ that is due is replaced: those that had uncorrected errors in a log since the la
 those that were ordered. With ``repair.ppr``, a boot gives the spare row of its bank group to a hard fault that takes
 one row of a device and had an uncorrected error or reached the limit of corrected ones; in that last case the DIMM
 stays, and a reboot ends the repair. Hard repair uses the spare up; soft repair is undone when the node is powered off
-to replace a DIMM.
+to replace a DIMM. With ``repair.map_out``, the boot after a panic maps out DIMMs (``memory_test.py``), and a technician
+replaces them later: the visit is a repair of the same DIMMs as one that ends a cordon, and either ends what is mapped
+out. A cordon replaces DIMMs at once, as it does without.
 
 **Leaves out.** What becomes of a later fault that met the repaired one in a code word. Limits of sockets; a daemon
 that forgets part of a count.
@@ -18,24 +20,27 @@ that forgets part of a count.
 by a panic during the drain. The new DIMM is in place at the end of the repair. Corrected errors are counted per
 DIMM, in whole windows since the last boot, and the fault whose error reaches the limit is answered; the cordon begins a
 nanosecond after the error that reaches it. Of two faults that meet, the later one is repaired. Uncorrected errors of a
-repaired row still count for the cordon.
+repaired row still count for the cordon. Work has left a node by the time a technician comes, who stays away from one
+that is down, and from one that is cordoned, whose repair is coming.
 
 **Sources.** Limits: ``catalog/numbers.py``.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from node_sim.codes import LifecycleKind, LifecycleReason
 from node_sim.lives.dimms import power_off, remove_dimms, spare_is_free, use_spare_rows
+from node_sim.lives.mapped_out import MapOuts
+from node_sim.lives.memory_test import end_map_outs, map_out_dimms
 from node_sim.lives.places import accuse, go_down
 from node_sim.lives.policies import PPR_OFF
 from node_sim.lives.state import LaneState, Touches, forget_spells
 from node_sim.records import NULL, Flags, Ints
 from node_sim.units import FOREVER
-
-_HAD_UE = int(LifecycleReason.DIMM_HAD_UE)
 
 
 def panic(state: LaneState, lane: Ints, fault: Ints, time_ns: Ints, cause: Ints, reason: Ints) -> Ints:
@@ -53,9 +58,11 @@ def panic(state: LaneState, lane: Ints, fault: Ints, time_ns: Ints, cause: Ints,
         return time_ns
     end_ns = time_ns + state.policies.reboot_ns[state.arm_set[lane]]
     nothing, lost = np.full(lane.size, NULL), _running(state, lane, time_ns)
-    _log(state, lane, fault, cause, (time_ns, end_ns), LifecycleKind.PANIC, reason, nothing, lost)
+    row = _log(state, lane, fault, cause, (time_ns, end_ns), LifecycleKind.PANIC, reason, nothing, lost)
     go_down(state, lane, time_ns, end_ns)
     _spare_rows(state, lane, time_ns, end_ns)
+    map_out_dimms(state, lane, end_ns, row, fault)
+    state.visit_ns[lane] = np.maximum(state.visit_ns[lane], end_ns)
     drains = lane[state.drain.begin_ns[lane] < FOREVER]
     state.drain.end_ns[drains] = state.boot_ns[drains]
     return end_ns
@@ -106,7 +113,7 @@ def begin_drain(
     drain.begin_ns[lane] = start_ns
     drain.end_ns[lane] = start_ns + state.policies.drain_ns[state.arm_set[lane]]
     drain.fault[lane], drain.cause[lane], drain.place[lane], drain.reason[lane] = fault, cause, place, reason
-    state.limit_ns[lane] = FOREVER
+    state.limit_ns[lane] = state.visit_ns[lane] = FOREVER
     state.stirred_ns[lane] = np.maximum(state.stirred_ns[lane], start_ns)
     begun = np.zeros(state.node_id.size, np.bool_)
     begun[lane] = True
@@ -186,6 +193,34 @@ def log_cordons(state: LaneState, lane: Ints) -> Ints:
     return names
 
 
+class _Replacements(NamedTuple):
+    """Which DIMMs of nodes are replaced, and what the rows of that say; arrays of shape ``(n, slots)``."""
+
+    due: Flags
+    reason: Ints
+    fault: Ints
+    cause: Ints
+
+
+def _replacements(state: LaneState, lane: Ints, due: Flags, fault: Ints, cause: Ints, out: MapOuts) -> _Replacements:
+    """List DIMMs that had uncorrected errors; a row of ``map_out`` causes the replacement of its own.
+
+    Args:
+        state: Of the lanes.
+        lane: Lanes, each once, shape ``(n,)``.
+        due: DIMMs to be replaced.
+        fault: Fault that the rows of the others name, shape ``(n,)``.
+        cause: Row that causes theirs, shape ``(n,)``.
+        out: What was mapped out in these lanes.
+    """
+    position = np.full(state.node_id.size, NULL)
+    position[lane] = np.arange(lane.size)
+    fault_of, cause_of = (np.repeat(one[:, None], due.shape[1], axis=1) for one in (fault, cause))
+    at = position[out.lane], out.slot
+    fault_of[at], cause_of[at] = out.fault, out.cause
+    return _Replacements(due, np.full(due.shape, int(LifecycleReason.DIMM_HAD_UE)), fault_of, cause_of)
+
+
 def repair(state: LaneState, lane: Ints) -> None:
     """Take nodes that have been drained down, and repair what is due."""
     policies, arm, drain = state.policies, state.arm_set[lane], state.drain
@@ -193,26 +228,35 @@ def repair(state: LaneState, lane: Ints) -> None:
     start_ns, due = drain.end_ns[lane], _is_due(state, lane, place)
     end_ns = start_ns + np.where(due.any(axis=1), policies.replace_ns[arm], policies.reboot_ns[arm])
     cordoned = log_cordons(state, lane)
-    which, slot = np.nonzero(due)  # one element per (lane, DIMM) that is replaced
-    of_place = place >= 0
-    for_limit = of_place[which] & (slot == state.store.faults.box.slot[fault[which]])
-    ordered = np.where(state.ordered_dimm[lane[which], slot], int(LifecycleReason.OWN_POLICY), _HAD_UE)
-    _log(
-        state,
-        lane[which],
-        fault[which],
-        cordoned[which],
-        (start_ns[which], end_ns[which]),
-        LifecycleKind.DIMM_REPLACEMENT,
-        np.where(for_limit, reason[which], ordered),
-        slot,
-        0,
-    )
+    due_now = _replacements(state, lane, due, fault, cordoned, end_map_outs(state, lane, end_ns))
+    due_now.reason[state.ordered_dimm[lane]] = int(LifecycleReason.OWN_POLICY)
+    of_place = np.flatnonzero(place >= 0)
+    due_now.reason[of_place, state.store.faults.box.slot[fault[of_place]]] = reason[of_place]
     accuse(state, place[of_place], cordoned[of_place], reason[of_place])
+    _replace(state, lane, (start_ns, end_ns), due_now)
+
+
+def visit(state: LaneState, lane: Ints) -> None:
+    """Let a technician replace the DIMMs that are due in nodes that go on without some: all that had errors by then."""
+    start_ns, due = state.visit_ns[lane], state.had_ue[lane]
+    end_ns = start_ns + state.policies.replace_ns[state.arm_set[lane]]
+    out = end_map_outs(state, lane, end_ns)
+    order = np.lexsort((out.slot, out.due_ns, out.lane))
+    first = out.take(order[np.searchsorted(out.lane[order], lane)])  # what brings the technician
+    _replace(state, lane, (start_ns, end_ns), _replacements(state, lane, due, first.fault, first.cause, out))
+
+
+def _replace(state: LaneState, lane: Ints, interval_ns: tuple[Ints, Ints], due: _Replacements) -> None:
+    """Take nodes down for a repair of DIMMs; they come up in service, and errors count anew."""
+    start_ns, end_ns = interval_ns
+    which, slot = np.nonzero(due.due)  # one element per (lane, DIMM) that is replaced
+    at = which, slot
+    interval, kind = (start_ns[which], end_ns[which]), LifecycleKind.DIMM_REPLACEMENT
+    _log(state, lane[which], due.fault[at], due.cause[at], interval, kind, due.reason[at], slot, 0)
     go_down(state, lane, start_ns, end_ns)
     power_off(state, lane[which], end_ns[which])
     remove_dimms(state, lane[which], slot, end_ns[which])
     _spare_rows(state, lane, start_ns, end_ns)
     state.ue_count[lane] = 0
     state.had_ue[lane] = state.ordered_dimm[lane] = False
-    drain.begin_ns[lane] = drain.end_ns[lane] = FOREVER
+    state.drain.begin_ns[lane] = state.drain.end_ns[lane] = state.visit_ns[lane] = FOREVER

@@ -21,6 +21,7 @@ import numpy as np
 from node_sim.corrected.eras import Eras
 from node_sim.corrected.marks import Poisoned
 from node_sim.hwpoison.handler_table import HandlerTable
+from node_sim.lives.mapped_out import MapOuts, no_map_outs
 from node_sim.lives.ordered import Agenda
 from node_sim.lives.physics import Store
 from node_sim.lives.policies import PPR_OFF, PolicyColumns
@@ -310,6 +311,7 @@ class LaneState:
         limit_ns: When a fault reaches a limit in this boot [ns].
         limit_place: Which fault in place that is.
         limit_reason: Which limit (``LifecycleReason``).
+        visit_ns: When a technician comes for the DIMMs mapped out [ns], ``FOREVER`` if nobody does.
         drain: Its cordon and what follows.
         agenda: What a policy of one's own has ordered.
         ordered_dimm: Which DIMMs it wants replaced, by slot.
@@ -318,6 +320,7 @@ class LaneState:
         pages: Bad pages.
         frames: Their page frames.
         pending: Late kills, I/O errors and calls of the handler still to come.
+        map_outs: DIMMs that firmware has mapped out.
         closed_eras: Eras that have ended.
         poisoned: Frames that were poisoned in boots that have ended.
         withdrawn: Pages that orders have taken offline in the present boots.
@@ -350,6 +353,7 @@ class LaneState:
     limit_ns: Ints
     limit_place: Ints
     limit_reason: Ints
+    visit_ns: Ints
     drain: Drains
     agenda: Agenda
     ordered_dimm: Flags
@@ -358,6 +362,7 @@ class LaneState:
     pages: LanePages
     frames: LaneFrames
     pending: Pending = field(default_factory=no_pending)
+    map_outs: MapOuts = field(default_factory=no_map_outs)
     closed_eras: list[Eras] = field(default_factory=list)
     poisoned: list[Poisoned] = field(default_factory=list)
     withdrawn: Withdrawn = field(default_factory=Withdrawn.none)

@@ -1,9 +1,9 @@
 """Lives of nodes under arms, step by step to the horizon.
 
 **Models.** One step takes the earliest event of every lane: a late kill, an I/O error or a call of the handler that
-waited; the touch of a bad page; the corrected error or report that reaches a limit; the end of a drain; an order. The
-lookup tables of the machine check and the handler decide; follow-ups are scheduled. A node that goes down forgets what
-waited.
+waited; the touch of a bad page; the corrected error or report that reaches a limit; the end of a drain; the visit of a
+technician; an order. The lookup tables of the machine check and the handler decide; follow-ups are scheduled. A node
+that goes down forgets what waited.
 
 **Leaves out.** Corrected errors, which follow from the eras once a life is over; ``corrected_rows.py`` logs them.
 
@@ -23,11 +23,12 @@ from node_sim.hwpoison.handler_table import handler_table
 from node_sim.lives.bad_pages import look_on, start_pages
 from node_sim.lives.carry_out import carry_out
 from node_sim.lives.handling import handle_calls
+from node_sim.lives.memory_test import end_map_outs
 from node_sim.lives.ordered import Agenda, Orders
 from node_sim.lives.physics import Store
 from node_sim.lives.places import poisoned_now, watch
 from node_sim.lives.policies import PPR_SOFT, PolicyColumns
-from node_sim.lives.repair import cordon_at_limit, log_cordons, repair
+from node_sim.lives.repair import cordon_at_limit, log_cordons, repair, visit
 from node_sim.lives.rows import EventLog
 from node_sim.lives.signals import kill_late, return_errors
 from node_sim.lives.state import NEVER_KILLED, Drains, InPlace, LaneFrames, LanePages, LaneState, Waits, has_reads
@@ -85,6 +86,7 @@ def start_lives(
         limit_ns=np.full(n, FOREVER),
         limit_place=np.full(n, NULL),
         limit_reason=np.full(n, NULL),
+        visit_ns=np.full(n, FOREVER),
         drain=Drains.none(n),
         agenda=agenda or Agenda.of(Orders.of([]), np.empty(0, np.int64), n),
         ordered_dimm=np.zeros((n, server.dimms), np.bool_),
@@ -163,8 +165,13 @@ def _step(state: LaneState, due: Ints, live: Ints, looking: Looking) -> None:
     busy = _pending_step(state, due)
     touched = touch_step(state, due, live, busy)
     busy[touched.lane] = True
-    by_time = (state.limit_ns, cordon_at_limit), (state.drain.end_ns, repair), (state.agenda.next_ns, carry_out)
-    for event_ns, happen in by_time:
+    happenings = (
+        (state.limit_ns, cordon_at_limit),
+        (state.drain.end_ns, repair),
+        (state.visit_ns, visit),
+        (state.agenda.next_ns, carry_out),
+    )
+    for event_ns, happen in happenings:
         ready = np.flatnonzero((event_ns == due) & (due < state.world.horizon_ns) & ~busy)
         if ready.size:
             busy[ready] = True
@@ -191,8 +198,10 @@ def _look_on(state: LaneState, looking: Looking, live: Ints) -> Ints:
 
 
 def _finish(state: LaneState) -> None:
-    """Log the cordons whose drain outlasts the horizon, and what is still poisoned."""
+    """Log the cordons whose drain outlasts the horizon, DIMMs still mapped out, and what is still poisoned."""
     log_cordons(state, np.flatnonzero(state.drain.begin_ns < FOREVER))
+    every = np.arange(state.node_id.size)
+    end_map_outs(state, every, np.full(every.size, state.world.horizon_ns))
     state.poisoned.append(poisoned_now(state, np.ones(state.node_id.size, np.bool_)))
 
 
@@ -209,7 +218,7 @@ def _next_due(state: LaneState, live: Ints) -> Ints:
     due = np.full(state.node_id.size, FOREVER)
     np.minimum.at(due, state.pages.lane[live], state.pages.next_ns[live])
     np.minimum.at(due, state.pending.lane, state.pending.time_ns)
-    for event_ns in (state.limit_ns, state.drain.end_ns, state.agenda.next_ns):
+    for event_ns in (state.limit_ns, state.drain.end_ns, state.visit_ns, state.agenda.next_ns):
         np.minimum(due, event_ns, out=due)
     return due
 

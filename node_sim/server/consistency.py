@@ -234,6 +234,7 @@ REFUSED: Final = (
         lambda p, a: p.repair.replace_risky and a.hardware.server.dram.width != PINS,
         f"False with x{{s.dram.width}} devices, whose pins have no such halves (or set server.part to x{PINS})",
     ),
+    Rule("repair.map_out", _without_code("repair.map_out"), f"False{_NO_CODE}"),
     Rule("repair.ppr", _without_code("repair.ppr"), f"'off'{_NO_CODE}"),
     Rule(
         "repair.ppr",

@@ -55,9 +55,14 @@ class Server(Checked):
         return self.sockets * self.channels * self.dimms_per_channel
 
     @property
+    def dimm_bytes(self) -> int:
+        """Memory of one DIMM, check bits left out."""
+        return self.ranks * self.dram.subchannels * self.dram.rank_bytes
+
+    @property
     def memory_gb(self) -> float:
         """Memory of the server, check bits left out [GB of 2**30 bytes, as memory is sold]."""
-        return self.dimms * self.ranks * self.dram.subchannels * self.dram.rank_bytes / BYTES_PER_GB
+        return self.dimms * self.dimm_bytes / BYTES_PER_GB
 
     @property
     def dram(self) -> Part:

@@ -336,6 +336,20 @@ class Repair(Checked):
         "Post-package repair at boot of one-row faults that had a UE or reached replace_ce; soft is lost at power-off.",
         choices=PPR_KINDS,
     )
+    map_out: bool = setting(
+        False,
+        "Whether the boot after a panic maps out the DIMMs that had a UE, and the node goes on without them; a cordon "
+        "replaces DIMMs as ever.",
+    )
+    technician_days: float = setting(
+        numbers.TECHNICIAN_DAYS,
+        "Median time from that boot until a technician replaces the DIMM, unless a cordon's repair comes earlier.",
+        low=0.0,
+        high=3653.0,
+    )
+    technician_sigma: float = setting(
+        numbers.TECHNICIAN_SIGMA, "Lognormal sigma of that time between DIMMs.", low=0.0, high=3.0
+    )
     cordon: Cordon = field(default_factory=Cordon)
 
 

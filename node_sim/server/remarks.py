@@ -133,6 +133,20 @@ NOTED: Final = (
         lambda p, _: p.page_offline.by_row and not p.page_offline.counts,
         f"{_INERT}: nothing is counted with page_offline.ce_threshold = 0 and row_columns = 0",
     ),
+    # --- repair
+    Rule("repair.map_out", lambda p, _: p.ecc.mirroring, f"{_INERT}: with ecc.mirroring = true no UE is noticed"),
+    Rule("repair.map_out", lambda _, a: a.hardware.server.dimms == 1, f"{_INERT}: the only DIMM of a node stays"),
+    *(
+        Rule(f"repair.{name}", when, f"{_INERT}: {why}")
+        for name in ("technician_days", "technician_sigma")
+        for when, why in (
+            (lambda p, _: not p.repair.map_out, "nothing is mapped out with repair.map_out = false"),
+            (
+                lambda p, _: p.repair.map_out and p.repair.cordon.ue == 1,
+                "with repair.cordon.ue = 1 every panic is followed by a cordon, whose repair replaces the DIMM",
+            ),
+        )
+    ),
     # --- codes, faults and readers
     Rule(
         "ecc.command_retry",

@@ -33,6 +33,7 @@ def repairing(tmp_path_factory):
         "hard": {"set": {"repair.ppr": "hard", "kernel.memory_failure_recovery": 0}},
         "spared": {"set": {"ecc.sparing": "adddc_rank", "ecc.sparing_ce": 2}, "groups": chips},
         "counted": {"set": {"repair.replace_ecs": True}, "groups": ["ddr5"]},
+        "degraded": {"set": {"repair.map_out": True, "kernel.memory_failure_recovery": 0, "repair.cordon.ue": 3}},
         "mirrored": {"set": {"ecc.mirroring": True, "repair.replace_ce": 100}},
     }
     root = tmp_path_factory.mktemp("repairs") / "run"
@@ -49,7 +50,7 @@ def test_seq_counts_the_rows_of_a_node_without_gaps(run, arm):
     check_numbers(run, arm)
 
 
-REPAIR_ARMS = ["replace_10_per_24h", "soft", "hard", "spared", "counted", "mirrored"]
+REPAIR_ARMS = ["replace_10_per_24h", "soft", "hard", "spared", "counted", "degraded", "mirrored"]
 
 
 @pytest.mark.parametrize("arm", REPAIR_ARMS)
@@ -72,6 +73,8 @@ def test_repairs_and_replacements_occur(repairing):
         ("soft", "post_package_repair", limit),
         ("soft", "post_package_repair", had_ue),
         ("hard", "post_package_repair", had_ue),
+        ("degraded", "map_out", had_ue),
+        ("degraded", "dimm_replacement", had_ue),
         ("mirrored", "dimm_replacement", limit),
         ("counted", "cordon", LifecycleReason.ECS_LIMIT.text),
         ("counted", "dimm_replacement", LifecycleReason.ECS_LIMIT.text),

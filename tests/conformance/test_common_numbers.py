@@ -1,7 +1,8 @@
 """Arms share their random numbers: a rule that acts on one fault leaves the rows of all other faults alone.
 
-Exceptions, by design: inside the time down, after a repair of the fault's own DIMM, on pages whose owner the action
-killed (a reboot kills every owner), and while a page of the fault is offline in one arm only (a reboot brings it back).
+Exceptions, by design: inside the time down, after a repair of the fault's own DIMM or once it is mapped out, on pages
+whose owner the action killed (a reboot kills every owner), and while a page of the fault is offline in one arm only (a
+reboot brings it back).
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from fleet.scenario.fleet import Group
+from node_sim.codes import LifecycleKind
 from node_sim.columns import TABLES
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
@@ -27,6 +29,7 @@ BASE = Policy(ecc=Ecc("chipkill"), repair=Repair(cordon=Cordon(ue=2)))
 PAGES = dataclasses.replace(BASE, page_offline=PageOffline(2))
 TOGETHER = Workload(shared=Shared(forked=1.0, mapped_file=0.8, library=0.2, tmpfs=1.0, hugetlb=1.0, merged=1.0))
 SHARED = dataclasses.replace(BASE, workload=TOGETHER)
+DOWN = dataclasses.replace(BASE, kernel=Kernel(memory_failure_recovery=0), repair=Repair(cordon=Cordon(ue=0)))
 RULES = {
     "recovery off: reboots": (BASE, dataclasses.replace(BASE, kernel=Kernel(memory_failure_recovery=0))),
     "no cordon: no DIMM replacement": (BASE, dataclasses.replace(BASE, repair=Repair(cordon=Cordon(ue=3)))),
@@ -34,6 +37,7 @@ RULES = {
     "page offlining, recovery off": (PAGES, dataclasses.replace(PAGES, kernel=Kernel(memory_failure_recovery=0))),
     "shared pages, early kill": (SHARED, dataclasses.replace(SHARED, kernel=Kernel(memory_failure_early_kill=1))),
     "shared pages, no cordon": (SHARED, dataclasses.replace(SHARED, repair=Repair(cordon=Cordon(ue=3)))),
+    "a DIMM mapped out": (DOWN, dataclasses.replace(DOWN, repair=Repair(map_out=True, cordon=Cordon(ue=0)))),
     "page offlining, no cordon": (PAGES, dataclasses.replace(PAGES, repair=Repair(cordon=Cordon(ue=3)))),
 }
 
@@ -63,10 +67,12 @@ def lives(block, arm):
                 row = dict(zip(names, values, strict=True))
                 life.rows.setdefault(fault, set()).add((name, *values))
                 if name == "lifecycle":
-                    life.down.append((row["time_ns"], row["end_ns"]))
+                    out = row["kind"] == LifecycleKind.MAP_OUT  # and up
+                    if not out:
+                        life.down.append((row["time_ns"], row["end_ns"]))
                     if row["dimm"] >= 0:
                         first = life.replaced.get(row["dimm"], 1 << 62)
-                        life.replaced[row["dimm"]] = min(first, row["end_ns"])
+                        life.replaced[row["dimm"]] = min(first, row["time_ns"] if out else row["end_ns"])
                 if (name == "errors" and row["kind"] == 1) or name in ("machine_checks", "lifecycle"):
                     life.acted.add(fault)
     return found
@@ -142,7 +148,7 @@ def test_other_faults_have_equal_rows_over_the_whole_horizon(pair):
 
 
 def test_arms_have_the_same_rows_beside_others_as_alone():
-    few = ("recovery off: reboots", "no cordon: no DIMM replacement", "shared pages, early kill")
+    few = "recovery off: reboots", "no cordon: no DIMM replacement", "shared pages, early kill", "a DIMM mapped out"
     rules = dict.fromkeys(policy for name in few for policy in RULES[name])
     rules[dataclasses.replace(BASE, repair=Repair(cordon=Cordon(ue=2, drain_hours=4.0)))] = None
     rules[dataclasses.replace(BASE, repair=Repair(reboot_minutes=25.0, cordon=Cordon(ue=2)))] = None

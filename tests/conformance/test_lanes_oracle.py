@@ -73,6 +73,8 @@ ROWED = 2000
 """Worlds from this one on are made for rows that go offline; ``test_lanes_oracle_rows.py`` looks at them."""
 ROW_SHARE = 0.35
 """Of the daemons that count."""
+MAP_OUT_SHARE = 0.5
+"""Of the policies of worlds before that one."""
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,9 @@ ACTING = (
 
 
 def words_of(policy: config.Policy) -> str:
-    """Say what a policy is without scopes and the risky pattern, so that drawing these moves no other draw."""
-    return re.sub(r", replace_risky=\w+", "", repr(policy).replace(", scope='page', row_columns=0)", ")"))
+    """Say what a policy is without scopes, risky patterns and map-outs, so that drawing these moves no other draw."""
+    text = repr(policy).replace(", scope='page', row_columns=0)", ")")
+    return re.sub(r", (replace_risky|map_out|technician_days|technician_sigma)=[\w.]+", "", text)
 
 
 def switch(policy: config.Policy, *, deaf: bool) -> config.Policy:
@@ -247,6 +250,14 @@ def mitigate(policy: config.Policy) -> config.Policy:
     limit, ppr = rng.choice((0, 0, 0, 4, 12, 30)), rng.choice(("off", "soft", "hard"))
     repair = replace(policy.repair, replace_ce=limit, replace_risky=rng.random() < 0.1, ppr=ppr)
     return replace(policy, ecc=more, repair=repair)
+
+
+def map_out(number: int, policy: config.Policy) -> config.Policy:
+    """Let the boots of some policies map out DIMMs, drawn from what they are; a technician comes soon, or in months."""
+    rng = random.Random(f"map out {number} {words_of(policy)}")
+    days, sigma = log_uniform(rng, 0.1, 100.0), rng.choice((0.0, 0.3, 1.5))
+    on = rng.random() < MAP_OUT_SHARE
+    return replace(policy, repair=replace(policy.repair, map_out=on, technician_days=days, technician_sigma=sigma))
 
 
 def suit(platform: config.Platform, kernel: config.Kernel) -> config.Platform:
@@ -526,7 +537,7 @@ def draw_world(number: int) -> World:
         policies = [switch(one, deaf=number % 10 != FLOODED) for one in policies]
     policies = [replace(one, platform=write_back(one.platform)) for one in policies]
     if number < ROWED:
-        policies = [by_row(one) for one in policies]
+        policies = [map_out(number, by_row(one)) for one in policies]
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
     return World(number, rng.getrandbits(64), tuple(nodes), hardware, tuple(policies), horizon_ns)
 
@@ -674,6 +685,29 @@ def came_back(tables: dict[str, Any]) -> int:
     return len({row["fault_id"] for row in errors if (row["time_ns"] or 0) > repaired.get(row["fault_id"], 1 << 62)})
 
 
+def mapped_out(tables: dict[str, Any], world: World) -> Counter[str]:
+    """Count how DIMMs that firmware maps out get back, and what happens to nodes that go on without them."""
+    met: Counter[str] = Counter()
+    rows = list(rows_of("lifecycle", tables["lifecycle"])) if "lifecycle" in tables else []
+    cordons = {(row["node_id"], row["end_ns"]) for row in rows if row["kind"] == LifecycleKind.CORDON}
+    without = {(row["node_id"], row["seq"]): row for row in rows if row["kind"] == LifecycleKind.MAP_OUT}
+    met["mapped out to the horizon"] = sum(row["end_ns"] == world.horizon_ns for row in without.values())
+    for row in rows:
+        cause = without.get((row["node_id"], row["cause_seq"]))
+        if cause is not None:
+            by_cordon = (row["node_id"], row["time_ns"]) in cordons
+            met["mapped out until a cordon" if by_cordon else "mapped out until a technician comes"] += 1
+            met["replaced beside one mapped out"] += row["dimm"] != cause["dimm"]
+        if row["kind"] == LifecycleKind.PANIC:
+            absent = sum(
+                node == row["node_id"] and out["time_ns"] < row["time_ns"] < out["end_ns"]
+                for (node, _), out in without.items()
+            )
+            met["panics without a DIMM"] += absent > 0
+            met["panics of the last DIMM"] += 0 < absent == world.hardware.server.dimms - 1
+    return met
+
+
 def mitigated(world: World) -> Counter[Any]:
     """Count faults of generation 0 that sparing or a mirror saves, and windows that sparing ends."""
     met: Counter[Any] = Counter()
@@ -705,6 +739,7 @@ def branches_of(number: int) -> Counter[Any]:
                 met.update((table, name, row[name]) for name in BRANCHES.get(table, ()))
         met["lost records"] += lost_records(part.tables)
         met["came back"] += came_back(part.tables)
+        met.update(mapped_out(part.tables, draw_world(number)))
     met.update(mitigated(draw_world(number)))
     met["faults"] += len(block.faults["seq"])
     met["installed later"] += int((np.asarray(block.faults["generation"]) > 0).sum())

@@ -19,6 +19,8 @@ def test_sample_exercises_every_branch(shared_folder: Path) -> None:
     wanted += ["adddc_bank", "adddc_rank", "windows ended", "mirrored", "mirrored, silent"]
     wanted += [OfflineTrigger.ROW_THRESHOLD.text, OfflineTrigger.ROW_COLUMNS.text]
     wanted += ["row refused in part", "row not offlined", "row of two faults"]
+    wanted += ["mapped out until a cordon", "mapped out until a technician comes", "mapped out to the horizon"]
+    wanted += ["replaced beside one mapped out", "panics without a DIMM", "panics of the last DIMM"]
     for table, names in BRANCHES.items():
         for name, codes in names.items():
             wanted += [(table, name, int(code)) for code in codes]

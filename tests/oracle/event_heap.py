@@ -1,7 +1,8 @@
 """All event rows of one node under one policy, one event at a time: the readable twin of the simulator's lanes.
 
-**Models.** A heap of pending events (late kills, fsync errors, calls of the handler), touches of bad pages, limits and
-ends of drains; corrected errors by walking over every single error of all faults of a boot, in the order of time.
+**Models.** A heap of pending events (late kills, fsync errors, calls of the handler), touches of bad pages, limits,
+ends of drains and visits of technicians; corrected errors by walking over every single error of all faults of a boot,
+in the order of time.
 
 **Leaves out.** Speed. The physics of faults, windows and footprints, and the scalar definitions of the
 handler and of the machine-check grade, are those of ``node_sim``.
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import special
 
 from node_sim.catalog.kernels import PROFILES
 from node_sim.catalog.profile import Profile
@@ -82,7 +84,7 @@ OFFLINE_RESULTS = {
     -12: OfflineResult.NO_SPARE,
 }
 """By the answer to soft offline of a page that is not poisoned: 0, ENOENT, EOPNOTSUPP, EIO, ENOMEM."""
-PENDING, TOUCH, REPLACE, DRAINED, ORDER, EMPTIED = range(6)
+PENDING, TOUCH, REPLACE, DRAINED, VISIT, ORDER, EMPTIED = range(7)
 NEVER = 1 << 62
 NO_USE = Use(start=-1, use=PageUse.FREE, owners=range(0), hot=False, splits=0.0, large=False)
 """Of errors without an address."""
@@ -244,6 +246,15 @@ class Drain:
     cause: Fault | Row
     reason: LifecycleReason
     at_limit: bool
+
+
+class MappedOut(NamedTuple):
+    """A DIMM that the node goes on without."""
+
+    since_ns: int
+    due_ns: int
+    """When a technician comes for it."""
+    panic: Row
 
 
 class Touch(NamedTuple):
@@ -461,6 +472,8 @@ class Life:
         self.version = 0
         self.boot_end = 0
         self.ue_count, self.had_ue = 0, set[int]()
+        self.mapped: dict[int, MappedOut] = {}
+        """By slot."""
         self.caused_by_limit: list[Row] = []
         self.by_row = policy.page_offline.scope == "row"
         self.shown: dict[Fault, list[tuple[int, int]]] = {}
@@ -999,8 +1012,12 @@ class Life:
             elif kind == ORDER:
                 self.orders.remove(what)
                 self.obey(what)
+            elif kind == VISIT and self.drain is None:
+                self.visit(time)
         if self.drain is not None:
             self.cordon_row(self.drain)
+        for slot in self.mapped:
+            self.map_out_row(slot, self.horizon)
         self.past_poison.append((self.boot_end, self.poison()))
         boots: dict[int, list[tuple[Fault, int, int]]] = {}
         for fault in self.faults:
@@ -1464,10 +1481,10 @@ class Life:
         """Panic and reboot; a node that drained is empty then."""
         end = time + round(self.policy.repair.reboot_minutes * 60 * NS_PER_S)
         running = sum(self.leaves_ns(process) > time for process in range(self.policy.workload.processes))
-        self.write("lifecycle", time, page, cause, down(LifecycleKind.PANIC, reason, end, None, running))
+        row = self.write("lifecycle", time, page, cause, down(LifecycleKind.PANIC, reason, end, None, running))
         if self.drain is not None:
             self.drain.end_ns = end
-        self.go_down(time, end, set(), time)
+        self.go_down(time, end, set(), time, row)
 
     def cordon(
         self,
@@ -1507,11 +1524,52 @@ class Life:
                 due[fault.slot] = drain.reason
             fault.suspect = row
         end = start + (hours_to_ns(repair.replace_hours) if due else round(repair.reboot_minutes * 60 * NS_PER_S))
+        self.replace_dimms(due, start, end, row)
+
+    def visit(self, start: int) -> None:
+        """Let a technician replace what is mapped out, and what else has had uncorrected errors."""
+        _, first = min((dimm.due_ns, slot) for slot, dimm in self.mapped.items())
+        end = start + hours_to_ns(self.policy.repair.replace_hours)
+        due = dict.fromkeys(self.had_ue, LifecycleReason.DIMM_HAD_UE)
+        self.replace_dimms(due, start, end, self.mapped[first])
+
+    def replace_dimms(self, due: dict[int, LifecycleReason], start: int, end: int, why: Row | MappedOut) -> None:
+        """Replace DIMMs, each because it is mapped out, or else for what brings the others about."""
+        assert self.mapped.keys() <= due.keys()
+        rows = {slot: self.map_out_row(slot, end) for slot in self.mapped}
+        if isinstance(why, MappedOut):
+            (why,) = (rows[slot] for slot, dimm in self.mapped.items() if dimm is why)
         for slot, reason in sorted(due.items()):
             values = down(LifecycleKind.DIMM_REPLACEMENT, reason, end, slot, 0)
-            self.rows.append(Row("lifecycle", start, fault, row, values))
-        self.ue_count, self.had_ue, self.drain, self.ordered_dimms = 0, set(), None, set()
+            cause = rows.get(slot, why)
+            self.rows.append(Row("lifecycle", start, cause.fault, cause, values))
+        self.ue_count, self.had_ue, self.drain, self.mapped, self.ordered_dimms = 0, set(), None, {}, set()
         self.go_down(start, end, set(due), start)
+
+    def map_out_row(self, slot: int, end: int) -> Row:
+        """Write down for how long the node has gone on without a DIMM."""
+        dimm = self.mapped[slot]
+        values = down(LifecycleKind.MAP_OUT, LifecycleReason.DIMM_HAD_UE, end, slot, 0)
+        self.rows.append(Row("lifecycle", dimm.since_ns, dimm.panic.fault, dimm.panic, values))
+        return self.rows[-1]
+
+    def map_out_dimms(self, panic: Row, boot: int) -> None:
+        """Let firmware map out what has had uncorrected errors that no spare row has repaired; some memory stays."""
+        rules = self.policy.repair
+        if not rules.map_out or boot >= self.horizon:
+            return
+        seen = [fault for fault in self.faults if fault.removed_ns is None and fault.suspect is not None]
+        bad = {fault.slot for fault in seen if fault.suspect is not None and fault.suspect.table == "machine_checks"}
+        for slot in sorted(bad):
+            if len(self.mapped) == self.server.dimms - 1:
+                return
+            word = philox(purpose_key(self.seed, Purpose.TECHNICIAN), self.node, self.generation[slot] << 16 | slot)[0]
+            factor = np.exp(rules.technician_sigma * special.ndtri(unit32(word)))
+            takes = int(min(hours_to_ns(24 * rules.technician_days) * factor, self.horizon))
+            self.mapped[slot] = MappedOut(boot, boot + takes, panic)
+            for fault in self.faults:
+                if fault.slot == slot:
+                    fault.removed_ns, fault.repaired = fault.removed_ns or boot, None
 
     def can_repair_row(self, fault: Fault) -> bool:
         """Whether post-package repair is on and has a spare row for a fault."""
@@ -1532,10 +1590,10 @@ class Life:
             self.rows.append(Row("lifecycle", start, fault, fault.suspect, values))
             fault.suspect, fault.repaired, fault.removed_ns = None, self.policy.repair.ppr, end
 
-    def go_down(self, start: int, end: int, replaced: set[int], boot: int) -> None:
+    def go_down(self, start: int, end: int, replaced: set[int], boot: int, panic: Row | None = None) -> None:
         """Be down for an interval, at the end of which some DIMMs have been replaced.
 
-        Firmware repairs rows in the part that starts at ``boot``.
+        Firmware repairs rows in the part that starts at ``boot``, and tests memory after a ``panic``.
         """
         self.heap.clear()
         self.pending.clear()
@@ -1555,6 +1613,8 @@ class Life:
             if fault.removed_ns is None and fault.slot in replaced:
                 fault.removed_ns = end
         self.repair_rows(boot, end)
+        if panic is not None:
+            self.map_out_dimms(panic, end)
         for page in self.pages:
             page.dead_for_good |= not page.fault.stays and page.fault.time_ns < end
             page.seen, page.logged = None, False
@@ -1574,6 +1634,9 @@ class Life:
         self.push_orders()
         if self.drain is not None:
             heapq.heappush(self.heap, (self.drain.end_ns, DRAINED, 0, 0, self.drain))
+        elif self.mapped:
+            due = min(dimm.due_ns for dimm in self.mapped.values())
+            heapq.heappush(self.heap, (max(due, end), VISIT, 0, 0, None))
 
 
 def first_sight(kind: ErrorKind, touch: Touch) -> Values:

@@ -47,16 +47,17 @@ class Player:
         self.epoch = hours_to_ns(policy.own_policy.epoch_hours)
         self.orders: list[Ordered] = []
         self.said: list[tuple[int, Order]] = []
+        self.places: dict[tuple[int, int], dict[str, int]] = {}
 
     def play(self, function: PolicyFunction) -> Events:
         """Ask the policy at the end of each epoch with news, and return the life that it leads to."""
         now, new = self.epoch, 0
         life = Life(*self.args, self.orders).run()
-        records = self.records(life)
+        records, news = self.records(life), self.news(life)
         since = 0
         while now < self.horizon:
             down = any(begin < now < end for begin, end in life.downs)
-            if not down and self.news(life, since, now):
+            if not down and bisect_left(news, since) < bisect_left(news, now):
                 since = now
                 known = [record for record in records if record["told"] <= now]
                 found = function(self.show(life, records, known, now, new))
@@ -64,16 +65,16 @@ class Player:
                 if found:
                     self.accept(found, life, known, now)
                     life = Life(*self.args, self.orders).run()
-                    records = self.records(life)
+                    records, news = self.records(life), self.news(life)
             now += self.epoch
         in_place = [fault for fault in life.faults if fault.removed_ns is None or fault.time_ns < fault.removed_ns]
         return Events({fault.name: fault for fault in in_place}, life.rows)
 
-    def news(self, life: Life, since: int, now: int) -> bool:
-        """Whether anything has come to be known from one time to another."""
+    def news(self, life: Life) -> list[int]:
+        """Return when anything comes to be known."""
         times = [one.time_ns for one in life.seen] + [end for _, end in life.downs]
         times += [row.time_ns for row in life.rows if row.table == "machine_checks"]
-        return any(since <= time < now for time in times)
+        return sorted(times)
 
     def records(self, life: Life) -> list[Record]:
         """Put the corrected errors of a life together: those of a hard fault, window, boot and epoch are one."""
@@ -127,6 +128,12 @@ class Player:
 
     def place(self, life: Life, fault: Fault, number: int) -> dict[str, int]:
         """Return where the first wrong line of a page of a fault is."""
+        if (fault.name, number) not in self.places:
+            self.places[fault.name, number] = self.find(life, fault, number)
+        return self.places[fault.name, number]
+
+    def find(self, life: Life, fault: Fault, number: int) -> dict[str, int]:
+        """Look at all lines of the page."""
         row, pfn, box = life.row_of(fault, number), life.pfn_of(fault, number), fault.batch.box
         lines = life.address_map.place(pfn * 64 + np.arange(64))
         server = life.server
@@ -196,7 +203,7 @@ class Player:
             where = (
                 self.place(life, one.fault, one.page) if one.fault.values["n_pages"] else dict.fromkeys(("pfn",), -1)
             )
-            where["dimm"] = one.fault.slot
+            where = where | {"dimm": one.fault.slot}
             names = [name for name in order._fields if name != "time_ns"]
             return all(where.get(name, -1) == getattr(order, name) for name in names)
 

@@ -36,6 +36,8 @@ SDDC = {"ecc.code": "sddc_table"}
 RISKS = ("share_2dq", "share_3dq", "share_4dq", "low", "high", "tail_2dq", "tail_3dq", "tail_4dq", "tail_sigma")
 NEVER_REPEATED = dict.fromkeys(("ecc.risk.share_2dq", "ecc.risk.share_3dq", "ecc.risk.share_4dq"), 0.0)
 GROWTH_SHARES = ("share_1x1", "share_1xm", "share_2dq", "share_3dq", "share_4dq", "second_device")
+ONE_DIMM = {"server.sockets": 1, "server.channels": 1, "server.dimms_per_channel": 1}
+TECHNICIAN = ("technician_days", "technician_sigma")
 STORMS = ("poll_30s", "poll_1s")
 
 
@@ -135,6 +137,7 @@ SENSELESS = [
     ("ecc.mirroring = True, expected False with server.channels = 1", {"ecc.mirroring": True, "server.channels": 1}),
     ("page_offline.ce_threshold = 1, expected 0 with ecc.code = 'none'", NONE | {"page_offline.ce_threshold": 1}),
     ("repair.replace_ce = 1, expected 0 with ecc.code = 'none'", NONE | {"repair.replace_ce": 1}),
+    ("repair.map_out = True, expected False with ecc.code = 'none'", NONE | {"repair.map_out": True}),
     ("repair.ppr = 'soft', expected 'off' with ecc.code = 'none'", NONE | {"repair.ppr": "soft"}),
     ("repair.ppr = 'soft', expected 'off' with server.part = 'ddr2_1gb_x4'", DDR2 | {"repair.ppr": "soft"}),
     ("repair.ppr = 'hard', expected 'off' with server.part = 'ddr3_4gb_x4'", DDR3 | {"repair.ppr": "hard"}),
@@ -324,6 +327,13 @@ IDLE = [
     ("workload.shared.forked", NO_MEMORY_OF_ITS_OWN | {"workload.shared.forked": 0.5}, "use.thp = 0"),
     ("workload.shared.mapped_file", NO_FILES | {"workload.shared.mapped_file": 0.5}, "use.file = 0"),
     ("workload.shared.tmpfs", NO_TMPFS | {"workload.shared.tmpfs": 0.5}, "use.tmpfs = 0"),
+    ("repair.map_out", {"repair.map_out": True, "ecc.mirroring": True}, "no UE is noticed"),
+    ("repair.map_out", {"repair.map_out": True} | ONE_DIMM, "the only DIMM"),
+    *((f"repair.{name}", {f"repair.{name}": 0.5}, "map_out = false") for name in TECHNICIAN),
+    *(
+        (f"repair.{name}", {f"repair.{name}": 0.5, "repair.map_out": True, "repair.cordon.ue": 1}, "every panic")
+        for name in TECHNICIAN
+    ),
     ("ecc.sparing_ce", {"ecc.sparing_ce": 5}, "sparing"),
     ("ecc.locator_bits", {"ecc.locator_bits": 12}, "no such locator"),
     ("ecc.variant", {"ecc.variant": "random"}, "no such locator"),
@@ -344,7 +354,7 @@ def test_a_setting_without_effect_that_is_written_down_gets_a_notice(key, settin
     assert key not in [notice.key for notice in notices(decode("x.toml", document(a=unwritten)))]
 
 
-PHYSICAL = ("faults", "ecc", "errors", "workload", "kernel")
+PHYSICAL = ("faults", "ecc", "errors", "workload", "kernel", "repair")
 MEANT_OTHERWISE = ("DDR2", "DDR4 was the first")
 """Why something is worth a notice that does have an effect."""
 

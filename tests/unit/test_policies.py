@@ -110,7 +110,7 @@ def run_by_hand(root, arms, common=()):
         receipts.append(SimpleNamespace(parts=tuple(parts)))
     plan = {
         "arms": list(arms),
-        "groups": [vars(GroupInfo("g", 0, 10))],
+        "groups": [vars(GroupInfo("g", 0, 10, 1 << 35))],
         "horizon_ns": YEAR_HOURS * HOUR_NS,
     }
     return Run(root, plan, {}, tuple(receipts), None)

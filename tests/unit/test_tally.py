@@ -5,17 +5,38 @@ import pytest
 
 from analysis import open_run
 from analysis.compare import tally_against
+from fleet.scenario.decode import decode
 from fleet.stored.headline import INDEX, METRICS
 from node_sim.columns import TABLES
-from node_sim.units import NS_PER_YEAR
-from tests.fleets import counting_fleet, run_fleet
+from node_sim.dram.geometry import AddressMap
+from node_sim.units import NS_PER_YEAR, PAGE_BYTES
+from tests.fleets import counting_document, run_fleet
+
+DEGRADED = {
+    "kernel.memory_failure_recovery": 0,
+    "repair.map_out": True,
+    "repair.technician_days": 200.0,
+    "repair.cordon.ue": 10,
+}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
+    document = counting_document(400)
+    document["arm"]["degraded"] = {"set": DEGRADED}
+    document["group"]["secded"]["server"] = {"ranks": 1}
     root = tmp_path_factory.mktemp("tally") / "run"
-    run_fleet(counting_fleet(400), root, shard_nodes=130)
+    run_fleet(decode("test", document), root, shard_nodes=130)
     return open_run(root)
+
+
+def dimm_bytes(run):
+    """Memory of a DIMM of every node, by the address map of its group."""
+    found = []
+    for group in decode("test", run.plan["scenario"]).groups:
+        server = group.hardware.server
+        found += [AddressMap(server).pages * PAGE_BYTES / server.dimms] * group.nodes
+    return found
 
 
 def slow_counts(run, arm):
@@ -31,12 +52,12 @@ def slow_counts(run, arm):
 
     down, cause = {}, {}
     for row in tables["lifecycle"]:
-        if row["kind"] != "cordon":  # a cordoned node drains, and is up
+        if row["kind"] not in ("cordon", "map_out"):  # a node that drains, or goes on without a DIMM, is up
             down.setdefault(row["node_id"], set()).add((row["time_ns"], min(row["end_ns"], horizon)))
         if row["kind"] == "panic":
             add(row, "panics")
             add(row, "losses", row["processes_lost"])
-        else:
+        elif row["kind"] != "map_out":
             add(row, {"cordon": "cordons", "dimm_replacement": "dimm_replacements"}[row["kind"]])
     for node, spans in down.items():
         x[node, 0] -= sum(end - start for start, end in spans) / NS_PER_YEAR
@@ -49,6 +70,13 @@ def slow_counts(run, arm):
         until = min([start for start, _ in down.get(row["node_id"], ()) if start >= row["time_ns"]], default=horizon)
         add(row, metric, size * (until - row["time_ns"]) / NS_PER_YEAR)
 
+    size = dimm_bytes(run)
+    for row in tables["lifecycle"]:
+        if row["kind"] == "map_out":
+            begin, end = row["time_ns"], min(row["end_ns"], horizon)
+            inside = [max(0, min(end, up) - max(begin, start)) for start, up in down.get(row["node_id"], ())]
+            add(row, "memory_lost_byte_years", size[row["node_id"]] * (end - begin - sum(inside)) / NS_PER_YEAR)
+
     def root_of(row):
         while True:
             above = cause.get((row["node_id"], row["cause_seq"]))
@@ -56,13 +84,16 @@ def slow_counts(run, arm):
                 return row
             row = above[1]
 
-    swaps = {}
+    swaps, without = {}, {}
     for row in tables["lifecycle"]:
+        if row["kind"] == "map_out":
+            without.setdefault((row["node_id"], row["dimm"]), []).append((row["time_ns"], row["end_ns"]))
         if row["kind"] == "dimm_replacement":
             swaps.setdefault((row["node_id"], row["dimm"]), []).append(row["end_ns"])
     for row in tables["faults"]:
         installed = sum(end <= row["time_ns"] for end in swaps.get((row["node_id"], row["dimm"]), ()))
-        if installed == row["generation"]:
+        spans = without.get((row["node_id"], row["dimm"]), ())
+        if installed == row["generation"] and not any(begin <= row["time_ns"] < end for begin, end in spans):
             add(row, "faults")
     harmed = set()
     for row in tables["errors"]:
@@ -113,6 +144,23 @@ def test_sums_and_products_equal_the_slow_count(run):
             np.testing.assert_allclose(run.tally.cross[position, group], mine.T @ other, rtol=1e-9)
         assert x[:, INDEX["ue"]].sum() > 50
         assert x[:, INDEX["ecs_reports"]].sum() > 50
+
+
+def test_dimms_of_two_sizes_are_mapped_out_and_nodes_go_down_meanwhile(run):
+    rows = run.table("lifecycle", "degraded").to_pylist()
+    out = [row for row in rows if row["kind"] == "map_out"]
+    size = dimm_bytes(run)
+    assert len({size[row["node_id"]] for row in out}) == 2
+    inside = [
+        row["node_id"] == other["node_id"] and row["time_ns"] < other["time_ns"] and other["end_ns"] < row["end_ns"]
+        for row in out
+        for other in rows
+        if other["kind"] == "panic"
+    ]
+    assert sum(inside) > 5
+    lost = run.tally.total[:, :, INDEX["memory_lost_byte_years"]].sum(axis=1)
+    usual, degraded = (lost[run.arms.index(arm)] for arm in ("default", "degraded"))
+    assert degraded > 1000 * usual > 0
 
 
 def test_another_baseline_is_counted_again_from_the_rows(run):
