@@ -296,7 +296,9 @@ class OfflineTrigger(Code):
     CE_THRESHOLD = 0, "ce_threshold"
     ROW_THRESHOLD = 1, "row threshold"
     ROW_COLUMNS = 2, "row columns"
-    OWN_POLICY = 3, "own policy"
+    BANK_THRESHOLD = 3, "bank threshold"
+    KERNEL_CEC = 4, "kernel CEC"
+    OWN_POLICY = 5, "own policy"
 
 
 class OfflineResult(Code):

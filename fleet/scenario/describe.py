@@ -14,6 +14,7 @@ from node_sim.catalog.values import Published
 from node_sim.catalog.workloads import WORKLOAD_ASSUMPTION
 from node_sim.dram.cosmic import flux_relative
 from node_sim.errors import ConfigError
+from node_sim.server.page_offline import PageOffline
 from node_sim.server.settings import Setting
 
 Entry = dict[str, Any]
@@ -22,6 +23,9 @@ Entry = dict[str, Any]
 def _origin(known: Setting, value: Any) -> str:
     """Say where a value comes from."""
     number = known.number
+    whose = known.whose(value) if known.whose else ""
+    if whose:
+        return whose
     if number is None:
         return "choice" if known.choices or isinstance(value, bool | str) else known.role
     if value != number.value:
@@ -104,6 +108,15 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
+def _whose(key: str, value: Any) -> str:
+    """Say of a change of an arm whose rule it is, if it is one that has a name."""
+    section, _, name = key.rpartition(".")
+    if section != "page_offline":
+        return ""
+    known = {item.name: item.metadata["setting"] for item in dataclasses.fields(PageOffline)}[name]
+    return f" ({known.whose(value)})" if known.whose and known.whose(value) else ""
+
+
 def scenario_lines(fleet: Fleet, only: str | None = None) -> list[str]:
     """Write every number of a scenario as text."""
     document = scenario_document(fleet, only)
@@ -118,7 +131,8 @@ def scenario_lines(fleet: Fleet, only: str | None = None) -> list[str]:
             lines.append(f"  {entry['key']:<34} {_shown(entry['value'])}{unit}  ({entry['origin']})")
     lines.append("")
     for name, arm in document["arms"].items():
-        changes = ", ".join(f"{key} = {value}" for key, value in arm["set"].items()) or "changes nothing"
+        changes = ", ".join(f"{key} = {value}{_whose(key, value)}" for key, value in arm["set"].items())
+        changes = changes or "changes nothing"
         where = f" in {', '.join(arm['groups'])}" if arm["groups"] else ""
         lines.append(f"arm {name}: {changes}{where}")
     return lines + [f"notice: {line}" for line in document["notices"]]

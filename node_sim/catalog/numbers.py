@@ -323,3 +323,31 @@ REPLACE_CE_MCELOG: Final = Published(10, "CE per DIMM and 24 h", "andikleen/mcel
 SPARE_ROWS: Final = Published(
     1, "row per bank group", "Dell YX4X whitepaper: DDR4 has at least one spare row per bank group", "read"
 )
+
+# --- daemons that have pages taken offline ----------------------------------------------------------------------
+_RASDAEMON, _MCELOG = "mchehab/rasdaemon @769593b misc/rasdaemon.env", "andikleen/mcelog @2965a54 mcelog.conf"
+RASDAEMON_CE: Final = Published(50, "CE per page and 24 h", f"{_RASDAEMON}: PAGE_CE_THRESHOLD", "read")
+RASDAEMON_ROW_CE: Final = Published(50, "CE per row and 24 h", f"{_RASDAEMON}: ROW_CE_THRESHOLD", "read")
+MCELOG_PAGE_CE: Final = Published(2, "CE per page and 24 h", f"{_MCELOG}: memory-ce-threshold", "read")
+MCELOG_PAGE_CE_2024: Final = Published(
+    10, "CE per page and 24 h", "andikleen/mcelog before 2024-09, mcelog.conf: memory-ce-threshold", "read"
+)
+DAEMON_AGE_HOURS: Final = Published(24.0, "h", f"{_RASDAEMON}: PAGE_CE_REFRESH_CYCLE; {_MCELOG}: 2 / 24h", "read")
+CEC_CE: Final = Published(1023, "CE per page and boot", "drivers/ras/cec.c: COUNT_MASK, all of 10 bits", "read")
+CEC_CE_INTEL: Final = Published(
+    2, "CE per page and boot", "drivers/ras/cec.c: action_threshold of Intel, 6.1 on", "read"
+)
+CEC_KERNELS: Final = Published(
+    ("4.18", "5.10", "6.1"),
+    "profile",
+    "drivers/ras/cec.c: 4.12 on, there and up to 5.3 one error more; since 5.4 without; Intel's threshold since 6.1",
+    "read",
+)
+"""First profile that has it, that compares after it has counted, and with a threshold of Intel's own."""
+MRT_COLUMNS: Final = Assumed(
+    4,
+    2,
+    8,
+    "Intel's case: 34 CE in 9 min on all 8 pages of a row before its UE; no rule is published",
+    "pages of a row",
+)

@@ -27,9 +27,10 @@ class Eras(NamedTuple):
         fault: Index into the fault table.
         from_ns: Start of the era [ns].
         to_ns: End of the era [ns].
-        threshold: Corrected errors of a page, or of a row, in a window at which it is to go offline; 0 = never.
+        threshold: Corrected errors of a page, or of a row, at which it is to go offline; 0 = never.
         by_row: Whether errors are counted by row of the DIMM, all pages of which are to go offline.
         columns: Pages of a row with errors in a window at which it is to go offline, too; 0 = never.
+        age_ns: How long an error counts [ns] (``buckets.py``); ``FOREVER`` = until the next boot, 0 = in its window.
         answer: What the kernel answers to that, 0 or a negative errno by kind of page (``OfflineQuestion``), shape
             ``(n, n_questions)``.
     """
@@ -41,12 +42,19 @@ class Eras(NamedTuple):
     threshold: Ints
     by_row: Flags
     columns: Ints
+    age_ns: Ints
     answer: Ints
 
     @property
     def page_threshold(self) -> Ints:
-        """Corrected errors at which a single page is to go offline; 0 = never."""
-        return np.where(self.by_row, 0, self.threshold)
+        """Corrected errors in one window at which a single page is to go offline; 0 = never."""
+        return np.where(self.by_marks, 0, self.threshold)
+
+    @property
+    def by_marks(self) -> Flags:
+        """In which eras pages that counting takes offline are not the first ones of the fault: marks name them."""
+        found: Flags = self.by_row | (self.age_ns > 0)
+        return found
 
     def take(self, index: Index) -> Eras:
         """Select some eras."""

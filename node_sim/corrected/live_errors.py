@@ -7,7 +7,7 @@ is rare, its errors are gone through one by one.
 
 **Leaves out.** Errors that a boot takes away; eras end there.
 
-**Assumes.** A page leaves at its error number ``threshold`` of the window, and that error is still seen.
+**Assumes.** A page leaves at the error that takes it to its limit, and that error is still seen.
 
 **Sources.** None.
 """

@@ -2,11 +2,12 @@
 
 **Models.** Within an era (``eras.py``) a daemon counts the corrected errors of each page per window and asks the kernel
 to soft-offline the page at the threshold, once whatever the answer, and not again because another fault hits the page,
-too. An offlined page is out of use until the next boot, any other goes on. A daemon that counts by row is in
-``row_offlining.py``.
+too. An offlined page is out of use until the next boot, any other goes on. Daemons that count by row, or otherwise than
+by window (``buckets.py``), are in ``row_offlining.py``.
 
-**Leaves out.** Decay of counters between windows, limits on offlined pages; errors of two faults of one page are
-counted apart.
+**Leaves out.** Limits on offlined pages; errors of two faults of one page are counted apart. Daemons ask again for a
+page that the kernel refused (rasdaemon at the next full bucket, mcelog since 2025 at a doubled threshold, the kernel's
+CEC at its threshold): a page that is refused once is refused for the same reason until the next boot.
 
 **Assumes.** Counting starts with the first whole window after a boot. What the kernel answers: ``asking.py``.
 
@@ -133,7 +134,7 @@ def find_offlines(
         others = (asked.era, asked.page, asked.pfn, asked.time_ns)
         marks = merge_marks([marks, marks_of_asked(eras, faults, address_map, others, asked.offlined)])
         asked = asked.take(asked.time_ns <= marks.look_up(asked.era, asked.page).asked_ns)
-    if not eras.by_row.any():
+    if not eras.by_marks.any():
         return Counted(asked, before, after, marks)
     by_row, of_rows = find_row_offlines(eras, spans, index, faults, ground, poisoned, marks)
     asked = join([asked, by_row])

@@ -45,9 +45,9 @@ class Watched(NamedTuple):
     address_map: AddressMap
 
     def whole(self) -> Flags:
-        """Return which spans are whole windows of eras that count by row."""
+        """Return which spans are whole windows of eras that count by row and window."""
         eras, spans, era = self.eras, self.spans, self.spans.era
-        counts = eras.by_row & ((eras.threshold > 0) | (eras.columns > 0))
+        counts = eras.by_row & (eras.age_ns == 0) & ((eras.threshold > 0) | (eras.columns > 0))
         whole: Flags = counts[era] & (spans.first == 0) & (self.low_ns() >= eras.from_ns[era])
         return whole
 

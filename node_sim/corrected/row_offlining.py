@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.corrected.asking import BY_ROW, Ground, Offlines, question_of
+from node_sim.corrected.buckets import aged_reaches
 from node_sim.corrected.eras import Eras, Spans, WindowIndex
 from node_sim.corrected.marks import Marks, Poisoned, entries_of, merge_marks, name_page, pages_in_eras
 from node_sim.corrected.row_counts import (
@@ -35,6 +36,7 @@ from node_sim.corrected.row_counts import (
 )
 from node_sim.dram.device_rows import pages_of_rows
 from node_sim.dram.faults import FaultTable
+from node_sim.dram.geometry import AddressMap
 from node_sim.memory.pages import HUGE_PAGES, make_frames
 from node_sim.records import Flags, Index, Ints, join, take
 from node_sim.units import FOREVER
@@ -69,10 +71,19 @@ class _Asked(NamedTuple):
         return take(self, index)
 
 
+def _pages_of(reaches: Reaches, eras: Eras, faults: FaultTable, address_map: AddressMap) -> tuple[Ints, Ints]:
+    """List the pages that go offline with what reaches a limit: all of a row, or the page itself."""
+    by_row = eras.by_row[reaches.era]
+    rows, alone = np.flatnonzero(by_row), np.flatnonzero(~by_row)
+    which, pfn = pages_of_rows(address_map, reaches.row[rows])
+    own = faults.pages(address_map, eras.fault[reaches.era[alone]], reaches.row[alone])
+    return np.concatenate((rows[which], alone)), np.concatenate((pfn, own))
+
+
 def _asked_of(reaches: Reaches, eras: Eras, faults: FaultTable, ground: Ground, poisoned: Poisoned) -> _Asked:
     """List the pages of rows, and what the kernel knows of them."""
     seed, address_map, static = ground
-    which, pfn = pages_of_rows(address_map, reaches.row)
+    which, pfn = _pages_of(reaches, eras, faults, address_map)
     order = np.lexsort((pfn, which))
     which, pfn = which[order], pfn[order]
     era = reaches.era[which]
@@ -97,7 +108,8 @@ def _reach_rows(watched: Watched, marks: Marks) -> Reaches:
     rows = rows_of_pages(faults, address_map, eras.fault[era], gone.page)
     hurt = np.isin(_name_row(hard.era, hard.row), _name_row(era, rows))
     some = hard.take(hurt)
-    return join([soft, hard.take(~hurt), reaches_despite(watched, some, _own_pages(watched, some), gone)])
+    late = reaches_despite(watched, some, _own_pages(watched, some), gone)
+    return join([soft, hard.take(~hurt), late, aged_reaches(watched, gone)])
 
 
 def _name_row(era: Ints, row: Ints) -> Ints:

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from node_sim.columns import Columns
+from node_sim.corrected.buckets import can_reach, runs_of
 from node_sim.corrected.limits import count_together, shows_risky_pattern
 from node_sim.corrected.windows import Windows
 from node_sim.dram.faults import simulate_faults
@@ -111,12 +112,27 @@ def _stack(rows: list[Columns]) -> Columns:
 
 def _can_be_asked_for(windows: Windows, asks: PageOffline) -> Flags:
     """Return which windows have errors enough for a daemon to ask for a page, or for a row that has all of them."""
+    if asks.age_ns:
+        return _can_fill(windows, asks)
     if asks.by_row:
         least = min(count for count in (asks.ce_threshold, asks.row_columns) if count)
         enough: Flags = count_together(windows, windows.fault) >= least
         return enough
     past: Flags = windows.errors > (asks.ce_threshold - 1) * windows.n_pages
     return past
+
+
+def _can_fill(windows: Windows, asks: PageOffline) -> Flags:
+    """Return which windows are of runs with errors enough for a count with an age, of a page or of a row with all."""
+    found = np.zeros(windows.fault.size, np.bool_)
+    one_each = windows.soft & (not asks.by_row) & (asks.ce_threshold > 1)  # of each page of a soft fault
+    some = np.flatnonzero(~one_each)
+    some = some[np.lexsort((windows.low_ns[some], windows.fault[some]))]
+    mine = windows.take(some)
+    run = runs_of(mine.fault, mine.low_ns, mine.high_ns, np.full(some.size, asks.age_ns))
+    errors = mine.errors if asks.by_row else -(-mine.errors // mine.n_pages)
+    found[some] = can_reach(run, errors, np.full(some.size, asks.ce_threshold))
+    return found
 
 
 class Triage(NamedTuple):

@@ -51,6 +51,7 @@ def open_eras(state: LaneState, place: Ints) -> Eras:
         threshold=np.where(nowhere, 0, policies.ce_threshold[arm]),
         by_row=policies.by_row[arm],
         columns=np.where(nowhere, 0, policies.row_columns[arm]),
+        age_ns=policies.count_age_ns[arm],
         answer=policies.offline_answer[arm],
     )
 

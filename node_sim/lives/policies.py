@@ -56,6 +56,7 @@ class PolicyColumns(NamedTuple):
     ce_threshold: Ints
     by_row: Flags
     row_columns: Ints
+    count_age_ns: Ints
     replace_ce: Ints
     replace_risky: Flags
     replace_ecs: Flags
@@ -96,6 +97,7 @@ class PolicyColumns(NamedTuple):
                 policy.page_offline.ce_threshold,
                 policy.page_offline.by_row,
                 policy.page_offline.row_columns,
+                policy.page_offline.age_ns,
                 policy.repair.replace_ce,
                 policy.repair.replace_risky,
                 policy.repair.replace_ecs,

@@ -56,16 +56,19 @@ class _Daemon(NamedTuple):
     threshold: int
     by_row: bool
     columns: int
+    age_ns: int
     answers: tuple[int, ...]
 
 
-_IDLE = _Daemon(0, False, 0, (0,) * len(OfflineQuestion))
+_IDLE = _Daemon(0, False, 0, 0, (0,) * len(OfflineQuestion))
 
 
 def _daemon(policy: Policy) -> _Daemon:
     """Return what decides about the pages of an arm; answers matter only if somebody asks."""
     asks = policy.page_offline
-    return _Daemon(asks.ce_threshold, asks.by_row, asks.row_columns, answers_of(policy)) if asks.counts else _IDLE
+    if not asks.counts:
+        return _IDLE
+    return _Daemon(asks.ce_threshold, asks.by_row, asks.row_columns, asks.age_ns, answers_of(policy))
 
 
 def _rows(
@@ -87,6 +90,7 @@ def _rows(
         threshold=np.concatenate([np.where(nowhere[mine], 0, daemon.threshold) for daemon in daemons]),
         by_row=np.repeat(np.asarray([daemon.by_row for daemon in daemons]), mine.size),
         columns=np.concatenate([np.where(nowhere[mine], 0, daemon.columns) for daemon in daemons]),
+        age_ns=np.repeat(np.asarray([daemon.age_ns for daemon in daemons]), mine.size),
         answer=np.repeat(np.asarray([daemon.answers for daemon in daemons], np.int64), mine.size, axis=0),
     )
     log = EventLog()

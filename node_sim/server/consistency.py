@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import reduce
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,9 @@ from node_sim.catalog.designs import PINS
 from node_sim.catalog.file_systems import FILE_SYSTEMS
 from node_sim.catalog.kernels import PROFILE_NAMES, has_since
 from node_sim.codes import EcsUnit
+from node_sim.server.daemons import CEC, NO_DAEMON, has_cec
 from node_sim.server.hardware import Hardware
+from node_sim.server.page_offline import PageOffline
 from node_sim.server.policy import Policy
 from node_sim.units import S_PER_HOUR
 
@@ -70,6 +73,12 @@ class Asked(NamedTuple):
         errors = self.policy.errors
         quarters = np.asarray([math.ceil(4 * errors.window_hours)])
         return int(errors.saturation(quarters)[0]) // errors.firmware_threshold
+
+    @property
+    def most_of_age(self) -> int:
+        """Corrected errors of a fault that the windows of a leaky bucket can log at most."""
+        n_windows = math.ceil(self.policy.page_offline.age_hours / self.policy.errors.window_hours) + 1
+        return self.most_logged * n_windows
 
     @property
     def file_system_since(self) -> str:
@@ -130,6 +139,16 @@ def _without_code(key: str) -> When:
     return lambda p, _: p.ecc.code == "none" and _at(p, key) not in (0, False, "off")
 
 
+OWN_OF_DAEMONS = {item.name: item.default for item in fields(PageOffline) if item.name != "daemon"}
+"""Settings that a daemon by name stands for, and their defaults."""
+
+
+def _named_and_given(name: str) -> When:
+    """Whether a daemon is given by name, and one of the settings that it stands for."""
+    default = OWN_OF_DAEMONS[name]
+    return lambda p, _: p.page_offline.daemon != NO_DAEMON and getattr(p.page_offline, name) != default
+
+
 _FIRMWARE, _AMD = "firmware_first", "amd"
 _NO_CODE = " with ecc.code = 'none', which corrects and notices nothing (or set ecc.code to a code)"
 _CAPS = (
@@ -179,19 +198,63 @@ REFUSED: Final = (
         "one that the log reaches: its caps let a window see fewer errors, so none is ever reported (lower it, or "
         "raise errors.ce_cap_per_day and ce_cap_per_quarter_hour)",
     ),
-    Rule("page_offline.ce_threshold", _above_the_log("page_offline.ce_threshold"), f"at most {_CAPS}"),
+    Rule(
+        "page_offline.ce_threshold",
+        lambda p, a: p.page_offline.counting == "window" and _above_the_log("page_offline.ce_threshold")(p, a),
+        f"at most {_CAPS}",
+    ),
+    Rule(
+        "page_offline.ce_threshold",
+        lambda p, a: p.page_offline.counting == "bucket" and 0 < a.most_of_age < p.page_offline.ce_threshold,
+        "at most {a.most_of_age}, which is all that the windows of page_offline.age_hours = "
+        "{p.page_offline.age_hours:g} can log (lower it, or raise that or errors.ce_cap_per_day)",
+    ),
     Rule("page_offline.row_columns", _above_the_log("page_offline.row_columns"), f"at most {_CAPS}"),
     Rule(
         "page_offline.row_columns",
-        lambda p, _: p.page_offline.row_columns > 0 and not p.page_offline.by_row,
+        lambda p, _: (
+            p.page_offline.row_columns > 0 and not p.page_offline.by_row and p.page_offline.daemon == NO_DAEMON
+        ),
         "0 with page_offline.scope = 'page', which counts no rows (or set page_offline.scope = 'row')",
+    ),
+    Rule(
+        "page_offline.row_columns",
+        lambda p, _: p.page_offline.row_columns > 0 and p.page_offline.counting != "window",
+        "0 with page_offline.counting = {p.page_offline.counting!r}: pages of a row are counted by window only (or set "
+        "page_offline.counting = 'window')",
+    ),
+    Rule(
+        "page_offline.counting",
+        lambda p, _: p.page_offline.counting == "boot" and p.page_offline.by_row,
+        "'window' or 'bucket' with page_offline.scope = 'row': only the kernel counts since boot, and it counts pages "
+        "(or set page_offline.scope = 'page')",
+    ),
+    *(
+        Rule(
+            "page_offline.daemon",
+            _named_and_given(name),
+            f"'none' with page_offline.{name} = {{p.page_offline.{name}!r}}: the name stands for a setting of its own "
+            f"(or leave page_offline.{name} at {default!r})",
+        )
+        for name, default in OWN_OF_DAEMONS.items()
+    ),
+    Rule(
+        "page_offline.daemon",
+        lambda p, _: p.page_offline.daemon == CEC and not has_cec(p.kernel.rules),
+        "another with kernel.profile = {p.kernel.profile!r}: the kernel counts corrected errors since 4.12 (or set "
+        "kernel.profile = '4.18' or later)",
+    ),
+    Rule(
+        "page_offline.daemon",
+        lambda p, _: p.page_offline.daemon == CEC and has_cec(p.kernel.rules) and not p.kernel.memory_failure,
+        "another with kernel.memory_failure = false: CONFIG_RAS_CEC needs CONFIG_MEMORY_FAILURE (or set that to true)",
     ),
     Rule("repair.replace_ce", _above_the_log("repair.replace_ce"), f"at most {_CAPS}"),
     Rule(
         "own_policy.function",
-        lambda p, _: bool(p.own_policy.function) and p.page_offline.counts,
+        lambda p, _: bool(p.own_policy.function) and (p.page_offline.counts or p.page_offline.daemon != NO_DAEMON),
         "'' where a daemon counts errors and takes pages offline, as they would not know of each other (or set "
-        "page_offline.ce_threshold and row_columns to 0 and let it count)",
+        "page_offline.ce_threshold and row_columns to 0, and daemon to 'none', and let it count)",
     ),
     Rule(
         "ecc.sparing_ce",
@@ -227,6 +290,11 @@ REFUSED: Final = (
     ),
     Rule("page_offline.ce_threshold", _without_code("page_offline.ce_threshold"), f"0{_NO_CODE}"),
     Rule("page_offline.row_columns", _without_code("page_offline.row_columns"), f"0{_NO_CODE}"),
+    Rule(
+        "page_offline.daemon",
+        lambda p, _: p.ecc.code == "none" and p.page_offline.daemon != NO_DAEMON,
+        f"'none'{_NO_CODE}",
+    ),
     Rule("repair.replace_ce", _without_code("repair.replace_ce"), f"0{_NO_CODE}"),
     Rule("repair.replace_risky", _without_code("repair.replace_risky"), f"False{_NO_CODE}"),
     Rule(

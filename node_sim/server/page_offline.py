@@ -1,17 +1,24 @@
 """Settings of the daemon that counts corrected errors and has pages taken offline.
 
 Source:
-    mcelog's page counter; rasdaemon ras-page-isolation.c, since 2024 also by row (ROW_CE_THRESHOLD); Intel's memory
-    resilience technology, which watches the columns of a row.
+    mcelog's page counter; rasdaemon ras-page-isolation.c, since 2024 also by row (ROW_CE_THRESHOLD); the kernel's
+    drivers/ras/cec.c; Intel's memory resilience technology, which watches the columns of a row.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
+from node_sim.catalog.numbers import DAEMON_AGE_HOURS
+from node_sim.catalog.profile import Profile
+from node_sim.errors import ConfigError
+from node_sim.server.daemons import CEC, DAEMONS, NO_DAEMON, cec_threshold, has_cec, whose_rule
 from node_sim.server.settings import COUNT_MAX, Checked, setting
+from node_sim.units import FOREVER, hours_to_ns
 
 OFFLINE_SCOPES = ("page", "row")
+COUNTINGS = ("window", "bucket", "boot")
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,8 @@ class PageOffline(Checked):
 
     ce_threshold: int = setting(
         0,
-        "Corrected errors of a page (scope = 'page') or of a row in one window that take it offline; 0 = off.",
+        "Corrected errors of a page (scope = 'page') or of a row that take it offline, counted as counting says; "
+        "0 = off.",
         low=0,
         high=COUNT_MAX,
         role="policy",
@@ -39,6 +47,22 @@ class PageOffline(Checked):
         high=COUNT_MAX,
         role="policy",
     )
+    counting: str = setting(
+        "window",
+        "Which errors count together: those of a whole window (errors.window_hours); those in a leaky bucket of "
+        "age_hours, as rasdaemon and mcelog have it; or all since boot, as in the kernel's CEC (pages only).",
+        choices=COUNTINGS,
+    )
+    age_hours: float = setting(
+        DAEMON_AGE_HOURS, "In what time a leaky bucket runs empty (counting = 'bucket').", low=1.0, high=8766.0
+    )
+    daemon: str = setting(
+        NO_DAEMON,
+        "A rule by name instead of the settings above: rasdaemon, by page or by row; mcelog, as it is or as it was "
+        "before 2024-09; the kernel's own counts (CEC, 4.12 on); Intel's memory resilience technology, by row.",
+        choices=(NO_DAEMON, *DAEMONS),
+        whose=whose_rule,
+    )
 
     @property
     def counts(self) -> bool:
@@ -49,3 +73,25 @@ class PageOffline(Checked):
     def by_row(self) -> bool:
         """Whether rows of DIMMs are counted, not pages."""
         return self.scope == "row"
+
+    @property
+    def age_ns(self) -> int:
+        """For how long an error counts, ``FOREVER`` = until the next boot; 0 = in its window [ns]."""
+        assert self.daemon == NO_DAEMON, "a name is no rule before Policy.on(server)"
+        return {"window": 0, "bucket": hours_to_ns(self.age_hours), "boot": FOREVER}[self.counting]
+
+    def on(self, rules: Profile, *, amd: bool) -> Self:
+        """Settle the rule on a kernel and a processor: a name becomes the settings it stands for.
+
+        Raises:
+            ConfigError: The kernel does not have it.
+        """
+        if self.daemon == NO_DAEMON:
+            return self
+        values = DAEMONS[self.daemon].values()
+        if self.daemon == CEC:
+            if not has_cec(rules):
+                msg = f"page_offline.daemon = {CEC!r}, expected another with kernel {rules.name}, which does not count"
+                raise ConfigError(msg)
+            values["ce_threshold"] = cec_threshold(rules, amd=amd)
+        return replace(self, daemon=NO_DAEMON, **values)

@@ -368,10 +368,13 @@ class Policy(Checked):
     own_policy: OwnPolicy = field(default_factory=OwnPolicy)
 
     def on(self, server: Server) -> Self:
-        """Settle what depends on the server; the physics is asked about settled policies only.
+        """Settle what depends on the server, or on the kernel; the rest is asked about settled policies only.
 
         Raises:
             ConfigError: A setting does not suit the server.
         """
         detection = self.detection.on(server)
-        return self if detection is self.detection else replace(self, detection=detection)
+        page_offline = self.page_offline.on(self.kernel.rules, amd=self.platform.reporting == "amd")
+        if detection is self.detection and page_offline is self.page_offline:
+            return self
+        return replace(self, detection=detection, page_offline=page_offline)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from node_sim.catalog.designs import DESIGNS
 from node_sim.server.consistency import Asked, Rule
+from node_sim.server.daemons import CEC, NO_DAEMON
 from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.policy import Policy
 
@@ -132,6 +133,22 @@ NOTED: Final = (
         "page_offline.scope",
         lambda p, _: p.page_offline.by_row and not p.page_offline.counts,
         f"{_INERT}: nothing is counted with page_offline.ce_threshold = 0 and row_columns = 0",
+    ),
+    Rule(
+        "page_offline.counting",
+        lambda p, _: not p.page_offline.counts and p.page_offline.daemon == NO_DAEMON,
+        f"{_INERT}: nothing is counted with page_offline.ce_threshold = 0",
+    ),
+    Rule(
+        "page_offline.age_hours",
+        lambda p, _: p.page_offline.daemon == NO_DAEMON and p.page_offline.counting != "bucket",
+        f"{_INERT}: there is no bucket with page_offline.counting = {{p.page_offline.counting!r}}",
+    ),
+    Rule(
+        "page_offline.daemon",
+        lambda p, _: p.page_offline.daemon == CEC and bool(p.repair.replace_ce or p.repair.replace_risky),
+        "the kernel shows the corrected errors that it counts to no other daemon, so repair.replace_ce and "
+        "replace_risky need a controller of the board that counts them",
     ),
     # --- repair
     Rule("repair.map_out", lambda p, _: p.ecc.mirroring, f"{_INERT}: with ecc.mirroring = true no UE is noticed"),

@@ -28,6 +28,7 @@ class Setting:
         number: The catalogue number the default is, if it is one.
         role: What a number is that is neither published nor assumed: a definition, a policy or a sysctl.
         advice: Adds to the complaint about a word that is not among the choices what comes near it.
+        whose: Says of a choice whose rule it is, and nothing of one that is nobody's.
     """
 
     sentence: str
@@ -38,6 +39,7 @@ class Setting:
     number: Number | None = None
     role: str = "definition"
     advice: Callable[[str], str] | None = None
+    whose: Callable[[str], str] | None = None
 
     def complaint(self, value: object) -> str | None:
         """Say what is wrong with a value, or nothing."""
@@ -66,13 +68,14 @@ def setting(  # noqa: PLR0913, PLR0917 - each is a fact about the setting
     choices: tuple[str | int, ...] = (),
     role: str = "definition",
     advice: Callable[[str], str] | None = None,
+    whose: Callable[[str], str] | None = None,
 ) -> Any:
     """Declare a field whose default is a plain value or a catalogue number."""
     number = default if isinstance(default, Published | Assumed) else None
     value = default.value if isinstance(default, Published | Assumed) else default
     if number is not None and unit == "-":
         unit = number.unit
-    known = Setting(sentence, unit, low, high, choices, number, role, advice)
+    known = Setting(sentence, unit, low, high, choices, number, role, advice, whose)
     return field(default=value, metadata={"setting": known})
 
 

@@ -75,6 +75,8 @@ ROW_SHARE = 0.35
 """Of the daemons that count."""
 MAP_OUT_SHARE = 0.5
 """Of the policies of worlds before that one."""
+AGED_SHARE = 0.3
+"""Of policies of worlds: a daemon counts otherwise than by window."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +208,11 @@ ACTING = (
 
 
 def words_of(policy: config.Policy) -> str:
-    """Say what a policy is without scopes, risky patterns and map-outs, so that drawing these moves no other draw."""
-    text = repr(policy).replace(", scope='page', row_columns=0)", ")")
-    return re.sub(r", (replace_risky|map_out|technician_days|technician_sigma)=[\w.]+", "", text)
+    """Say what a policy is without what is drawn apart from the rest, so that drawing it moves no other draw."""
+    by_window = ", counting='window', age_hours=24.0, daemon='none'"
+    words = repr(policy).replace(by_window, "").replace(", scope='page', row_columns=0)", ")")
+    words = re.sub(r", own_policy=OwnPolicy\([^()]*\)", "", words)
+    return re.sub(r", (replace_risky|map_out|technician_days|technician_sigma)=[\w.]+", "", words)
 
 
 def switch(policy: config.Policy, *, deaf: bool) -> config.Policy:
@@ -383,6 +387,34 @@ def by_row(policy: config.Policy) -> config.Policy:
     return replace(policy, page_offline=config.PageOffline(ce_threshold=threshold, scope="row", row_columns=columns))
 
 
+def count_on(rng: random.Random, policy: config.Policy) -> config.Policy:
+    """Let a daemon count otherwise than by window: by a law with numbers of its own, or as one that people run."""
+    age_hours, by_cec = rng.choice((6.0, 24.0, 100.0, 500.0)), ("cec",) * 3
+    page_offline = rng.choice(
+        (
+            config.PageOffline(rng.choice((1, 2, 3, 5, 12)), counting="bucket", age_hours=age_hours),
+            config.PageOffline(rng.choice((2, 3, 5, 12)), scope="row", counting="bucket", age_hours=age_hours),
+            config.PageOffline(rng.choice((1, 2, 3, 12)), counting="boot"),
+            config.PageOffline(daemon=rng.choice(("rasdaemon", "rasdaemon_row", "mcelog", "mcelog_2024", "mrt"))),
+            config.PageOffline(daemon=rng.choice(("mcelog", *by_cec))),
+        )
+    )
+    kernel, errors = policy.kernel, policy.errors
+    if page_offline.daemon == "cec":
+        old = kernel.profile in ("2.6.32", "3.10") or rng.random() < 0.5
+        kernel = replace(kernel, profile=rng.choice(("6.1", "6.12", "7.1")) if old else kernel.profile)
+        kernel = replace(kernel, memory_failure=True)
+    if page_offline.daemon in ("rasdaemon", "rasdaemon_row", "mcelog_2024"):
+        errors = replace(errors, median_ce_per_window=20.0, ce_cap_per_day=200)
+    return replace(policy, page_offline=page_offline, kernel=kernel, errors=errors)
+
+
+def count_longer(number: int, policies: list[config.Policy]) -> list[config.Policy]:
+    """Let some daemons count otherwise than by window, drawn apart from the rest."""
+    rng = random.Random(f"daemons {number}")
+    return [count_on(rng, one) if rng.random() < AGED_SHARE else one for one in policies]
+
+
 def hold_rows(
     rng: random.Random, hardware: Hardware, policy: config.Policy, horizon_ns: int
 ) -> tuple[Hardware, config.Policy]:
@@ -538,6 +570,8 @@ def draw_world(number: int) -> World:
     policies = [replace(one, platform=write_back(one.platform)) for one in policies]
     if number < ROWED:
         policies = [map_out(number, by_row(one)) for one in policies]
+    if number % 10 != RETURNING and number < ROWED:
+        policies = count_longer(number, policies)
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
     return World(number, rng.getrandbits(64), tuple(nodes), hardware, tuple(policies), horizon_ns)
 
@@ -746,6 +780,7 @@ def branches_of(number: int) -> Counter[Any]:
     met["common"] += sum(part.arms == COMMON for part in block.parts)
     met["shared by some arms"] += sum(len(part.arms) > 1 for part in block.parts)
     met.update(rows_met(number))
+    met.update(laws_met(number))
     return met
 
 
@@ -767,7 +802,7 @@ def rows_asked(block: BlockRows) -> Iterator[list[Row]]:
     for part in block.parts:
         asked: dict[Any, list[Row]] = {}
         for row in rows_of("page_offlines", part.tables["page_offlines"]) if "page_offlines" in part.tables else ():
-            if row["trigger"] != OfflineTrigger.CE_THRESHOLD:
+            if row["trigger"] in (OfflineTrigger.ROW_THRESHOLD, OfflineTrigger.ROW_COLUMNS):
                 asked.setdefault((row["node_id"], row["cause_seq"], row["time_ns"]), []).append(row)
         yield from asked.values()
 
@@ -801,6 +836,18 @@ def rows_met(number: int) -> Counter[str]:
         if any(other is not own and share_a_row(own, other, dimm) for other in faults):
             shared.add(own["node_id"])
     met["row of two faults"] = len(shared)
+    return met
+
+
+def laws_met(number: int) -> Counter[str]:
+    """Count the pages that are to go offline by law of counting, or name of the daemon, in a world."""
+    met: Counter[str] = Counter()
+    policies = draw_world(number).policies
+    for part in block_of(number).parts:
+        for arm in part.arms if part.arms != COMMON and "page_offlines" in part.tables else ():
+            asks = policies[arm].page_offline
+            law = f"{asks.counting} of a {asks.scope}" if asks.daemon == "none" else asks.daemon
+            met[law] += len(part.tables["page_offlines"]["seq"])
     return met
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from node_sim.codes import OfflineTrigger
 from node_sim.columns import TABLE_NAMES
+from node_sim.server.daemons import DAEMONS
 from tests.conformance.test_lanes_oracle import BRANCHES, LEAST, WORLDS, read_branches
 
 
@@ -18,6 +19,7 @@ def test_sample_exercises_every_branch(shared_folder: Path) -> None:
     wanted: list[Any] = [*TABLE_NAMES, "installed later", "common", "shared by some arms", "lost records", "came back"]
     wanted += ["adddc_bank", "adddc_rank", "windows ended", "mirrored", "mirrored, silent"]
     wanted += [OfflineTrigger.ROW_THRESHOLD.text, OfflineTrigger.ROW_COLUMNS.text]
+    wanted += ["bucket of a page", "bucket of a row", "boot of a page", *DAEMONS]
     wanted += ["row refused in part", "row not offlined", "row of two faults"]
     wanted += ["mapped out until a cordon", "mapped out until a technician comes", "mapped out to the horizon"]
     wanted += ["replaced beside one mapped out", "panics without a DIMM", "panics of the last DIMM"]

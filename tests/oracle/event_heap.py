@@ -67,7 +67,7 @@ from node_sim.lives.uncorrected import Judged, bad_reads, drop_mapped_out, judge
 from node_sim.machine_check.grades import Check, Reporting, grade
 from node_sim.server.hardware import Hardware
 from node_sim.server.kernel import Kernel
-from node_sim.server.policy import Ecc, PageOffline, Policy
+from node_sim.server.policy import Ecc, Policy
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle import kernel_copies
 from tests.oracle.named_draws import below, philox, split, unit32, unit53
@@ -338,11 +338,66 @@ class DimmRow(NamedTuple):
     row: int
 
 
+class Rule(NamedTuple):
+    """When a daemon asks for pages to go offline."""
+
+    threshold: int
+    columns: int
+    by_row: bool
+    counting: str
+    age_ns: int
+
+
+NAMED_RULES: dict[str, tuple[int, int, bool, str, float]] = {
+    "rasdaemon": (50, 0, False, "bucket", 24.0),
+    "rasdaemon_row": (50, 0, True, "bucket", 24.0),
+    "mcelog": (2, 0, False, "bucket", 24.0),
+    "mcelog_2024": (10, 0, False, "bucket", 24.0),
+    "mrt": (0, 4, True, "window", 24.0),
+}
+CEC_THRESHOLDS = {
+    "intel": {"4.18": 1024, "5.10": 1023, "6.1": 2, "6.12": 2, "7.1": 2},
+    "amd": {"4.18": 1024, "5.10": 1023, "6.1": 1023, "6.12": 1023, "7.1": 1023},
+}
+
+
+def rule_of(policy: Policy) -> Rule:
+    """Say when the daemon of a policy asks for pages to go offline."""
+    asks = policy.page_offline
+    if asks.daemon == "cec":
+        vendor = "amd" if policy.platform.reporting == "amd" else "intel"
+        return Rule(CEC_THRESHOLDS[vendor][policy.kernel.profile], 0, False, "boot", 0)
+    own = (asks.ce_threshold, asks.row_columns, asks.scope == "row", asks.counting, asks.age_hours)
+    threshold, columns, by_row, counting, hours = own if asks.daemon == "none" else NAMED_RULES[asks.daemon]
+    return Rule(threshold, columns, by_row, counting, hours_to_ns(hours))
+
+
+@dataclass(eq=False)
+class Bucket:
+    """A leaky bucket as rasdaemon and mcelog have it."""
+
+    start: int
+    count: int = 0
+
+    def account(self, now: int, capacity: int, age_ns: int) -> bool:
+        """Add an error; return whether the bucket is full."""
+        elapsed = now - self.start
+        if elapsed >= age_ns:
+            leaked = elapsed * capacity // age_ns
+            self.count -= min(leaked, self.count)
+            self.start = now
+        self.count += 1
+        if self.count < capacity or not capacity:
+            return False
+        self.count = 0
+        return True
+
+
 @dataclass(eq=False)
 class Daemon:
-    """Counts corrected errors of a boot by fault and window, of pages or of rows, and asks for pages to go offline."""
+    """Counts corrected errors of a boot, of pages or of rows of each fault, and asks for pages to go offline."""
 
-    settings: PageOffline
+    rule: Rule
     errors: dict[Any, int] = field(default_factory=dict)
     columns: dict[Any, set[int]] = field(default_factory=dict)
     """Pages of a row with errors."""
@@ -350,17 +405,37 @@ class Daemon:
     """Pages it has asked for, whatever the answer."""
     broken: set[range] = field(default_factory=set)
     """Huge pages of a pool that have lost a page so."""
+    buckets: dict[Any, Bucket] = field(default_factory=dict)
+    recent: dict[Any, list[int]] = field(default_factory=dict)
+    """Times of the errors of rows that rasdaemon keeps."""
 
-    def count(self, name: Any, pfn: int) -> OfflineTrigger | None:
+    def count(self, fault: int, window: int, name: Any, time: int, pfn: int) -> OfflineTrigger | None:
         """Count an error; return why what it is counted for is to go offline, if it is."""
-        by_row = self.settings.scope == "row"
+        rule = self.rule
+        if rule.counting == "window":
+            return self.count_in_window((fault, window, name), pfn)
+        if rule.counting == "boot":
+            self.errors[fault, name] = self.errors.get((fault, name), 0) + 1
+            return OfflineTrigger.KERNEL_CEC if self.errors[fault, name] == rule.threshold else None
+        if rule.by_row:
+            kept = self.recent.setdefault((fault, name), [])
+            kept.append(time)
+            while time - kept[0] > rule.age_ns:
+                kept.pop(0)
+            return OfflineTrigger.ROW_THRESHOLD if len(kept) >= rule.threshold > 0 else None
+        bucket = self.buckets.setdefault((fault, name), Bucket(time))
+        return OfflineTrigger.CE_THRESHOLD if bucket.account(time, rule.threshold, rule.age_ns) else None
+
+    def count_in_window(self, name: Any, pfn: int) -> OfflineTrigger | None:
+        """Count an error of a window."""
+        by_row = self.rule.by_row
         self.errors[name] = self.errors.get(name, 0) + 1
         columns = self.columns.setdefault(name, set())
         fresh = pfn not in columns
         columns.add(pfn)
-        if self.errors[name] == self.settings.ce_threshold:
+        if self.errors[name] == self.rule.threshold:
             return OfflineTrigger.ROW_THRESHOLD if by_row else OfflineTrigger.CE_THRESHOLD
-        if by_row and fresh and len(columns) == self.settings.row_columns:
+        if by_row and fresh and len(columns) == self.rule.columns:
             return OfflineTrigger.ROW_COLUMNS
         return None
 
@@ -475,7 +550,8 @@ class Life:
         self.mapped: dict[int, MappedOut] = {}
         """By slot."""
         self.caused_by_limit: list[Row] = []
-        self.by_row = policy.page_offline.scope == "row"
+        self.rule = rule_of(policy)
+        self.by_row = self.rule.by_row
         self.shown: dict[Fault, list[tuple[int, int]]] = {}
         """Place in the box, and pfn, of the pages of a fault."""
         self.rows_shown: dict[tuple[Fault, int], DimmRow] = {}
@@ -654,7 +730,7 @@ class Life:
         shown: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
         counts: dict[tuple[int, int], int] = {}
         answers: dict[tuple[int, int, bool], list[tuple[int, Values]]] = {}
-        daemon, limit = Daemon(self.policy.page_offline), self.policy.repair.replace_ce
+        daemon, limit = Daemon(self.rule), self.policy.repair.replace_ce
         for time, position, k, i in sorted(times):
             fault, begin, _ = eras[position]
             window = fault.windows[k]
@@ -671,16 +747,15 @@ class Life:
             shown.setdefault((position, k, scrub), []).append((time, page))
             if fault.crosses_halves():
                 errors.risky.setdefault(fault, time)
-            if not whole:
-                continue
-            of_dimm = fault.tag >> 16, window.number
-            counts[of_dimm] = counts.get(of_dimm, 0) + 1
-            if counts[of_dimm] == limit:
-                errors.too_many.setdefault(fault, time)
-            if not fault.values["n_pages"]:
+            if whole:
+                of_dimm = fault.tag >> 16, window.number
+                counts[of_dimm] = counts.get(of_dimm, 0) + 1
+                if counts[of_dimm] == limit:
+                    errors.too_many.setdefault(fault, time)
+            if not fault.values["n_pages"] or not (whole or self.rule.counting != "window"):
                 continue
             of_row = self.row_of(fault, page) if self.by_row else None
-            trigger = daemon.count((position, k, of_row or page), pfn)
+            trigger = daemon.count(position, k, of_row or page, time, pfn)
             if trigger is None:
                 continue
             for one in [pfn] if of_row is None else self.pages_of_row(of_row):
@@ -810,8 +885,7 @@ class Life:
         Returns:
             Frames of which that has changed.
         """
-        settings = self.policy.page_offline
-        if not self.frames or not (settings.ce_threshold or settings.row_columns):
+        if not self.frames or not (self.rule.threshold or self.rule.columns):
             return []
         offlined = self.walk(self.open_eras(), self.poison(), self.withdrawn).offlined
         self.last_ask_ns = max(offlined.values(), default=-1)

@@ -296,6 +296,33 @@ def test_limits_of_corrected_errors_are_those_of_the_table(number, row, pattern)
     assert [number.value] == table_value("thresholds_repair", "mechanism", "figure", row, pattern)
 
 
+@pytest.mark.parametrize(
+    ("number", "row"),
+    [
+        (numbers.RASDAEMON_CE, "rasdaemon page"),
+        (numbers.RASDAEMON_ROW_CE, "rasdaemon row"),
+        (numbers.MCELOG_PAGE_CE, "mcelog.conf page"),
+    ],
+)
+def test_thresholds_of_daemons_are_those_of_their_sources(number, row):
+    (text,) = (row_of["figure"] for row_of in read_table("thresholds_repair") if row_of["mechanism"] == row)
+    found = re.search(r"(\d+) in (\d+) h|(\d+) in (\d+)", text)
+    assert found is not None
+    threshold, hours = (int(part) for part in found.groups() if part)
+    assert (number.value, numbers.DAEMON_AGE_HOURS.value) == (threshold, hours)
+
+
+def test_mcelog_took_pages_offline_at_ten_errors_before_2024_09():
+    assert numbers.MCELOG_PAGE_CE_2024.value == 10  # kernel_semantics.md 9.4: "10 / 24h" until then
+
+
+def test_the_kernel_counts_in_ten_bits_and_acts_at_two_on_intel_since_6_1():
+    # kernel_semantics.md 9.2: 4.12 on; 4.12 to 5.3 one error more; Intel since 6.1: 2.
+    assert numbers.CEC_CE.value == (1 << 10) - 1
+    assert numbers.CEC_CE_INTEL.value == 2
+    assert numbers.CEC_KERNELS.value == ("4.18", "5.10", "6.1")
+
+
 def test_lognormal_sigmas_add_up_to_the_published_concentration():
     total = (numbers.CE_SIGMA_FAULT.value**2 + numbers.CE_SIGMA_WINDOW.value**2) ** 0.5
     low, high = table_value("ce_process", "quantity", "value", "starting value", r"sigma ([\d.]+) to ([\d.]+)")
@@ -385,6 +412,14 @@ SECOND_READ = {
     "REPLACE_CE_INTEL",
     "REPLACE_CE_ORACLE",
     "REPLACE_CE_MCELOG",
+    "RASDAEMON_CE",
+    "RASDAEMON_ROW_CE",
+    "MCELOG_PAGE_CE",
+    "MCELOG_PAGE_CE_2024",
+    "DAEMON_AGE_HOURS",
+    "CEC_CE",
+    "CEC_CE_INTEL",
+    "CEC_KERNELS",
 }
 
 

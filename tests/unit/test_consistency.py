@@ -18,6 +18,7 @@ from node_sim.draws import Seed
 from node_sim.errors import ConfigError
 from node_sim.lives.block import simulate_block
 from node_sim.server.consistency import REFUSED
+from node_sim.server.daemons import DAEMONS
 from node_sim.server.policy import Detection, ErrorProcess, Policy
 from node_sim.server.remarks import NOTED
 from node_sim.units import NS_PER_YEAR
@@ -38,6 +39,8 @@ NEVER_REPEATED = dict.fromkeys(("ecc.risk.share_2dq", "ecc.risk.share_3dq", "ecc
 GROWTH_SHARES = ("share_1x1", "share_1xm", "share_2dq", "share_3dq", "share_4dq", "second_device")
 ONE_DIMM = {"server.sockets": 1, "server.channels": 1, "server.dimms_per_channel": 1}
 TECHNICIAN = ("technician_days", "technician_sigma")
+BUCKET, BOOT = ({"page_offline.counting": law} for law in ("bucket", "boot"))
+CEC = {"page_offline.daemon": "cec"}
 STORMS = ("poll_30s", "poll_1s")
 
 
@@ -107,6 +110,34 @@ SENSELESS = [
         {"page_offline.ce_threshold": 10, "page_offline.row_columns": 4},
     ),
     (
+        "page_offline.ce_threshold = 14401, expected at most 14400, which is all that the windows of page_offline.age",
+        BUCKET | {"page_offline.ce_threshold": 14_401},
+    ),
+    (
+        "page_offline.row_columns = 4, expected 0 with page_offline.counting = 'bucket'",
+        BUCKET | {"page_offline.scope": "row", "page_offline.row_columns": 4},
+    ),
+    (
+        "page_offline.counting = 'boot', expected 'window' or 'bucket' with page_offline.scope = 'row'",
+        BOOT | {"page_offline.scope": "row", "page_offline.ce_threshold": 4},
+    ),
+    *(
+        (
+            f"page_offline.daemon = 'mcelog', expected 'none' with page_offline.{name} = {value!r}",
+            {"page_offline.daemon": "mcelog", f"page_offline.{name}": value},
+        )
+        for name, value in (("ce_threshold", 5), ("row_columns", 4), ("counting", "bucket"), ("age_hours", 12.0))
+    ),
+    (
+        "page_offline.daemon = 'mrt', expected 'none' with page_offline.scope = 'row'",
+        {"page_offline.daemon": "mrt", "page_offline.scope": "row"},
+    ),
+    ("page_offline.daemon = 'cec', expected another with kernel.profile = '3.10'", CEC | {"kernel.profile": "3.10"}),
+    (
+        "page_offline.daemon = 'cec', expected another with kernel.memory_failure = false",
+        CEC | {"kernel.memory_failure": False},
+    ),
+    (
         "page_offline.row_columns = 4, expected 0 with ecc.code = 'none'",
         NONE | {"page_offline.scope": "row", "page_offline.row_columns": 4},
     ),
@@ -136,6 +167,7 @@ SENSELESS = [
     ("ecc.mirroring = True, expected False with ecc.code = 'none'", NONE | {"ecc.mirroring": True}),
     ("ecc.mirroring = True, expected False with server.channels = 1", {"ecc.mirroring": True, "server.channels": 1}),
     ("page_offline.ce_threshold = 1, expected 0 with ecc.code = 'none'", NONE | {"page_offline.ce_threshold": 1}),
+    ("page_offline.daemon = 'cec', expected 'none' with ecc.code = 'none'", NONE | CEC),
     ("repair.replace_ce = 1, expected 0 with ecc.code = 'none'", NONE | {"repair.replace_ce": 1}),
     ("repair.map_out = True, expected False with ecc.code = 'none'", NONE | {"repair.map_out": True}),
     ("repair.ppr = 'soft', expected 'off' with ecc.code = 'none'", NONE | {"repair.ppr": "soft"}),
@@ -176,6 +208,11 @@ SENSIBLE = [
     {"errors.firmware_threshold": 7200},
     {"page_offline.scope": "row", "page_offline.row_columns": 4},
     {"page_offline.ce_threshold": 7200, "repair.replace_ce": 7200},
+    BUCKET | {"page_offline.ce_threshold": 14_400},
+    BUCKET | {"page_offline.scope": "row", "page_offline.ce_threshold": 50},
+    BOOT | {"page_offline.ce_threshold": 100_000},
+    CEC | {"kernel.profile": "4.18"},
+    *({"page_offline.daemon": name} for name in DAEMONS),
     {"errors.window_hours": 48.0, "repair.replace_ce": 14_400},
     {"errors.window_hours": 1.0, "errors.ce_cap_per_quarter_hour": 1, "page_offline.ce_threshold": 4},
     {"ecc.mirroring": True, "ecc.code": "secded", "server.channels": 2},
@@ -341,6 +378,9 @@ IDLE = [
     ("ecc.ecs_hours", {"ecc.ecs_hours": 12.0}, "ecs"),
     ("faults.rates", DDR5 | {"ecc.code": "ddr5", "faults.rates": "ddr2_jaguar"}, "DDR2"),
     ("page_offline.scope", {"page_offline.scope": "row"}, "nothing is counted"),
+    ("page_offline.counting", BUCKET, "nothing is counted"),
+    ("page_offline.age_hours", {"page_offline.ce_threshold": 2, "page_offline.age_hours": 12.0}, "no bucket"),
+    ("page_offline.daemon", CEC | {"repair.replace_ce": 10}, "shows the corrected errors"),
     ("detection.hot_interval_s", {"detection.hot_interval_s": 5.0, "detection.hot_share": 0.0}, "hot_share"),
     ("detection.cold_interval_hours", {"detection.cold_interval_hours": 5.0, "detection.hot_share": 1.0}, "hot_share"),
 ]

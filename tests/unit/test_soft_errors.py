@@ -35,7 +35,9 @@ def windows() -> Windows:
 def offlines(windows: Windows, threshold: int) -> Offlines:
     zero = np.zeros(N, np.int64)
     answer = np.zeros((N, len(OfflineQuestion)), np.int64)
-    eras = Eras(np.arange(N), np.arange(N), zero, zero + 90 * NS_PER_DAY, zero + threshold, zero > 0, zero, answer)
+    eras = Eras(
+        np.arange(N), np.arange(N), zero, zero + 90 * NS_PER_DAY, zero + threshold, zero > 0, zero, zero, answer
+    )
     index = WindowIndex(windows, N)
     ground = Ground(SEED, AddressMap(SERVER), Static.of(ALL_USED))
     return find_offlines(eras, spans_of(eras, index), index, FAULTS, ground, Poisoned.none()).offlines
