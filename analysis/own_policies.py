@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from node_sim.orders import KnownNode, Order, Records, ReplaceDimm, looks_at
+from node_sim.orders import KnownNode, Order, RecordArray, ReplaceDimm, looks_at
 from node_sim.records import Flags
 
 _LOW_HALF, _HIGH_HALF = 0b0011, 0b1100
@@ -24,7 +24,7 @@ _SCORE = -2.6
 """About a tenth of these DIMMs reach it."""
 
 
-def _both_halves(errors: Records) -> Flags:
+def _both_halves(errors: RecordArray) -> Flags:
     """Return which errors have wrong bits on data pins of both halves of a x4 device."""
     found: Flags = ((errors["pins"] & _LOW_HALF) > 0) & ((errors["pins"] & _HIGH_HALF) > 0)
     return found
@@ -38,7 +38,7 @@ def risky(node: KnownNode) -> list[Order]:
     return [ReplaceDimm(int(dimm)) for dimm in np.unique(node.errors["dimm"][node.new :])]
 
 
-def _many(errors: Records) -> Flags:
+def _many(errors: RecordArray) -> Flags:
     """Return which errors are at least the tenth of their device and day."""
     found: Flags = errors["in_window"] >= _MANY
     return found

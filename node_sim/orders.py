@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-Records = npt.NDArray[Any]
+RecordArray = npt.NDArray[Any]
 """Structured array of shape ``(n,)``."""
 
 ERRORS: Final = np.dtype(
@@ -94,7 +94,7 @@ class OfflineRow(NamedTuple):
 
 
 class ReplaceDimm(NamedTuple):
-    """Cordon the node, drain it as ``repair.cordon.drain_hours`` says, and replace a DIMM.
+    """CordonNode the node, drain it as ``repair.cordon.drain_hours`` says, and replace a DIMM.
 
     Attributes:
         dimm: Slot.
@@ -105,8 +105,8 @@ class ReplaceDimm(NamedTuple):
     time_ns: int | None = None
 
 
-class Cordon(NamedTuple):
-    """Cordon the node: no new work comes, the old ends within ``repair.cordon.drain_hours``; then it is repaired.
+class CordonNode(NamedTuple):
+    """CordonNode the node: no new work comes, the old ends within ``repair.cordon.drain_hours``; then it is repaired.
 
     DIMMs that had uncorrected errors in a log are replaced; if there are none the node reboots.
 
@@ -117,7 +117,7 @@ class Cordon(NamedTuple):
     time_ns: int | None = None
 
 
-class Drain(NamedTuple):
+class DrainNode(NamedTuple):
     """Take all work off the node at once, and repair it as after a cordon.
 
     Attributes:
@@ -127,8 +127,8 @@ class Drain(NamedTuple):
     time_ns: int | None = None
 
 
-Order = OfflinePage | OfflineRow | ReplaceDimm | Cordon | Drain
-KINDS: Final = (OfflinePage, OfflineRow, ReplaceDimm, Cordon, Drain)
+Order = OfflinePage | OfflineRow | ReplaceDimm | CordonNode | DrainNode
+KINDS: Final = (OfflinePage, OfflineRow, ReplaceDimm, CordonNode, DrainNode)
 """The orders there are."""
 
 
@@ -169,32 +169,34 @@ class KnownNode:
 
     __slots__ = ("_others", "errors", "layout", "new", "node_id", "now_ns")
 
-    def __init__(self, node_id: int, now_ns: int, layout: Layout, errors: Records, new: int, others: Others) -> None:
+    def __init__(
+        self, node_id: int, now_ns: int, layout: Layout, errors: RecordArray, new: int, others: Others
+    ) -> None:
         """Show a node; ``others`` are all its other records, also those that come later."""
         self.node_id, self.now_ns, self.layout, self.errors, self.new = node_id, now_ns, layout, errors, new
         self._others = others
 
-    def pages(self, error: int) -> Records:
+    def pages(self, error: int) -> RecordArray:
         """Return the pages of one element of ``errors``, by its position (``PAGES``); none if it has no page."""
         return self._others.pages(range(len(self.errors))[error])
 
     @property
-    def failures(self) -> Records:
+    def failures(self) -> RecordArray:
         """Uncorrected errors so far (``FAILURES``)."""
         return _before(self._others.failures, "time_ns", self.now_ns)
 
     @property
-    def offlines(self) -> Records:
+    def offlines(self) -> RecordArray:
         """Answers of the kernel so far (``OFFLINES``)."""
         return _before(self._others.offlines, "time_ns", self.now_ns)
 
     @property
-    def boots(self) -> Records:
+    def boots(self) -> RecordArray:
         """Intervals down so far (``BOOTS``)."""
         return _before(self._others.boots, "up_ns", self.now_ns + 1)
 
     @property
-    def repairs(self) -> Records:
+    def repairs(self) -> RecordArray:
         """DIMMs replaced so far (``REPAIRS``)."""
         return _before(self._others.repairs, "time_ns", self.now_ns + 1)
 
@@ -210,7 +212,7 @@ class KnownNode:
 
 
 class Others(NamedTuple):
-    """Records of a node beside its corrected errors, each in the order of time, those after now among them.
+    """RecordArray of a node beside its corrected errors, each in the order of time, those after now among them.
 
     Attributes:
         failures: As of ``KnownNode``.
@@ -222,22 +224,22 @@ class Others(NamedTuple):
         pages: Finds the pages of an element of the errors.
     """
 
-    failures: Records
-    offlines: Records
-    boots: Records
-    repairs: Records
+    failures: RecordArray
+    offlines: RecordArray
+    boots: RecordArray
+    repairs: RecordArray
     cordons: list[tuple[int, int]]
     orders: list[tuple[int, Order]]
-    pages: Callable[[int], Records]
+    pages: Callable[[int], RecordArray]
 
 
-def _before(records: Records, name: str, time_ns: int) -> Records:
+def _before(records: RecordArray, name: str, time_ns: int) -> RecordArray:
     """Return the records, which are ordered by a time, that come before another time."""
     return records[: int(np.searchsorted(records[name], time_ns))] if records.size else records
 
 
 PolicyFunction = Callable[[KnownNode], Sequence[Order] | None]
-Interest = Callable[[Records], npt.NDArray[np.bool_]]
+Interest = Callable[[RecordArray], npt.NDArray[np.bool_]]
 F = TypeVar("F", bound=PolicyFunction)
 
 

@@ -6,8 +6,9 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fleet.scenario.policy_source import PolicySource
 from node_sim.catalog import numbers
 from node_sim.catalog.field import STUDIES
 from node_sim.dram.geometry import Dimm
@@ -18,9 +19,6 @@ from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Policy
 from node_sim.server.settings import FORBID, Checked, setting
 from node_sim.units import NS_PER_YEAR
-
-if TYPE_CHECKING:
-    from fleet.scenario.own_policies import PolicySource
 
 Document = dict[str, Any]
 """A scenario as TOML holds it."""

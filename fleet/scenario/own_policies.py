@@ -6,7 +6,6 @@ machine, runs the same policy, and a plan can name it by its hash. What the file
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import signal
 import sys
@@ -17,31 +16,12 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import NamedTuple
 
 from fleet.scenario.fleet import Fleet
+from fleet.scenario.policy_source import PolicySource
 from node_sim.errors import ConfigError, PolicyError
-from node_sim.orders import Interest, KnownNode, Order, PolicyFunction, Records, interest_of
+from node_sim.orders import Interest, KnownNode, Order, PolicyFunction, RecordArray, interest_of
 from node_sim.records import Flags
-
-
-class PolicySource(NamedTuple):
-    """A policy as text.
-
-    Attributes:
-        name: ``module:function``.
-        path: File of the module, for messages.
-        text: What it says.
-    """
-
-    name: str
-    path: str
-    text: str
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 def hashes_of(fleet: Fleet) -> dict[str, str]:
@@ -170,7 +150,7 @@ class Guarded:
     def _guarded_interest(self, interest: Interest) -> Interest:
         """Return what the policy looks at, with its failures named."""
 
-        def ask(errors: Records) -> Flags:
+        def ask(errors: RecordArray) -> Flags:
             try:
                 return interest(errors)
             except Exception as error:  # noqa: BLE001 - as in __call__

@@ -16,7 +16,7 @@ import numpy as np
 from node_sim.dram.device_rows import name_row, pages_of_rows
 from node_sim.dram.geometry import AddressMap
 from node_sim.lives.ordered import OrderKind
-from node_sim.orders import KINDS, Cordon, KnownNode, OfflinePage, OfflineRow, Order, Records, ReplaceDimm
+from node_sim.orders import KINDS, CordonNode, KnownNode, OfflinePage, OfflineRow, Order, RecordArray, ReplaceDimm
 from node_sim.records import Flags
 
 
@@ -55,7 +55,7 @@ def targets(order: Order, address_map: AddressMap) -> list[tuple[OrderKind, int]
         return [(OrderKind.OFFLINE, pfn) for pfn in sorted(pages.tolist())]
     if isinstance(order, ReplaceDimm):
         return [(OrderKind.REPLACE, int(order.dimm))]
-    return [(OrderKind.CORDON if isinstance(order, Cordon) else OrderKind.DRAIN, -1)]
+    return [(OrderKind.CORDON if isinstance(order, CordonNode) else OrderKind.DRAIN, -1)]
 
 
 def each_once(rows: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -66,7 +66,7 @@ def each_once(rows: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return list(first.values())
 
 
-def shows(order: Order, errors: Records) -> Flags:
+def shows(order: Order, errors: RecordArray) -> Flags:
     """Return which errors show what an order is about."""
     found = np.ones(errors.size, np.bool_)
     if isinstance(order, OfflinePage):

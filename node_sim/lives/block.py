@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,8 +38,6 @@ from node_sim.server.hardware import Hardware
 from node_sim.server.page_offline import PageOffline
 from node_sim.server.policy import Policy
 
-NO_FUNCTIONS: Final[Mapping[str, PolicyFunction]] = MappingProxyType({})
-
 
 @dataclass(frozen=True)
 class BlockRows:
@@ -56,7 +53,7 @@ def simulate_block(
     hardware: Hardware,
     policies: tuple[Policy, ...],
     horizon_ns: int,
-    functions: Mapping[str, PolicyFunction] = NO_FUNCTIONS,
+    functions: Mapping[str, PolicyFunction] | None = None,
 ) -> BlockRows:
     """Simulate nodes of one group under all arms.
 
@@ -85,7 +82,7 @@ def simulate_block(
     physics: dict[int, Physics] = {}
     for arms in arms_by(lambda arm: corrected_settings(policies[arm]), every).values():
         physics.update(dict.fromkeys(arms, simulate_physics(worlds[arms[0]], faults)))
-    ordered = _ordered(block, worlds, physics, functions)
+    ordered = _ordered(block, worlds, physics, functions or {})
     triage = _triage(block, physics, ordered)
     parts = quiet_tables(block, worlds, physics, ~triage.busy, triage.decided)
     quiet_fault = ~triage.busy[block.node_of_fault]

@@ -19,11 +19,11 @@ from node_sim.codes import LifecycleReason, OfflineTrigger
 from node_sim.corrected.asking import question_of
 from node_sim.corrected.marks import entries_of
 from node_sim.hwpoison.offline_answers import results_of
-from node_sim.lives.ordered import OrderKind
+from node_sim.lives.ordered import OrderKind, Withdrawn
 from node_sim.lives.places import poisoned_now
 from node_sim.lives.repair import begin_drain
 from node_sim.lives.rows import EventLog, last_rows
-from node_sim.lives.state import LaneState, Withdrawn, forget_spells, huge_pages, listed_frames
+from node_sim.lives.state import LaneState, forget_spells, huge_pages, listed_frames
 from node_sim.memory.pages import HUGE_PAGES, make_frames
 from node_sim.records import NULL, Flags, Ints, join
 from node_sim.units import FOREVER, PAGE_BYTES

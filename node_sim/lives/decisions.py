@@ -27,7 +27,7 @@ from node_sim.lives.known import Known
 from node_sim.lives.ordered import Orders
 from node_sim.lives.physics import Physics
 from node_sim.lives.world import Block, World
-from node_sim.orders import KnownNode, Layout, Order, Others, PolicyFunction, Records, interest_of
+from node_sim.orders import KnownNode, Layout, Order, Others, PolicyFunction, RecordArray, interest_of
 from node_sim.records import Ints
 from node_sim.server.policy import Policy
 from node_sim.units import hours_to_ns
@@ -194,7 +194,7 @@ class _Audience:
     def _others(self, lane: int, first: int, diary: _Diary) -> Others:
         """Return the other records of a lane, whose first error is given."""
 
-        def mine(lanes: Ints, records: Records) -> Records:
+        def mine(lanes: Ints, records: RecordArray) -> RecordArray:
             begin, end = np.searchsorted(lanes, (lane, lane + 1)).tolist()
             return records[begin:end]
 

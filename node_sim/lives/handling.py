@@ -31,9 +31,10 @@ from node_sim.hwpoison.outcomes import (
 )
 from node_sim.hwpoison.use_states import state_codes
 from node_sim.lives.huge_pages import share_fate
+from node_sim.lives.pending import Pending
 from node_sim.lives.repair import panic
 from node_sim.lives.signals import gone_by, schedule_eio, schedule_late, signal_processes
-from node_sim.lives.state import LaneState, Pending, fault_of, huge_pages, pfn_of, spells_at
+from node_sim.lives.state import LaneState, fault_of, huge_pages, pfn_of, spells_at
 from node_sim.memory.pages import UNUSED
 from node_sim.memory.processes import NOBODY, members_of
 from node_sim.records import NULL, Flags, Ints

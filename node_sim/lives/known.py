@@ -27,7 +27,7 @@ from node_sim.dram.device_rows import first_lines
 from node_sim.lives.physics import Store
 from node_sim.lives.places import all_eras
 from node_sim.lives.state import LaneState
-from node_sim.orders import BOOTS, ERRORS, FAILURES, OFFLINES, PAGES, REPAIRS, Interest, Records
+from node_sim.orders import BOOTS, ERRORS, FAILURES, OFFLINES, PAGES, REPAIRS, Interest, RecordArray
 from node_sim.records import NULL, Flags, Index, Ints, expand_counts, join, take
 
 FEW = 24
@@ -120,7 +120,7 @@ class Known:
             last_ns=error_time_ns(windows, last),
         )
 
-    def _records(self, parts: Parts) -> Records:
+    def _records(self, parts: Parts) -> RecordArray:
         """Lay out parts as ``ERRORS``."""
         store, spans = self.store, self.spans
         fault = self.eras.fault[spans.era[parts.span]]
@@ -140,7 +140,7 @@ class Known:
         found["device"] = np.where(nowhere, NULL, faults.cells.device[fault])
         return found
 
-    def pages(self, which: int) -> Records:
+    def pages(self, which: int) -> RecordArray:
         """Return the pages of one element of ``errors`` (``PAGES``)."""
         part, store = self.parts.take(slice(which, which + 1)), self.store
         seen = go_through(self.spans, part.span, store.index, self.counted)
@@ -157,7 +157,7 @@ class Known:
         found["count"] = count[order]
         return found
 
-    def failures(self) -> tuple[Ints, Ints, Records]:
+    def failures(self) -> tuple[Ints, Ints, RecordArray]:
         """Return uncorrected errors that a log shows: their lanes, their faults, and ``FAILURES``."""
         log, box = self.state.log, self.store.faults.box
         lane, time_ns, fault, pfn = _columns(log.table("machine_checks"), ("lane", "time_ns", "fault", "pfn"))
@@ -166,7 +166,7 @@ class Known:
         found["time_ns"], found["pfn"], found["dimm"] = time_ns[order], pfn[order], box.slot[fault[order]]
         return lane[order], fault[order], found
 
-    def offlines(self) -> tuple[Ints, Records]:
+    def offlines(self) -> tuple[Ints, RecordArray]:
         """Return the answers of the kernel: their lanes, and ``OFFLINES``."""
         names = "lane", "time_ns", "pfn", "errno", "result"
         lane, time_ns, pfn, errno, result = _columns(self.state.log.table("page_offlines"), names)
@@ -176,7 +176,7 @@ class Known:
         found["offlined"] = result[order] == 0
         return lane[order], found
 
-    def boots(self) -> tuple[Ints, Records]:
+    def boots(self) -> tuple[Ints, RecordArray]:
         """Return the intervals in which lanes were down, and ``BOOTS``."""
         parts = [(np.empty(0, np.int64),) * 3, *self.state.downs]
         lane, down_ns, up_ns = (np.concatenate(cells) for cells in zip(*parts, strict=True))
@@ -185,7 +185,7 @@ class Known:
         found["down_ns"], found["up_ns"] = down_ns[order], up_ns[order]
         return lane[order], found
 
-    def repairs(self) -> tuple[Ints, Records]:
+    def repairs(self) -> tuple[Ints, RecordArray]:
         """Return the DIMMs that were replaced: their lanes, and ``REPAIRS``."""
         names = "lane", "kind", "end_ns", "dimm"
         lane, kind, end_ns, dimm = _columns(self.state.log.table("lifecycle"), names)
@@ -207,7 +207,7 @@ def _columns(table: dict[str, np.typing.NDArray[np.generic]], names: tuple[str, 
     return [table[name].astype(np.int64) if table else np.empty(0, np.int64) for name in names]
 
 
-def _matters(errors: Records, interest: Interest | None) -> Flags:
+def _matters(errors: RecordArray, interest: Interest | None) -> Flags:
     """Return which errors may matter to a policy."""
     if interest is None or not errors.size:
         return np.ones(errors.size, np.bool_)

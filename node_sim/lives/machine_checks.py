@@ -28,10 +28,11 @@ from node_sim.codes import CheckAction, CpuContext, KernelRead, LifecycleReason,
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.hwpoison.outcomes import CALLS, HAS_CONSUMER, CallKind, call_of_read
 from node_sim.lives.handling import handle_calls, poisoned_before
+from node_sim.lives.pending import Pending, Waits
 from node_sim.lives.places import accuse
 from node_sim.lives.repair import panic
 from node_sim.lives.signals import wait_for
-from node_sim.lives.state import LaneState, Pending, Touches, Waits, spells_at
+from node_sim.lives.state import LaneState, Touches, spells_at
 from node_sim.machine_check.grades import NOT_READ, look_up
 from node_sim.memory.pages import Tenancy
 from node_sim.memory.processes import NOBODY

@@ -1,4 +1,4 @@
-"""Orders of lanes that a policy of one's own has given: which there are, and which comes next.
+"""Orders that a policy of one's own has given to lanes: which come next, and the pages they have taken offline.
 
 **Models.** A list of orders by lane and time. One whose time comes while the node is down is lost.
 
@@ -58,6 +58,31 @@ class Orders(NamedTuple):
 
     def take(self, index: Index) -> Orders:
         """Select some orders."""
+        return take(self, index)
+
+
+class Withdrawn(NamedTuple):
+    """Pages that a policy has had taken offline in the present boots of lanes; arrays of shape ``(n,)``.
+
+    Attributes:
+        lane: Lane.
+        pfn: Page.
+        time_ns: When [ns].
+        huge: 4 KiB pages of the page of a pool that was broken up for it, 1 if none was.
+    """
+
+    lane: Ints
+    pfn: Ints
+    time_ns: Ints
+    huge: Ints
+
+    @classmethod
+    def none(cls) -> Withdrawn:
+        """Return no pages."""
+        return cls(*(np.empty(0, np.int64) for _ in cls._fields))
+
+    def take(self, index: Index) -> Withdrawn:
+        """Select some."""
         return take(self, index)
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from node_sim.codes import Fate, IoCall, OnSigbus, SignalCode, SignalName, Timing
 from node_sim.draws import Tag, split64, unit32, words
 from node_sim.hwpoison.kernel import EIO
-from node_sim.lives.state import LaneState, Pending, Waits, fault_of, forget_spells, mask_of, pfn_of, spells_at
+from node_sim.lives.pending import Pending, Waits
+from node_sim.lives.state import LaneState, fault_of, forget_spells, mask_of, pfn_of, spells_at
 from node_sim.memory.processes import NOBODY, members_of
 from node_sim.memory.sightings import absent, next_owner_access
 from node_sim.records import NULL, Flags, Ints, join

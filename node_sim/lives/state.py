@@ -12,7 +12,6 @@ refer to it.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple, TypeVar
 
@@ -22,7 +21,8 @@ from node_sim.corrected.eras import Eras
 from node_sim.corrected.marks import Poisoned
 from node_sim.hwpoison.handler_table import HandlerTable
 from node_sim.lives.mapped_out import MapOuts, no_map_outs
-from node_sim.lives.ordered import Agenda
+from node_sim.lives.ordered import Agenda, Withdrawn
+from node_sim.lives.pending import Pending, no_pending
 from node_sim.lives.physics import Store
 from node_sim.lives.policies import PPR_OFF, PolicyColumns
 from node_sim.lives.rows import EventLog
@@ -51,62 +51,6 @@ class Touches(NamedTuple):
     def take(self, index: Index) -> Touches:
         """Select some."""
         return take(self, index)
-
-
-class Waits(enum.IntEnum):
-    """What a pending thing is: a late kill, an I/O error, or a call of ``memory_failure()``."""
-
-    KILL = 0
-    EIO = 1
-    CALL = 2
-
-
-class Pending(NamedTuple):
-    """Things that will happen to a lane unless it goes down first; arrays of shape ``(n,)``.
-
-    Attributes:
-        lane: Lane.
-        time_ns: When [ns].
-        what: ``Waits``.
-        cause: Row that causes it.
-        which: Bad page.
-        process: Process to be told, or whose read a call is for; ``NOBODY`` if none.
-        lsb: log2 of the extent a signal names.
-        call: ``CallKind`` of a call.
-        read_ns: When the bad page was read [ns].
-        use: ``PageUse`` at the load, of a second call for it; -1 of other calls, which find the page as it is by then.
-        owners: As in ``Tenancy``, where there is a use.
-        since_ns: As ``start_ns`` in ``Tenancy``, where there is a use.
-        splits: As in ``Tenancy``, where there is a use.
-        large: As in ``Tenancy``, where there is a use.
-        earlier: What had been poisoned before the load (``Earlier``), of a second call for it.
-    """
-
-    lane: Ints
-    time_ns: Ints
-    what: Ints
-    cause: Ints
-    which: Ints
-    process: Ints
-    lsb: Ints
-    call: Ints
-    read_ns: Ints
-    use: Ints
-    owners: Ints
-    since_ns: Ints
-    splits: Floats
-    large: Flags
-    earlier: Ints
-
-    def take(self, index: Index) -> Pending:
-        """Select some."""
-        return take(self, index)
-
-
-def no_pending() -> Pending:
-    """Return an empty list of pending things."""
-    n = np.empty(0, np.int64)
-    return Pending(n, n, n, n, n, n, n, n, n, n, n, n, np.empty(0), np.empty(0, np.bool_), n)
 
 
 @dataclass
@@ -216,31 +160,6 @@ class LaneFrames:
         tenancy = Tenancy(zero, zero.copy(), zero.copy(), no, np.zeros(n), no.copy())
         spell = Spell(tenancy, past, past.copy())
         return cls(lane, pfn, page, freed_ns, never, never.copy(), never.copy(), never.copy(), no.copy(), spell)
-
-
-class Withdrawn(NamedTuple):
-    """Pages that a policy has had taken offline in the present boots of lanes; arrays of shape ``(n,)``.
-
-    Attributes:
-        lane: Lane.
-        pfn: Page.
-        time_ns: When [ns].
-        huge: 4 KiB pages of the page of a pool that was broken up for it, 1 if none was.
-    """
-
-    lane: Ints
-    pfn: Ints
-    time_ns: Ints
-    huge: Ints
-
-    @classmethod
-    def none(cls) -> Withdrawn:
-        """Return no pages."""
-        return cls(*(np.empty(0, np.int64) for _ in cls._fields))
-
-    def take(self, index: Index) -> Withdrawn:
-        """Select some."""
-        return take(self, index)
 
 
 R = TypeVar("R", InPlace, LanePages, LaneFrames)

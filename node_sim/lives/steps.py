@@ -25,13 +25,14 @@ from node_sim.lives.carry_out import carry_out
 from node_sim.lives.handling import handle_calls
 from node_sim.lives.memory_test import end_map_outs
 from node_sim.lives.ordered import Agenda, Orders
+from node_sim.lives.pending import Waits
 from node_sim.lives.physics import Store
 from node_sim.lives.places import poisoned_now, watch
 from node_sim.lives.policies import PPR_SOFT, PolicyColumns
 from node_sim.lives.repair import cordon_at_limit, log_cordons, repair, visit
 from node_sim.lives.rows import EventLog
 from node_sim.lives.signals import kill_late, return_errors
-from node_sim.lives.state import NEVER_KILLED, Drains, InPlace, LaneFrames, LanePages, LaneState, Waits, has_reads
+from node_sim.lives.state import NEVER_KILLED, Drains, InPlace, LaneFrames, LanePages, LaneState, has_reads
 from node_sim.lives.touches import touch_step
 from node_sim.lives.world import World
 from node_sim.records import NULL, Flags, Ints

@@ -18,7 +18,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("node_sim", "fleet", "analysis")
 
-WORDS = ("errors", "units", "codes", "columns", "records", "names", "draws", "points")
+WORDS = ("errors", "units", "codes", "columns", "records", "names", "draws", "points", "orders")
 VOCABULARY = tuple(f"node_sim.{name}" for name in WORDS)
 _FAULTS = ("node_sim.catalog", "node_sim.server", "node_sim.dram")
 _KERNEL = ("node_sim.catalog", "node_sim.hwpoison", "node_sim.machine_check")
@@ -53,6 +53,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "analysis.dataset": READ_BY_ANALYSIS,
     "analysis.rates": READ_BY_ANALYSIS,
     "analysis.field": READ_BY_ANALYSIS,
+    "analysis.own_policies": READ_BY_ANALYSIS,
     "analysis.reliability": (*READ_BY_ANALYSIS, "analysis.rates"),
     "analysis.exposure": (*READ_BY_ANALYSIS, "analysis.dataset"),
     "analysis.examples": (*READ_BY_ANALYSIS, "analysis.dataset"),

@@ -14,7 +14,7 @@ from node_sim.codes import LifecycleKind, LifecycleReason, OfflineResult
 from node_sim.columns import TABLE_NAMES
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
-from node_sim.orders import Cordon, Drain, KnownNode, OfflinePage, OfflineRow, Order, ReplaceDimm
+from node_sim.orders import CordonNode, DrainNode, KnownNode, OfflinePage, OfflineRow, Order, ReplaceDimm
 from node_sim.server.own_policy import OwnPolicy
 from node_sim.server.page_offline import PageOffline
 from node_sim.units import NS_PER_HOUR
@@ -36,7 +36,7 @@ def whimsical(node: KnownNode) -> list[Order]:
     if len(node.orders) > ORDERS_MAX:
         return []
     if not len(node.errors) or rng.random() < 0.5:
-        return [Cordon(later)] if len(node.failures) and rng.random() < 0.05 else []
+        return [CordonNode(later)] if len(node.failures) and rng.random() < 0.05 else []
     which = rng.randrange(len(node.errors))
     error, pages = node.errors[which], node.pages(which)
     assert pages["count"].sum() == error["count"] * (error["pfn"] >= 0)
@@ -47,7 +47,7 @@ def whimsical(node: KnownNode) -> list[Order]:
         if rng.random() < 0.15:
             orders.append(OfflineRow(*(int(error[name]) for name in ("dimm", "rank", "bank", "row")), time_ns=later))
     if rng.random() < 0.1:
-        orders.append(rng.choice((ReplaceDimm(int(error["dimm"]), later), Drain(later), Cordon(later))))
+        orders.append(rng.choice((ReplaceDimm(int(error["dimm"]), later), DrainNode(later), CordonNode(later))))
     return orders
 
 

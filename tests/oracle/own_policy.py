@@ -20,7 +20,7 @@ from node_sim.orders import (
     OFFLINES,
     PAGES,
     REPAIRS,
-    Cordon,
+    CordonNode,
     KnownNode,
     Layout,
     OfflinePage,
@@ -191,7 +191,7 @@ class Player:
             elif isinstance(order, ReplaceDimm):
                 about = [("replace", order.dimm)]
             else:
-                about = [("cordon" if isinstance(order, Cordon) else "drain", -1)]
+                about = [("cordon" if isinstance(order, CordonNode) else "drain", -1)]
             for kind, target in about:
                 if (time, kind, target) not in {one[:3] for one in self.orders}:
                     self.orders.append(Ordered(time, kind, target, fault, cause_ns))
