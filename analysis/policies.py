@@ -27,7 +27,7 @@ from analysis.rates import Estimate, Sums, Vector, median, proportion
 from fleet.stored.counting import Tables, next_after
 from fleet.stored.manifest import COMMON_ARM, Receipt
 from fleet.stored.schema import empty_table
-from node_sim.codes import UP_KINDS, Code, ErrorKind, LifecycleKind, LifecycleReason, OfflineResult
+from node_sim.codes import UP_KINDS, Code, ErrorKind, LifecycleKind, LifecycleReason
 from node_sim.names import dimm_of_fault, fault_ids, fault_tag, node_of_dimm, node_of_fault, slot_in_fleet
 from node_sim.records import Flags, Ints
 from node_sim.units import FOREVER, NS_PER_DAY, NS_PER_HOUR, NS_PER_YEAR, PAGE_BYTES
@@ -47,10 +47,11 @@ LEADS: Final = (
 )
 COLUMNS: Final = {
     "errors": ("fault_id", "kind", "time_ns", "n_ce_before"),
-    "page_offlines": ("fault_id", "time_ns", "result"),
+    "page_offlines": ("fault_id", "time_ns", "n_pages"),
     "lifecycle": ("node_id", "fault_id", "time_ns", "end_ns", "kind", "reason", "dimm"),
 }
 """Tables and columns that are read."""
+_GIB: Final = 1 << 30
 
 
 class Seen(NamedTuple):
@@ -64,7 +65,8 @@ class Seen(NamedTuple):
         alarm_dimm: DIMMs about which there is an alarm, each once, ascending.
         alarm_ns: When [ns].
         replaced: DIMMs replaced.
-        offline_node: Node of each page that went offline.
+        offline_node: Node of each row by which pages went offline.
+        offline_gib: Their size.
         offline_years: From then to the next boot of the node, or to the horizon.
     """
 
@@ -76,6 +78,7 @@ class Seen(NamedTuple):
     alarm_ns: Ints
     replaced: Ints
     offline_node: Ints
+    offline_gib: npt.NDArray[np.float64]
     offline_years: npt.NDArray[np.float64]
 
 
@@ -131,7 +134,7 @@ def see(tables: Tables, horizon_ns: int) -> Seen:
     acted_fault = np.concatenate((_ints(offlines, "fault_id"), _ints(limits, "fault_id")))
     acted_ns = np.concatenate((_ints(offlines, "time_ns"), _ints(limits, "time_ns")))
     alarm_dimm, alarm_ns = _firsts(dimm_of_fault(acted_fault), acted_ns)
-    gone = offlines.filter(pa.array(_is(offlines, "result", OfflineResult.OFFLINED)))
+    gone = offlines.filter(pc.greater(offlines.column("n_pages"), 0))
     node, time_ns = node_of_fault(_ints(gone, "fault_id")), _ints(gone, "time_ns")
     down = lifecycle.filter(pa.array(~_is(lifecycle, "kind", *UP_KINDS)))
     until_ns = next_after(node, time_ns, _ints(down, "node_id"), _ints(down, "time_ns"), horizon_ns)
@@ -144,6 +147,7 @@ def see(tables: Tables, horizon_ns: int) -> Seen:
         alarm_ns=alarm_ns,
         replaced=_replaced(lifecycle),
         offline_node=node,
+        offline_gib=(_ints(gone, "n_pages") * (PAGE_BYTES / _GIB)).astype(np.float64),
         offline_years=(until_ns - time_ns) / NS_PER_YEAR,
     )
 
@@ -208,7 +212,6 @@ COUNTED: Final = (
     "offline_gib_years",
 )
 """What is counted of each node in an arm."""
-_GIB: Final = 1 << 30
 
 
 def _weights(name: str) -> Vector:
@@ -222,9 +225,9 @@ def _count(arm: Seen, base: Seen, judged: JudgedAlarms, nodes: Ints) -> Vector:
     for name, dimm in found.items():
         at = np.searchsorted(nodes, node_of_dimm(dimm))
         x[:, COUNTED.index(name)] = np.bincount(at, minlength=nodes.size)
-    at, gib = np.searchsorted(nodes, arm.offline_node), PAGE_BYTES / _GIB
-    x[:, COUNTED.index("offline_gib")] = np.bincount(at, minlength=nodes.size) * gib
-    x[:, COUNTED.index("offline_gib_years")] = np.bincount(at, arm.offline_years, nodes.size) * gib
+    at, gib = np.searchsorted(nodes, arm.offline_node), arm.offline_gib
+    x[:, COUNTED.index("offline_gib")] = np.bincount(at, gib, nodes.size)
+    x[:, COUNTED.index("offline_gib_years")] = np.bincount(at, gib * arm.offline_years, nodes.size)
     return x
 
 

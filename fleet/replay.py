@@ -103,7 +103,8 @@ def _io_error(row: StoredRow) -> str:
 
 
 def _offline(row: StoredRow) -> str:
-    return f"soft offline of pfn {row['pfn']:#x} ({row['trigger']}): {row['result']}"
+    more = f" with {row['n_pages'] - 1} other pages" if row["n_pages"] > 1 else ""
+    return f"soft offline of pfn {row['pfn']:#x}{more} ({row['trigger']}): {row['result']}"
 
 
 def _lifecycle(row: StoredRow) -> str:

@@ -291,7 +291,7 @@ class IoCall(Code):
 
 
 class OfflineTrigger(Code):
-    """Why a page was soft-offlined."""
+    """Why a page, or all pages of a bank, were to be soft-offlined."""
 
     CE_THRESHOLD = 0, "ce_threshold"
     ROW_THRESHOLD = 1, "row threshold"

@@ -173,12 +173,15 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         *_HEAD,
         _CAUSE,
         _PFN,
-        _code("trigger", codes.OfflineTrigger, "Why the page was to be taken out of use."),
+        _code("trigger", codes.OfflineTrigger, "Why the page, or all pages of its bank, were to be taken out of use."),
         _code(
-            "result", codes.OfflineResult, "Answer of soft_offline_page(), or that the kernel has no such interface."
+            "result",
+            codes.OfflineResult,
+            "Answer of soft_offline_page(), or that there is no interface; of a bank its best one.",
         ),
         Column("errno", "int16", "-", "What the daemon gets from sysfs: 0 or a negative errno."),
-        Column("pool_lost_bytes", "uint64", "byte", "Huge page that is broken up for it, and lost to its pool."),
+        Column("n_pages", "uint64", "1", "Pages that went out of use by it; 0 if it was refused."),
+        Column("pool_lost_bytes", "uint64", "byte", "Huge pages that are broken up for it, and lost to their pools."),
     ),
     "lifecycle": (
         *_HEAD,

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fleet.stored.headline import INDEX, METRICS, REGISTRY, Count
 from fleet.stored.tally import Tally
-from node_sim.codes import UP_KINDS, ErrorKind, Fate, LifecycleKind, OfflineResult
+from node_sim.codes import UP_KINDS, ErrorKind, Fate, LifecycleKind
 from node_sim.names import slot_in_fleet
 from node_sim.records import Flags, Ints
 from node_sim.units import NS_PER_YEAR, PAGE_BYTES
@@ -117,8 +117,7 @@ def _memory_lost(counts: NodeCounts, tables: Tables) -> None:
         _until_boot(counts, tables, "memory_lost_byte_years", lost)
     if "page_offlines" in tables:
         table = tables["page_offlines"]
-        done = np.flatnonzero(_codes(table, "result") == OfflineResult.OFFLINED)
-        offlined = _ints(table, "node_id")[done], _ints(table, "time_ns")[done], np.full(done.size, PAGE_BYTES)
+        offlined = _ints(table, "node_id"), _ints(table, "time_ns"), _ints(table, "n_pages") * PAGE_BYTES
         _until_boot(counts, tables, "memory_lost_byte_years", offlined)
 
     if "lifecycle" in tables:

@@ -137,7 +137,7 @@ REGISTRY: Final = (
     _rows("panics", Count("lifecycle", (("kind", LifecycleKind.PANIC),)), title="panics"),
     _rows("io_errors", Count("io_errors"), title="EIO"),
     Metric("ue_survived", ("ue_survived",), "ue_survived"),
-    _rows("pages_offlined", Count("page_offlines", (("result", OfflineResult.OFFLINED),)), "page_offlines", "offlined"),
+    _rows("pages_offlined", Count("page_offlines", weight="n_pages"), "page_offlines", "offlined"),
     _rows(
         "pages_not_offlined",
         Count("page_offlines", unless=(("result", OfflineResult.OFFLINED),)),

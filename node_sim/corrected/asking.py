@@ -25,6 +25,8 @@ from node_sim.records import Flags, Index, Ints, take
 
 BY_ROW = 1 << 39
 """More than the pages of a fault: pages that are asked for with their row are numbered from here on."""
+BY_BANK = BY_ROW + (1 << 38)
+"""Banks that are asked for are numbered from here on by their names (``dram/device_banks.py``)."""
 
 
 class OfflineQuestion(enum.IntEnum):
@@ -47,7 +49,8 @@ class Offlines(NamedTuple):
         era: Era.
         span: The window whose errors led to it.
         page: Number of the page among those of the fault; from ``BY_ROW`` on of pages asked for with their row, whose
-            numbers in all eras are those of marks.
+            numbers in all eras are those of marks; from ``BY_BANK`` on of banks, which stand as the pages of the errors
+            that led to them.
         error: Number of the error in the window that led to it.
         time_ns: When [ns].
         pfn: Page number.
@@ -79,6 +82,12 @@ class Offlines(NamedTuple):
         """Whether each page went offline."""
         gone: Flags = (self.errno == 0) & ~self.poisoned
         return gone
+
+    @property
+    def of_bank(self) -> Flags:
+        """Whether each is a bank, not a page."""
+        found: Flags = self.page >= BY_BANK
+        return found
 
     def take(self, index: Index) -> Offlines:
         """Select some pages."""

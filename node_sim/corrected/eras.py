@@ -17,6 +17,7 @@ import numpy as np
 
 from node_sim.corrected.windows import Windows, errors_before
 from node_sim.records import Flags, Index, Ints, expand_counts, take
+from node_sim.server.page_offline import OfflineScope
 
 
 class Eras(NamedTuple):
@@ -27,8 +28,8 @@ class Eras(NamedTuple):
         fault: Index into the fault table.
         from_ns: Start of the era [ns].
         to_ns: End of the era [ns].
-        threshold: Corrected errors of a page, or of a row, at which it is to go offline; 0 = never.
-        by_row: Whether errors are counted by row of the DIMM, all pages of which are to go offline.
+        threshold: Corrected errors of a page, a row or a bank at which it is to go offline; 0 = never.
+        scope: What errors are counted by (``OfflineScope``): all pages of a row or a bank are to go offline together.
         columns: Pages of a row with errors in a window at which it is to go offline, too; 0 = never.
         age_ns: How long an error counts [ns] (``buckets.py``); ``FOREVER`` = until the next boot, 0 = in its window.
         answer: What the kernel answers to that, 0 or a negative errno by kind of page (``OfflineQuestion``), shape
@@ -40,7 +41,7 @@ class Eras(NamedTuple):
     from_ns: Ints
     to_ns: Ints
     threshold: Ints
-    by_row: Flags
+    scope: Ints
     columns: Ints
     age_ns: Ints
     answer: Ints
@@ -48,12 +49,25 @@ class Eras(NamedTuple):
     @property
     def page_threshold(self) -> Ints:
         """Corrected errors in one window at which a single page is to go offline; 0 = never."""
-        return np.where(self.by_marks, 0, self.threshold)
+        by_page = (self.scope == OfflineScope.PAGE) & ~self.aged
+        return np.where(by_page, self.threshold, 0)
 
     @property
-    def by_marks(self) -> Flags:
-        """In which eras pages that counting takes offline are not the first ones of the fault: marks name them."""
-        found: Flags = self.by_row | (self.age_ns > 0)
+    def aged(self) -> Flags:
+        """Whether errors of several windows count together."""
+        found: Flags = self.age_ns > 0
+        return found
+
+    @property
+    def by_row(self) -> Flags:
+        """Whether rows of DIMMs are counted."""
+        found: Flags = self.scope == OfflineScope.ROW
+        return found
+
+    @property
+    def by_bank(self) -> Flags:
+        """Whether banks of DIMMs are counted."""
+        found: Flags = self.scope == OfflineScope.BANK
         return found
 
     def take(self, index: Index) -> Eras:

@@ -231,7 +231,8 @@ def _count_one_by_one(spans: Spans, some: Ints, index: WindowIndex, counted: Cou
 
 def _count_by_marks(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
     """Count what is left of some spans of hard faults, from the numbers of marked pages."""
-    parts = _batches(counted.marks.in_era(spans.era[some]))
+    shown = index.windows.n_pages[spans.window[some]]
+    parts = _batches(np.minimum(counted.marks.in_era(spans.era[some]), shown))
     return join([count_marked(spans, some[part], index, counted.out_of_use) for part in parts])
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.corrected.eras import Spans, WindowIndex
-from node_sim.corrected.marks import Marks
+from node_sim.corrected.marks import Marks, name_page
 from node_sim.corrected.windows import errors_before
 from node_sim.records import Ints, expand_counts
 from node_sim.units import FOREVER
@@ -69,10 +69,10 @@ class _Gone(NamedTuple):
 
 def _gone(spans: Spans, some: Ints, index: WindowIndex, out: Marks) -> _Gone:
     """List the pages that are out of use before the last errors of some spans."""
-    which, step = expand_counts(out.in_era(spans.era[some]))
-    mark = out.first_of(spans.era[some])[which] + step
-    inside = out.page[mark] < index.windows.n_pages[spans.window[some[which]]]
-    which, mark = which[inside], mark[inside]
+    era = spans.era[some]
+    first, end = out.first_of(era), np.searchsorted(out.name, name_page(era, index.windows.n_pages[spans.window[some]]))
+    which, step = expand_counts(end - first)
+    mark = first[which] + step
     until = last_before(some[which], out.out_ns[mark], spans, index)
     until[index.windows.scrub[spans.window[some[which]]]] = MANY
     late = until < spans.last[some[which]]

@@ -181,7 +181,7 @@ def _eras_at(eras: Eras, lane: Ints, time_ns: Ints) -> tuple[Ints, Ints, Ints]:
     return order, first, size
 
 
-def _eras_open(eras: Eras, lane: Ints, time_ns: Ints) -> tuple[Ints, Ints]:
+def eras_open(eras: Eras, lane: Ints, time_ns: Ints) -> tuple[Ints, Ints]:
     """Find the eras of each lane that contain a time: index of the time, and era."""
     order, first, size = _eras_at(eras, lane, time_ns)
     which, step = expand_counts(size)
@@ -206,7 +206,7 @@ def pages_in_eras(
         Index of the page, era, and the page's number in it.
     """
     lane, pfn, time_ns = seen
-    which, era = _eras_open(eras, lane, time_ns)
+    which, era = eras_open(eras, lane, time_ns)
     if unless is not None:
         box = faults.box
         wide = (box.n_banks > 1) | (box.n_ranks > 1)
@@ -246,7 +246,7 @@ def _marks_of_neighbours(
     """Return the marks on the other 4 KiB pages of huge pages; arguments as of ``marks_of_poisoned``."""
     if not poisoned.lane.size:
         return Marks.none()
-    entry, era = _eras_open(eras, poisoned.lane, poisoned.poisoned_ns)
+    entry, era = eras_open(eras, poisoned.lane, poisoned.poisoned_ns)
     fault, of_era = np.unique(eras.fault[era], return_inverse=True)
     of_fault, number = expand_counts(shown[fault])
     mine = faults.take(fault)

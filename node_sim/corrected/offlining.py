@@ -3,7 +3,7 @@
 **Models.** Within an era (``eras.py``) a daemon counts the corrected errors of each page per window and asks the kernel
 to soft-offline the page at the threshold, once whatever the answer, and not again because another fault hits the page,
 too. An offlined page is out of use until the next boot, any other goes on. Daemons that count by row, or otherwise than
-by window (``buckets.py``), are in ``row_offlining.py``.
+by window (``buckets.py``), are in ``row_offlining.py``, those that count by bank in ``bank_offlining.py``.
 
 **Leaves out.** Limits on offlined pages; errors of two faults of one page are counted apart. Daemons ask again for a
 page that the kernel refused (rasdaemon at the next full bucket, mcelog since 2025 at a doubled threshold, the kernel's
@@ -22,6 +22,7 @@ import numpy as np
 
 from node_sim.codes import OfflineTrigger
 from node_sim.corrected.asking import Ground, Offlines, question_of
+from node_sim.corrected.bank_offlining import find_bank_offlines
 from node_sim.corrected.eras import Eras, Spans, WindowIndex, running_most
 from node_sim.corrected.marks import Marks, Poisoned, marks_of_asked, marks_of_poisoned, merge_marks, name_page
 from node_sim.corrected.row_offlining import find_row_offlines
@@ -134,8 +135,13 @@ def find_offlines(
         others = (asked.era, asked.page, asked.pfn, asked.time_ns)
         marks = merge_marks([marks, marks_of_asked(eras, faults, address_map, others, asked.offlined)])
         asked = asked.take(asked.time_ns <= marks.look_up(asked.era, asked.page).asked_ns)
-    if not eras.by_marks.any():
+    together = []
+    if (eras.by_row | eras.aged).any():
+        together.append(find_row_offlines(eras, spans, index, faults, ground, poisoned, marks))
+    if eras.by_bank.any():
+        together.append(find_bank_offlines(eras, spans, index, faults, ground, marks))
+    if not together:
         return Counted(asked, before, after, marks)
-    by_row, of_rows = find_row_offlines(eras, spans, index, faults, ground, poisoned, marks)
-    asked = join([asked, by_row])
-    return Counted(asked.take(np.argsort(asked.era, kind="stable")), before, after, merge_marks([marks, of_rows]))
+    asked = join([asked, *(offlines for offlines, _ in together)])
+    marks = merge_marks([marks, *(left for _, left in together)])
+    return Counted(asked.take(np.argsort(asked.era, kind="stable")), before, after, marks)

@@ -20,6 +20,7 @@ from node_sim.corrected.asking import Offlines
 from node_sim.corrected.eras import spans_of
 from node_sim.corrected.marks import find_names
 from node_sim.corrected.offlining import find_offlines
+from node_sim.lives.bank_frames import take_banks_out
 from node_sim.lives.failing_reads import find_reads
 from node_sim.lives.places import open_eras, poisoned_now
 from node_sim.lives.state import (
@@ -109,6 +110,8 @@ def _plan(state: LaneState, lanes: Flags) -> None:
     if not found.era.size:
         return
     np.maximum.at(state.last_offline_ns, lane, found.time_ns)
+    take_banks_out(state, which, mine, lane[found.of_bank], found.take(found.of_bank))
+    lane, found = lane[~found.of_bank], found.take(~found.of_bank)
     name = name_frame(state, lane, found.pfn)
     hit, time_ns = _earliest(name, found.time_ns, name_frame(state, frames.lane[which], frames.pfn[which]))
     frames.out_ns[which[hit]] = time_ns
@@ -123,19 +126,23 @@ def _plan(state: LaneState, lanes: Flags) -> None:
 
 
 def _planned(state: LaneState, lanes: Flags) -> tuple[Ints, Offlines]:
-    """Return the pages that go offline in marked lanes until the horizon, with their lanes, if nothing else happens."""
+    """Return the pages that go offline in marked lanes until the horizon, and the banks that are asked for.
+
+    Returns:
+        Their lanes, and what they are if nothing else happens.
+    """
     places, store = state.places, state.store
     eras = open_eras(state, np.flatnonzero(lanes[places.lane] & (places.removed_ns == FOREVER)))
     poisoned = poisoned_now(state, lanes)
     counted = find_offlines(
         eras, spans_of(eras, store.index), store.index, store.faults, state.world.ground(), poisoned
     )
-    found = counted.offlines.take(counted.offlines.offlined)
+    found = counted.offlines.take(counted.offlines.offlined | counted.offlines.of_bank)
     return eras.lane[found.era], found
 
 
 def _plan_anew(state: LaneState) -> None:
-    """Plan anew in lanes that count by row: pages of a row that show no more errors let others stay in use longer.
+    """Plan anew in lanes that count by row or bank: pages that show no more errors let others stay in use longer.
 
     Where no page was to go offline later, fewer errors take none.
     """

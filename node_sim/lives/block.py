@@ -35,7 +35,7 @@ from node_sim.lives.world import Block, World, arms_by, corrected_settings, shar
 from node_sim.orders import PolicyFunction
 from node_sim.records import Flags, Ints
 from node_sim.server.hardware import Hardware
-from node_sim.server.page_offline import PageOffline
+from node_sim.server.page_offline import OfflineScope, PageOffline
 from node_sim.server.policy import Policy
 
 
@@ -108,10 +108,10 @@ def _stack(rows: list[Columns]) -> Columns:
 
 
 def _can_be_asked_for(windows: Windows, asks: PageOffline) -> Flags:
-    """Return which windows have errors enough for a daemon to ask for a page, or for a row that has all of them."""
+    """Return which windows have errors enough for a daemon to ask for a page, or a row or bank that has all of them."""
     if asks.age_ns:
         return _can_fill(windows, asks)
-    if asks.by_row:
+    if asks.by is not OfflineScope.PAGE:
         least = min(count for count in (asks.ce_threshold, asks.row_columns) if count)
         enough: Flags = count_together(windows, windows.fault) >= least
         return enough
@@ -122,12 +122,12 @@ def _can_be_asked_for(windows: Windows, asks: PageOffline) -> Flags:
 def _can_fill(windows: Windows, asks: PageOffline) -> Flags:
     """Return which windows are of runs with errors enough for a count with an age, of a page or of a row with all."""
     found = np.zeros(windows.fault.size, np.bool_)
-    one_each = windows.soft & (not asks.by_row) & (asks.ce_threshold > 1)  # of each page of a soft fault
+    one_each = windows.soft & (asks.by is OfflineScope.PAGE) & (asks.ce_threshold > 1)  # of each page of a soft fault
     some = np.flatnonzero(~one_each)
     some = some[np.lexsort((windows.low_ns[some], windows.fault[some]))]
     mine = windows.take(some)
     run = runs_of(mine.fault, mine.low_ns, mine.high_ns, np.full(some.size, asks.age_ns))
-    errors = mine.errors if asks.by_row else -(-mine.errors // mine.n_pages)
+    errors = mine.errors if asks.by is OfflineScope.ROW else -(-mine.errors // mine.n_pages)
     found[some] = can_reach(run, errors, np.full(some.size, asks.ce_threshold))
     return found
 

@@ -75,6 +75,7 @@ def _ask(state: LaneState, which: Ints) -> None:
         trigger=np.full(lane.size, int(OfflineTrigger.OWN_POLICY)),
         result=results_of(errno, poisoned),
         errno=errno,
+        n_pages=gone.astype(np.int64),
         pool_lost_bytes=_pool_lost_bytes(state, lane, pfn, huge),
     )
     state.ordered_rows.append((names, orders.cause_ns))

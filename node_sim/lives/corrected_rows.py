@@ -16,6 +16,7 @@ import numpy as np
 from node_sim.codes import EcsUnit, ErrorKind, Observer
 from node_sim.columns import Columns
 from node_sim.corrected.asking import Offlines
+from node_sim.corrected.bank_sizes import BankSizes, bank_sizes
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
 from node_sim.corrected.live_errors import count_live
 from node_sim.corrected.marks import Poisoned
@@ -87,12 +88,25 @@ def log_corrected(
     name_of_span = np.full(spans.era.size, -1)
     name = name[np.cumsum(new) - 1]
     name_of_span[live] = name
-    _log_offlines(log, eras, offlines, name_of_span[offlines.span])
+    banks = offlines.take(offlines.of_bank)
+    sizes = bank_sizes(eras, banks, faults, world.ground(), poisoned)
+    _log_offlines(log, eras, offlines, name_of_span[offlines.span], sizes)
     return {"lane": eras.lane[era], "fault": eras.fault[era], "time_ns": seen_ns, "name": name}
 
 
-def _log_offlines(log: EventLog, eras: Eras, offlines: Offlines, cause: Ints) -> None:
-    """Log the pages that counting takes offline; ``cause`` are the names of the rows of their errors."""
+def _log_offlines(log: EventLog, eras: Eras, offlines: Offlines, cause: Ints, of_banks: BankSizes) -> None:
+    """Log the pages and banks that counting takes offline.
+
+    Args:
+        log: Rows so far; changed.
+        eras: All eras of some lanes.
+        offlines: The pages and banks. A bank of which no page goes offline says what its page says.
+        cause: Names of the rows of their errors.
+        of_banks: What goes out of use with the banks, in their order.
+    """
+    n_pages, pool_lost_bytes = offlines.offlined.astype(np.int64), _pool_lost_bytes(eras, offlines)
+    n_pages[offlines.of_bank], pool_lost_bytes[offlines.of_bank] = of_banks
+    gone = n_pages > 0
     log.add(
         "page_offlines",
         lane=eras.lane[offlines.era],
@@ -101,9 +115,10 @@ def _log_offlines(log: EventLog, eras: Eras, offlines: Offlines, cause: Ints) ->
         cause=cause,
         pfn=offlines.pfn,
         trigger=offlines.trigger,
-        result=results_of(offlines.errno, offlines.poisoned),
-        errno=offlines.errno,
-        pool_lost_bytes=_pool_lost_bytes(eras, offlines),
+        result=results_of(np.where(gone, 0, offlines.errno), offlines.poisoned & ~gone),
+        errno=np.where(gone, 0, offlines.errno),
+        n_pages=n_pages,
+        pool_lost_bytes=pool_lost_bytes,
     )
 
 
@@ -122,9 +137,9 @@ def _sums(values: Ints, begin: Ints) -> Ints:
 
 
 def _pool_lost_bytes(eras: Eras, offlines: Offlines) -> Ints:
-    """Return the size of the huge page that each offlining breaks up: the first one in it in a boot [bytes]."""
+    """Return the size of the huge page that each offlining of a page breaks up: the first one in a boot [bytes]."""
     lost = np.zeros(offlines.era.size, np.int64)
-    some = np.flatnonzero(offlines.offlined & (offlines.kind >= BlockKind.POOL_2M))
+    some = np.flatnonzero(offlines.offlined & ~offlines.of_bank & (offlines.kind >= BlockKind.POOL_2M))
     if some.size:
         era, huge = offlines.era[some], HUGE_PAGES[offlines.kind[some]]
         keys = offlines.time_ns[some], offlines.pfn[some] // huge, huge, eras.from_ns[era], eras.lane[era]

@@ -38,6 +38,7 @@ from node_sim.lives.state import LaneState, fault_of, huge_pages, pfn_of, spells
 from node_sim.memory.pages import UNUSED
 from node_sim.memory.processes import NOBODY, members_of
 from node_sim.records import NULL, Flags, Ints
+from node_sim.server.page_offline import OfflineScope
 from node_sim.units import FOREVER, PAGE_BYTES
 
 _MAPPED = np.asarray([use.text in FROM_USER for use in PageUse])
@@ -218,7 +219,7 @@ def _mark(state: LaneState, calls: Pending, released: Flags, dissolved: Flags) -
     state.changed.append((frame[look], calls.time_ns[look]))
     arm = state.arm_set[calls.lane]
     counts = (state.policies.replace_ce[arm] > 0) | state.policies.replace_risky[arm]
-    by_row = state.policies.by_row[arm]
+    together = state.policies.scope[arm] != OfflineScope.PAGE
     state.turned[calls.lane[new & counts]] = True
-    state.remarked_ns[calls.lane[new & by_row]] = calls.time_ns[new & by_row]
+    state.remarked_ns[calls.lane[new & together]] = calls.time_ns[new & together]
     share_fate(state, frame, calls.time_ns, dissolved)

@@ -49,7 +49,7 @@ def open_eras(state: LaneState, place: Ints) -> Eras:
         from_ns=places.era_from_ns[place],
         to_ns=to_ns,
         threshold=np.where(nowhere, 0, policies.ce_threshold[arm]),
-        by_row=policies.by_row[arm],
+        scope=policies.scope[arm],
         columns=np.where(nowhere, 0, policies.row_columns[arm]),
         age_ns=policies.count_age_ns[arm],
         answer=policies.offline_answer[arm],

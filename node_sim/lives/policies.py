@@ -54,7 +54,7 @@ class PolicyColumns(NamedTuple):
     drain_ns: Ints
     replace_ns: Ints
     ce_threshold: Ints
-    by_row: Flags
+    scope: Ints
     row_columns: Ints
     count_age_ns: Ints
     replace_ce: Ints
@@ -95,7 +95,7 @@ class PolicyColumns(NamedTuple):
                 hours_to_ns(policy.repair.cordon.drain_hours),
                 hours_to_ns(policy.repair.replace_hours),
                 policy.page_offline.ce_threshold,
-                policy.page_offline.by_row,
+                policy.page_offline.by,
                 policy.page_offline.row_columns,
                 policy.page_offline.age_ns,
                 policy.repair.replace_ce,

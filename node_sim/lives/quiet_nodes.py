@@ -51,16 +51,16 @@ def quiet_tables(
 
 
 class _Daemon(NamedTuple):
-    """When the daemon asks for a page or a row to go offline (0 = never), and what the kernel answers."""
+    """When the daemon asks for a page, a row or a bank to go offline (0 = never), and what the kernel answers."""
 
     threshold: int
-    by_row: bool
+    scope: int
     columns: int
     age_ns: int
     answers: tuple[int, ...]
 
 
-_IDLE = _Daemon(0, False, 0, 0, (0,) * len(OfflineQuestion))
+_IDLE = _Daemon(0, 0, 0, 0, (0,) * len(OfflineQuestion))
 
 
 def _daemon(policy: Policy) -> _Daemon:
@@ -68,7 +68,7 @@ def _daemon(policy: Policy) -> _Daemon:
     asks = policy.page_offline
     if not asks.counts:
         return _IDLE
-    return _Daemon(asks.ce_threshold, asks.by_row, asks.row_columns, asks.age_ns, answers_of(policy))
+    return _Daemon(asks.ce_threshold, asks.by, asks.row_columns, asks.age_ns, answers_of(policy))
 
 
 def _rows(
@@ -88,7 +88,7 @@ def _rows(
         from_ns=np.zeros(mine.size * copies, np.int64),
         to_ns=np.full(mine.size * copies, block.horizon_ns),
         threshold=np.concatenate([np.where(nowhere[mine], 0, daemon.threshold) for daemon in daemons]),
-        by_row=np.repeat(np.asarray([daemon.by_row for daemon in daemons]), mine.size),
+        scope=np.repeat(np.asarray([daemon.scope for daemon in daemons]), mine.size),
         columns=np.concatenate([np.where(nowhere[mine], 0, daemon.columns) for daemon in daemons]),
         age_ns=np.repeat(np.asarray([daemon.age_ns for daemon in daemons]), mine.size),
         answer=np.repeat(np.asarray([daemon.answers for daemon in daemons], np.int64), mine.size, axis=0),

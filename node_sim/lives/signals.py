@@ -24,6 +24,7 @@ from node_sim.lives.state import LaneState, fault_of, forget_spells, mask_of, pf
 from node_sim.memory.processes import NOBODY, members_of
 from node_sim.memory.sightings import absent, next_owner_access
 from node_sim.records import NULL, Flags, Ints, join
+from node_sim.server.page_offline import OfflineScope
 from node_sim.units import FOREVER
 
 
@@ -97,8 +98,8 @@ def _die(state: LaneState, lane: Ints, process: Ints, time_ns: Ints) -> None:
     forget_spells(state, back)
     poisoned = frames.poisoned_ns[back] < FOREVER
     frames.out_ns[back[poisoned]] = np.minimum(frames.out_ns[back[poisoned]], at_ns[poisoned])
-    by_row = poisoned & state.policies.by_row[state.arm_set[frames.lane[back]]]
-    state.remarked_ns[frames.lane[back[by_row]]] = at_ns[by_row]
+    together = poisoned & (state.policies.scope[state.arm_set[frames.lane[back]]] != OfflineScope.PAGE)
+    state.remarked_ns[frames.lane[back[together]]] = at_ns[together]
     state.stirred_ns[lane] = time_ns
 
 

@@ -88,6 +88,14 @@ class Static(NamedTuple):
         return cls(use.kernel, use.hugetlb, use.hugetlb_1g, workload.spare_huge_page_share)
 
 
+class Blocks(NamedTuple):
+    """Blocks of memory, of 2 MiB or of 1 GiB pages: key of the child stream, ``BlockKind``, and ``spare`` of frames."""
+
+    key: Key
+    kind: Ints
+    spare: Flags
+
+
 class Frames(NamedTuple):
     """Physical pages with the keys of their child streams; arrays of shape ``(n,)``.
 
@@ -163,8 +171,14 @@ def _access_cdf() -> Floats:
 def make_frames(seed: Seed, node_id: Ints, pfn: Ints, static: Static) -> Frames:
     """Name the frames of given nodes; ``node_id`` and ``pfn`` have shape ``(n,)``."""
     page_low, page_high = split64(pfn)
-    block_key = _block_key(seed, node_id, pfn // PAGES_PER_HUGE_PAGE, 0)
     page_key = child_key(words(seed.key(Purpose.PAGE), node_id, page_low, page_high))
+    blocks = draw_blocks(seed, node_id, pfn, static)
+    return Frames(pfn, blocks.key, page_key, blocks.kind, blocks.spare)
+
+
+def draw_blocks(seed: Seed, node_id: Ints, pfn: Ints, static: Static) -> Blocks:
+    """Draw what the blocks of pages of given nodes are; ``node_id`` and ``pfn`` have shape ``(n,)``."""
+    block_key = _block_key(seed, node_id, pfn // PAGES_PER_HUGE_PAGE, 0)
     if static.pool_1g:
         giant_key = _block_key(seed, node_id, pfn // PAGES_PER_GIGANTIC_PAGE, 1)
         giant = unit32(words(giant_key, 0, 0, int(Tag.STATIC))[0]) < static.pool_1g
@@ -175,7 +189,7 @@ def make_frames(seed: Seed, node_id: Ints, pfn: Ints, static: Static) -> Frames:
     kind = np.where(kernel, int(BlockKind.KERNEL), np.where(pool, int(BlockKind.POOL_2M), int(BlockKind.ORDINARY)))
     if static.pool_1g:
         kind[giant] = int(BlockKind.POOL_1G)
-    return Frames(pfn, block_key, page_key, kind, unit32(drawn[1]) < static.spare)
+    return Blocks(block_key, kind, unit32(drawn[1]) < static.spare)
 
 
 def _block_key(seed: Seed, node_id: Ints, number: Ints, size: int) -> Key:

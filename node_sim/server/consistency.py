@@ -26,7 +26,7 @@ from node_sim.catalog.kernels import PROFILE_NAMES, has_since
 from node_sim.codes import EcsUnit
 from node_sim.server.daemons import CEC, NO_DAEMON, has_cec
 from node_sim.server.hardware import Hardware
-from node_sim.server.page_offline import PageOffline
+from node_sim.server.page_offline import OfflineScope, PageOffline
 from node_sim.server.policy import Policy
 from node_sim.units import S_PER_HOUR
 
@@ -213,9 +213,11 @@ REFUSED: Final = (
     Rule(
         "page_offline.row_columns",
         lambda p, _: (
-            p.page_offline.row_columns > 0 and not p.page_offline.by_row and p.page_offline.daemon == NO_DAEMON
+            p.page_offline.row_columns > 0
+            and p.page_offline.by is not OfflineScope.ROW
+            and p.page_offline.daemon == NO_DAEMON
         ),
-        "0 with page_offline.scope = 'page', which counts no rows (or set page_offline.scope = 'row')",
+        "0 with page_offline.scope = {p.page_offline.scope!r}, which counts no rows (or set scope = 'row')",
     ),
     Rule(
         "page_offline.row_columns",
@@ -225,9 +227,15 @@ REFUSED: Final = (
     ),
     Rule(
         "page_offline.counting",
-        lambda p, _: p.page_offline.counting == "boot" and p.page_offline.by_row,
+        lambda p, _: p.page_offline.counting == "boot" and p.page_offline.by is OfflineScope.ROW,
         "'window' or 'bucket' with page_offline.scope = 'row': only the kernel counts since boot, and it counts pages "
         "(or set page_offline.scope = 'page')",
+    ),
+    Rule(
+        "page_offline.counting",
+        lambda p, _: p.page_offline.counting != "window" and p.page_offline.by is OfflineScope.BANK,
+        "'window' with page_offline.scope = 'bank': banks are counted by window only (or set page_offline.scope = "
+        "'page')",
     ),
     *(
         Rule(

@@ -7,6 +7,7 @@ Source:
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,8 +18,18 @@ from node_sim.server.daemons import CEC, DAEMONS, NO_DAEMON, cec_threshold, has_
 from node_sim.server.settings import COUNT_MAX, Checked, setting
 from node_sim.units import FOREVER, hours_to_ns
 
-OFFLINE_SCOPES = ("page", "row")
 COUNTINGS = ("window", "bucket", "boot")
+
+
+class OfflineScope(enum.IntEnum):
+    """What errors are counted by."""
+
+    PAGE = 0
+    ROW = 1
+    BANK = 2
+
+
+OFFLINE_SCOPES = tuple(scope.name.lower() for scope in OfflineScope)
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,7 @@ class PageOffline(Checked):
 
     ce_threshold: int = setting(
         0,
-        "Corrected errors of a page (scope = 'page') or of a row that take it offline, counted as counting says; "
+        "Corrected errors of a page (scope = 'page'), a row or a bank that take it offline, counted as counting says; "
         "0 = off.",
         low=0,
         high=COUNT_MAX,
@@ -35,8 +46,9 @@ class PageOffline(Checked):
     )
     scope: str = setting(
         "page",
-        "What the errors are counted by and what they take offline: a page, or all pages of a row of a DIMM. Row with "
-        "ce_threshold = 50 is rasdaemon's ROW_CE_THRESHOLD of 2024, off by default.",
+        "What the errors are counted by and what they take offline: a page, or all pages of a row or bank of a DIMM. "
+        "Row with ce_threshold = 50 is rasdaemon's ROW_CE_THRESHOLD of 2024, off by default. Banks are large, and with "
+        "interleaving they have lines in the pages of several.",
         choices=OFFLINE_SCOPES,
     )
     row_columns: int = setting(
@@ -70,9 +82,9 @@ class PageOffline(Checked):
         return self.ce_threshold > 0 or self.row_columns > 0
 
     @property
-    def by_row(self) -> bool:
-        """Whether rows of DIMMs are counted, not pages."""
-        return self.scope == "row"
+    def by(self) -> OfflineScope:
+        """What errors are counted by."""
+        return OfflineScope[self.scope.upper()]
 
     @property
     def age_ns(self) -> int:

@@ -9,6 +9,7 @@ from node_sim.catalog.designs import DESIGNS
 from node_sim.server.consistency import Asked, Rule
 from node_sim.server.daemons import CEC, NO_DAEMON
 from node_sim.server.hardware import Faults, Hardware
+from node_sim.server.page_offline import OfflineScope
 from node_sim.server.policy import Policy
 
 _FIRMWARE, _AMD = "firmware_first", "amd"
@@ -131,7 +132,7 @@ NOTED: Final = (
     # --- the daemon
     Rule(
         "page_offline.scope",
-        lambda p, _: p.page_offline.by_row and not p.page_offline.counts,
+        lambda p, _: p.page_offline.by is not OfflineScope.PAGE and not p.page_offline.counts,
         f"{_INERT}: nothing is counted with page_offline.ce_threshold = 0 and row_columns = 0",
     ),
     Rule(

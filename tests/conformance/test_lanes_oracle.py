@@ -37,8 +37,9 @@ from node_sim.codes import (
     Timing,
 )
 from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES
+from node_sim.dram.device_banks import BankMap
 from node_sim.dram.faults import simulate_faults
-from node_sim.dram.geometry import AddressMap, Dimm
+from node_sim.dram.geometry import AddressMap, Dimm, Footprint
 from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.ecc.verdicts import misfit
@@ -71,12 +72,18 @@ SWITCHED = (FLOODED, 1, 2, 4, 6)
 LONG_WORLDS = 400
 ROWED = 2000
 """Worlds from this one on are made for rows that go offline; ``test_lanes_oracle_rows.py`` looks at them."""
+BANKED = 3000
+"""Worlds from this one on are made for banks that go offline; ``test_lanes_oracle_banks.py`` looks at them."""
 ROW_SHARE = 0.35
 """Of the daemons that count."""
 MAP_OUT_SHARE = 0.5
 """Of the policies of worlds before that one."""
 AGED_SHARE = 0.3
 """Of policies of worlds: a daemon counts otherwise than by window."""
+BANK_SHARE = 0.3
+"""Of the daemons that count pages of servers with small banks."""
+BANK_PAGES_MOST = 1 << 20
+"""Pages with lines of a small bank: the event heap lists them all."""
 
 
 @dataclass(frozen=True)
@@ -412,7 +419,8 @@ def count_on(rng: random.Random, policy: config.Policy) -> config.Policy:
 def count_longer(number: int, policies: list[config.Policy]) -> list[config.Policy]:
     """Let some daemons count otherwise than by window, drawn apart from the rest."""
     rng = random.Random(f"daemons {number}")
-    return [count_on(rng, one) if rng.random() < AGED_SHARE else one for one in policies]
+    aged = [rng.random() < AGED_SHARE and one.page_offline.scope != "bank" for one in policies]
+    return [count_on(rng, one) if mine else one for one, mine in zip(policies, aged, strict=True)]
 
 
 def hold_rows(
@@ -446,6 +454,31 @@ def by_rows(rng: random.Random, policy: config.Policy) -> config.Policy:
     threshold = rng.choice((2, 3, 4, 4, 8))
     offline = config.PageOffline(ce_threshold=threshold, scope="row", row_columns=rng.choice((0, 2, 3, 6)))
     return replace(policy, page_offline=offline)
+
+
+def by_bank(number: int, server: Server, policy: config.Policy) -> config.Policy:
+    """Let some daemons count errors of banks, where these are small; drawn apart, so that no other draw moves."""
+    rng, address_map = random.Random(f"bank {number} {words_of(policy)}"), AddressMap(server)
+    whole = (0, 0, 0, 0, 0, 1, 1, address_map.dimm.rows, address_map.dimm.lines)
+    n_pages = int(address_map.page_count(Footprint(*(np.asarray([part]) for part in whole)))[0])
+    threshold = rng.choice((1, 2, 3, 5))
+    asks = policy.page_offline.ce_threshold > 0 and policy.page_offline.scope == "page"
+    if not asks or n_pages > BANK_PAGES_MOST or rng.random() >= BANK_SHARE:
+        return policy
+    return replace(policy, page_offline=config.PageOffline(ce_threshold=threshold, scope="bank"))
+
+
+def hold_banks(number: int, hardware: Hardware, policies: list[config.Policy]) -> tuple[Hardware, list[config.Policy]]:
+    """Give the faults of rows and more to small banks, some of which share a part of their pages."""
+    rng = random.Random(f"banks {number}")
+    address_map, channels = rng.choice((("closed_page", 5), ("closed_page", 7), ("open_page", 1), ("contiguous", 2)))
+    server = replace(hardware.server, part="ddr2_1gb_x4", address_map=address_map, channels=channels)
+    dimms = hardware.server.dimms / server.dimms
+    faults = replace(hardware.faults, fit_factor=hardware.faults.fit_factor * dimms)
+    thresholds = [rng.choice((2, 3, 5, 8, 20)) for _ in policies]
+    daemons = [config.PageOffline(ce_threshold=threshold, scope="bank") for threshold in thresholds]
+    found = [replace(policy, page_offline=one) for policy, one in zip(policies, daemons, strict=True)]
+    return Hardware(server, faults), found
 
 
 def give_files(number: int, policies: list[config.Policy]) -> list[config.Policy]:
@@ -559,6 +592,8 @@ def draw_world(number: int) -> World:
             policies.append(by_rows(rng, policy))
     while shared and len(policies) < ARMS:
         policies.append(vary(rng, rng.choice(policies), cordon))
+    if number >= BANKED:
+        hardware, policies = hold_banks(number, hardware, policies)
     policies = [fit_code(policy, hardware.server) for policy in policies]
     if number % 10 == COUNTED and number < ROWED:
         policies = [count(rng, policy) for policy in policies]
@@ -569,7 +604,7 @@ def draw_world(number: int) -> World:
         policies = [switch(one, deaf=number % 10 != FLOODED) for one in policies]
     policies = [replace(one, platform=write_back(one.platform)) for one in policies]
     if number < ROWED:
-        policies = [map_out(number, by_row(one)) for one in policies]
+        policies = [map_out(number, by_bank(number, hardware.server, by_row(one))) for one in policies]
     if number % 10 != RETURNING and number < ROWED:
         policies = count_longer(number, policies)
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
@@ -848,6 +883,27 @@ def laws_met(number: int) -> Counter[str]:
             asks = policies[arm].page_offline
             law = f"{asks.counting} of a {asks.scope}" if asks.daemon == "none" else asks.daemon
             met[law] += len(part.tables["page_offlines"]["seq"])
+    return met
+
+
+def banks_met(number: int) -> Counter[str]:
+    """Count what happens to banks of DIMMs that are to go offline in a world."""
+    met: Counter[str] = Counter()
+    address_map = AddressMap(draw_world(number).hardware.server)
+    alone = BankMap(address_map).pattern(np.zeros(1, np.int64)).all()
+    for part in block_of(number).parts:
+        seen: Counter[tuple[int | None, int | None]] = Counter()
+        for row in rows_of("page_offlines", part.tables["page_offlines"]) if "page_offlines" in part.tables else ():
+            if row["trigger"] != OfflineTrigger.BANK_THRESHOLD:
+                continue
+            gone = row["n_pages"] or 0
+            met["bank"] += 1
+            met["bank refused"] += gone == 0
+            met["huge pages broken up"] += bool(row["pool_lost_bytes"])
+            seen[row["node_id"], row["fault_id"]] += 1
+            met["bank of parts"] += not alone
+        met["banks of one fault"] += sum(n > 1 for n in seen.values())
+        met["banks of one node"] += sum(n > 1 for n in Counter(node for node, _ in seen).values())
     return met
 
 

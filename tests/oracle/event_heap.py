@@ -19,6 +19,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ from node_sim.hwpoison.process import Task
 from node_sim.hwpoison.soft_offline import soft_offline as soft_offline_page
 from node_sim.lives.uncorrected import Judged, bad_reads, drop_mapped_out, judge_reads, lost_reads
 from node_sim.machine_check.grades import Check, Reporting, grade
-from node_sim.server.hardware import Hardware
+from node_sim.server.hardware import Hardware, Server
 from node_sim.server.kernel import Kernel
 from node_sim.server.policy import Ecc, Policy
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
@@ -343,17 +344,17 @@ class Rule(NamedTuple):
 
     threshold: int
     columns: int
-    by_row: bool
+    scope: str
     counting: str
     age_ns: int
 
 
-NAMED_RULES: dict[str, tuple[int, int, bool, str, float]] = {
-    "rasdaemon": (50, 0, False, "bucket", 24.0),
-    "rasdaemon_row": (50, 0, True, "bucket", 24.0),
-    "mcelog": (2, 0, False, "bucket", 24.0),
-    "mcelog_2024": (10, 0, False, "bucket", 24.0),
-    "mrt": (0, 4, True, "window", 24.0),
+NAMED_RULES: dict[str, tuple[int, int, str, str, float]] = {
+    "rasdaemon": (50, 0, "page", "bucket", 24.0),
+    "rasdaemon_row": (50, 0, "row", "bucket", 24.0),
+    "mcelog": (2, 0, "page", "bucket", 24.0),
+    "mcelog_2024": (10, 0, "page", "bucket", 24.0),
+    "mrt": (0, 4, "row", "window", 24.0),
 }
 CEC_THRESHOLDS = {
     "intel": {"4.18": 1024, "5.10": 1023, "6.1": 2, "6.12": 2, "7.1": 2},
@@ -366,10 +367,10 @@ def rule_of(policy: Policy) -> Rule:
     asks = policy.page_offline
     if asks.daemon == "cec":
         vendor = "amd" if policy.platform.reporting == "amd" else "intel"
-        return Rule(CEC_THRESHOLDS[vendor][policy.kernel.profile], 0, False, "boot", 0)
-    own = (asks.ce_threshold, asks.row_columns, asks.scope == "row", asks.counting, asks.age_hours)
-    threshold, columns, by_row, counting, hours = own if asks.daemon == "none" else NAMED_RULES[asks.daemon]
-    return Rule(threshold, columns, by_row, counting, hours_to_ns(hours))
+        return Rule(CEC_THRESHOLDS[vendor][policy.kernel.profile], 0, "page", "boot", 0)
+    own = (asks.ce_threshold, asks.row_columns, asks.scope, asks.counting, asks.age_hours)
+    threshold, columns, scope, counting, hours = own if asks.daemon == "none" else NAMED_RULES[asks.daemon]
+    return Rule(threshold, columns, scope, counting, hours_to_ns(hours))
 
 
 @dataclass(eq=False)
@@ -393,9 +394,40 @@ class Bucket:
         return True
 
 
+class DimmBank(NamedTuple):
+    """A bank of a rank of a DIMM."""
+
+    slot: int
+    rank: int
+    bank: int
+
+
+@lru_cache(maxsize=24)
+def pages_of_bank(server: Server, bank: DimmBank) -> np.ndarray:
+    """Return which pages of a node have lines of a bank, by going through those of its rows, many rows at a time."""
+    address_map, at_once = AddressMap(server), 1 << 12
+    dimm, found = address_map.dimm, np.zeros(address_map.pages, np.bool_)
+    for row in range(0, dimm.rows, at_once):
+        box = Footprint(*(np.asarray([part]) for part in (*bank, row, 0, 1, 1, at_once, dimm.lines)))
+        n = int(address_map.page_count(box)[0])
+        found[address_map.page(box, np.arange(n), np.zeros(n, np.int64))] = True
+    return found
+
+
+class GoneBank(NamedTuple):
+    """Pages that went offline with a bank, ascending, and when."""
+
+    time_ns: int
+    pages: np.ndarray
+
+    def has(self, pfn: int) -> bool:
+        """Whether a page is one of them."""
+        return has(self.pages, pfn)
+
+
 @dataclass(eq=False)
 class Daemon:
-    """Counts corrected errors of a boot, of pages or of rows of each fault, and asks for pages to go offline."""
+    """Counts corrected errors of a boot, of pages, rows or banks of each fault, and asks for pages to go offline."""
 
     rule: Rule
     errors: dict[Any, int] = field(default_factory=dict)
@@ -403,6 +435,8 @@ class Daemon:
     """Pages of a row with errors."""
     asked: set[int] = field(default_factory=set)
     """Pages it has asked for, whatever the answer."""
+    asked_with_banks: np.ndarray | None = None
+    """Which pages of the node it has asked for with banks."""
     broken: set[range] = field(default_factory=set)
     """Huge pages of a pool that have lost a page so."""
     buckets: dict[Any, Bucket] = field(default_factory=dict)
@@ -417,7 +451,7 @@ class Daemon:
         if rule.counting == "boot":
             self.errors[fault, name] = self.errors.get((fault, name), 0) + 1
             return OfflineTrigger.KERNEL_CEC if self.errors[fault, name] == rule.threshold else None
-        if rule.by_row:
+        if rule.scope == "row":
             kept = self.recent.setdefault((fault, name), [])
             kept.append(time)
             while time - kept[0] > rule.age_ns:
@@ -428,12 +462,14 @@ class Daemon:
 
     def count_in_window(self, name: Any, pfn: int) -> OfflineTrigger | None:
         """Count an error of a window."""
-        by_row = self.rule.by_row
+        by_row, by_bank = self.rule.scope == "row", self.rule.scope == "bank"
         self.errors[name] = self.errors.get(name, 0) + 1
         columns = self.columns.setdefault(name, set())
         fresh = pfn not in columns
         columns.add(pfn)
         if self.errors[name] == self.rule.threshold:
+            if by_bank:
+                return OfflineTrigger.BANK_THRESHOLD
             return OfflineTrigger.ROW_THRESHOLD if by_row else OfflineTrigger.CE_THRESHOLD
         if by_row and fresh and len(columns) == self.rule.columns:
             return OfflineTrigger.ROW_COLUMNS
@@ -445,12 +481,35 @@ class Errors(NamedTuple):
 
     rows: list[Row]
     offlined: dict[int, int]
-    """When each page that counting took out of use was taken out, by page number."""
+    """When each page that counting took out of use by itself or with its row was taken out, by page number."""
+    banks: list[GoneBank]
+    """Pages that counting took out of use with their banks."""
     too_many: dict[Fault, int]
     """When an error of the fault is the one with which its DIMM first reaches the limit in one window."""
     risky: dict[Fault, int]
     """When the fault first shows bits in both halves of its device."""
     seen: list[Seen]
+
+    def out_ns(self, pfn: int) -> int:
+        """Return when counting takes a page out of use."""
+        with_banks = [bank.time_ns for bank in self.banks if bank.has(pfn)]
+        return min([self.offlined.get(pfn, NEVER), *with_banks])
+
+    def broken_ns(self, huge: range) -> int:
+        """Return when counting breaks a huge page up."""
+        alone = [time for pfn, time in self.offlined.items() if pfn in huge]
+        cuts = [(bank.time_ns, np.searchsorted(bank.pages, (huge.start, huge.stop))) for bank in self.banks]
+        return min([NEVER, *alone, *(time for time, (first, end) in cuts if first < end)])
+
+    def last_ask_ns(self) -> int:
+        """Return when counting takes pages out of use for the last time."""
+        return max([-1, *self.offlined.values(), *(bank.time_ns for bank in self.banks)])
+
+
+def has(pages: np.ndarray, pfn: int) -> bool:
+    """Whether a page is among others, which are ascending."""
+    at = int(np.searchsorted(pages, pfn))
+    return at < pages.size and int(pages[at]) == pfn
 
 
 def with_switches(kernel: Kernel) -> Profile:
@@ -551,13 +610,13 @@ class Life:
         """By slot."""
         self.caused_by_limit: list[Row] = []
         self.rule = rule_of(policy)
-        self.by_row = self.rule.by_row
+        self.scope = self.rule.scope
         self.shown: dict[Fault, list[tuple[int, int]]] = {}
         """Place in the box, and pfn, of the pages of a fault."""
         self.rows_shown: dict[tuple[Fault, int], DimmRow] = {}
         self.row_pages: dict[DimmRow, list[int]] = {}
         self.last_ask_ns = -1
-        """When counting takes the last page offline in this boot."""
+        """When counting takes the last page offline in this boot, or asks for the last bank."""
         self.orders = list(orders)
         self.ordered_dimms: set[int] = set()
         self.withdrawn: dict[int, int] = {}
@@ -719,7 +778,7 @@ class Life:
             poison: What memory_failure() marked in it, by page number.
             withdrawn: When orders took pages offline in it.
         """
-        errors = Errors([], {}, {}, {}, [])
+        errors = Errors([], {}, [], {}, {}, [])
         times = [
             (time, position, k, i)
             for position, (fault, begin, end) in enumerate(eras)
@@ -739,7 +798,7 @@ class Life:
             pfn = self.pfn_of(fault, page)
             frame, beside = poison.get(pfn), self.poisoned_beside(pfn, poison)
             marked = [other for other in (frame, *beside) if other is not None]
-            if not scrub and (pfn in errors.offlined or any(other.out_ns <= time for other in marked)):
+            if not scrub and (errors.out_ns(pfn) < NEVER or any(other.out_ns <= time for other in marked)):
                 continue
             if not scrub and withdrawn.get(pfn, NEVER) <= time:
                 continue
@@ -754,9 +813,16 @@ class Life:
                     errors.too_many.setdefault(fault, time)
             if not fault.values["n_pages"] or not (whole or self.rule.counting != "window"):
                 continue
-            of_row = self.row_of(fault, page) if self.by_row else None
-            trigger = daemon.count(position, k, of_row or page, time, pfn)
+            of_row = self.row_of(fault, page) if self.scope != "page" else None
+            of_bank = DimmBank(*of_row[:3]) if of_row is not None and self.scope == "bank" else None
+            trigger = daemon.count(position, k, of_bank or of_row or page, time, pfn)
             if trigger is None:
+                continue
+            if of_bank is not None:
+                values, gone = self.ask_bank(daemon, of_bank, pfn, time, poison)
+                if values:
+                    answers.setdefault((position, k, scrub), []).append((time, values))
+                    errors.banks.append(gone)
                 continue
             for one in [pfn] if of_row is None else self.pages_of_row(of_row):
                 if one not in daemon.asked:
@@ -781,7 +847,46 @@ class Life:
         lost = 0 if huge is None or huge in daemon.broken else len(huge) * PAGE_BYTES
         if huge is not None:
             daemon.broken.add(huge)
-        return {"pfn": pfn, "trigger": trigger, "result": result, "errno": errno, "pool_lost_bytes": lost}
+        values: Values = {"pfn": pfn, "trigger": trigger, "result": result, "errno": errno}
+        return values | {"n_pages": int(result is OfflineResult.OFFLINED), "pool_lost_bytes": lost}
+
+    def ask_bank(
+        self, daemon: Daemon, bank: DimmBank, pfn: int, time: int, poison: dict[int, Frame]
+    ) -> tuple[Values, GoneBank]:
+        """Let a daemon ask for all pages of a bank that it has not asked for, one 2 MiB block after the other.
+
+        Returns:
+            The columns of the row that says so, none if there was no page to ask for; and the pages that are gone.
+        """
+        every, before = pages_of_bank(self.server, bank), daemon.asked_with_banks
+        pages = np.flatnonzero(every if before is None else every & ~before)
+        if not pages.size:
+            return {}, GoneBank(time, pages)
+        daemon.asked_with_banks = every if before is None else every | before
+        marked = {one for one, frame in poison.items() if frame.poisoned_ns is not None and frame.poisoned_ns <= time}
+        gone, lost = [], 0
+        for part in np.split(pages, np.flatnonzero(np.diff(pages // 512)) + 1):
+            first = int(part[0])
+            huge = self.uses.huge_page(first)
+            near = [one for one in marked if one in (huge or range(first // 512 * 512, first // 512 * 512 + 512))]
+            taken = part if not near and self.goes_offline(first, time, {}) else part[:0]
+            if near:
+                taken = np.asarray([one for one in part.tolist() if self.goes_offline(one, time, poison)], np.int64)
+            gone.append(taken)
+            if huge is not None and taken.size and huge not in daemon.broken:
+                daemon.broken.add(huge)
+                lost += len(huge) * PAGE_BYTES
+        found = np.concatenate([np.empty(0, np.int64), *gone])
+        result, errno = OfflineResult.OFFLINED, 0
+        if not found.size:
+            result, errno = self.soft_offline(pfn, time, poison.get(pfn), self.poisoned_beside(pfn, poison))
+        values: Values = {"pfn": pfn, "trigger": OfflineTrigger.BANK_THRESHOLD, "result": result, "errno": errno}
+        return values | {"n_pages": found.size, "pool_lost_bytes": lost}, GoneBank(time, found)
+
+    def goes_offline(self, pfn: int, time: int, poison: dict[int, Frame]) -> bool:
+        """Whether the kernel takes a page offline."""
+        result, _ = self.soft_offline(pfn, time, poison.get(pfn), self.poisoned_beside(pfn, poison))
+        return result is OfflineResult.OFFLINED
 
     def poisoned_beside(self, pfn: int, poison: dict[int, Frame]) -> list[Frame]:
         """Return the other frames of a page's huge page that were marked while it was whole."""
@@ -887,30 +992,26 @@ class Life:
         """
         if not self.frames or not (self.rule.threshold or self.rule.columns):
             return []
-        offlined = self.walk(self.open_eras(), self.poison(), self.withdrawn).offlined
-        self.last_ask_ns = max(offlined.values(), default=-1)
-        broken: dict[range | None, int] = {}
-        for pfn, time in offlined.items():
-            huge = self.uses.huge_page(pfn)
-            broken[huge] = min(time, broken.get(huge, NEVER))
+        errors = self.walk(self.open_eras(), self.poison(), self.withdrawn)
+        self.last_ask_ns = errors.last_ask_ns()
         changed = []
         for pfn, frame in self.frames.items():
             before = frame.out_ns, frame.broken_ns
             if frame.out_ns > after and frame.poisoned_ns is None and frame.beside_ns is None:
-                frame.out_ns = offlined.get(pfn, NEVER)
+                frame.out_ns = errors.out_ns(pfn)
             huge = self.uses.huge_page(pfn)
             if frame.broken_ns > after:
-                frame.broken_ns = NEVER if huge is None else broken.get(huge, NEVER)
+                frame.broken_ns = NEVER if huge is None else errors.broken_ns(huge)
             if before != (frame.out_ns, frame.broken_ns):
                 changed.append(frame)
         return changed
 
     def plan_anew(self, time: int) -> None:
-        """Work out anew which rows go offline, now that more pages show no errors, and who touches their pages next.
+        """Work out anew which rows or banks go offline, now that more pages are silent, and who touches them next.
 
         Where no page was to go offline later, fewer errors take none offline.
         """
-        if not self.by_row or self.last_ask_ns <= time:
+        if self.scope == "page" or self.last_ask_ns <= time:
             return
         changed = {id(frame) for frame in self.plan(time)}
         for page in self.pages:
@@ -1142,7 +1243,8 @@ class Life:
         pfn, time, poison = order.target, order.time_ns, self.poison()
         result, errno = self.soft_offline(pfn, time, poison.get(pfn), self.poisoned_beside(pfn, poison))
         values: Values = {"pfn": pfn, "trigger": OfflineTrigger.OWN_POLICY, "result": result, "errno": errno}
-        row = Row("page_offlines", time, fault, fault, values | {"pool_lost_bytes": 0})
+        n_pages = int(result is OfflineResult.OFFLINED)
+        row = Row("page_offlines", time, fault, fault, values | {"n_pages": n_pages, "pool_lost_bytes": 0})
         self.rows.append(row)
         self.caused_by_order.append((row, order))
         if result is not OfflineResult.OFFLINED:

@@ -33,8 +33,9 @@ def ce(node, hour=1, place=0):
     return {"table": "errors", "node": node, "place": place, "hour": hour, "kind": 0, "n_ce_before": -1}
 
 
-def offline(node, hour, result=OfflineResult.OFFLINED, place=0):
-    return {"table": "page_offlines", "node": node, "place": place, "hour": hour, "result": int(result)}
+def offline(node, hour, result=OfflineResult.OFFLINED, n_pages=1):
+    n_pages = n_pages if result is OfflineResult.OFFLINED else 0
+    return {"table": "page_offlines", "node": node, "place": 0, "hour": hour, "result": int(result), "n_pages": n_pages}
 
 
 def down(node, hours, kind, reason, place=0, dimm=-1):
@@ -61,7 +62,7 @@ BASE = [
 ARM = [
     *(ce(node) for node in (0, 1, 2, 7)),
     # Alarm six hours before the first UE; both are avoided. The pages come back when the node boots.
-    *(offline(0, 4), offline(0, 5), down(0, (104, 105), PANIC, LifecycleReason.KERNEL_CONTEXT)),
+    *(offline(0, 4), offline(0, 5, n_pages=1000), down(0, (104, 105), PANIC, LifecycleReason.KERNEL_CONTEXT)),
     # The first UE comes before the alarm, the second one after it; the page stays.
     *(ue(1, 10), offline(1, 12, OfflineResult.UNHANDLABLE), ue(1, 30)),
     # A DIMM at the limit and its successor for nothing; one that is due because of a UE, in the same repair.
@@ -134,8 +135,8 @@ def test_the_run_made_by_hand_has_the_figures_of_its_story(tmp_path):
             "dimms_replaced_for_nothing": 2,
             "more_dimms_replaced_per_ue_avoided": (4 - 1) / 3,
             "more_dimms_replaced_for_nothing_per_ue_avoided": 2 / 3,
-            "memory_offlined_gib_per_ue_avoided": 3 * gib / 3,
-            "memory_offlined_gib_years_per_ue_avoided": gib * (100 + 99 + YEAR_HOURS - 50) / YEAR_HOURS / 3,
+            "memory_offlined_gib_per_ue_avoided": (1 + 1000 + 1) * gib / 3,
+            "memory_offlined_gib_years_per_ue_avoided": gib * (100 + 1000 * 99 + YEAR_HOURS - 50) / YEAR_HOURS / 3,
             "dimms_alarmed": 6,  # nodes 0, 1, 2 twice, 6, 7
             "dimms_with_ce_alarmed_share": 6 / 8,
             "precision": 3 / 6,  # nodes 0, 1, 6
@@ -229,6 +230,7 @@ def simulated(tmp_path_factory):
         "default": {},
         "pages": {"set": {"page_offline.ce_threshold": 2}},
         "dimms": {"set": {"repair.replace_ce": 5}},
+        "banks": {"set": {"page_offline.scope": "bank", "page_offline.ce_threshold": 200}, "groups": ["ddr5"]},
         "counted": {"set": {"repair.replace_ecs": True}, "groups": ["ddr5"]},
     }
     root = tmp_path_factory.mktemp("policies") / "run"
@@ -276,7 +278,7 @@ def story(run, arm):
                 and other["kind"] != "cordon"
                 and other["time_ns"] >= row["time_ns"]
             ]
-            found.pages.append(min([*boots, run.horizon_ns]) - row["time_ns"])
+            found.pages.append((row["n_pages"], min([*boots, run.horizon_ns]) - row["time_ns"]))
     return found
 
 
@@ -294,8 +296,9 @@ def test_figures_are_those_of_a_recount_by_plain_loops(simulated, baseline):
         lead = {d: min(times) - mine.alarms[d] for d, times in base.ues.items() if d in mine.alarms}
         lead = [ns for ns in lead.values() if ns > 0]
         nothing = [sum(d not in base.ues and d not in one.ues for d in one.replaced) for one in (mine, base)]
-        gib = [len(one.pages) * 4096 / 2**30 for one in (mine, base)]
-        years = [sum(one.pages) * 4096 / 2**30 / (8766 * HOUR_NS) for one in (mine, base)]
+        gib = [sum(n for n, _ in one.pages) * 4096 / 2**30 for one in (mine, base)]
+        assert arm != "banks" or max(n for n, _ in mine.pages) > 10_000
+        years = [sum(n * ns for n, ns in one.pages) * 4096 / 2**30 / (8766 * HOUR_NS) for one in (mine, base)]
 
         def per_ue(value, other, avoided=n_base - n):
             return (value - other) / avoided if avoided > 0 else None

@@ -26,6 +26,7 @@ def run(tmp_path_factory):
     document["arm"]["degraded"] = {"set": DEGRADED}
     document["group"]["secded"]["server"] = {"ranks": 1}
     root = tmp_path_factory.mktemp("tally") / "run"
+    document["arm"]["banks"] = {"set": {"page_offline.scope": "bank", "page_offline.ce_threshold": 500}}
     run_fleet(decode("test", document), root, shard_nodes=130)
     return open_run(root)
 
@@ -119,9 +120,11 @@ def slow_counts(run, arm):
         if row["kind"] == "panic":
             harmed.add((row["node_id"], root_of(row)["seq"]))
     for row in tables["page_offlines"]:
-        add(row, "pages_offlined" if row["result"] == "offlined" else "pages_not_offlined")
+        assert (row["n_pages"] > 0) == (row["result"] == "offlined")
+        add(row, "pages_offlined", row["n_pages"])
+        add(row, "pages_not_offlined", row["n_pages"] == 0)
         if row["result"] == "offlined":
-            lost(row, 4096)
+            lost(row, 4096 * row["n_pages"])
             lost(row, row["pool_lost_bytes"], "pool_lost_byte_years")
     for row in tables["errors"]:
         if row["kind"] == "UE" and (row["node_id"], row["seq"]) not in harmed:
@@ -142,6 +145,8 @@ def test_sums_and_products_equal_the_slow_count(run):
             np.testing.assert_allclose(run.tally.total[position, group], mine.sum(axis=0), rtol=1e-9)
             np.testing.assert_allclose(run.tally.square[position, group], mine.T @ mine, rtol=1e-9)
             np.testing.assert_allclose(run.tally.cross[position, group], mine.T @ other, rtol=1e-9)
+        if arm == "banks":
+            assert x[:, INDEX["pages_offlined"]].sum() > 1_000_000
         assert x[:, INDEX["ue"]].sum() > 50
         assert x[:, INDEX["ecs_reports"]].sum() > 50
 

@@ -1,0 +1,30 @@
+"""The lanes against the event heap in worlds made for banks of DIMMs that go offline; most of them take minutes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.conformance.test_lanes_oracle import BANKED, LEAST, banks_met, check_world
+
+FEW = range(BANKED, BANKED + 4)
+NUMBERS = range(BANKED, BANKED + 30)
+
+
+@pytest.mark.parametrize("number", FEW)
+def test_every_row_equals_that_of_the_event_heap(number: int) -> None:
+    check_world(number)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_row_equals_that_of_the_event_heap_in_more_worlds(number: int) -> None:
+    check_world(number)
+
+
+@pytest.mark.long
+def test_worlds_for_banks_have_banks_that_go_offline() -> None:
+    met = sum((banks_met(number) for number in NUMBERS), Counter())
+    wanted = ("bank", "bank of parts", "banks of one fault", "banks of one node", "huge pages broken up")
+    assert min(met[what] for what in wanted) >= LEAST, dict(met)
