@@ -14,7 +14,17 @@ from node_sim.codes import LifecycleKind, LifecycleReason, OfflineResult
 from node_sim.columns import TABLE_NAMES
 from node_sim.draws import Seed
 from node_sim.lives.block import simulate_block
-from node_sim.orders import CordonNode, DrainNode, KnownNode, OfflinePage, OfflineRow, Order, ReplaceDimm
+from node_sim.orders import (
+    CordonNode,
+    DrainNode,
+    KnownNode,
+    OfflinePage,
+    OfflineRow,
+    Order,
+    Others,
+    PolicyFunction,
+    ReplaceDimm,
+)
 from node_sim.server.own_policy import OwnPolicy
 from node_sim.server.page_offline import PageOffline
 from node_sim.units import NS_PER_HOUR
@@ -96,6 +106,39 @@ def test_the_worlds_have_what_can_come_of_orders(met: Counter[Any]) -> None:
     wanted = [OfflineResult.OFFLINED, OfflineResult.ALREADY_POISONED, OfflineResult.UNHANDLABLE, "huge page broken up"]
     wanted += [(LifecycleKind.CORDON, False), (LifecycleKind.DIMM_REPLACEMENT, True)]
     assert min(met[what] for what in wanted) >= LEAST, dict(met)
+
+
+def simulate(world: World, nodes: list[int], function: PolicyFunction) -> dict[int, Tables]:
+    """Return the rows of some nodes of a world in its first arm."""
+    functions = {"whimsical": function}
+    seed, some = Seed.of(world.seed), np.asarray(nodes)
+    return view_of(simulate_block(seed, some, world.hardware, world.policies[:1], world.horizon_ns, functions), 0)
+
+
+def copied(node: KnownNode) -> list[Order]:
+    """Show ``whimsical`` a copy of what is known, from which nothing that comes later can be reached."""
+    errors = node.errors.copy()
+    others = Others(
+        node.failures.copy(),
+        node.offlines.copy(),
+        node.boots.copy(),
+        node.repairs.copy(),
+        [(0, node.now_ns)] if node.cordoned else [],
+        list(node.orders),
+        node.pages,
+    )
+    return whimsical(KnownNode(node.node_id, node.now_ns, node.layout, errors, node.new, others))
+
+
+@pytest.mark.parametrize("number", [2, 7, 29])
+def test_neither_the_nodes_beside_nor_the_future_change_what_is_ordered(number: int) -> None:
+    world = own_world(number)
+    nodes = list(world.nodes)
+    together = simulate(world, nodes, whimsical)
+    assert sum(len(tables["page_offlines"]) + len(tables["lifecycle"]) for tables in together.values()) > 0
+    assert together == simulate(world, nodes, copied)
+    for node in nodes:
+        assert simulate(world, [node], whimsical).get(node) == together.get(node)
 
 
 @pytest.mark.long

@@ -1,0 +1,159 @@
+"""Policies of one's own from the command line: found, run on every engine, told apart when they fail or change."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from analysis import open_run
+from fleet.cli import main
+from fleet.stored.manifest import commit_path
+
+SMALL = ("--nodes", "3000", "--arm", "default", "--shard-nodes", "750")
+GOOD = """
+import numpy as np
+
+from node_sim.orders import OfflinePage, ReplaceDimm
+
+
+def tenth(node):
+    if node.cordoned:
+        return None
+    new = node.errors[node.new :]
+    return [ReplaceDimm(int(dimm)) for dimm in np.unique(new["dimm"][new["in_window"] >= 10])]
+
+
+def pages(node):
+    new = node.errors[node.new :]
+    return [OfflinePage(int(pfn)) for pfn in np.unique(new["pfn"][new["n_pages"] == 1])]
+"""
+BAD = """
+from node_sim.orders import OfflinePage
+
+
+def raises(node):
+    if node.node_id >= 750:
+        raise KeyError("no such\\nthing")
+
+
+def past(node):
+    return [OfflinePage(5, node.now_ns - 1)]
+
+
+def nowhere(node):
+    return [OfflinePage(1 << 60)]
+
+
+def endless(node):
+    while True:
+        pass
+
+
+def seven(node):
+    return 7
+
+
+def word(node):
+    return ["offline"]
+"""
+
+
+def call(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, as in a folder."""
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(main, list(map(str, arguments)))
+    assert isinstance(done.exception, SystemExit | None), done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """A failure: the exit code, one line, no traceback."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    return line
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(GOOD)
+    (tmp_path / "bad.py").write_text(BAD)
+    return tmp_path
+
+
+def test_a_policy_adds_an_arm_and_gives_the_same_rows_on_ray(folder):
+    policies = "--policy", "mine:tenth", "--policy", "mine:pages"
+    engines = {"local": ("--workers", "2"), "ray": ("--engine", "ray", "--workers", "2")}
+    for name, engine in engines.items():
+        done = call(folder, "run", "-o", name, *SMALL, *policies, *engine)
+        assert done.returncode == 0, done.stderr
+    runs = [open_run(folder / name) for name in engines]
+    assert list(runs[0].arms) == ["default", "tenth", "pages"]
+    assert runs[0].manifest["digests"] == runs[1].manifest["digests"]
+    reasons = runs[0].table("lifecycle", "tenth").column("reason").to_pylist()
+    assert reasons.count("own policy") >= 20
+    assert "own policy" not in runs[0].table("lifecycle", "default").column("reason").to_pylist()
+    triggers = runs[0].table("page_offlines", "pages").column("trigger").to_pylist()
+    assert set(triggers) == {"own policy"}
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("raises", "raised KeyError: 'no such\\nthing' (line 7)"),
+        ("past", "expected that time or a later one"),
+        ("nowhere", "pfn is 1152921504606846976, expected 0 to "),
+        ("endless", "took more than own_policy.seconds_per_node = 0.2 s of processor time"),
+        ("seven", "returned int, expected a list of orders"),
+        ("word", "it returned 'offline': expected orders: OfflinePage, "),
+    ],
+)
+def test_a_policy_that_fails_ends_the_run_in_one_line_that_says_how_to_see_it_again(folder, function, said):
+    setting = "--set", "own_policy.seconds_per_node=0.2"
+    line = refused(call(folder, "run", "-o", "run", *SMALL, "--policy", f"bad:{function}", *setting), 1)
+    assert line.startswith(f"error: own_policy.function = bad:{function}: node ")
+    assert said in line
+    again = line.split("'")[-2].split()
+    assert again[:3] == ["hwpoison-fleet", "replay", "run"]
+    assert said in refused(call(folder, *again[1:]), 1)
+
+
+def test_the_other_shards_are_kept_when_a_policy_fails(folder):
+    refused(call(folder, "run", "-o", "run", *SMALL, "--policy", "bad:raises", "--workers", "2"), 1)
+    assert commit_path(folder / "run", 0).exists()
+    assert not (folder / "run" / "run.json").exists()
+    refused(call(folder, "summary", "run"), 4)
+
+
+def test_a_run_is_resumed_with_the_policy_of_its_plan_only(folder):
+    assert call(folder, "run", "-o", "run", *SMALL, "--policy", "mine:tenth").returncode == 0
+    digests = json.loads((folder / "run" / "run.json").read_text())["digests"]
+    (folder / "run" / "run.json").unlink()
+    commit_path(folder / "run", 2).unlink()
+    (folder / "mine.py").write_text(GOOD.replace(">= 10", ">= 11"))
+    for command in (("resume", "run"), ("replay", "run", "--node", "5")):
+        assert "own_policy.function = mine:tenth: not the file of the plan" in refused(call(folder, *command), 4)
+    (folder / "mine.py").write_text(GOOD)
+    assert call(folder, "resume", "run").returncode == 0
+    assert json.loads((folder / "run" / "run.json").read_text())["digests"] == digests
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("nowhere:f", "no module nowhere in "),
+        ("mine:nothing", "mine.py has no function nothing, expected one of tenth, pages"),
+        ("mine", "expected 'module:function'"),
+        ("broken:f", "broken.py cannot be imported: SyntaxError: "),
+    ],
+)
+def test_a_policy_that_cannot_be_found_is_refused_before_anything_is_simulated(folder, policy, said):
+    (folder / "broken.py").write_text("def f(node)\n")
+    line = refused(call(folder, "run", "-o", "run", *SMALL, "--policy", policy), 2)
+    assert said in line
+    assert not (folder / "run").exists()
