@@ -39,7 +39,7 @@ from node_sim.codes import (
 from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES
 from node_sim.dram.device_banks import BankMap
 from node_sim.dram.faults import simulate_faults
-from node_sim.dram.geometry import AddressMap, Dimm, Footprint
+from node_sim.dram.geometry import AddressMap, Dimm
 from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.ecc.verdicts import misfit
@@ -80,10 +80,6 @@ MAP_OUT_SHARE = 0.5
 """Of the policies of worlds before that one."""
 AGED_SHARE = 0.3
 """Of policies of worlds: a daemon counts otherwise than by window."""
-BANK_SHARE = 0.3
-"""Of the daemons that count pages of servers with small banks."""
-BANK_PAGES_MOST = 1 << 20
-"""Pages with lines of a small bank: the event heap lists them all."""
 
 
 @dataclass(frozen=True)
@@ -456,18 +452,6 @@ def by_rows(rng: random.Random, policy: config.Policy) -> config.Policy:
     return replace(policy, page_offline=offline)
 
 
-def by_bank(number: int, server: Server, policy: config.Policy) -> config.Policy:
-    """Let some daemons count errors of banks, where these are small; drawn apart, so that no other draw moves."""
-    rng, address_map = random.Random(f"bank {number} {words_of(policy)}"), AddressMap(server)
-    whole = (0, 0, 0, 0, 0, 1, 1, address_map.dimm.rows, address_map.dimm.lines)
-    n_pages = int(address_map.page_count(Footprint(*(np.asarray([part]) for part in whole)))[0])
-    threshold = rng.choice((1, 2, 3, 5))
-    asks = policy.page_offline.ce_threshold > 0 and policy.page_offline.scope == "page"
-    if not asks or n_pages > BANK_PAGES_MOST or rng.random() >= BANK_SHARE:
-        return policy
-    return replace(policy, page_offline=config.PageOffline(ce_threshold=threshold, scope="bank"))
-
-
 def hold_banks(number: int, hardware: Hardware, policies: list[config.Policy]) -> tuple[Hardware, list[config.Policy]]:
     """Give the faults of rows and more to small banks, some of which share a part of their pages."""
     rng = random.Random(f"banks {number}")
@@ -604,7 +588,7 @@ def draw_world(number: int) -> World:
         policies = [switch(one, deaf=number % 10 != FLOODED) for one in policies]
     policies = [replace(one, platform=write_back(one.platform)) for one in policies]
     if number < ROWED:
-        policies = [map_out(number, by_bank(number, hardware.server, by_row(one))) for one in policies]
+        policies = [map_out(number, by_row(one)) for one in policies]
     if number % 10 != RETURNING and number < ROWED:
         policies = count_longer(number, policies)
     nodes = sorted(rng.sample(range(100_000), SHARED_NODES if shared else SINGLE_NODES))
@@ -914,6 +898,8 @@ REASONS = [reason for reason in LifecycleReason if reason not in LOST]
 RARE = (KernelRead.DO_COW, KernelRead.FORK, KernelRead.KSM, KernelRead.KSMD, KernelRead.KHUGEPAGED)
 READS = [kind for kind in KernelRead if kind not in RARE]
 """The rare kinds end like others of the sample; ``tests/unit/test_kernel_reads.py`` goes through them one by one."""
+TRIGGERS = [trigger for trigger in OfflineTrigger if trigger is not OfflineTrigger.BANK_THRESHOLD]
+"""Banks have worlds of their own: the event heap lists all their pages, which takes it long."""
 BRANCHES: dict[str, dict[str, Any]] = {
     "errors": {
         "kind": ErrorKind,
@@ -924,7 +910,7 @@ BRANCHES: dict[str, dict[str, Any]] = {
     "machine_checks": {"action": CheckAction, "overflow": (0, 1), "severity": Severity, "kernel_read": READS},
     "memory_failures": {"lost_bytes": (0, 4096)},
     "signals": {"code": SignalCode, "timing": Timing, "fate": Fate},
-    "page_offlines": {"result": OfflineResult, "trigger": OfflineTrigger},
+    "page_offlines": {"result": OfflineResult, "trigger": TRIGGERS},
     "lifecycle": {"kind": LifecycleKind, "reason": REASONS},
 }
 """Columns whose every value must occur in the sample."""

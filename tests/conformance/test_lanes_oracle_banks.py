@@ -17,6 +17,12 @@ def test_every_row_equals_that_of_the_event_heap(number: int) -> None:
     check_world(number)
 
 
+def test_these_worlds_have_banks_that_go_offline() -> None:
+    met = sum((banks_met(number) for number in FEW), Counter())
+    wanted = ("bank", "bank of parts", "bank refused", "banks of one node", "huge pages broken up")
+    assert min(met[what] for what in wanted) >= LEAST, dict(met)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("number", NUMBERS)
 def test_every_row_equals_that_of_the_event_heap_in_more_worlds(number: int) -> None:
