@@ -16,16 +16,15 @@ from __future__ import annotations
 import numpy as np
 
 from node_sim.codes import LifecycleReason, OfflineTrigger
-from node_sim.corrected.asking import question_of
-from node_sim.corrected.marks import entries_of
 from node_sim.hwpoison.offline_answers import results_of
+from node_sim.lives.kernel_answers import ask_kernel
 from node_sim.lives.ordered import OrderKind, Withdrawn
 from node_sim.lives.places import poisoned_now
 from node_sim.lives.repair import begin_drain
 from node_sim.lives.rows import EventLog, last_rows
 from node_sim.lives.state import LaneState, forget_spells, huge_pages, listed_frames
-from node_sim.memory.pages import HUGE_PAGES, make_frames
-from node_sim.records import NULL, Flags, Ints, join
+from node_sim.memory.pages import HUGE_PAGES
+from node_sim.records import NULL, Ints, join
 from node_sim.units import FOREVER, PAGE_BYTES
 
 _NONE = np.empty(0, np.int64)
@@ -56,15 +55,11 @@ def _causes(state: LaneState, which: Ints) -> Ints:
 def _ask(state: LaneState, which: Ints) -> None:
     """Ask the kernel to take pages offline, each once in a lane."""
     lane, orders = state.agenda.lane[which], state.agenda.orders.take(which)
-    pfn, time_ns, world = orders.target, orders.time_ns, state.world
-    drawn = make_frames(world.seed, state.node_id[lane], pfn, world.ground().static)
-    already, beside = _marked(state, lane, pfn, drawn.kind)
-    asked = question_of(drawn.kind, drawn.spare, already, beside)
-    errno = state.policies.offline_answer[state.arm_set[lane], asked]
-    poisoned = already | beside
-    gone = (errno == 0) & ~poisoned
-    huge = np.where(gone, HUGE_PAGES[drawn.kind], 1)
-    fault = _causes(state, which)
+    pfn, time_ns, asking = orders.target, orders.time_ns, np.zeros(state.node_id.size, np.bool_)
+    asking[lane] = True
+    answers = ask_kernel(state, poisoned_now(state, asking), lane, pfn)
+    gone, fault = answers.gone, _causes(state, which)
+    huge = np.where(gone, HUGE_PAGES[answers.kind], 1)
     names = state.log.add(
         "page_offlines",
         lane=lane,
@@ -73,24 +68,13 @@ def _ask(state: LaneState, which: Ints) -> None:
         cause=-1 - fault,
         pfn=pfn,
         trigger=np.full(lane.size, int(OfflineTrigger.OWN_POLICY)),
-        result=results_of(errno, poisoned),
-        errno=errno,
+        result=results_of(answers.errno, answers.poisoned),
+        errno=answers.errno,
         n_pages=gone.astype(np.int64),
         pool_lost_bytes=_pool_lost_bytes(state, lane, pfn, huge),
     )
     state.ordered_rows.append((names, orders.cause_ns))
     _withdraw(state, Withdrawn(lane, pfn, time_ns, huge).take(gone))
-
-
-def _marked(state: LaneState, lane: Ints, pfn: Ints, kind: Ints) -> tuple[Flags, Flags]:
-    """Return which pages are poisoned or offline, and which are beside one of their huge page that is poisoned."""
-    asking = np.zeros(state.node_id.size, np.bool_)
-    asking[lane] = True
-    poisoned, n = poisoned_now(state, asking), state.world.address_map.pages
-    already, beside = (np.zeros(lane.size, np.bool_) for _ in range(2))
-    own, others = entries_of(poisoned, lane, pfn, HUGE_PAGES[kind], n)
-    already[own[0]], beside[others[0]] = True, True
-    return already, beside
 
 
 def _pool_lost_bytes(state: LaneState, lane: Ints, pfn: Ints, huge: Ints) -> Ints:

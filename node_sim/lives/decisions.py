@@ -24,11 +24,12 @@ from node_sim.errors import ModelError, PolicyError
 from node_sim.lives.accepted import complaint, each_once, shows, targets
 from node_sim.lives.busy_nodes import finish_lives
 from node_sim.lives.known import Known
-from node_sim.lives.ordered import Orders
+from node_sim.lives.ordered import OrderKind, Orders
 from node_sim.lives.physics import Physics
+from node_sim.lives.thinned import Thinned
 from node_sim.lives.world import Block, World
-from node_sim.orders import KnownNode, Layout, Order, Others, PolicyFunction, RecordArray, interest_of
-from node_sim.records import Ints
+from node_sim.orders import Interest, KnownNode, Layout, Order, Others, PolicyFunction, RecordArray, interest_of
+from node_sim.records import Flags, Ints, take
 from node_sim.server.policy import Policy
 from node_sim.units import hours_to_ns
 
@@ -54,10 +55,21 @@ class _Diary:
 
 
 class _Calls(NamedTuple):
-    """When lanes have news, ordered by (lane, time); arrays of shape ``(n,)``: lane, end of the epoch [ns]."""
+    """When lanes have news, ordered by (lane, time); arrays of shape ``(n,)``.
+
+    Attributes:
+        lane: Lane.
+        now_ns: End of the epoch [ns].
+        end: How many errors of all lanes stand before those that are known by then.
+        more: There are other news than corrected errors.
+        matter: There are corrected errors that may matter to the policy.
+    """
 
     lane: Ints
     now_ns: Ints
+    end: Ints
+    more: Flags
+    matter: Flags
 
 
 def decide(block: Block, world: World, physics: Physics, policy: Policy, function: PolicyFunction) -> Orders:
@@ -111,85 +123,109 @@ def _ask(
     ordered = {policy: Orders.of([row for rows in so_far for row in rows])}
     state = finish_lives(block, world, physics, nodes, {policy: (0,)}, ordered).state
     epoch_ns = hours_to_ns(policy.own_policy.epoch_hours)
-    known = Known(state, epoch_ns, interest_of(function))
+    interest = interest_of(function)
+    known = Known(state, epoch_ns, interest)
     calls = _calls(known, epoch_ns, block.horizon_ns)
-    audience = _Audience(block, world, policy, nodes, known, diaries)
+    audience = _Audience(block, world, policy, nodes, known, diaries, interest)
     return nodes[audience.play(calls, function)]
 
 
 def _calls(known: Known, epoch_ns: int, horizon_ns: int) -> _Calls:
-    """Return when lanes have news that matter: errors, records of uncorrected ones, boots, repairs."""
+    """Return when lanes have news: corrected errors, records of uncorrected ones, boots, repairs."""
     boots, (repaired, repairs) = known.boots(), known.repairs()
     failed, _, failures = known.failures()
-    lane = np.concatenate((known.lane[known.matters], failed, boots[0], repaired))
-    ends = (boots[1]["up_ns"], repairs["time_ns"])
-    times = (failures["time_ns"], *ends)
-    now_ns = np.concatenate((known.told_ns[known.matters], *((time // epoch_ns + 1) * epoch_ns for time in times)))
+    lane = np.concatenate((known.lane, failed, boots[0], repaired))
+    times = (failures["time_ns"], boots[1]["up_ns"], repairs["time_ns"])
+    now_ns = np.concatenate((known.told_ns, *((time // epoch_ns + 1) * epoch_ns for time in times)))
     for down_lane, boot in zip(boots[0].tolist(), boots[1], strict=True):  # few, in the order of time
         waits = (lane == down_lane) & (now_ns > boot["down_ns"]) & (now_ns < boot["up_ns"])
         now_ns[waits] = -(-int(boot["up_ns"]) // epoch_ns) * epoch_ns
-    some = now_ns < horizon_ns
-    names = np.unique(lane[some] * (horizon_ns // epoch_ns + 1) + now_ns[some] // epoch_ns)
-    lane, epoch = np.divmod(names, horizon_ns // epoch_ns + 1)
-    return _Calls(lane, epoch * epoch_ns)
+    epochs, errors = horizon_ns // epoch_ns + 1, known.lane.size
+    name = lane * epochs + now_ns // epoch_ns
+    names = np.unique(name[now_ns < horizon_ns])
+    lane, epoch = np.divmod(names, epochs)
+    more, matter = np.isin(names, name[errors:]), np.isin(names, name[:errors][known.matters])
+    return _Calls(lane, epoch * epoch_ns, _known_at(lane, epoch * epoch_ns, known), more, matter)
 
 
 class _Audience:
     """Nodes that a policy is shown, one after the other."""
 
     def __init__(
-        self, block: Block, world: World, policy: Policy, nodes: Ints, known: Known, diaries: dict[int, _Diary]
+        self,
+        block: Block,
+        world: World,
+        policy: Policy,
+        nodes: Ints,
+        known: Known,
+        diaries: dict[int, _Diary],
+        interest: Interest | None,
     ) -> None:
-        """Prepare to show what is known of nodes; arguments as of ``_ask``."""
+        """Prepare to show what is known of nodes; arguments as of ``_ask``, and what may matter to the policy."""
         self.block, self.world, self.known, self.diaries = block, world, known, diaries
         self.nodes, self.horizon_ns = nodes, block.horizon_ns
         self.layout = _layout(world.address_map, hours_to_ns(policy.errors.window_hours))
-        self.name = policy.own_policy.function
+        self.name, self.interest = policy.own_policy.function, interest
+        self.limited = policy.repair.replace_ce > 0 or policy.repair.replace_risky
         self.failed, self.failed_fault, self.failures = known.failures()
         self.boots, self.repairs, self.offlines = known.boots(), known.repairs(), known.offlines()
         self.cordons = known.cordons()
 
     def play(self, calls: _Calls, function: PolicyFunction) -> Ints:
-        """Call the policy until it orders something in each lane; return the lanes in which it does."""
+        """Call the policy in each lane until it orders what needs a life anew; return the lanes in which it does."""
         begin = np.flatnonzero(np.diff(calls.lane, prepend=-1))
         end = np.append(begin[1:], calls.lane.size)[: begin.size]
-        known_end = _known_at(calls, self.known)
         lanes = calls.lane[begin]
         first = np.searchsorted(self.known.lane, lanes)
-        acted = [
+        again = [
             lane
             for lane, start, a, b in zip(*(part.tolist() for part in (lanes, first, begin, end)), strict=True)
-            if self._play(lane, start, calls.now_ns[a:b].tolist(), known_end[a:b].tolist(), function)
+            if self._play(lane, start, take(calls, slice(a, b)), function)
         ]
-        return np.asarray(acted, np.int64)
+        return np.asarray(again, np.int64)
 
-    def _play(self, lane: int, first: int, times: list[int], ends: list[int], function: PolicyFunction) -> bool:
-        """Call the policy on one lane until it orders something; return whether it does.
+    def _play(self, lane: int, first: int, calls: _Calls, function: PolicyFunction) -> bool:
+        """Call the policy on one lane until it orders what needs a life anew; return whether it does.
 
         Args:
             lane: The lane.
             first: Its first error.
-            times: When it has news [ns], ascending.
-            ends: How many errors of all lanes stand before those that it knows by then.
+            calls: When it has news.
             function: Decides.
         """
         node = int(self.block.node_id[self.nodes[lane]])
         diary = self.diaries.get(node) or _Diary()
-        others, errors, layout = self._others(lane, first, diary), self.known.errors, self.layout
-        new = first
-        for now_ns, end in zip(times, ends, strict=True):
-            if now_ns > diary.asked_ns:
-                shown = KnownNode(node, now_ns, layout, errors[first:end], new - first, others)
-                found = function(shown)
-                if found is not None and len(found):
-                    self._accept(diary, shown, found, first, lane)
-                    self.diaries[node] = diary
-                    return True
-            elif now_ns == diary.asked_ns and end - first != diary.known:
-                msg = f"node {node}: an order changed what was known before; please report this with the scenario"
-                raise ModelError(msg)
-            new = end
+        known, others, thinned = self.known, self._others(lane, first, diary), None
+        new, done = 0, first
+        columns = calls.now_ns, calls.end, calls.more, calls.matter
+        for now_ns, end, more, matter in zip(*(part.tolist() for part in columns), strict=True):
+            if thinned is not None:
+                left = thinned.add(done, end)
+            news = more or (matter if thinned is None else self._may_matter(left))
+            done = end
+            errors = known.errors[first:end] if thinned is None else thinned.errors
+            if not news:
+                continue
+            if now_ns <= diary.asked_ns:
+                _check_unchanged(diary, node, now_ns, len(errors))
+                new = len(errors)
+                continue
+            shown = KnownNode(node, now_ns, self.layout, errors, new, others)
+            found, new = function(shown), len(errors)
+            if found is None or not len(found):
+                continue
+            asked = self._accept(diary, shown, found, np.arange(first, end) if thinned is None else thinned.of, lane)
+            self.diaries[node] = diary
+            thinned = thinned or Thinned(known, lane, first, end)
+            told = thinned.take_offline(asked, now_ns, _last_boot(shown)) if asked is not None else None
+            if told is None:
+                return True
+            others = others._replace(offlines=_in_order(others.offlines, told), pages=thinned.pages)
         return False
+
+    def _may_matter(self, fresh: RecordArray) -> bool:
+        """Whether any of some errors may matter to the policy."""
+        return bool(fresh.size) and (self.interest is None or bool(np.any(self.interest(fresh))))
 
     def _others(self, lane: int, first: int, diary: _Diary) -> Others:
         """Return the other records of a lane, whose first error is given."""
@@ -210,25 +246,39 @@ class _Audience:
             pages=lambda which: self.known.pages(first + which),
         )
 
-    def _accept(self, diary: _Diary, shown: KnownNode, found: Sequence[Order], first: int, lane: int) -> None:
+    def _accept(self, diary: _Diary, shown: KnownNode, found: Sequence[Order], of: Ints, lane: int) -> Ints | None:
         """Check the orders of one call and write them down.
+
+        Args:
+            diary: Of the node; changed.
+            shown: What the policy has been shown.
+            found: What it returned.
+            of: Which elements of ``Known.errors`` it has been shown.
+            lane: The lane.
+
+        Returns:
+            Pages that are to go offline now, each once, if that is all that is ordered and no limits look at errors.
 
         Raises:
             PolicyError: One of them is none, or cannot be carried out.
         """
+        rows: list[tuple[int, ...]] = []
         for order in found:
             wrong = complaint(order, shown)
             if wrong:
                 raise PolicyError(self.name, shown.node_id, f"at {shown.now_ns} ns it returned {order!r}: {wrong}")
             time_ns = shown.now_ns if order.time_ns is None else int(order.time_ns)
-            fault_id, cause_ns = self._cause(order, shown, first, lane)
+            cause = self._cause(order, shown, of, lane)
             diary.orders.append((shown.now_ns, order))
             about = targets(order, self.world.address_map)
-            diary.rows += [(shown.node_id, time_ns, int(kind), target, fault_id, cause_ns) for kind, target in about]
-        diary.rows = each_once(diary.rows)
+            rows += [(shown.node_id, time_ns, int(kind), target, *cause) for kind, target in about]
+        diary.rows = each_once(diary.rows + rows)
         diary.asked_ns, diary.known = shown.now_ns, len(shown.errors)
+        later = any(row[1] > shown.now_ns for row in diary.rows)  # what they find depends on what goes offline now
+        simple = all(row[2] == OrderKind.OFFLINE for row in rows) and not (later or self.limited)
+        return np.asarray(list(dict.fromkeys(row[3] for row in rows)), np.int64) if simple else None
 
-    def _cause(self, order: Order, shown: KnownNode, first: int, lane: int) -> tuple[int, int]:
+    def _cause(self, order: Order, shown: KnownNode, of: Ints, lane: int) -> tuple[int, int]:
         """Return the fault whose error led to an order, and the time of the error.
 
         It is the newest error that shows the page, the row or the DIMM, or the newest of all; if there are no corrected
@@ -238,7 +288,7 @@ class _Audience:
         if len(errors):
             fits = np.flatnonzero(shows(order, errors))
             which = int(fits[-1]) if fits.size else len(errors) - 1
-            return int(faults[self.known.fault[first + which]]), int(errors["last_ns"][which])
+            return int(faults[self.known.fault[of[which]]]), int(errors["last_ns"][which])
         n = len(shown.failures)
         if not n:
             return -1, -1
@@ -246,11 +296,30 @@ class _Audience:
         return int(faults[self.failed_fault[which]]), int(self.failures["time_ns"][which])
 
 
-def _known_at(calls: _Calls, known: Known) -> Ints:
-    """Return how many errors, those of earlier lanes among them, are known at the time of each call."""
-    n, m = calls.lane.size, known.lane.size
+def _check_unchanged(diary: _Diary, node: int, now_ns: int, known: int) -> None:
+    """Raise if a lane that was run again knows less or more at the time of the last order than it did then."""
+    if now_ns == diary.asked_ns and known != diary.known:
+        msg = f"node {node}: an order changed what was known before; please report this with the scenario"
+        raise ModelError(msg)
+
+
+def _in_order(offlines: RecordArray, more: RecordArray) -> RecordArray:
+    """Put answers of the kernel (``OFFLINES``) in the order of time and page."""
+    every = np.concatenate((offlines, more))
+    return every[np.lexsort((every["pfn"], every["time_ns"]))]
+
+
+def _last_boot(shown: KnownNode) -> int:
+    """Return when a node has booted for the last time [ns], 0 if it has not."""
+    boots = shown.boots
+    return int(boots["up_ns"][-1]) if len(boots) else 0
+
+
+def _known_at(lane: Ints, now_ns: Ints, known: Known) -> Ints:
+    """Return how many errors, those of earlier lanes among them, are known to lanes at given times."""
+    n, m = lane.size, known.lane.size
     is_call = np.repeat([True, False], [n, m])
-    lane, time_ns = np.concatenate((calls.lane, known.lane)), np.concatenate((calls.now_ns, known.told_ns))
+    lane, time_ns = np.concatenate((lane, known.lane)), np.concatenate((now_ns, known.told_ns))
     order = np.lexsort((is_call, time_ns, lane))  # the errors of an epoch stand before the call at its end
     place = np.empty(n + m, np.int64)
     place[order] = np.arange(n + m)

@@ -30,6 +30,8 @@ from node_sim.lives.state import LaneState
 from node_sim.orders import BOOTS, ERRORS, FAILURES, OFFLINES, PAGES, REPAIRS, Interest, RecordArray
 from node_sim.records import NULL, Flags, Index, Ints, expand_counts, join, take
 
+_PLACE = "pfn", "rank", "bank", "row", "column"
+"""Columns that say where the first wrong line of a page is, in the order of ``first_lines``."""
 FEW = 24
 """Errors of a window that are placed one by one; the others are counted at the ends of epochs."""
 
@@ -73,6 +75,11 @@ class Known:
         fault: Its fault, index into the store.
         told_ns: End of its epoch [ns].
         matters: Whether it may matter to the policy.
+        eras: Eras of the lanes' faults.
+        spans: Windows as the eras see them.
+        parts: Which errors of the spans each element of ``errors`` is.
+        counted: Pages out of use.
+        poisoned: What is known of pages of the lanes.
     """
 
     def __init__(self, state: LaneState, epoch_ns: int, interest: Interest | None) -> None:
@@ -87,8 +94,8 @@ class Known:
         store, world = state.store, state.world
         self.eras = all_eras(state)
         self.spans = spans_of(self.eras, store.index)
-        ground, poisoned = world.ground(), join(state.poisoned)
-        self.counted = find_offlines(self.eras, self.spans, store.index, store.faults, ground, poisoned)
+        self.poisoned = join(state.poisoned)
+        self.counted = find_offlines(self.eras, self.spans, store.index, store.faults, world.ground(), self.poisoned)
         whole = self._whole()
         parts = whole.take(_matters(self._records(whole), interest))
         parts = split_by_epochs(parts, self.eras, self.spans, store, self.counted, epoch_ns)
@@ -135,16 +142,24 @@ class Known:
         found["beats"] = np.where(nowhere, 0, faults.cells.beats[fault])
         found["scrubber"] = store.windows.scrub[spans.window[parts.span]]
         lines = first_lines(faults, address_map, fault, parts.first_page)
-        for name, cells in zip(("pfn", "rank", "bank", "row", "column"), lines, strict=True):
+        for name, cells in zip(_PLACE, lines, strict=True):
             found[name] = np.where(nowhere, NULL, cells)
         found["device"] = np.where(nowhere, NULL, faults.cells.device[fault])
         return found
 
-    def pages(self, which: int) -> RecordArray:
-        """Return the pages of one element of ``errors`` (``PAGES``)."""
+    def place(self, which: int, page: int) -> dict[str, int]:
+        """Return where the first wrong line of a page of an element's fault is, by column of ``ERRORS``."""
+        fault, number = self.fault[which : which + 1], np.asarray([page])
+        lines = first_lines(self.store.faults, self.state.world.address_map, fault, number)
+        return {name: int(cells[0]) for name, cells in zip(_PLACE, lines, strict=True)}
+
+    def pages(self, which: int, gone: Ints | None = None) -> RecordArray:
+        """Return the pages of one element of ``errors`` (``PAGES``), but for some numbers of its fault's pages."""
         part, store = self.parts.take(slice(which, which + 1)), self.store
         seen = go_through(self.spans, part.span, store.index, self.counted)
         inside = (seen.number > part.after[0]) & (seen.number <= part.last[0])
+        if gone is not None:
+            inside &= ~np.isin(seen.page, gone)
         fault = self.fault[which]
         if store.faults.on_wires[fault]:
             return np.zeros(0, PAGES)
@@ -152,7 +167,7 @@ class Known:
         order = np.argsort(first)
         lines = first_lines(store.faults, self.state.world.address_map, np.full(page.size, fault), page[order])
         found = np.zeros(page.size, PAGES)
-        for name, cells in zip(("pfn", "rank", "bank", "row", "column"), lines, strict=True):
+        for name, cells in zip(_PLACE, lines, strict=True):
             found[name] = cells
         found["count"] = count[order]
         return found
