@@ -28,25 +28,44 @@ from node_sim.units import FOREVER
 
 
 class Thinned:
-    """Records of one lane without the errors of pages that have been taken offline since it was run.
-
-    Attributes:
-        errors: ``ERRORS`` known so far.
-        of: Element of ``Known.errors`` that each is of.
-    """
+    """Records of one lane without the errors of pages that have been taken offline since it was run."""
 
     def __init__(self, known: Known, lane: int, first: int, end: int) -> None:
-        """Start with the records ``first`` to ``end`` of a lane, from which nothing is missing yet."""
-        self.known, self.lane = known, lane
-        self.errors, self.of = known.errors[first:end], np.arange(first, end)
+        """Start with the records ``first`` to ``end`` of a lane, from which nothing is missing."""
+        self.known, self.lane, self.first = known, lane, first
+        every = slice(first, int(np.searchsorted(known.lane, lane, side="right")))
+        parts, windows = known.parts.take(every), known.store.windows
+        window = known.spans.window[parts.span]
+        self.rows, self.fault, self.after, self.last = (
+            known.errors[every].copy(),
+            known.fault[every],
+            parts.after,
+            parts.last,
+        )
+        self.from_ns = known.eras.from_ns[known.spans.era[parts.span]]
+        self.turn, self.page, self.scrub = windows.n_pages[window], windows.page[window], windows.scrub[window]
+        _, self.window = np.unique(  # those of a soft fault have one each, and count together
+            np.stack((known.spans.era[parts.span], windows.window[window], self.scrub)), axis=1, return_inverse=True
+        )
+        self.ends_gone = np.zeros(self.rows.size, np.bool_)
+        self.numbers: dict[int, list[tuple[int, int]]] = {}
+        """Pages offline by number in each fault, and since when [ns]."""
         frames, marked = known.state.frames, known.poisoned
         self.listed = frames.pfn[frames.lane == lane]
         self.poisoned = marked.take(marked.lane == lane)
         self.places = np.flatnonzero(known.eras.lane == lane)
-        self.numbers: dict[int, list[tuple[int, int]]] = {}
-        """Pages offline by number in each fault, and since when [ns]."""
-        self.missing: dict[tuple[int, ...], int] = {}
-        """Errors missing so far of each window of an era."""
+        self.shown, self.which = self.rows.copy(), np.arange(first, first + self.rows.size)
+        self.count = end - first
+
+    @property
+    def errors(self) -> RecordArray:
+        """``ERRORS`` known so far."""
+        return self.shown[: self.count]
+
+    @property
+    def of(self) -> Ints:
+        """Which element of ``Known.errors`` each is of."""
+        return self.which[: self.count]
 
     def take_offline(self, pfn: Ints, now_ns: int, boot_ns: int) -> RecordArray | None:
         """Ask the kernel to take pages offline, if nothing but their corrected errors depends on it.
@@ -82,67 +101,55 @@ class Thinned:
         )
 
     def _number(self, pfn: Ints, now_ns: int) -> None:
-        """Note under which numbers the faults of the lane know pages."""
+        """Take the errors of pages out of all records to come, under the numbers that the faults of the lane have."""
         eras, store = self.known.eras, self.known.store
         mine = self.places
         here = np.unique(eras.fault[mine[(eras.from_ns[mine] <= now_ns) & (eras.to_ns[mine] > now_ns)]])
         fault, asked = np.repeat(here, pfn.size), np.tile(pfn, here.size)
         which, number = store.faults.numbers(self.known.state.world.address_map, fault, asked)
-        for of, page in zip(fault[which].tolist(), number.tolist(), strict=True):
-            self.numbers.setdefault(of, []).append((page, now_ns))
+        for one in np.unique(fault[which]).tolist():
+            pages = number[fault[which] == one]
+            self.numbers.setdefault(one, []).extend((page, now_ns) for page in pages.tolist())
+            self._take_out(one, pages, now_ns)
+
+    def _take_out(self, fault: int, pages: Ints, now_ns: int) -> None:
+        """Take the errors of pages of a fault out of its records to come in this boot."""
+        begins = self.rows["first_ns"] >= now_ns
+        some = np.flatnonzero((self.fault == fault) & begins & (self.from_ns <= now_ns) & ~self.scrub)
+        after, last, turn, page = (part[some, None] for part in (self.after, self.last, self.turn, self.page))
+        in_turn = np.where(pages < turn, (last - pages - 1 + turn) // turn - (after - pages - 1 + turn) // turn, 0)
+        missing = np.where(page >= 0, page == pages, in_turn)
+        self.rows["count"][some] -= missing.sum(axis=1)
+        self.rows["n_pages"][some] -= np.count_nonzero(missing, axis=1)
+        ends = np.isin(after[:, 0] % turn[:, 0], pages) | np.isin((last[:, 0] - 1) % turn[:, 0], pages)
+        self.ends_gone[some] |= ends & (page[:, 0] < 0)
+        order = np.argsort(self.window[some], kind="stable")
+        total, window = np.cumsum(missing.sum(axis=1)[order]), self.window[some][order]
+        start = np.searchsorted(window, window)
+        self.rows["in_window"][some[order]] -= total - np.where(start > 0, total[start - 1], 0)
 
     def add(self, first: int, end: int) -> RecordArray:
         """Add the records ``first`` to ``end`` of all lanes, all of this one; return what is left of them."""
-        fresh = [(which, row) for which in range(first, end) if (row := self._left_of(which)) is not None]
-        rows = np.concatenate([row for _, row in fresh]) if fresh else self.errors[:0]
-        self.errors = np.concatenate((self.errors, rows))
-        self.of = np.concatenate((self.of, np.asarray([which for which, _ in fresh], np.int64)))
-        return rows
+        left = first - self.first + np.flatnonzero(self.rows["count"][first - self.first : end - self.first])
+        for position in left[self.ends_gone[left]].tolist():
+            self._mend_ends(position)
+        begin, self.count = self.count, self.count + left.size
+        self.shown[begin : self.count], self.which[begin : self.count] = self.rows[left], self.first + left
+        return self.shown[begin : self.count]
 
-    def _gone(self, which: int) -> Ints:
+    def _gone(self, position: int) -> Ints:
         """Return the numbers of the pages of a record's fault that are offline when its errors come."""
-        known = self.known
-        from_ns = known.eras.from_ns[known.spans.era[known.parts.span[which]]]
-        entries = self.numbers.get(int(known.fault[which]), ())
-        last_ns = known.parts.first_ns[which]
-        return np.asarray([page for page, since_ns in entries if from_ns <= since_ns <= last_ns], np.int64)
+        from_ns, until_ns = self.from_ns[position], self.known.parts.first_ns[self.first + position]
+        entries = () if self.scrub[position] else self.numbers.get(int(self.fault[position]), ())
+        return np.asarray([page for page, since_ns in entries if from_ns <= since_ns <= until_ns], np.int64)
 
-    def _left_of(self, which: int) -> RecordArray | None:
-        """Return what is left of a record, nothing if no error is."""
-        known, span = self.known, int(self.known.parts.span[which])
-        era, window = int(known.spans.era[span]), int(known.spans.window[span])
-        windows, row = known.store.windows, known.errors[which : which + 1]
-        soft, scrub = windows.page[window] >= 0, bool(windows.scrub[window])
-        name = (era, int(windows.window[window]), int(scrub)) if soft else (span,)
-        gone = self._gone(which)
-        before = self.missing.get(name, 0)
-        if scrub or not (gone.size or before):
-            return row
-        part = known.parts.take(slice(which, which + 1))
-        turn = windows.n_pages[window]
-        if soft:
-            missing = (gone == windows.page[window]).astype(np.int64)
-        else:
-            gone = gone[gone < turn]
-            missing = (part.last - gone - 1 + turn) // turn - (part.after - gone - 1 + turn) // turn
-        total = int(missing.sum())
-        self.missing[name] = before + total
-        row = row.copy()
-        row["count"] -= total
-        row["in_window"] -= before + total
-        row["n_pages"] -= np.count_nonzero(missing)
-        if not row["count"][0]:
-            return None
-        if total and not soft and np.isin((part.first_page[0], (part.last[0] - 1) % turn), gone).any():
-            self._mend_ends(which, row, gone)
-        return row
-
-    def _mend_ends(self, which: int, row: RecordArray, gone: Ints) -> None:
+    def _mend_ends(self, position: int) -> None:
         """Let a record begin and end with errors of pages that are not offline."""
-        known, part = self.known, self.known.parts.take(slice(which, which + 1))
+        known, which, row = self.known, self.first + position, self.rows[position]
+        part = known.parts.take(slice(which, which + 1))
         seen = go_through(known.spans, part.span, known.store.index, known.counted)
-        left = (seen.number > part.after[0]) & (seen.number <= part.last[0]) & ~np.isin(seen.page, gone)
-        ends = np.flatnonzero(left)[[0, -1]]
+        inside = (seen.number > part.after[0]) & (seen.number <= part.last[0])
+        ends = np.flatnonzero(inside & ~np.isin(seen.page, self._gone(position)))[[0, -1]]
         windows = known.store.windows.take(np.repeat(known.spans.window[part.span], 2))
         row["first_ns"], row["last_ns"] = error_time_ns(windows, seen.number[ends])
         for name, cell in known.place(which, int(seen.page[ends[0]])).items():
@@ -150,10 +157,5 @@ class Thinned:
 
     def pages(self, position: int) -> RecordArray:
         """Return the pages of an element of ``errors``."""
-        which = int(self.of[position])
-        gone = self._gone(which)
-        return self.known.pages(which, None if self.known.store.windows.scrub[self._window(which)] else gone)
-
-    def _window(self, which: int) -> int:
-        """Return the window of a record."""
-        return int(self.known.spans.window[self.known.parts.span[which]])
+        which = int(self.which[position])
+        return self.known.pages(which, self._gone(which - self.first))
