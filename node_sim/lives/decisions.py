@@ -2,7 +2,8 @@
 
 **Models.** A life follows from faults, settings and orders, and nothing that is ordered later changes what was known
 before. So a lane is run to the horizon with the orders so far, the policy is asked at the end of each epoch with news
-until it gives an order, and the lane is run again. Only lanes that have acted are run again.
+until it gives an order, and the lane is run again, with all others that have acted. A lane that goes on to take pages
+offline is not run again for each (``thinned.py``).
 
 **Leaves out.** How a policy is found and what it may cost; the caller hands in a function.
 
@@ -28,11 +29,13 @@ from node_sim.lives.ordered import OrderKind, Orders
 from node_sim.lives.physics import Physics
 from node_sim.lives.thinned import Thinned
 from node_sim.lives.world import Block, World
-from node_sim.orders import Interest, KnownNode, Layout, Order, Others, PolicyFunction, RecordArray, interest_of
+from node_sim.orders import KnownNode, Layout, Order, Others, PolicyFunction, RecordArray, interest_of
 from node_sim.records import Flags, Ints, take
 from node_sim.server.policy import Policy
 from node_sim.units import hours_to_ns
 
+TURNS_ANEW = 4
+"""Nodes are run again after each order so often, many at a time; for those that go on, pages are left out singly."""
 WINDOWS_AT_ONCE = 1 << 18
 """Windows of nodes that are looked at together, so that memory stays small."""
 
@@ -72,6 +75,26 @@ class _Calls(NamedTuple):
     matter: Flags
 
 
+class _Arm(NamedTuple):
+    """Nodes under an arm with a policy of one's own.
+
+    Attributes:
+        block: The nodes.
+        world: What the lanes share.
+        physics: Of all nodes of the block.
+        policy: Settings of the arm, settled on the server.
+        function: Decides.
+        diaries: What it has ordered, by node number.
+    """
+
+    block: Block
+    world: World
+    physics: Physics
+    policy: Policy
+    function: PolicyFunction
+    diaries: dict[int, _Diary]
+
+
 def decide(block: Block, world: World, physics: Physics, policy: Policy, function: PolicyFunction) -> Orders:
     """Return what a policy orders on the nodes of a block.
 
@@ -85,49 +108,34 @@ def decide(block: Block, world: World, physics: Physics, policy: Policy, functio
     Raises:
         PolicyError: It has returned something that is no order, or one that cannot be carried out.
     """
-    n = block.node_id.size
+    arm, n = _Arm(block, world, physics, policy, function, {}), block.node_id.size
     size = np.bincount(block.node_of_fault[physics.windows.fault], minlength=n)
     size += np.bincount(block.node_of_fault[physics.pages.fault], minlength=n)
     nodes = np.flatnonzero(size)
     chunk = np.cumsum(size[nodes]) // WINDOWS_AT_ONCE
-    diaries: dict[int, _Diary] = {}
-    acted = [np.empty(0, np.int64)]
-    acted += [_ask(block, world, physics, policy, function, nodes[chunk == one], diaries) for one in np.unique(chunk)]
-    left = np.concatenate(acted)
-    while left.size:
-        left = _ask(block, world, physics, policy, function, left, diaries)
-    return Orders.of([row for diary in diaries.values() for row in diary.rows])
+    parts, turn = [nodes[chunk == one] for one in np.unique(chunk)], 0
+    while parts:
+        left = np.concatenate([_ask(arm, part, thins=turn >= TURNS_ANEW) for part in parts])
+        parts, turn = [left] if left.size else [], turn + 1
+    return Orders.of([row for diary in arm.diaries.values() for row in diary.rows])
 
 
-def _ask(
-    block: Block,
-    world: World,
-    physics: Physics,
-    policy: Policy,
-    function: PolicyFunction,
-    nodes: Ints,
-    diaries: dict[int, _Diary],
-) -> Ints:
-    """Run nodes with the orders so far, and ask the policy until it gives new ones; return where it does.
+def _ask(arm: _Arm, nodes: Ints, *, thins: bool) -> Ints:
+    """Run nodes with the orders so far, and ask the policy until it gives new ones; return those to be run again.
 
     Args:
-        block: As of ``decide``.
-        world: As of ``decide``.
-        physics: As of ``decide``.
-        policy: As of ``decide``.
-        function: As of ``decide``.
+        arm: The arm; its diaries are written on.
         nodes: Positions of the nodes in the block, ascending.
-        diaries: By node number; changed.
+        thins: Whether pages are left out of what is known where that is enough, instead of living anew.
     """
+    block, diaries = arm.block, arm.diaries
     so_far = [diaries[node].rows for node in block.node_id[nodes].tolist() if node in diaries]
-    ordered = {policy: Orders.of([row for rows in so_far for row in rows])}
-    state = finish_lives(block, world, physics, nodes, {policy: (0,)}, ordered).state
-    epoch_ns = hours_to_ns(policy.own_policy.epoch_hours)
-    interest = interest_of(function)
-    known = Known(state, epoch_ns, interest)
-    calls = _calls(known, epoch_ns, block.horizon_ns)
-    audience = _Audience(block, world, policy, nodes, known, diaries, interest)
-    return nodes[audience.play(calls, function)]
+    ordered = {arm.policy: Orders.of([row for rows in so_far for row in rows])}
+    state = finish_lives(block, arm.world, arm.physics, nodes, {arm.policy: (0,)}, ordered).state
+    epoch_ns = hours_to_ns(arm.policy.own_policy.epoch_hours)
+    known = Known(state, epoch_ns, interest_of(arm.function))
+    audience = _Audience(arm, nodes, known, thins=thins)
+    return nodes[audience.play(_calls(known, epoch_ns, block.horizon_ns))]
 
 
 def _calls(known: Known, epoch_ns: int, horizon_ns: int) -> _Calls:
@@ -151,27 +159,18 @@ def _calls(known: Known, epoch_ns: int, horizon_ns: int) -> _Calls:
 class _Audience:
     """Nodes that a policy is shown, one after the other."""
 
-    def __init__(
-        self,
-        block: Block,
-        world: World,
-        policy: Policy,
-        nodes: Ints,
-        known: Known,
-        diaries: dict[int, _Diary],
-        interest: Interest | None,
-    ) -> None:
-        """Prepare to show what is known of nodes; arguments as of ``_ask``, and what may matter to the policy."""
-        self.block, self.world, self.known, self.diaries = block, world, known, diaries
-        self.nodes, self.horizon_ns = nodes, block.horizon_ns
-        self.layout = _layout(world.address_map, hours_to_ns(policy.errors.window_hours))
-        self.name, self.interest = policy.own_policy.function, interest
-        self.limited = policy.repair.replace_ce > 0 or policy.repair.replace_risky
+    def __init__(self, arm: _Arm, nodes: Ints, known: Known, *, thins: bool) -> None:
+        """Prepare to show what is known of nodes; arguments as of ``_ask``."""
+        self.known, self.diaries, self.node_id = known, arm.diaries, arm.block.node_id[nodes]
+        self.address_map, self.function, repair = arm.world.address_map, arm.function, arm.policy.repair
+        self.layout = _layout(self.address_map, hours_to_ns(arm.policy.errors.window_hours))
+        self.name, self.interest = arm.policy.own_policy.function, interest_of(arm.function)
+        self.lives_anew = not thins or repair.replace_ce > 0 or repair.replace_risky
         self.failed, self.failed_fault, self.failures = known.failures()
         self.boots, self.repairs, self.offlines = known.boots(), known.repairs(), known.offlines()
         self.cordons = known.cordons()
 
-    def play(self, calls: _Calls, function: PolicyFunction) -> Ints:
+    def play(self, calls: _Calls) -> Ints:
         """Call the policy in each lane until it orders what needs a life anew; return the lanes in which it does."""
         begin = np.flatnonzero(np.diff(calls.lane, prepend=-1))
         end = np.append(begin[1:], calls.lane.size)[: begin.size]
@@ -180,29 +179,31 @@ class _Audience:
         again = [
             lane
             for lane, start, a, b in zip(*(part.tolist() for part in (lanes, first, begin, end)), strict=True)
-            if self._play(lane, start, take(calls, slice(a, b)), function)
+            if self._play(lane, start, take(calls, slice(a, b)))
         ]
         return np.asarray(again, np.int64)
 
-    def _play(self, lane: int, first: int, calls: _Calls, function: PolicyFunction) -> bool:
+    def _play(self, lane: int, first: int, calls: _Calls) -> bool:
         """Call the policy on one lane until it orders what needs a life anew; return whether it does.
 
         Args:
             lane: The lane.
             first: Its first error.
             calls: When it has news.
-            function: Decides.
         """
-        node = int(self.block.node_id[self.nodes[lane]])
+        node = int(self.node_id[lane])
         diary = self.diaries.get(node) or _Diary()
         known, others, thinned = self.known, self._others(lane, first, diary), None
-        new, done = 0, first
+        new, done, left = 0, first, [0]
         columns = calls.now_ns, calls.end, calls.more, calls.matter
-        for now_ns, end, more, matter in zip(*(part.tolist() for part in columns), strict=True):
-            if thinned is not None:
-                left = thinned.add(done, end)
-            news = more or (matter if thinned is None else self._may_matter(left))
-            done = end
+        for call, (now_ns, end, more, matter) in enumerate(zip(*(part.tolist() for part in columns), strict=True)):
+            if thinned is None:
+                news = more or matter
+            else:
+                news = more or (left[call] > 0 and self._may_matter(thinned.left(done, end)))
+                if more or left[call]:
+                    thinned.add(done, end)
+                    done = end
             errors = known.errors[first:end] if thinned is None else thinned.errors
             if not news:
                 continue
@@ -211,15 +212,18 @@ class _Audience:
                 new = len(errors)
                 continue
             shown = KnownNode(node, now_ns, self.layout, errors, new, others)
-            found, new = function(shown), len(errors)
+            found, new = self.function(shown), len(errors)
             if found is None or not len(found):
                 continue
             asked = self._accept(diary, shown, found, np.arange(first, end) if thinned is None else thinned.of, lane)
             self.diaries[node] = diary
+            if asked is None:
+                return True
             thinned = thinned or Thinned(known, lane, first, end)
-            told = thinned.take_offline(asked, now_ns, _last_boot(shown)) if asked is not None else None
+            told = thinned.take_offline(asked, now_ns, _last_boot(shown))
             if told is None:
                 return True
+            done, left = end, thinned.counts(calls.end)
             others = others._replace(offlines=_in_order(others.offlines, told), pages=thinned.pages)
         return False
 
@@ -270,12 +274,12 @@ class _Audience:
             time_ns = shown.now_ns if order.time_ns is None else int(order.time_ns)
             cause = self._cause(order, shown, of, lane)
             diary.orders.append((shown.now_ns, order))
-            about = targets(order, self.world.address_map)
+            about = targets(order, self.address_map)
             rows += [(shown.node_id, time_ns, int(kind), target, *cause) for kind, target in about]
         diary.rows = each_once(diary.rows + rows)
         diary.asked_ns, diary.known = shown.now_ns, len(shown.errors)
         later = any(row[1] > shown.now_ns for row in diary.rows)  # what they find depends on what goes offline now
-        simple = all(row[2] == OrderKind.OFFLINE for row in rows) and not (later or self.limited)
+        simple = all(row[2] == OrderKind.OFFLINE for row in rows) and not (later or self.lives_anew)
         return np.asarray(list(dict.fromkeys(row[3] for row in rows)), np.int64) if simple else None
 
     def _cause(self, order: Order, shown: KnownNode, of: Ints, lane: int) -> tuple[int, int]:

@@ -128,14 +128,32 @@ class Thinned:
         start = np.searchsorted(window, window)
         self.rows["in_window"][some[order]] -= total - np.where(start > 0, total[start - 1], 0)
 
-    def add(self, first: int, end: int) -> RecordArray:
-        """Add the records ``first`` to ``end`` of all lanes, all of this one; return what is left of them."""
-        left = first - self.first + np.flatnonzero(self.rows["count"][first - self.first : end - self.first])
+    def counts(self, end: Ints) -> list[int]:
+        """Return of how many records anything is left between each of ascending ends and the one before it.
+
+        Args:
+            end: Positions among the records of all lanes, shape ``(n,)``.
+        """
+        left = np.concatenate(([0], np.cumsum(self.rows["count"] > 0)))
+        counts: list[int] = np.diff(left[end - self.first], prepend=0).tolist()
+        return counts
+
+    def _left(self, first: int, end: int) -> Ints:
+        """Return of which of the records ``first`` to ``end`` of all lanes, all of this one, anything is left."""
+        left: Ints = first - self.first + np.flatnonzero(self.rows["count"][first - self.first : end - self.first])
         for position in left[self.ends_gone[left]].tolist():
             self._mend_ends(position)
+        return left
+
+    def left(self, first: int, end: int) -> RecordArray:
+        """Return what is left of the records ``first`` to ``end`` of all lanes, all of this one."""
+        return self.rows[self._left(first, end)]
+
+    def add(self, first: int, end: int) -> None:
+        """Add what is left of the records ``first`` to ``end`` of all lanes, all of this one, to what is known."""
+        left = self._left(first, end)
         begin, self.count = self.count, self.count + left.size
         self.shown[begin : self.count], self.which[begin : self.count] = self.rows[left], self.first + left
-        return self.shown[begin : self.count]
 
     def _gone(self, position: int) -> Ints:
         """Return the numbers of the pages of a record's fault that are offline when its errors come."""
