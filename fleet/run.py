@@ -176,6 +176,11 @@ def _start(
         return _execute(fleet, plan, root, engine, choice, progress)
 
 
+def is_finished(root: Path) -> bool:
+    """Return whether a run is finished; without a plan it is none at all, which is for others to say."""
+    return (root / RUN).exists() or not (root / PLAN).exists()
+
+
 def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
     """Read the plan of a run, finished or not, with its scenario.
 

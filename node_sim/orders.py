@@ -251,8 +251,8 @@ def looks_at(interest: Interest) -> Callable[[F], F]:
             windows first, and then about each epoch of those that may: what it lets pass for an epoch it must let pass
             for its window, whose ``count``, ``in_window`` and ``n_pages`` are not smaller.
 
-    The policy sees no errors but those of windows that may matter. It is called where an epoch that may matter has
-    come to its end, and wherever there are other news.
+    The policy is shown no other errors. It is called at the end of each epoch that has some, and wherever there are
+    other news.
     """
 
     def mark(policy: F) -> F:

@@ -53,17 +53,20 @@ def compare_command(folder: Path, baseline: str | None, as_json: bool) -> None:
 @click.option("--arm", metavar="NAME", help="Arm.  [default: the first]")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as one JSON document.")
 def replay_command(folder: Path, node: int, arm: str | None, as_json: bool) -> None:
-    """Simulate one node of a run again, alone, and tell its life as a timeline."""
+    """Simulate one node of a run again, alone, and tell its life as a timeline.
+
+    The rows must be those of the run, if it is finished.
+    """
     from analysis.dataset import open_run
     from analysis.examples import same_rows
     from fleet.replay import replay_node, timeline_lines
-    from fleet.run import open_plan
+    from fleet.run import is_finished, open_plan
 
-    run = open_run(folder)
+    run = open_run(folder) if is_finished(folder) else None
     fleet, plan = open_plan(folder)
     chosen = arm or fleet.arms[0]
     tables = replay_node(fleet, plan["seed"], node, chosen)
-    same = same_rows(run, chosen, node, tables)
+    same = None if run is None else same_rows(run, chosen, node, tables)
     if as_json:
         rows = {name: table.to_pylist() for name, table in tables.items()}
         print_json({"node": node, "arm": chosen, "equals_stored_rows": same, "tables": rows})
@@ -71,7 +74,9 @@ def replay_command(folder: Path, node: int, arm: str | None, as_json: bool) -> N
         click.echo(f"node {node} in arm {chosen}: row, time since the start, what happened, <- the row that caused it")
         lines = list(timeline_lines(tables))
         click.echo("\n".join(lines) if lines else "  nothing happened to this node")
-        click.echo(f"{len(lines)} rows, {'equal to' if same else 'DIFFERENT FROM'} those of the run")
-    if not same:
+        stored = {True: "equal to those of", False: "DIFFERENT FROM those of", None: "not compared with"}
+        unfinished = ", which is not finished" if same is None else ""
+        click.echo(f"{len(lines)} rows, {stored[same]} the run{unfinished}")
+    if same is False:
         msg = f"{folder}: the rows of node {node} differ from a new simulation; was the run made by another version?"
         raise DataError(msg)

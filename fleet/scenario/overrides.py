@@ -85,6 +85,9 @@ def _with_policies(arms: Document, policies: tuple[str, ...]) -> Document:
     found = dict(arms)
     for policy in policies:
         module, _, function = policy.partition(":")
+        if not function:
+            msg = f"--policy {policy}: expected 'module:function', as in 'analysis.own_policies:risky'"
+            raise ConfigError(msg)
         names = (function, f"{module}.{function}")
         free = [name for name in names if name not in found]
         if not free:

@@ -70,7 +70,7 @@ def _read(name: str) -> PolicySource:
     """
     module, colon, function = name.partition(":")
     if not (colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
-        msg = "expected 'module:function', as in 'analysis.offlining_rules:risky'"
+        msg = "expected 'module:function', as in 'analysis.own_policies:risky'"
         raise ConfigError(msg)
     here = str(Path.cwd())
     if here not in sys.path:

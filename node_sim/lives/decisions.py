@@ -24,7 +24,7 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.errors import ModelError, PolicyError
 from node_sim.lives.accepted import complaint, each_once, shows, targets
 from node_sim.lives.busy_nodes import finish_lives
-from node_sim.lives.known import Known
+from node_sim.lives.known import Known, Told
 from node_sim.lives.ordered import OrderKind, Orders
 from node_sim.lives.physics import Physics
 from node_sim.lives.thinned import Thinned
@@ -36,6 +36,7 @@ from node_sim.units import hours_to_ns
 
 TURNS_ANEW = 4
 """Nodes are run again after each order so often, many at a time; for those that go on, pages are left out singly."""
+_NO_PAGES = np.empty(0, np.int64)
 WINDOWS_AT_ONCE = 1 << 18
 """Windows of nodes that are looked at together, so that memory stays small."""
 
@@ -63,14 +64,16 @@ class _Calls(NamedTuple):
     Attributes:
         lane: Lane.
         now_ns: End of the epoch [ns].
-        end: How many errors of all lanes stand before those that are known by then.
+        told: How many errors of all lanes that may matter are known by then, with all of earlier lanes.
+        every: The same of the errors of all windows that may matter.
         more: There are other news than corrected errors.
         matter: There are corrected errors that may matter to the policy.
     """
 
     lane: Ints
     now_ns: Ints
-    end: Ints
+    told: Ints
+    every: Ints
     more: Flags
     matter: Flags
 
@@ -142,18 +145,19 @@ def _calls(known: Known, epoch_ns: int, horizon_ns: int) -> _Calls:
     """Return when lanes have news: corrected errors, records of uncorrected ones, boots, repairs."""
     boots, (repaired, repairs) = known.boots(), known.repairs()
     failed, _, failures = known.failures()
-    lane = np.concatenate((known.lane, failed, boots[0], repaired))
+    lane = np.concatenate((known.every.lane, failed, boots[0], repaired))
     times = (failures["time_ns"], boots[1]["up_ns"], repairs["time_ns"])
-    now_ns = np.concatenate((known.told_ns, *((time // epoch_ns + 1) * epoch_ns for time in times)))
+    now_ns = np.concatenate((known.every.told_ns, *((time // epoch_ns + 1) * epoch_ns for time in times)))
     for down_lane, boot in zip(boots[0].tolist(), boots[1], strict=True):  # few, in the order of time
         waits = (lane == down_lane) & (now_ns > boot["down_ns"]) & (now_ns < boot["up_ns"])
         now_ns[waits] = -(-int(boot["up_ns"]) // epoch_ns) * epoch_ns
-    epochs, errors = horizon_ns // epoch_ns + 1, known.lane.size
+    epochs, errors = horizon_ns // epoch_ns + 1, known.every.lane.size
     name = lane * epochs + now_ns // epoch_ns
     names = np.unique(name[now_ns < horizon_ns])
     lane, epoch = np.divmod(names, epochs)
-    more, matter = np.isin(names, name[errors:]), np.isin(names, name[:errors][known.matters])
-    return _Calls(lane, epoch * epoch_ns, _known_at(lane, epoch * epoch_ns, known), more, matter)
+    told, every = (_known_at(lane, epoch * epoch_ns, one) for one in (known.told, known.every))
+    more, matter = np.isin(names, name[errors:]), np.isin(names, name[:errors][known.index])
+    return _Calls(lane, epoch * epoch_ns, told, every, more, matter)
 
 
 class _Audience:
@@ -164,7 +168,7 @@ class _Audience:
         self.known, self.diaries, self.node_id = known, arm.diaries, arm.block.node_id[nodes]
         self.address_map, self.function, repair = arm.world.address_map, arm.function, arm.policy.repair
         self.layout = _layout(self.address_map, hours_to_ns(arm.policy.errors.window_hours))
-        self.name, self.interest = arm.policy.own_policy.function, interest_of(arm.function)
+        self.name = arm.policy.own_policy.function
         self.lives_anew = not thins or repair.replace_ce > 0 or repair.replace_risky
         self.failed, self.failed_fault, self.failures = known.failures()
         self.boots, self.repairs, self.offlines = known.boots(), known.repairs(), known.offlines()
@@ -175,7 +179,7 @@ class _Audience:
         begin = np.flatnonzero(np.diff(calls.lane, prepend=-1))
         end = np.append(begin[1:], calls.lane.size)[: begin.size]
         lanes = calls.lane[begin]
-        first = np.searchsorted(self.known.lane, lanes)
+        first = np.searchsorted(self.known.told.lane, lanes)
         again = [
             lane
             for lane, start, a, b in zip(*(part.tolist() for part in (lanes, first, begin, end)), strict=True)
@@ -194,19 +198,18 @@ class _Audience:
         node = int(self.node_id[lane])
         diary = self.diaries.get(node) or _Diary()
         known, others, thinned = self.known, self._others(lane, first, diary), None
-        new, done, left = 0, first, [0]
-        columns = calls.now_ns, calls.end, calls.more, calls.matter
-        for call, (now_ns, end, more, matter) in enumerate(zip(*(part.tolist() for part in columns), strict=True)):
-            if thinned is None:
-                news = more or matter
-            else:
-                news = more or (left[call] > 0 and self._may_matter(thinned.left(done, end)))
-                if more or left[call]:
-                    thinned.add(done, end)
-                    done = end
-            errors = known.errors[first:end] if thinned is None else thinned.errors
+        new, done, left = 0, 0, [0]
+        for call, (now_ns, end, every, more, matter) in enumerate(
+            zip(*(part.tolist() for part in calls[1:]), strict=True)
+        ):
+            news = more or matter
+            if thinned is not None:
+                news = more
+                if left[call]:
+                    news, done = thinned.add(done, every) or more, every
             if not news:
                 continue
+            errors = known.told.errors[first:end] if thinned is None else thinned.errors
             if now_ns <= diary.asked_ns:
                 _check_unchanged(diary, node, now_ns, len(errors))
                 new = len(errors)
@@ -215,21 +218,18 @@ class _Audience:
             found, new = self.function(shown), len(errors)
             if found is None or not len(found):
                 continue
-            asked = self._accept(diary, shown, found, np.arange(first, end) if thinned is None else thinned.of, lane)
+            of = known.index[first:end] if thinned is None else thinned.of
+            asked = self._accept(diary, shown, found, of, lane)
             self.diaries[node] = diary
             if asked is None:
                 return True
-            thinned = thinned or Thinned(known, lane, first, end)
+            thinned = thinned or Thinned(known, lane, of)
             told = thinned.take_offline(asked, now_ns, _last_boot(shown))
             if told is None:
                 return True
-            done, left = end, thinned.counts(calls.end)
+            done, left = every, thinned.counts(calls.every)
             others = others._replace(offlines=_in_order(others.offlines, told), pages=thinned.pages)
         return False
-
-    def _may_matter(self, fresh: RecordArray) -> bool:
-        """Whether any of some errors may matter to the policy."""
-        return bool(fresh.size) and (self.interest is None or bool(np.any(self.interest(fresh))))
 
     def _others(self, lane: int, first: int, diary: _Diary) -> Others:
         """Return the other records of a lane, whose first error is given."""
@@ -247,7 +247,7 @@ class _Audience:
             repairs=mine(*self.repairs),
             cordons=list(zip(begin_ns[some].tolist(), end_ns[some].tolist(), strict=True)),
             orders=diary.orders,
-            pages=lambda which: self.known.pages(first + which),
+            pages=lambda which: self.known.pages(int(self.known.index[first + which]), _NO_PAGES),
         )
 
     def _accept(self, diary: _Diary, shown: KnownNode, found: Sequence[Order], of: Ints, lane: int) -> Ints | None:
@@ -257,7 +257,7 @@ class _Audience:
             diary: Of the node; changed.
             shown: What the policy has been shown.
             found: What it returned.
-            of: Which elements of ``Known.errors`` it has been shown.
+            of: Positions of the errors in ``Known.every``.
             lane: The lane.
 
         Returns:
@@ -292,7 +292,7 @@ class _Audience:
         if len(errors):
             fits = np.flatnonzero(shows(order, errors))
             which = int(fits[-1]) if fits.size else len(errors) - 1
-            return int(faults[self.known.fault[of[which]]]), int(errors["last_ns"][which])
+            return int(faults[self.known.every.fault[of[which]]]), int(errors["last_ns"][which])
         n = len(shown.failures)
         if not n:
             return -1, -1
@@ -319,11 +319,11 @@ def _last_boot(shown: KnownNode) -> int:
     return int(boots["up_ns"][-1]) if len(boots) else 0
 
 
-def _known_at(lane: Ints, now_ns: Ints, known: Known) -> Ints:
+def _known_at(lane: Ints, now_ns: Ints, told: Told) -> Ints:
     """Return how many errors, those of earlier lanes among them, are known to lanes at given times."""
-    n, m = lane.size, known.lane.size
+    n, m = lane.size, told.lane.size
     is_call = np.repeat([True, False], [n, m])
-    lane, time_ns = np.concatenate((lane, known.lane)), np.concatenate((now_ns, known.told_ns))
+    lane, time_ns = np.concatenate((lane, told.lane)), np.concatenate((now_ns, told.told_ns))
     order = np.lexsort((is_call, time_ns, lane))  # the errors of an epoch stand before the call at its end
     place = np.empty(n + m, np.int64)
     place[order] = np.arange(n + m)

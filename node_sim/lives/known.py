@@ -66,20 +66,40 @@ class Parts(NamedTuple):
         return take(self, index)
 
 
+class Told(NamedTuple):
+    """Errors of lanes as a policy is told of them, ordered by (lane, epoch, time); arrays of shape ``(n,)``.
+
+    Attributes:
+        parts: Which errors of the spans each is.
+        lane: Lane.
+        fault: Fault, index into the store.
+        told_ns: End of the epoch [ns].
+        errors: ``ERRORS``.
+    """
+
+    parts: Parts
+    lane: Ints
+    fault: Ints
+    told_ns: Ints
+    errors: RecordArray
+
+    def take(self, index: Index) -> Told:
+        """Select some."""
+        return take(self, index)
+
+
 class Known:
     """What is known of the lanes of finished lives.
 
     Attributes:
-        errors: ``ERRORS`` of all lanes, ordered by (lane, epoch, time).
-        lane: Lane of each.
-        fault: Its fault, index into the store.
-        told_ns: End of its epoch [ns].
-        matters: Whether it may matter to the policy.
+        every: Errors of all windows that may matter to the policy.
+        index: Which of them may matter themselves.
+        told: Those.
         eras: Eras of the lanes' faults.
         spans: Windows as the eras see them.
-        parts: Which errors of the spans each element of ``errors`` is.
         counted: Pages out of use.
         poisoned: What is known of pages of the lanes.
+        interest: What may matter to the policy (``orders.looks_at``).
     """
 
     def __init__(self, state: LaneState, epoch_ns: int, interest: Interest | None) -> None:
@@ -88,25 +108,31 @@ class Known:
         Args:
             state: Of the lanes; used up.
             epoch_ns: Length of an epoch [ns].
-            interest: What may matter to the policy (``orders.looks_at``).
+            interest: As above.
         """
-        self.state, self.store = state, state.store
+        self.state, self.store, self.interest = state, state.store, interest
         store, world = state.store, state.world
         self.eras = all_eras(state)
         self.spans = spans_of(self.eras, store.index)
         self.poisoned = join(state.poisoned)
         self.counted = find_offlines(self.eras, self.spans, store.index, store.faults, world.ground(), self.poisoned)
         whole = self._whole()
-        parts = whole.take(_matters(self._records(whole), interest))
+        parts = whole.take(self.matters(self._records(whole)))
         parts = split_by_epochs(parts, self.eras, self.spans, store, self.counted, epoch_ns)
         told_ns = (parts.last_ns // epoch_ns + 1) * epoch_ns
         lane = self.eras.lane[self.spans.era[parts.span]]
         order = np.lexsort((parts.last_ns, told_ns, lane))
-        self.parts = parts.take(order)
-        self.lane, self.told_ns = lane[order], told_ns[order]
-        self.fault = self.eras.fault[self.spans.era[self.parts.span]]
-        self.errors = self._records(self.parts)
-        self.matters = _matters(self.errors, interest)
+        parts = parts.take(order)
+        fault = self.eras.fault[self.spans.era[parts.span]]
+        self.every = Told(parts, lane[order], fault, told_ns[order], self._records(parts))
+        self.index = np.flatnonzero(self.matters(self.every.errors))
+        self.told = self.every.take(self.index)
+
+    def matters(self, errors: RecordArray) -> Flags:
+        """Return which errors may matter to the policy."""
+        if self.interest is None or not errors.size:
+            return np.ones(errors.size, np.bool_)
+        return np.asarray(self.interest(errors), np.bool_)
 
     def _whole(self) -> Parts:
         """Return the errors of each window that are seen as if it were one epoch."""
@@ -148,21 +174,28 @@ class Known:
         return found
 
     def place(self, which: int, page: int) -> dict[str, int]:
-        """Return where the first wrong line of a page of an element's fault is, by column of ``ERRORS``."""
-        fault, number = self.fault[which : which + 1], np.asarray([page])
+        """Return where the first wrong line of a page of an element's fault is, by column of ``ERRORS``.
+
+        Args:
+            which: Position in ``every``.
+            page: Number of the page in the fault's order.
+        """
+        fault, number = self.every.fault[which : which + 1], np.asarray([page])
         lines = first_lines(self.store.faults, self.state.world.address_map, fault, number)
         return {name: int(cells[0]) for name, cells in zip(_PLACE, lines, strict=True)}
 
-    def pages(self, which: int, gone: Ints | None = None) -> RecordArray:
-        """Return the pages of one element of ``errors`` (``PAGES``), but for some numbers of its fault's pages."""
-        part, store = self.parts.take(slice(which, which + 1)), self.store
-        seen = go_through(self.spans, part.span, store.index, self.counted)
-        inside = (seen.number > part.after[0]) & (seen.number <= part.last[0])
-        if gone is not None:
-            inside &= ~np.isin(seen.page, gone)
-        fault = self.fault[which]
+    def pages(self, which: int, gone: Ints) -> RecordArray:
+        """Return the pages of one element (``PAGES``), but for some.
+
+        Args:
+            which: Position in ``every``.
+            gone: Numbers of pages of its fault that are left out.
+        """
+        part, store, fault = self.every.parts.take(slice(which, which + 1)), self.store, self.every.fault[which]
         if store.faults.on_wires[fault]:
             return np.zeros(0, PAGES)
+        seen = go_through(self.spans, part.span, store.index, self.counted)
+        inside = (seen.number > part.after[0]) & (seen.number <= part.last[0]) & ~np.isin(seen.page, gone)
         page, first, count = np.unique(seen.page[inside], return_index=True, return_counts=True)
         order = np.argsort(first)
         lines = first_lines(store.faults, self.state.world.address_map, np.full(page.size, fault), page[order])
@@ -220,13 +253,6 @@ class Known:
 def _columns(table: dict[str, np.typing.NDArray[np.generic]], names: tuple[str, ...]) -> list[Ints]:
     """Return columns of a table that may be empty."""
     return [table[name].astype(np.int64) if table else np.empty(0, np.int64) for name in names]
-
-
-def _matters(errors: RecordArray, interest: Interest | None) -> Flags:
-    """Return which errors may matter to a policy."""
-    if interest is None or not errors.size:
-        return np.ones(errors.size, np.bool_)
-    return np.asarray(interest(errors), np.bool_)
 
 
 def _seen_before(spans: Spans, some: Ints, windows: Windows) -> Ints:

@@ -30,22 +30,18 @@ from node_sim.units import FOREVER
 class Thinned:
     """Records of one lane without the errors of pages that have been taken offline since it was run."""
 
-    def __init__(self, known: Known, lane: int, first: int, end: int) -> None:
-        """Start with the records ``first`` to ``end`` of a lane, from which nothing is missing."""
-        self.known, self.lane, self.first = known, lane, first
-        every = slice(first, int(np.searchsorted(known.lane, lane, side="right")))
-        parts, windows = known.parts.take(every), known.store.windows
-        window = known.spans.window[parts.span]
-        self.rows, self.fault, self.after, self.last = (
-            known.errors[every].copy(),
-            known.fault[every],
-            parts.after,
-            parts.last,
-        )
-        self.from_ns = known.eras.from_ns[known.spans.era[parts.span]]
+    def __init__(self, known: Known, lane: int, shown: Ints) -> None:
+        """Start with the records of a lane that are known, as positions in ``Known.every``; nothing is missing yet."""
+        self.known, self.lane = known, lane
+        self.first, end = np.searchsorted(known.every.lane, (lane, lane + 1)).tolist()
+        every, windows = known.every.take(slice(self.first, end)), known.store.windows
+        span = every.parts.span
+        era, window = known.spans.era[span], known.spans.window[span]
+        self.rows, self.parts, self.fault = every.errors.copy(), every.parts, every.fault
+        self.from_ns = known.eras.from_ns[era]
         self.turn, self.page, self.scrub = windows.n_pages[window], windows.page[window], windows.scrub[window]
-        _, self.window = np.unique(  # those of a soft fault have one each, and count together
-            np.stack((known.spans.era[parts.span], windows.window[window], self.scrub)), axis=1, return_inverse=True
+        _, self.window = np.unique(  # errors of a soft fault are parts of their own, and count together
+            np.stack((era, windows.window[window], self.scrub)), axis=1, return_inverse=True
         )
         self.ends_gone = np.zeros(self.rows.size, np.bool_)
         self.numbers: dict[int, list[tuple[int, int]]] = {}
@@ -54,8 +50,9 @@ class Thinned:
         self.listed = frames.pfn[frames.lane == lane]
         self.poisoned = marked.take(marked.lane == lane)
         self.places = np.flatnonzero(known.eras.lane == lane)
-        self.shown, self.which = self.rows.copy(), np.arange(first, first + self.rows.size)
-        self.count = end - first
+        self.shown, self.which = self.rows.copy(), np.empty(self.rows.size, np.int64)
+        self.count = shown.size
+        self.shown[: shown.size], self.which[: shown.size] = known.every.errors[shown], shown
 
     @property
     def errors(self) -> RecordArray:
@@ -64,7 +61,7 @@ class Thinned:
 
     @property
     def of(self) -> Ints:
-        """Which element of ``Known.errors`` each is of."""
+        """Position of each in ``Known.every``."""
         return self.which[: self.count]
 
     def take_offline(self, pfn: Ints, now_ns: int, boot_ns: int) -> RecordArray | None:
@@ -116,7 +113,8 @@ class Thinned:
         """Take the errors of pages of a fault out of its records to come in this boot."""
         begins = self.rows["first_ns"] >= now_ns
         some = np.flatnonzero((self.fault == fault) & begins & (self.from_ns <= now_ns) & ~self.scrub)
-        after, last, turn, page = (part[some, None] for part in (self.after, self.last, self.turn, self.page))
+        columns = self.parts.after, self.parts.last, self.turn, self.page
+        after, last, turn, page = (part[some, None] for part in columns)
         in_turn = np.where(pages < turn, (last - pages - 1 + turn) // turn - (after - pages - 1 + turn) // turn, 0)
         missing = np.where(page >= 0, page == pages, in_turn)
         self.rows["count"][some] -= missing.sum(axis=1)
@@ -129,42 +127,40 @@ class Thinned:
         self.rows["in_window"][some[order]] -= total - np.where(start > 0, total[start - 1], 0)
 
     def counts(self, end: Ints) -> list[int]:
-        """Return of how many records anything is left between each of ascending ends and the one before it.
+        """Return of how many records any error is left between each of ascending ends and the one before it.
 
         Args:
-            end: Positions among the records of all lanes, shape ``(n,)``.
+            end: Positions in ``Known.every``, shape ``(n,)``.
         """
         left = np.concatenate(([0], np.cumsum(self.rows["count"] > 0)))
-        counts: list[int] = np.diff(left[end - self.first], prepend=0).tolist()
+        counts: list[int] = np.diff(left[np.maximum(end - self.first, 0)], prepend=0).tolist()
         return counts
 
-    def _left(self, first: int, end: int) -> Ints:
-        """Return of which of the records ``first`` to ``end`` of all lanes, all of this one, anything is left."""
-        left: Ints = first - self.first + np.flatnonzero(self.rows["count"][first - self.first : end - self.first])
+    def add(self, first: int, end: int) -> bool:
+        """Add what is left of records to what is known, if it may matter; return whether any of it may.
+
+        Args:
+            first: First of them in ``Known.every``.
+            end: End of them.
+        """
+        left = first - self.first + np.flatnonzero(self.rows["count"][first - self.first : end - self.first])
         for position in left[self.ends_gone[left]].tolist():
             self._mend_ends(position)
-        return left
-
-    def left(self, first: int, end: int) -> RecordArray:
-        """Return what is left of the records ``first`` to ``end`` of all lanes, all of this one."""
-        return self.rows[self._left(first, end)]
-
-    def add(self, first: int, end: int) -> None:
-        """Add what is left of the records ``first`` to ``end`` of all lanes, all of this one, to what is known."""
-        left = self._left(first, end)
+        left = left[self.known.matters(self.rows[left])]
         begin, self.count = self.count, self.count + left.size
         self.shown[begin : self.count], self.which[begin : self.count] = self.rows[left], self.first + left
+        return bool(left.size)
 
     def _gone(self, position: int) -> Ints:
         """Return the numbers of the pages of a record's fault that are offline when its errors come."""
-        from_ns, until_ns = self.from_ns[position], self.known.parts.first_ns[self.first + position]
+        from_ns, until_ns = self.from_ns[position], self.parts.first_ns[position]
         entries = () if self.scrub[position] else self.numbers.get(int(self.fault[position]), ())
         return np.asarray([page for page, since_ns in entries if from_ns <= since_ns <= until_ns], np.int64)
 
     def _mend_ends(self, position: int) -> None:
         """Let a record begin and end with errors of pages that are not offline."""
         known, which, row = self.known, self.first + position, self.rows[position]
-        part = known.parts.take(slice(which, which + 1))
+        part = self.parts.take(slice(position, position + 1))
         seen = go_through(known.spans, part.span, known.store.index, known.counted)
         inside = (seen.number > part.after[0]) & (seen.number <= part.last[0])
         ends = np.flatnonzero(inside & ~np.isin(seen.page, self._gone(position)))[[0, -1]]

@@ -24,6 +24,7 @@ from node_sim.orders import (
     Others,
     PolicyFunction,
     ReplaceDimm,
+    looks_at,
 )
 from node_sim.server.own_policy import OwnPolicy
 from node_sim.server.page_offline import PageOffline
@@ -61,6 +62,13 @@ def whimsical(node: KnownNode) -> list[Order]:
     return orders
 
 
+@looks_at(lambda errors: errors["in_window"] >= 3)
+def picky(node: KnownNode) -> list[Order]:
+    """Look at the third error of a window and those that follow."""
+    assert (node.errors["in_window"] >= 3).all()
+    return whimsical(node)
+
+
 def own_world(number: int) -> World:
     """Return a world of the event heap whose first policy is one of one's own, and counts no errors by itself."""
     world = draw_world(number)
@@ -79,11 +87,13 @@ def check(number: int, met: Counter[Any]) -> None:
     """Compare the first arm of a world with the slow player."""
     world = own_world(number)
     seed, nodes = Seed.of(world.seed), np.asarray(world.nodes)
-    block = simulate_block(seed, nodes, world.hardware, world.policies[:1], world.horizon_ns, {"whimsical": whimsical})
+    function = picky if number % 3 == 0 else whimsical
+    functions = {"whimsical": function}
+    block = simulate_block(seed, nodes, world.hardware, world.policies[:1], world.horizon_ns, functions)
     view = view_of(block, 0)
     empty: Tables = {name: [] for name in TABLE_NAMES}
     for node in world.nodes:
-        life = Player(seed, node, world.hardware, world.policies[0], world.horizon_ns).play(whimsical)
+        life = Player(seed, node, world.hardware, world.policies[0], world.horizon_ns).play(function)
         expected = number_rows(node, life.faults, life.rows)
         found = difference(expected, view.get(node, empty))
         assert found is None, f"own_world({number}), node {node}\n{found}"

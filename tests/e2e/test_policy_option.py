@@ -18,7 +18,7 @@ SMALL = ("--nodes", "3000", "--arm", "default", "--shard-nodes", "750")
 GOOD = """
 import numpy as np
 
-from node_sim.orders import OfflinePage, ReplaceDimm
+from node_sim.orders import OfflinePage, ReplaceDimm, looks_at
 
 
 def tenth(node):
@@ -28,9 +28,9 @@ def tenth(node):
     return [ReplaceDimm(int(dimm)) for dimm in np.unique(new["dimm"][new["in_window"] >= 10])]
 
 
+@looks_at(lambda errors: errors["in_window"] >= 50)
 def pages(node):
-    new = node.errors[node.new :]
-    return [OfflinePage(int(pfn)) for pfn in np.unique(new["pfn"][new["n_pages"] == 1])]
+    return [OfflinePage(int(pfn)) for pfn in np.unique(node.errors["pfn"][node.new :])]
 """
 BAD = """
 from node_sim.orders import OfflinePage

@@ -29,6 +29,7 @@ from node_sim.orders import (
     Others,
     PolicyFunction,
     ReplaceDimm,
+    interest_of,
 )
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
@@ -47,14 +48,16 @@ class Player:
         self.epoch = hours_to_ns(policy.own_policy.epoch_hours)
         self.orders: list[Ordered] = []
         self.said: list[tuple[int, Order]] = []
+        self.interest: Any = None
         self.places: dict[tuple[int, int], dict[str, int]] = {}
 
     def play(self, function: PolicyFunction) -> Events:
         """Ask the policy at the end of each epoch with news, and return the life that it leads to."""
         now, new = self.epoch, 0
         life = Life(*self.args, self.orders).run()
-        records, news = self.records(life), self.news(life)
-        since = 0
+        self.interest = interest_of(function)
+        records = self.records(life)
+        news, since = self.news(life, records), 0
         while now < self.horizon:
             down = any(begin < now < end for begin, end in life.downs)
             if not down and bisect_left(news, since) < bisect_left(news, now):
@@ -65,14 +68,15 @@ class Player:
                 if found:
                     self.accept(found, life, known, now)
                     life = Life(*self.args, self.orders).run()
-                    records, news = self.records(life), self.news(life)
+                    records = self.records(life)
+                    news = self.news(life, records)
             now += self.epoch
         in_place = [fault for fault in life.faults if fault.removed_ns is None or fault.time_ns < fault.removed_ns]
         return Events({fault.name: fault for fault in in_place}, life.rows)
 
-    def news(self, life: Life) -> list[int]:
+    def news(self, life: Life, records: list[Record]) -> list[int]:
         """Return when anything comes to be known."""
-        times = [one.time_ns for one in life.seen] + [end for _, end in life.downs]
+        times = [record["seen"][-1].time_ns for record in records] + [end for _, end in life.downs]
         times += [row.time_ns for row in life.rows if row.table == "machine_checks"]
         return sorted(times)
 
@@ -92,25 +96,30 @@ class Player:
         for key, mine in groups.items():
             in_window[key[:4]] = in_window.get(key[:4], 0) + len(mine)
             told = (mine[-1].time_ns // self.epoch + 1) * self.epoch
-            found.append({"seen": mine, "told": told, "in_window": in_window[key[:4]]})
+            row = self.row(life, mine, in_window[key[:4]])
+            if self.interest is None or self.interest(row)[0]:
+                found.append({"seen": mine, "told": told, "row": row})
         return sorted(found, key=lambda record: (record["told"], record["seen"][-1].time_ns))
+
+    def row(self, life: Life, mine: list[Seen], in_window: int) -> Any:
+        """Lay one record out as ``ERRORS``."""
+        row = np.zeros(1, ERRORS)
+        fault, box = mine[0].fault, mine[0].fault.batch
+        row["first_ns"], row["last_ns"], row["count"] = mine[0].time_ns, mine[-1].time_ns, len(mine)
+        row["in_window"], row["scrubber"], row["dimm"] = in_window, mine[0].scrub, fault.slot
+        for name in ("pfn", "rank", "bank", "row", "column", "device"):
+            row[name] = -1
+        if fault.values["n_pages"]:
+            row["n_pages"] = len({one.page for one in mine})
+            row["pins"], row["beats"] = box.cells.pins[fault.index], box.cells.beats[fault.index]
+            row["device"] = box.cells.device[fault.index]
+            for name, cell in self.place(life, fault, mine[0].page).items():
+                row[name] = cell
+        return row
 
     def show(self, life: Life, records: list[Record], known: list[Record], now: int, new: int) -> KnownNode:
         """Show what is known now."""
-        errors = np.zeros(len(known), ERRORS)
-        for row, record in zip(errors, known, strict=True):
-            mine: list[Seen] = record["seen"]
-            fault, box = mine[0].fault, mine[0].fault.batch
-            row["first_ns"], row["last_ns"], row["count"] = mine[0].time_ns, mine[-1].time_ns, len(mine)
-            row["in_window"], row["scrubber"], row["dimm"] = record["in_window"], mine[0].scrub, fault.slot
-            for name in ("pfn", "rank", "bank", "row", "column", "device"):
-                row[name] = -1
-            if fault.values["n_pages"]:
-                row["n_pages"] = len({one.page for one in mine})
-                row["pins"], row["beats"] = box.cells.pins[fault.index], box.cells.beats[fault.index]
-                row["device"] = box.cells.device[fault.index]
-                for name, cell in self.place(life, fault, mine[0].page).items():
-                    row[name] = cell
+        errors = np.concatenate([np.zeros(0, ERRORS), *(record["row"] for record in known)])
 
         def pages(which: int) -> Any:
             mine: list[Seen] = records[which]["seen"]
