@@ -24,7 +24,7 @@ from node_sim.dram.geometry import AddressMap
 from node_sim.errors import ModelError, PolicyError
 from node_sim.lives.accepted import complaint, each_once, shows, targets
 from node_sim.lives.busy_nodes import finish_lives
-from node_sim.lives.known import Known, Told
+from node_sim.lives.known import Known, ToldErrors
 from node_sim.lives.ordered import OrderKind, Orders
 from node_sim.lives.physics import Physics
 from node_sim.lives.thinned import Thinned
@@ -319,7 +319,7 @@ def _last_boot(shown: KnownNode) -> int:
     return int(boots["up_ns"][-1]) if len(boots) else 0
 
 
-def _known_at(lane: Ints, now_ns: Ints, told: Told) -> Ints:
+def _known_at(lane: Ints, now_ns: Ints, told: ToldErrors) -> Ints:
     """Return how many errors, those of earlier lanes among them, are known to lanes at given times."""
     n, m = lane.size, told.lane.size
     is_call = np.repeat([True, False], [n, m])

@@ -22,8 +22,8 @@ from node_sim.memory.pages import HUGE_PAGES, make_frames
 from node_sim.records import Flags, Ints
 
 
-class Answers(NamedTuple):
-    """Answers about pages; arrays of shape ``(n,)``.
+class KernelAnswers(NamedTuple):
+    """KernelAnswers about pages; arrays of shape ``(n,)``.
 
     Attributes:
         kind: ``BlockKind`` of the page.
@@ -42,7 +42,7 @@ class Answers(NamedTuple):
         return gone
 
 
-def ask_kernel(state: LaneState, known: Poisoned, lane: Ints, pfn: Ints) -> Answers:
+def ask_kernel(state: LaneState, known: Poisoned, lane: Ints, pfn: Ints) -> KernelAnswers:
     """Ask the kernels of lanes to take pages offline.
 
     Args:
@@ -57,4 +57,4 @@ def ask_kernel(state: LaneState, known: Poisoned, lane: Ints, pfn: Ints) -> Answ
     own, others = entries_of(known, lane, pfn, HUGE_PAGES[drawn.kind], world.address_map.pages)
     already[own[0]], beside[others[0]] = True, True
     asked = question_of(drawn.kind, drawn.spare, already, beside)
-    return Answers(drawn.kind, already | beside, state.policies.offline_answer[state.arm_set[lane], asked])
+    return KernelAnswers(drawn.kind, already | beside, state.policies.offline_answer[state.arm_set[lane], asked])

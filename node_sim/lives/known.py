@@ -66,7 +66,7 @@ class Parts(NamedTuple):
         return take(self, index)
 
 
-class Told(NamedTuple):
+class ToldErrors(NamedTuple):
     """Errors of lanes as a policy is told of them, ordered by (lane, epoch, time); arrays of shape ``(n,)``.
 
     Attributes:
@@ -83,7 +83,7 @@ class Told(NamedTuple):
     told_ns: Ints
     errors: RecordArray
 
-    def take(self, index: Index) -> Told:
+    def take(self, index: Index) -> ToldErrors:
         """Select some."""
         return take(self, index)
 
@@ -124,7 +124,7 @@ class Known:
         order = np.lexsort((parts.last_ns, told_ns, lane))
         parts = parts.take(order)
         fault = self.eras.fault[self.spans.era[parts.span]]
-        self.every = Told(parts, lane[order], fault, told_ns[order], self._records(parts))
+        self.every = ToldErrors(parts, lane[order], fault, told_ns[order], self._records(parts))
         self.index = np.flatnonzero(self.matters(self.every.errors))
         self.told = self.every.take(self.index)
 

@@ -19,7 +19,7 @@ import numpy as np
 from node_sim.corrected.live_errors import go_through
 from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.windows import error_time_ns
-from node_sim.lives.kernel_answers import Answers, ask_kernel
+from node_sim.lives.kernel_answers import KernelAnswers, ask_kernel
 from node_sim.lives.known import Known
 from node_sim.memory.pages import HUGE_PAGES
 from node_sim.orders import OFFLINES, RecordArray
@@ -89,7 +89,7 @@ class Thinned:
         found["time_ns"], found["pfn"], found["errno"], found["offlined"] = now_ns, pfn, answers.errno, answers.gone
         return found[np.argsort(pfn)]
 
-    def _matters(self, answers: Answers, pfn: Ints) -> bool:
+    def _matters(self, answers: KernelAnswers, pfn: Ints) -> bool:
         """Whether uncorrected errors can come on pages that go offline, or in the huge pages they are part of."""
         sizes = np.where(answers.gone, HUGE_PAGES[answers.kind], 1)
         return any(

@@ -170,6 +170,18 @@ SENSELESS = [
     ("page_offline.daemon = 'cec', expected 'none' with ecc.code = 'none'", NONE | CEC),
     ("repair.replace_ce = 1, expected 0 with ecc.code = 'none'", NONE | {"repair.replace_ce": 1}),
     ("repair.map_out = True, expected False with ecc.code = 'none'", NONE | {"repair.map_out": True}),
+    (
+        "own_policy.function = 'm:f', expected '' where a daemon counts errors",
+        {"own_policy.function": "m:f", "page_offline.ce_threshold": 1},
+    ),
+    (
+        "own_policy.function = 'm:f', expected '' where a daemon counts errors",
+        {"own_policy.function": "m:f", "page_offline.daemon": "mcelog"},
+    ),
+    (
+        "page_offline.counting = 'bucket', expected 'window' with page_offline.scope = 'bank'",
+        BUCKET | {"page_offline.scope": "bank", "page_offline.ce_threshold": 1},
+    ),
     ("repair.ppr = 'soft', expected 'off' with ecc.code = 'none'", NONE | {"repair.ppr": "soft"}),
     ("repair.ppr = 'soft', expected 'off' with server.part = 'ddr2_1gb_x4'", DDR2 | {"repair.ppr": "soft"}),
     ("repair.ppr = 'hard', expected 'off' with server.part = 'ddr3_4gb_x4'", DDR3 | {"repair.ppr": "hard"}),
