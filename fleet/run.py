@@ -254,8 +254,8 @@ def _naming_the_replay(fleet: Fleet, root: Path) -> Iterator[None]:
         yield
     except PolicyError as error:
         arm = fleet.arm_of_policy(error.function)
-        again = f"hwpoison-fleet replay {root} --node {error.node_id} --arm {arm}"
-        msg = f"{error}; see it again with '{again}'; the other shards are kept"
+        again = f"; see it again with 'hwpoison-fleet replay {root} --node {error.node_id} --arm {arm}'"
+        msg = f"{error}{again if error.node_id >= 0 else ''}; the other shards are kept"
         raise ExecutionError(msg) from error
 
 

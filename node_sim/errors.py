@@ -32,8 +32,9 @@ class PolicyError(ExecutionError):
         self.function, self.node_id, self.text = function, node_id, text
 
     def __str__(self) -> str:
-        """Return one line."""
-        return f"own_policy.function = {self.function}: node {self.node_id}: {self.text}"
+        """Return one line; what a policy looks at is asked of many nodes at once (-1)."""
+        node = f"node {self.node_id}: " if self.node_id >= 0 else ""
+        return f"own_policy.function = {self.function}: {node}{self.text}"
 
 
 class TransientError(ExecutionError):

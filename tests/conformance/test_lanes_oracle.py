@@ -893,13 +893,14 @@ def banks_met(number: int) -> Counter[str]:
 
 LEAST = 5
 LOST = (LifecycleReason.LOST_EVENTS, LifecycleReason.OVERFLOWED, LifecycleReason.NO_OVERFLOW_RECOVERY)
-REASONS = [reason for reason in LifecycleReason if reason not in LOST]
+REASONS = [reason for reason in LifecycleReason if reason not in (*LOST, LifecycleReason.OWN_POLICY)]
 """Those a run can have: the bank of a core that reads poison is read at once, so no load finds another record there."""
 RARE = (KernelRead.DO_COW, KernelRead.FORK, KernelRead.KSM, KernelRead.KSMD, KernelRead.KHUGEPAGED)
 READS = [kind for kind in KernelRead if kind not in RARE]
 """The rare kinds end like others of the sample; ``tests/unit/test_kernel_reads.py`` goes through them one by one."""
-TRIGGERS = [trigger for trigger in OfflineTrigger if trigger is not OfflineTrigger.BANK_THRESHOLD]
-"""Banks have worlds of their own: the event heap lists all their pages, which takes it long."""
+APART = (OfflineTrigger.BANK_THRESHOLD, OfflineTrigger.OWN_POLICY)
+"""Banks, all of whose pages the event heap lists, and policies of one's own, which it lives again, have own worlds."""
+TRIGGERS = [trigger for trigger in OfflineTrigger if trigger not in APART]
 BRANCHES: dict[str, dict[str, Any]] = {
     "errors": {
         "kind": ErrorKind,

@@ -111,7 +111,7 @@ def test_banks_go_offline_as_when_errors_are_gone_through_one_by_one(address_map
     )  # fmt: skip
     zero = np.zeros(1, np.int64)
     scope, answer = zero + int(OfflineScope.BANK), np.zeros((1, len(OfflineQuestion)), np.int64)
-    eras = Eras(zero, zero, zero, zero + HORIZON, zero + threshold, scope, zero, answer)
+    eras = Eras(zero, zero, zero, zero + HORIZON, zero + threshold, scope, zero, zero, answer)
     index, ground = WindowIndex(windows, 1), Ground(Seed.of(1), address_map, Static.of(OWNED))
     spans = spans_of(eras, index)
     counted = find_offlines(eras, spans, index, faults, ground, Poisoned.none())

@@ -24,7 +24,7 @@ from node_sim.lives.block import simulate_block
 from node_sim.memory.pages import Static
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.kernel import Kernel
-from node_sim.server.page_offline import PageOffline
+from node_sim.server.page_offline import OfflineScope, PageOffline
 from node_sim.server.policy import Platform, Policy
 from node_sim.server.workload import Use, Workload
 from node_sim.units import FOREVER, NS_PER_DAY, NS_PER_HOUR, NS_PER_YEAR
@@ -63,7 +63,7 @@ def count(
     )  # fmt: skip
     eras = Eras(
         zero, zero, zero + int(booted_h * NS_PER_HOUR), zero + NS_PER_YEAR, zero + rule.ce_threshold,
-        np.asarray([rule.by_row]), zero + rule.row_columns, zero + rule.age_ns,
+        np.asarray([int(rule.by)]), zero + rule.row_columns, zero + rule.age_ns,
         np.zeros((1, len(OfflineQuestion)), np.int64),
     )  # fmt: skip
     index, ground = WindowIndex(listed, 1), Ground(Seed.of(1), ADDRESS_MAP, Static.of(OWNED))
@@ -125,7 +125,7 @@ def literal(daemon: PageOffline, times: list[int]) -> int | None:
     """Count errors of one page or row as the source of the daemon does; return which one is too many."""
     count, start, kept = 0, times[0] if times else 0, []
     for number, time in enumerate(times):
-        if daemon.by_row:
+        if daemon.by is OfflineScope.ROW:
             kept = [one for one in kept if time - one <= daemon.age_ns] + [time]
             count = len(kept)
         else:
@@ -176,12 +176,12 @@ def test_a_law_takes_what_its_source_takes_error_by_error_and_the_rest_is_still_
         per_row = n_pages // shape.get("n_rows", 1)
         groups: dict[int, list[tuple[int, int]]] = {}
         for time, page in errors:
-            groups.setdefault(page // per_row if daemon.by_row else page, []).append((time, page))
+            groups.setdefault(page // per_row if daemon.by is OfflineScope.ROW else page, []).append((time, page))
         expected: dict[int, int] = {}
         for name, mine in groups.items():
             too_many = literal(daemon, [time for time, _ in mine])
             if too_many is not None:
-                pages = [p for p in range(n_pages) if p // per_row == name] if daemon.by_row else [name]
+                pages = [p for p in range(n_pages) if p // per_row == name] if daemon.by is OfflineScope.ROW else [name]
                 expected |= {pfn[page]: mine[too_many][0] for page in pages}
         own = np.isin(found.offlines.pfn, pfn)
         got = dict(zip(found.offlines.pfn[own].tolist(), found.offlines.time_ns[own].tolist(), strict=True))

@@ -24,7 +24,7 @@ from node_sim.dram.page_order import PageOrder
 from node_sim.draws import Seed
 from node_sim.memory.pages import Static
 from node_sim.server.hardware import ADDRESS_MAPS, Server
-from node_sim.server.page_offline import PageOffline
+from node_sim.server.page_offline import OfflineScope, PageOffline
 from node_sim.server.policy import Cordon, Detection, Ecc, ErrorProcess, Policy, Repair
 from node_sim.server.workload import Process, Use, Workload
 from node_sim.units import LINES_PER_PAGE, NS_PER_DAY, NS_PER_HOUR
@@ -166,7 +166,9 @@ def counted(
     )  # fmt: skip
     zero = np.zeros(1, np.int64)
     answer = np.zeros((1, len(OfflineQuestion)), np.int64)
-    eras = Eras(zero, zero, zero, zero + HORIZON, zero + threshold, zero == 0, zero + columns, zero, answer)
+    eras = Eras(
+        zero, zero, zero, zero + HORIZON, zero + threshold, zero + OfflineScope.ROW, zero + columns, zero, answer
+    )
     index, ground = WindowIndex(windows, 1), Ground(Seed.of(1), address_map, Static.of(OWNED))
     found = find_offlines(eras, spans_of(eras, index), index, faults, ground, Poisoned.none())
     rows = list(every_page(address_map, shape))
@@ -263,7 +265,10 @@ def test_what_is_left_of_windows_is_as_when_their_errors_are_listed(seed):
     index = WindowIndex(windows, 1)
     from_ns = int(rng.integers(0, 2 * NS_PER_HOUR))
     eras = Eras(
-        *(np.asarray([part]) for part in (0, 0, from_ns, HORIZON, 1)), zero[:1] == 0, zero[:1], zero[:1], zero[:1, None]
+        *(np.asarray([part]) for part in (0, 0, from_ns, HORIZON, 1, OfflineScope.ROW)),
+        zero[:1],
+        zero[:1],
+        zero[:1, None],
     )
     spans, gone = spans_of(eras, index), np.flatnonzero(rng.random(12) < rng.random())
     out_ns = rng.integers(0, n, gone.size) * NS_PER_DAY + rng.integers(0, NS_PER_HOUR, gone.size)
