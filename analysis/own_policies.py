@@ -18,7 +18,8 @@ _WEIGHTS = (-5.15, 1.23, -0.34, -1.63)
 """Of one, and of the logarithms to base ten of all errors, of those of the newest day, and of the days.
 
 Fitted by maximum likelihood to whether 6,675 DIMMs of ``huawei-2024`` (20,000 nodes, nine months, seed 7), each seen on
-one of its first fourteen such days, have an uncorrected error later.
+one of its first fourteen such days, have an uncorrected error later; there with all errors of such days, here without
+the first nine of each.
 """
 _SCORE = -2.6
 """About a tenth of these DIMMs reach it."""
@@ -30,12 +31,21 @@ def _both_halves(errors: RecordArray) -> Flags:
     return found
 
 
+def _of_dimm(node: KnownNode, errors: RecordArray, dimm: int) -> RecordArray:
+    """Return which of some errors are of the DIMM that is in a slot now."""
+    replaced = node.repairs["time_ns"][node.repairs["dimm"] == dimm]
+    installed_ns = int(replaced[-1]) if replaced.size else 0
+    found: RecordArray = errors[(errors["dimm"] == dimm) & (errors["first_ns"] >= installed_ns)]
+    return found
+
+
 @looks_at(_both_halves)
 def risky(node: KnownNode) -> list[Order]:
     """Replace a DIMM at its first corrected error in both halves of a device (the risky pattern of M2-MFP, 2025)."""
+    new = node.errors[node.new :]
     if node.cordoned:
         return []
-    return [ReplaceDimm(int(dimm)) for dimm in np.unique(node.errors["dimm"][node.new :])]
+    return [ReplaceDimm(dimm) for dimm in np.unique(new["dimm"]).tolist() if len(_of_dimm(node, new, dimm))]
 
 
 def _many(errors: RecordArray) -> Flags:
@@ -51,9 +61,9 @@ def logistic(node: KnownNode) -> list[Order]:
     if node.cordoned:
         return orders
     for dimm in np.unique(node.errors["dimm"][node.new :]).tolist():
-        replaced = node.repairs["time_ns"][node.repairs["dimm"] == dimm]
-        errors = node.errors[node.errors["dimm"] == dimm]
-        errors = errors[errors["first_ns"] >= (int(replaced[-1]) if replaced.size else 0)]
+        errors = _of_dimm(node, node.errors, dimm)
+        if not len(errors):
+            continue
         day = errors["last_ns"] // node.layout.window_ns
         newest = int(errors["count"][day == day[-1]].sum())
         counts = int(errors["count"].sum()), newest, np.unique(day).size

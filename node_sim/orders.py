@@ -40,7 +40,7 @@ ERRORS: Final = np.dtype(
         ("scrubber", "?"),
     ]
 )
-"""Corrected errors of one epoch that one device, or its commands, and one observer had.
+"""Corrected errors of one epoch that one device, or its commands, and one observer had; those of a soft fault singly.
 
 ``first_ns`` and ``last_ns`` are the times of the first and the last of them [ns since the start of the scenario],
 ``count`` how many they are, ``in_window`` how many there have been of them in this counting window

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from analysis import open_run
 from fleet.cli import main
 from fleet.stored.manifest import commit_path
+from node_sim.units import NS_PER_HOUR
 
 SMALL = ("--nodes", "3000", "--arm", "default", "--shard-nodes", "750")
 GOOD = """
@@ -100,6 +101,32 @@ def test_a_policy_adds_an_arm_and_gives_the_same_rows_on_ray(folder):
     assert "own policy" not in runs[0].table("lifecycle", "default").column("reason").to_pylist()
     triggers = runs[0].table("page_offlines", "pages").column("trigger").to_pylist()
     assert set(triggers) == {"own policy"}
+
+
+def first_cordons(run, arm):
+    """When each node is cordoned for the first time in an arm, and why."""
+    rows = run.table("lifecycle", arm, columns=["node_id", "time_ns", "kind", "reason"]).to_pylist()
+    cordons = sorted((row["node_id"], row["time_ns"], row["reason"]) for row in rows if row["kind"] == "cordon")
+    return {node: (time_ns, reason) for node, time_ns, reason in reversed(cordons)}
+
+
+def test_the_example_of_the_risky_pattern_does_what_the_built_in_rule_does_at_the_end_of_the_hour(folder):
+    examples = "--policy", "analysis.own_policies:risky", "--policy", "analysis.own_policies:logistic"
+    small = "--nodes", "1000", "--years", "0.75", "--workers", "1", "--set", "repair.cordon.ue=0"
+    done = call(folder, "run", "huawei-2024", "-o", "own", *small, *examples)
+    assert done.returncode == 0, done.stderr
+    done = call(folder, "run", "huawei-2024", "-o", "rule", *small, "--sweep", "repair.replace_risky=true")
+    assert done.returncode == 0, done.stderr
+    own, rule = open_run(folder / "own"), open_run(folder / "rule")
+    ours, theirs = first_cordons(own, "risky"), first_cordons(rule, rule.arms[0])
+    panics = own.table("lifecycle", "default", columns=["node_id", "kind"]).to_pylist()
+    calm = theirs.keys() - {row["node_id"] for row in panics if row["kind"] == "panic"}
+    assert len(calm) >= 30
+    hours = {node: -(-theirs[node][0] // NS_PER_HOUR) * NS_PER_HOUR for node in calm}
+    late = {node for node in calm if hours[node] >= own.plan["horizon_ns"]}
+    assert {node: ours[node][0] for node in calm - late} == {node: hours[node] for node in calm - late}
+    assert {reason for _, reason in ours.values()} == {"own policy"}
+    assert len(first_cordons(own, "logistic")) >= 10
 
 
 @pytest.mark.parametrize(
