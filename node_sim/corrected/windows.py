@@ -6,7 +6,9 @@ between its first and last burst; storm polling, saturation and firmware decide 
 scrubber, if there is one, finds those of some windows. Each page of a soft fault is seen once at most
 (``soft_sightings.py``), and its error is logged by the same rules: those of a fault and window count together.
 
-**Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window.
+**Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window; which reads between
+them fail: the corrected errors left to a window are spread over it anew, so where most reads fail the second of them
+may come after a failure that it preceded.
 
 **Assumes.** The n errors of a window hit the first K = min(n, pages) pages in the fault's order in turn, so a one-page
 fault puts all of them on one page and a column fault touches each page about once. The time of the k-th of n errors is
