@@ -170,24 +170,16 @@ class AddressMap:
 
     def line_number(self, place: Place) -> Ints:
         """Return the line numbers of coordinates."""
-        given = place._asdict()
         total, below = np.zeros(place.row.shape, np.int64), 1
         for digit in self.digits:
-            value = given[digit.field].astype(np.int64)
-            if digit.weight > 1:
-                value //= digit.weight
-            total += value % digit.size * below
+            value = getattr(place, digit.field).astype(np.int64, copy=False)
+            total += (value // digit.weight if digit.weight > 1 else value) % digit.size * below
             below *= digit.size
         return total
 
     def place(self, line_number: Ints) -> Place:
         """Return the coordinates of line numbers."""
-        found = {name: np.zeros(line_number.shape, np.int64) for name in Place._fields}
-        rest = line_number.astype(np.int64)
-        for digit in self.digits:
-            rest, value = np.divmod(rest, digit.size)
-            found[digit.field] += value * digit.weight
-        return Place(**found)
+        return Place(*(self._coordinate(name, line_number) for name in Place._fields))
 
     def slot_channel(self, slot: Ints) -> Ints:
         """Return the number of a slot's memory channel on the node; also its machine-check bank."""
@@ -313,9 +305,9 @@ class AddressMap:
         """
         near = np.flatnonzero(self._row_is_inside(box, pfn, of))
         page, of_page = np.unique(pfn[near], return_inverse=True)
-        lines = self.place(page[:, None] * LINES_PER_PAGE + np.arange(LINES_PER_PAGE))
+        lines = page[:, None] * LINES_PER_PAGE + np.arange(LINES_PER_PAGE)
         which, at = np.nonzero(self._slot(lines)[of_page] == box.slot[of[near], None])
-        place = Place(*(part[of_page[which], at] for part in lines))
+        place = self.place(pfn[near[which]] * LINES_PER_PAGE + at)
         mine = box.take(of[near[which]])
         rank, bank = (place.rank - mine.rank) % self.dimm.ranks, (place.bank - mine.bank) % self.dimm.banks
         row, line = place.row - mine.row, place.line - mine.line
@@ -328,11 +320,19 @@ class AddressMap:
         new = (np.diff(which, prepend=-1) != 0) | (np.diff(number, prepend=-1) != 0)
         return which[new], number[new]
 
-    def _slot(self, place: Place) -> Ints:
-        """Return the DIMM slots of coordinates."""
-        channel = place.socket * self.server.channels + place.channel
-        slot: Ints = channel * self.server.dimms_per_channel + place.dimm
-        return slot
+    def _coordinate(self, name: str, line_number: Ints) -> Ints:
+        """Return one coordinate of line numbers."""
+        found, below = np.zeros(line_number.shape, np.int64), 1
+        for digit in self.digits:
+            if digit.field == name and digit.size > 1:
+                found += line_number // below % digit.size * digit.weight
+            below *= digit.size
+        return found
+
+    def _slot(self, line_number: Ints) -> Ints:
+        """Return the DIMM slots of line numbers."""
+        socket, channel, dimm = (self._coordinate(name, line_number) for name in ("socket", "channel", "dimm"))
+        return (socket * self.server.channels + channel) * self.server.dimms_per_channel + dimm
 
     def _row_is_inside(self, box: Footprint, pfn: Ints, of: Ints) -> Flags:
         """Whether the row of the first or the last line of each page is one of its box; no page has lines of three."""
@@ -340,7 +340,7 @@ class AddressMap:
         page, of_page = np.unique(pfn, return_inverse=True)
         first, end = box.row[of], (box.row + box.n_rows)[of]
         for line in (0, LINES_PER_PAGE - 1):
-            row = self.place(page * LINES_PER_PAGE + line).row[of_page]
+            row = self._coordinate("row", page * LINES_PER_PAGE + line)[of_page]
             inside |= (row >= first) & (row < end)
         return inside
 

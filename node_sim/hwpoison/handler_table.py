@@ -1,6 +1,7 @@
-"""``memory_failure()`` enumerated into a lookup table, and its signals as columns.
+"""``memory_failure()`` as a lookup table, and its signals as columns.
 
-**Models.** ``outcomes.py`` over its whole domain, for any kernel profiles.
+**Models.** ``outcomes.py`` over its whole domain, for any kernel profiles. A cell is worked out by that definition when
+it is first looked up: of thousands a fleet meets few, and every kernel between the profiles has a table of its own.
 
 **Leaves out.** Nothing of it.
 
@@ -24,7 +25,7 @@ from node_sim.catalog.kernels import DEFAULT_PROFILE, switches_of
 from node_sim.catalog.profile import Profile
 from node_sim.codes import KillPolicy, SignalCode, SignalName, Timing
 from node_sim.hwpoison.outcomes import NO_LINE, CallKind, Earlier, Heard, Outcome, Signal, handle_state
-from node_sim.hwpoison.use_states import STATES, is_hugetlb
+from node_sim.hwpoison.use_states import STATES
 from node_sim.records import Flags, Ints
 
 _SHAPE: Final = (len(STATES), len(CallKind), 2, 2, len(Earlier))
@@ -39,33 +40,33 @@ _DTYPE: Final = np.dtype([(name, np.int64 if name == "lost_bytes" else np.int16)
 Outcomes = npt.NDArray[np.void]
 
 
+_DOMAIN: Final = tuple(itertools.product(STATES, CallKind, _OWNERS, (False, True), Earlier))
+"""The cells of one kernel in their order."""
+
+
 @cache
-def _enumerate(profile: Profile) -> Outcomes:
-    """Enumerate the scalar definition for a kernel, over the whole domain."""
-    rows: list[tuple[int, ...]] = []
-    for state, call, owner, recovery, earlier in itertools.product(STATES, CallKind, _OWNERS, (False, True), Earlier):
-        if earlier is Earlier.NEIGHBOUR and not is_hugetlb(state):
-            rows.append(rows[-1])
-            continue
-        outcome = handle_state(
-            state, call, owner, early_kill=False, recovery=recovery, earlier=earlier, others=_OWNERS, profile=profile
-        )
-        cells = (*outcome[:-1], *itertools.chain.from_iterable(outcome.others))
-        rows.append(tuple(NO_LINE if part is None else int(part) for part in cells))
-    return np.asarray(rows, _DTYPE)
+def _cell(profile: Profile, position: int) -> tuple[int, ...]:
+    """Ask the scalar definition about one cell of a kernel."""
+    state, call, owner, recovery, earlier = _DOMAIN[position]
+    outcome = handle_state(
+        state, call, owner, early_kill=False, recovery=recovery, earlier=earlier, others=_OWNERS, profile=profile
+    )
+    parts = (*outcome[:-1], *itertools.chain.from_iterable(outcome.others))
+    return tuple(NO_LINE if part is None else int(part) for part in parts)
 
 
 class HandlerTable:
     """``memory_failure()`` as one record per input; a look-up is one index and one gather."""
 
     def __init__(self, profiles: Sequence[str | Profile] = (DEFAULT_PROFILE,)) -> None:
-        """Enumerate the scalar definition for some kernels.
+        """Lay out the cells of some kernels, all of them blank.
 
         Args:
             profiles: The kernels or their names, in any order, each once.
         """
         self.profiles = tuple(switches_of(profile) for profile in profiles)
-        self._rows = np.concatenate([_enumerate(profile) for profile in self.profiles])
+        self._rows = np.zeros(len(self.profiles) * len(_DOMAIN), _DTYPE)
+        self._known = np.zeros(self._rows.size, np.bool_)
 
     @property
     def size(self) -> int:
@@ -99,13 +100,22 @@ class HandlerTable:
         for size, part in zip(_SHAPE[1:], (call, early, recovery, earlier), strict=True):
             index *= np.int32(size)
             index += part.astype(np.int32, copy=False)
+        if not self._known[index].all():
+            self._fill(np.unique(index[~self._known[index]]))
         found: Outcomes = self._rows[index]
         return found
+
+    def _fill(self, blank: Ints) -> None:
+        """Fill some cells, each of which was blank."""
+        for index in blank.tolist():
+            kernel, position = divmod(index, len(_DOMAIN))
+            self._rows[index] = _cell(self.profiles[kernel], position)
+        self._known[blank] = True
 
 
 @cache
 def handler_table(profiles: tuple[str | Profile, ...]) -> HandlerTable:
-    """Return the table of some kernels, enumerated once."""
+    """Return the table of some kernels, always the same one."""
     return HandlerTable(profiles)
 
 

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import heapq
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -157,6 +158,7 @@ class Fault:
         n_ranks = int(self.batch.box.n_ranks[self.index])
         return self.values["persistence"] != 0 and n_ranks == self.values["n_banks"] == self.values["n_rows"] == 1
 
+    @cached_property
     def crosses_halves(self) -> bool:
         """Whether it makes bits on DQ0 or DQ1 and on DQ2 or DQ3 wrong."""
         pins = int(self.batch.cells.pins[self.index])
@@ -492,8 +494,8 @@ class Errors(NamedTuple):
 
     def out_ns(self, pfn: int) -> int:
         """Return when counting takes a page out of use."""
-        with_banks = [bank.time_ns for bank in self.banks if bank.has(pfn)]
-        return min([self.offlined.get(pfn, NEVER), *with_banks])
+        alone = self.offlined.get(pfn, NEVER)
+        return min([alone, *(bank.time_ns for bank in self.banks if bank.has(pfn))]) if self.banks else alone
 
     def broken_ns(self, huge: range) -> int:
         """Return when counting breaks a huge page up."""
@@ -613,8 +615,9 @@ class Life:
         self.scope = self.rule.scope
         self.shown: dict[Fault, list[tuple[int, int]]] = {}
         """Place in the box, and pfn, of the pages of a fault."""
-        self.rows_shown: dict[tuple[Fault, int], DimmRow] = {}
+        self.rows_shown: dict[Fault, list[DimmRow]] = {}
         self.row_pages: dict[DimmRow, list[int]] = {}
+        self.rows_listed: set[Fault] = set()
         self.last_ask_ns = -1
         """When counting takes the last page offline in this boot, or asks for the last bank."""
         self.orders = list(orders)
@@ -625,6 +628,8 @@ class Life:
         self.broken_by_order: set[range] = set()
         self.caused_by_order: list[tuple[Row, Ordered]] = []
         self.drain_order: Ordered | None = None
+        self.last_walk: tuple[Any, Errors] | None = None
+        """What the last walk of the boot under way was asked, and what it found."""
         self.seen: list[Seen] = []
         self.downs: list[tuple[int, int]] = []
         self.answers: dict[int, int] = {}
@@ -710,15 +715,14 @@ class Life:
         found: dict[int, dict[int, Window]] = {}
         which = np.repeat(np.arange(windows.errors.size), windows.errors)
         ordinal = np.concatenate([np.arange(1, n + 1) for n in windows.errors] or [np.empty(0, np.int64)])
-        times = error_time_ns(windows.take(which), ordinal).tolist()
+        times = iter(error_time_ns(windows.take(which), ordinal).tolist())
         for owner, number, low, _, n, n_pages, _, scrub, page in zip(*(part.tolist() for part in windows), strict=True):
             window = found.setdefault(owner, {}).setdefault(number, Window(number, low, [], [], []))
             pages = [i % n_pages for i in range(n)] if batch.hard[owner] else [page]
             window.low_ns = min(window.low_ns, low)
-            window.times += times[:n]
+            window.times += islice(times, n)
             window.pages += pages
             window.scrubs += [scrub] * n
-            del times[:n]
         return {owner: list(mine.values()) for owner, mine in found.items()}
 
     def pages_shown(self, fault: Fault) -> list[tuple[int, int]]:
@@ -740,32 +744,55 @@ class Life:
         return self.pages_shown(fault)[number][1]
 
     def row_of(self, fault: Fault, number: int) -> DimmRow:
-        """Return the row in which a page of a fault's footprint lies: pages go by rank, bank, row, page in the row."""
-        if (fault, number) not in self.rows_shown:
-            left, pfn = self.pages_shown(fault)[number]
-            box, dimm = fault.batch.box.take(np.asarray([fault.index])), self.address_map.dimm
-            for step in range(int(box.n_ranks[0] * box.n_banks[0])):
-                rank, bank = divmod(step, int(box.n_banks[0]))
-                rank, bank = (int(box.rank[0]) + rank) % dimm.ranks, (int(box.bank[0]) + bank) % dimm.banks
-                one_row = dict.fromkeys(("n_ranks", "n_banks", "n_rows"), np.ones(1, np.int64))
-                one = box._replace(rank=np.asarray([rank]), bank=np.asarray([bank]), **one_row)
-                in_row, n_rows = int(self.address_map.page_count(one)[0]), int(box.n_rows[0])
-                if left < n_rows * in_row:
-                    row = DimmRow(fault.slot, rank, bank, int(box.row[0]) + left // in_row)
-                    self.rows_shown[fault, number] = row
-                    break
-                left -= n_rows * in_row
-            assert pfn in self.pages_of_row(self.rows_shown[fault, number])
-        return self.rows_shown[fault, number]
+        """Return the row in which a page of a fault's footprint lies."""
+        if fault not in self.rows_shown:
+            self.rows_shown[fault] = self.rows_of(fault)
+        return self.rows_shown[fault][number]
+
+    def rows_of(self, fault: Fault) -> list[DimmRow]:
+        """Return the row of each page that a fault shows: its pages go by rank, bank, row, page in the row."""
+        box, dimm, n_rows = fault.batch.box, self.address_map.dimm, int(fault.batch.box.n_rows[fault.index])
+        first_rank, first_bank, first_row = (int(part[fault.index]) for part in (box.rank, box.bank, box.row))
+        n_banks = int(box.n_banks[fault.index])
+        steps = np.arange(int(box.n_ranks[fault.index]) * n_banks)
+        rank, bank = (first_rank + steps // n_banks) % dimm.ranks, (first_bank + steps % n_banks) % dimm.banks
+        alone = dict.fromkeys(("n_ranks", "n_banks", "n_rows"), np.ones_like(steps))
+        one_row = box.take(np.full(steps.size, fault.index))._replace(rank=rank, bank=bank, **alone)
+        in_row = self.address_map.page_count(one_row).tolist()
+        begins = [0, *accumulate(n_rows * pages for pages in in_row)]
+        found = []
+        for place, _ in self.pages_shown(fault):
+            step = bisect_right(begins, place) - 1
+            row = first_row + (place - begins[step]) // in_row[step]
+            found.append(DimmRow(fault.slot, int(rank[step]), int(bank[step]), row))
+        return found
+
+    def list_rows(self, faults: Sequence[Fault]) -> None:
+        """List the pages of all rows on which faults show errors, among them those with the errors."""
+        new = [fault for fault in faults if fault not in self.rows_listed]
+        of_fault = {fault: [self.row_of(fault, number) for number in range(len(self.shown[fault]))] for fault in new}
+        self.list_pages([row for rows in of_fault.values() for row in rows])
+        for fault, rows in of_fault.items():
+            assert all(pfn in self.row_pages[row] for (_, pfn), row in zip(self.shown[fault], rows, strict=True))
+        self.rows_listed.update(new)
+
+    def list_pages(self, rows: Sequence[DimmRow]) -> None:
+        """List the pfns of all pages with lines of each of some rows, ascending."""
+        new = [row for row in dict.fromkeys(rows) if row not in self.row_pages]
+        if not new:
+            return
+        zero, one = np.zeros(len(new), np.int64), np.ones(len(new), np.int64)
+        box = Footprint(*np.asarray(new).T, zero, one, one, one, one * self.address_map.dimm.lines)
+        sizes = self.address_map.page_count(box)
+        ordinal = np.concatenate([np.arange(size) for size in sizes])
+        pages = iter(self.address_map.page(box, ordinal, np.repeat(np.arange(len(new)), sizes)).tolist())
+        for row, size in zip(new, sizes.tolist(), strict=True):
+            self.row_pages[row] = sorted(islice(pages, size))
+            assert len(set(self.row_pages[row])) == size
 
     def pages_of_row(self, row: DimmRow) -> list[int]:
         """Return the pfns of all pages with lines of a row, ascending."""
-        if row not in self.row_pages:
-            whole = (*row, 0, 1, 1, 1, self.address_map.dimm.lines)
-            n = int(self.address_map.page_count(Footprint(*(np.asarray([part]) for part in whole)))[0])
-            box = Footprint(*(np.full(n, part) for part in whole))
-            self.row_pages[row] = sorted(self.address_map.page(box, np.arange(n)).tolist())
-            assert len(set(self.row_pages[row])) == n
+        self.list_pages([row])
         return self.row_pages[row]
 
     # --- corrected errors ---------------------------------------------------------------------------------------
@@ -786,6 +813,9 @@ class Life:
             for i, time in enumerate(window.times)
             if begin <= time < end
         ]
+        pages = [self.pages_shown(fault) if fault.windows else [] for fault, _, _ in eras]
+        if self.scope != "page":
+            self.list_rows([fault for fault, _, _ in eras if fault.windows and fault.values["n_pages"]])
         shown: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
         counts: dict[tuple[int, int], int] = {}
         answers: dict[tuple[int, int, bool], list[tuple[int, Values]]] = {}
@@ -795,16 +825,15 @@ class Life:
             window = fault.windows[k]
             page, scrub = window.pages[i], window.scrubs[i]
             whole = window.low_ns >= begin or not fault.stays
-            pfn = self.pfn_of(fault, page)
-            frame, beside = poison.get(pfn), self.poisoned_beside(pfn, poison)
-            marked = [other for other in (frame, *beside) if other is not None]
-            if not scrub and (errors.out_ns(pfn) < NEVER or any(other.out_ns <= time for other in marked)):
+            pfn = pages[position][page][1]
+            if not scrub and (errors.out_ns(pfn) < NEVER or withdrawn.get(pfn, NEVER) <= time):
                 continue
-            if not scrub and withdrawn.get(pfn, NEVER) <= time:
+            marked = [poison.get(pfn), *self.poisoned_beside(pfn, poison)] if poison and not scrub else []
+            if any(other is not None and other.out_ns <= time for other in marked):
                 continue
             errors.seen.append(Seen(time, fault, page, pfn, window.number, scrub))
             shown.setdefault((position, k, scrub), []).append((time, page))
-            if fault.crosses_halves():
+            if fault.crosses_halves:
                 errors.risky.setdefault(fault, time)
             if whole:
                 of_dimm = fault.tag >> 16, window.number
@@ -952,6 +981,15 @@ class Life:
             if begin <= p.begin_ns and p.end_ns < end
         ]
 
+    def walk_on(self) -> Errors:
+        """Go through the corrected errors of the boot under way, as if nothing else happened until the horizon."""
+        eras, poison = self.open_eras(), self.poison()
+        marks = [(pfn, frame.poisoned_ns, frame.out_ns, frame.broken_ns) for pfn, frame in poison.items()]
+        asked = (eras, marks, dict(self.withdrawn))
+        if self.last_walk is None or self.last_walk[0] != asked:
+            self.last_walk = asked, self.walk(eras, poison, self.withdrawn)
+        return self.last_walk[1]
+
     def open_eras(self) -> list[tuple[Fault, int, int]]:
         """List the faults in place, as if nothing happened until the horizon."""
         return [(fault, fault.era_start_ns, self.horizon) for fault in self.faults if fault.removed_ns is None]
@@ -968,7 +1006,7 @@ class Life:
         found: list[tuple[int, int, LifecycleReason]] = []
         rules = self.policy.repair
         if rules.replace_ce or rules.replace_risky:
-            errors = self.walk(self.open_eras(), self.poison(), self.withdrawn)
+            errors = self.walk_on()
             for reason, times in (
                 (LifecycleReason.CE_LIMIT, errors.too_many),
                 (LifecycleReason.RISKY_PATTERN, errors.risky),
@@ -992,7 +1030,7 @@ class Life:
         """
         if not self.frames or not (self.rule.threshold or self.rule.columns):
             return []
-        errors = self.walk(self.open_eras(), self.poison(), self.withdrawn)
+        errors = self.walk_on()
         self.last_ask_ns = errors.last_ask_ns()
         changed = []
         for pfn, frame in self.frames.items():

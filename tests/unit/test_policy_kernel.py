@@ -42,7 +42,9 @@ from node_sim.server.policy import Ecc, PageOffline, Policy, Repair
 from node_sim.units import NS_PER_YEAR
 from tests.fleets import BASELINE
 
-SEED, NODES, HORIZON_NS = Seed.of(20270107), np.arange(1600), NS_PER_YEAR // 4
+SEED, HORIZON_NS = Seed.of(20270107), NS_PER_YEAR // 4
+SIZES = [400, pytest.param(1600, marks=pytest.mark.long)]
+"""Nodes of the fleets whose rows are compared: rows are equal or they are not, and more nodes are more of the same."""
 BUSY = Hardware(faults=Faults(fit_factor=30.0))
 POOL_OF = {
     PageUse.HUGETLB: "pool_2m",
@@ -68,8 +70,8 @@ def mistakes(kernel: dict, **arms: dict) -> list[str]:
     return str(error.value).splitlines()
 
 
-def simulate(*policies: Policy) -> BlockRows:
-    return simulate_block(SEED, NODES, BUSY, policies, HORIZON_NS)
+def simulate(n: int, *policies: Policy) -> BlockRows:
+    return simulate_block(SEED, np.arange(n), BUSY, policies, HORIZON_NS)
 
 
 def tables_of(block: BlockRows, arm: int) -> dict[str, set[tuple]]:
@@ -168,20 +170,22 @@ def test_grades_are_those_of_the_kernel_with_its_switches():
     assert (grade_table(Reporting.of(silent)) != grade_table(Reporting.of(Policy()))).any()
 
 
+@pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("name", PROFILE_NAMES)
-def test_every_switch_at_its_own_value_shares_its_lane_and_gives_the_same_rows(name):
+def test_every_switch_at_its_own_value_shares_its_lane_and_gives_the_same_rows(name, n):
     own = tuple((switch, str(switch_value(switch, PROFILE_NAMES.index(name)))) for switch in SWITCHES)
     plain = Policy(kernel=Kernel(profile=name), page_offline=PageOffline(2), ecc=Ecc("secded"))
-    block = simulate(plain, Policy(kernel=Kernel(name, own), page_offline=PageOffline(2), ecc=Ecc("secded")))
+    block = simulate(n, plain, Policy(kernel=Kernel(name, own), page_offline=PageOffline(2), ecc=Ecc("secded")))
     assert {part.arms for part in block.parts} == {(), (0, 1)}
 
 
-def test_a_fleet_of_one_kernel_has_the_rows_of_a_fleet_of_several():
+@pytest.mark.parametrize("n", SIZES)
+def test_a_fleet_of_one_kernel_has_the_rows_of_a_fleet_of_several(n):
     policies = [Policy(kernel=Kernel(profile=name), ecc=Ecc("secded")) for name in ("7.1", "6.1")]
     policies.append(Policy(kernel=Kernel("6.1", (("kernel_page", "get hwpoison"),)), ecc=Ecc("secded")))
-    together = simulate(*policies)
+    together = simulate(n, *policies)
     for arm, policy in enumerate(policies):
-        assert tables_of(together, arm) == tables_of(simulate(policy), 0)
+        assert tables_of(together, arm) == tables_of(simulate(n, policy), 0)
     pages = [tables_of(together, arm)["memory_failures"] for arm in range(3)]
     assert len({frozenset(rows) for rows in pages}) == len(policies)
 
@@ -329,43 +333,46 @@ DEAF = {
 
 @pytest.mark.parametrize("why", DEAF)
 @pytest.mark.parametrize("limit", [0, 12])
-def test_a_kernel_that_takes_no_page_offline_lives_as_if_nobody_had_asked(why, limit):
+@pytest.mark.parametrize("n", SIZES)
+def test_a_kernel_that_takes_no_page_offline_lives_as_if_nobody_had_asked(why, limit, n):
     base = Policy(kernel=DEAF[why], ecc=Ecc("secded"), repair=Repair(replace_ce=limit))
     asking = Policy(kernel=DEAF[why], ecc=Ecc("secded"), repair=Repair(replace_ce=limit), page_offline=PageOffline(2))
-    block = simulate(base, asking)
+    block = simulate(n, base, asking)
     alone, asked = (tables_of(block, arm) for arm in range(2))
     offlines = asked.pop("page_offlines")
-    assert len(offlines) > 500
+    assert len(offlines) > n / 4
     assert "page_offlines" not in alone
     assert asked == alone
 
 
+@pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("why", DEAF)
-def test_the_daemon_asks_once_for_a_page_in_a_boot_whatever_the_answer(why):
+def test_the_daemon_asks_once_for_a_page_in_a_boot_whatever_the_answer(why, n):
     asking = Policy(kernel=DEAF[why], page_offline=PageOffline(1))  # chipkill: few nodes go down
-    rows = [part.tables for part in simulate(asking).parts]
+    rows = [part.tables for part in simulate(n, asking).parts]
     offlines = [tables["page_offlines"] for tables in rows if "page_offlines" in tables]
     asked = np.concatenate(
         [np.stack([one[name] for name in ("node_id", "fault_id", "pfn")]) for one in offlines], axis=1
     )
     down = {int(node) for t in rows if "lifecycle" in t for node in t["lifecycle"]["node_id"]}
     up = asked[:, [int(node) not in down for node in asked[0]]]
-    assert up.shape[1] > 500
+    assert up.shape[1] > n / 4
     assert np.unique(up, axis=1).shape == up.shape
     results = np.unique(np.concatenate([one["result"] for one in offlines]))
     assert [OfflineResult(int(code)).text for code in results] == [why.partition(",")[0]]
 
 
-def test_arms_that_differ_in_the_answer_alone_have_lanes_of_their_own_only_if_somebody_asks():
+@pytest.mark.parametrize("n", SIZES)
+def test_arms_that_differ_in_the_answer_alone_have_lanes_of_their_own_only_if_somebody_asks(n):
     policies = [
         Policy(kernel=kernel, page_offline=PageOffline(threshold))
         for threshold, kernel in itertools.product((0, 2), (Kernel(), Kernel(memory_failure=False)))
     ]
-    quiet = [part.arms for part in simulate(*policies).parts]
+    quiet = [part.arms for part in simulate(n, *policies).parts]
     assert (0, 1) in quiet
     assert (2,) in quiet
     assert (3,) in quiet
-    errors = [len(tables_of(simulate(one), 0)["errors"]) for one in policies]
+    errors = [len(tables_of(simulate(n, one), 0)["errors"]) for one in policies]
     assert errors[1] == errors[3]
     assert errors[0] > errors[2]
 
