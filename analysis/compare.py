@@ -2,106 +2,282 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from analysis.dataset import Run
-from analysis.rates import PER_NODE_YEARS, UNDEFINED, Estimate, Sums, Vector, Z, share_interval, weights
+from analysis.intervals import Interval, Z, difference_interval, share_interval, trials_of_clusters, unseen_size
+from analysis.rates import (
+    ENOUGH_NODES,
+    HEAVY,
+    PER_NODE_YEARS,
+    UNDEFINED,
+    Ends,
+    Estimate,
+    NodeSums,
+    Sums,
+    Vector,
+    ends_of,
+    weights,
+)
 from fleet.stored.counting import tally_shard
 from fleet.stored.headline import BY_KEY, EXPOSURE, REGISTRY
 from fleet.stored.manifest import COMMON_ARM
 from fleet.stored.plan import groups_in
 from fleet.stored.tally import Tally
 
-_ROUNDING = 1e-12
-"""Relative variances below it are those of sums that cancel."""
+HEAVY_APART: Final = (*HEAVY, "ce")
+"""Metrics whose differences have no interval; of corrected errors, one DIMM that stays in use may have most."""
+TIMES_MAX: Final = 1e4
+"""More node-years than so many times those of the run are not worth naming."""
+
+
+class Paired(NamedTuple):
+    """One thing counted over the nodes of an arm and of its baseline.
+
+    Attributes:
+        nodes: How many.
+        base: In the baseline.
+        base_square: The sum of the squares by node.
+        base_size: What one more node may have in the baseline.
+        more: What nodes have more than in the baseline.
+        less: What others have less.
+        more_square: The sum of the squares by node.
+        less_square: The same of the others.
+        nodes_more: Nodes that have more.
+        nodes_less: Nodes that have less.
+        size: What one more node may have more or less; 0 if nothing tells.
+        first: What the first node may have more, or less, on a side where none has.
+    """
+
+    nodes: int
+    base: float
+    base_square: float
+    base_size: float
+    more: float
+    less: float
+    more_square: float
+    less_square: float
+    nodes_more: int
+    nodes_less: int
+    size: float
+    first: float
+
+    @classmethod
+    def of(cls, sums: Sums, metric: str) -> Paired:
+        """Pair a metric of a tally."""
+        vector = weights(metric)
+        nodes_more, nodes_less = (int(sums.of_pair(name, metric)) for name in ("nodes_more", "nodes_less"))
+        most = sums.most("node", metric)
+        return cls(
+            nodes=sums.nodes,
+            base=float(vector @ sums.base_total),
+            base_square=float(vector @ sums.base_square @ vector),
+            base_size=sums.node_size(metric),
+            more=sums.of_pair("more", metric),
+            less=sums.of_pair("less", metric),
+            more_square=sums.of_pair("more_square", metric),
+            less_square=sums.of_pair("less_square", metric),
+            nodes_more=nodes_more,
+            nodes_less=nodes_less,
+            size=sums.next_size(metric, nodes_more + nodes_less, sums.most("difference", metric), most),
+            first=sums.next_size(metric, 0, 0.0, most),
+        )
+
+    @classmethod
+    def by_node(cls, nodes: int, arm: Vector, base: Vector) -> Paired:
+        """Pair what so many nodes have, given by those that have any, each shape ``(nodes with any,)``."""
+        more, less = np.maximum(arm - base, 0.0), np.maximum(base - arm, 0.0)
+        most = float(np.maximum(arm, base).max(initial=1.0))
+        differing = int((arm != base).sum())
+        size = unseen_size(float((more + less).max()), differing) if differing else 0.0
+        return cls(
+            nodes=nodes,
+            base=float(base.sum()),
+            base_square=float(base @ base),
+            base_size=unseen_size(most, max(1, arm.size)),
+            more=float(more.sum()),
+            less=float(less.sum()),
+            more_square=float(more @ more),
+            less_square=float(less @ less),
+            nodes_more=int((more > 0.0).sum()),
+            nodes_less=int((less > 0.0).sum()),
+            size=size if differing >= ENOUGH_NODES else max(size, most),
+            first=most,
+        )
+
+    def variances(self) -> tuple[float, float]:
+        """Return those of ``more`` and ``less``, less what is due to the mean if many nodes differ."""
+        mean = (self.more - self.less) ** 2 / self.nodes
+        more = self.more_square - (mean if self.more > self.less else 0.0)
+        less = self.less_square - (mean if self.less > self.more else 0.0)
+        # Nodes that all differ by as much have no variance, which does not mean that the next one is like them.
+        return more if more > 0.0 else self.more_square, less if less > 0.0 else self.less_square
+
+    def sizes(self) -> tuple[float, float]:
+        """Return what one more node may have more, and less.
+
+        On a side of few nodes beside one of many, it is the usual difference: the mean, weighted by the differences.
+        """
+        if self.nodes_more + self.nodes_less < ENOUGH_NODES:
+            return self.size if self.nodes_more else self.first, self.size if self.nodes_less else self.first
+        usual = (self.more_square + self.less_square) / (self.more + self.less)
+        return (
+            usual if self.nodes_more < ENOUGH_NODES <= self.nodes_less else self.size,
+            usual if self.nodes_less < ENOUGH_NODES <= self.nodes_more else self.size,
+        )
+
+    def interval(self, times: float = 1.0) -> Interval:
+        """Return the interval of ``more - less``, of so many times the nodes if they were like these."""
+        more, less = self.variances()
+        return difference_interval(times * self.more, times * self.less, (times * more, times * less), self.sizes())
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Difference and ratio of a rate to that of the baseline."""
+    """Difference of an arm to the baseline, and ratio.
+
+    Attributes:
+        difference: Of the events, per node-year of the baseline.
+        ratio: Of the events.
+        paired: What they were estimated from.
+    """
 
     difference: Estimate
     ratio: Estimate
+    paired: Paired
+
+    @property
+    def differing(self) -> int:
+        """Nodes that have more or fewer."""
+        return self.paired.nodes_more + self.paired.nodes_less
+
+    @property
+    def wanted(self) -> float | None:
+        """Of how many times the node-years the interval of the difference would leave out 0, if they were like these.
+
+        It is 1 if it does, and None if it would not or there is none.
+        """
+        return times_wanted(self.paired) if self.difference.low is not None else None
+
+    def without_intervals(self) -> Effect:
+        """Return the values alone."""
+        difference, ratio = (Estimate(one.value, None, None) for one in (self.difference, self.ratio))
+        return Effect(difference, ratio, self.paired)
 
 
-def effect(sums: Sums, events: Vector, per: float = PER_NODE_YEARS) -> Effect:
-    """Compare the rate of some events with the baseline's, paired by node.
+def effect(sums: Sums, metric: str, per: float = PER_NODE_YEARS) -> Effect:
+    """Compare how often something happens with the baseline, paired by node.
 
-    Args:
-        sums: Over the nodes of an arm and of its baseline.
-        events: Weights of the tally's metrics, shape ``(metrics,)``.
-        per: Node-years a rate is given per.
-
-    Source:
-        Linearised difference of two ratio estimators; nodes are independent, so its variance is the sum over nodes of
-        the squared influence, which the sums of products give exactly.
+    The same events are no difference, however long the nodes were up: both arms are given per node-year of the
+    baseline.
     """
-    up = weights(EXPOSURE)
-    exposure, base_exposure = float(up @ sums.total), float(up @ sums.base_total)
-    if exposure <= 0.0 or base_exposure <= 0.0:
-        return Effect(UNDEFINED, UNDEFINED)
-    value, base = float(events @ sums.total) / exposure, float(events @ sums.base_total) / base_exposure
-    mine, other = (events - value * up) / exposure, (events - base * up) / base_exposure
-    own, reference = float(mine @ sums.square @ mine), float(other @ sums.base_square @ other)
-    both = float(mine @ sums.cross @ other)
-    difference = _around(value - base, math.sqrt(max(0.0, own + reference - 2.0 * both)), per)
-    if value <= 0.0 or base <= 0.0:
-        return Effect(difference, UNDEFINED)
-    relative = own / value**2 + reference / base**2 - 2.0 * both / (value * base)
-    return Effect(difference, _times(value / base, math.sqrt(max(0.0, relative))))
+    found = _effect(Paired.of(sums, metric), float(weights(EXPOSURE) @ sums.base_total), per)
+    return found.without_intervals() if metric in HEAVY_APART else found
 
 
 def effect_on_exposure(sums: Sums, per: float = PER_NODE_YEARS) -> Effect:
-    """Compare the node-years up with the baseline's, paired by node, per ``per`` nodes.
-
-    Source:
-        Difference and ratio of two means over the same nodes, with the variance of the paired differences.
-    """
-    n, up = sums.nodes, weights(EXPOSURE)
-    if n <= 0:
-        return Effect(UNDEFINED, UNDEFINED)
-    value, base = float(up @ sums.total) / n, float(up @ sums.base_total) / n
-    apart = float(up @ (sums.square + sums.base_square - 2.0 * sums.cross) @ up)
-    variance = max(0.0, apart / n**2 - (value - base) ** 2 / n)
-    difference = _around(value - base, math.sqrt(variance), per)
-    if value <= 0.0 or base <= 0.0:
-        return Effect(difference, UNDEFINED)
+    """Compare the node-years up with the baseline's, paired by node, per ``per`` nodes."""
+    paired = Paired.of(sums, EXPOSURE)
+    found = _effect(paired, float(sums.nodes), per)
+    low, high = found.difference.low, found.difference.high
+    if found.ratio.value is None or low is None or high is None:
+        return found
     # All nodes are up for nearly the whole time, so the ratio varies as the difference does.
-    return Effect(difference, _times(value / base, math.sqrt(variance) / base))
+    scale = sums.nodes / (per * paired.base)
+    times = Estimate(found.ratio.value, 1.0 + scale * low, 1.0 + scale * high)
+    return dataclasses.replace(found, ratio=times)
 
 
-def share_avoided(sums: Sums, events: Vector) -> Estimate:
-    """Return the share of the baseline's events that an arm does not have; it is negative if the arm has more.
+def _effect(paired: Paired, exposure: float, per: float) -> Effect:
+    if exposure <= 0.0:
+        return Effect(UNDEFINED, UNDEFINED, paired)
+    value = per * (paired.more - paired.less) / exposure
+    if paired.nodes < 2 or paired.first <= 0.0:
+        return Effect(Estimate(value, None, None), ratio(paired), paired)
+    low, high = paired.interval()
+    difference = Estimate(value, per * low / exposure, per * high / exposure)
+    return Effect(difference, ratio(paired), paired)
 
-    The interval is the hull of two. The first allows for events that only the arm has, but is too short where few nodes
-    differ, and has no width where all or none are avoided. The second does not, and takes it that all events of a node
-    are avoided or none, the worst case.
+
+def times_wanted(paired: Paired) -> float | None:
+    """Return of how many times the nodes the interval of the difference would leave out 0, if they were like these.
+
+    It is to one part in a hundred, and None above ``TIMES_MAX``.
+    """
+
+    def told(times: float) -> bool:
+        low, high = paired.interval(times)
+        return low > 0.0 or high < 0.0
+
+    if told(1.0):
+        return 1.0
+    if not told(TIMES_MAX):
+        return None
+    below, above = 1.0, TIMES_MAX
+    while above > 1.01 * below:
+        middle = math.sqrt(below * above)
+        below, above = (below, middle) if told(middle) else (middle, above)
+    return above
+
+
+def ratio(paired: Paired) -> Estimate:
+    """Return what an arm has as a multiple of what its baseline has.
+
+    It is one, less the share of the baseline that the arm avoids, plus what it adds. A node avoids all that it has in
+    the baseline or nothing, the worst case; what it adds is taken to be independent of that.
 
     Source:
-        First: one less the ratio of two totals over the same nodes, with the linearised variance of its logarithm.
-        Second: Wilson's, with Kish's effective number of trials, (Σy)² / Σy² over the nodes' events in the baseline.
+        Wilson's interval of the share avoided, with Kish's effective number of trials; that of the other from the
+        binomial law of a Poisson count given its sum with another (Przyborowski and Wilenski 1940), also Wilson's, with
+        as many trials as give both their variance; both together as ``intervals.difference_interval``.
     """
-    value, base = float(events @ sums.total), float(events @ sums.base_total)
+    base = paired.base
     if base <= 0.0:
         return UNDEFINED
-    ratio, base_square = value / base, float(events @ sums.base_square @ events)
-    own, both = float(events @ sums.square @ events), float(events @ sums.cross @ events)
-    variance = (own - 2.0 * ratio * both + ratio**2 * base_square) / base**2
-    found = []
-    if ratio > 0.0 and variance > _ROUNDING * base_square / base**2:
-        spread = math.exp(Z * math.sqrt(variance) / ratio)
-        found.append((1.0 - ratio * spread, 1.0 - ratio / spread))
-    if ratio <= 1.0:
-        found.append(share_interval(1.0 - ratio, base**2 / base_square))
-    if not found:
-        return Estimate(1.0 - ratio, None, None)
-    low, high = zip(*found, strict=True)
-    return Estimate(1.0 - ratio, min(low), max(high))
+    value = 1.0 + (paired.more - paired.less) / base
+    if paired.nodes < 2:
+        return Estimate(value, None, None)
+    less, more = paired.less / base, paired.more / base
+    low_trials = base**2 / paired.base_square
+    high_trials = (base + paired.base_size) ** 2 / (paired.base_square + paired.base_size**2)
+    less_low = share_interval(min(1.0, less), low_trials)[0]
+    less_high = share_interval(min(1.0, less), trials_of_clusters(min(low_trials, high_trials), low_trials))[1]
+    more_low, more_high = _added_interval(paired)
+    return Estimate(
+        value,
+        max(0.0, value - math.hypot(more - more_low, less_high - less)),
+        value + math.hypot(more_high - more, less - less_low),
+    )
 
 
-def cost_per_avoided(sums: Sums, cost: Vector, events: Vector) -> Estimate:
+def _added_interval(paired: Paired) -> Interval:
+    """Return the interval of what the arm adds, as a multiple of the baseline."""
+    more, base, size = paired.more, paired.base, paired.sizes()[0]
+    share = more / (more + base)
+
+    def trials(cluster: float) -> float:
+        return (more + base) ** 2 / (base * cluster + more * paired.base_square / base)
+
+    low = share_interval(share, trials(paired.more_square / more))[0] if more > 0.0 else 0.0
+    cluster = (paired.more_square + size**2) / (more + size) if more + size > 0.0 else paired.base_square / base
+    high = share_interval(share, trials(cluster))[1]
+    return low / (1.0 - low), high / (1.0 - high)
+
+
+def share_avoided(paired: Paired) -> Estimate:
+    """Return the share of the baseline's events that an arm does not have; it is negative if the arm has more."""
+    found = ratio(paired)
+    if found.value is None or found.low is None or found.high is None:
+        return UNDEFINED if found.value is None else Estimate(1.0 - found.value, None, None)
+    return Estimate(1.0 - found.value, 1.0 - found.high, 1.0 - found.low)
+
+
+def cost_per_avoided(sums: NodeSums, cost: Vector, events: Vector) -> Estimate:
     """Return what an arm has more of a cost than its baseline, per event of the baseline that it avoids.
 
     It is undefined if the arm does not have fewer events, and has no interval if it may not have, or if arm and
@@ -124,17 +300,6 @@ def cost_per_avoided(sums: Sums, cost: Vector, events: Vector) -> Estimate:
         return Estimate(spent / avoided, None, None)
     middle, half = (spent * avoided - Z**2 * both) / square, math.sqrt(inside) / square
     return Estimate(spent / avoided, middle - half, middle + half)
-
-
-def _around(value: float, error: float, per: float) -> Estimate:
-    """Return a value with its symmetric interval."""
-    return Estimate(per * value, per * (value - Z * error), per * (value + Z * error))
-
-
-def _times(ratio: float, relative_error: float) -> Estimate:
-    """Return a ratio with its interval on the logarithmic scale."""
-    spread = math.exp(Z * relative_error)
-    return Estimate(ratio, ratio / spread, ratio * spread)
 
 
 def tally_against(run: Run, baseline: str) -> tuple[Tally, tuple[str, ...]]:
@@ -160,27 +325,33 @@ def compare_run(run: Run, baseline: str | None = None) -> dict[str, dict[str, Ef
     Raises:
         ConfigError: The run has no such arm.
     """
-    return compare_tally(*tally_against(run, baseline or run.arms[0]))
+    return compare_tally(*tally_against(run, baseline or run.arms[0]), ends_of(group.processes for group in run.groups))
 
 
-def compare_tally(tally: Tally, arms: tuple[str, ...]) -> dict[str, dict[str, Effect]]:
+def compare_tally(tally: Tally, arms: tuple[str, ...], ends: Ends) -> dict[str, dict[str, Effect]]:
     """Compare every arm but the first with the first, in every metric of the registry."""
-    return {arm: _effects(Sums.of(tally, position)) for position, arm in enumerate(arms) if position}
+    return {arm: _effects(Sums.of(tally, position, ends=ends)) for position, arm in enumerate(arms) if position}
 
 
 def _effects(sums: Sums) -> dict[str, Effect]:
     """Return the effect on each metric; that on the exposure itself is per node, all others per node-year up."""
     return {
-        metric.key: effect_on_exposure(sums) if metric.key == EXPOSURE else effect(sums, weights(metric.key))
+        metric.key: effect_on_exposure(sums) if metric.key == EXPOSURE else effect(sums, metric.key)
         for metric in REGISTRY
     }
 
 
 def to_json(found: dict[str, dict[str, Effect]]) -> dict[str, Any]:
-    """Return differences, each with its unit, and ratios, with intervals."""
+    """Return differences, each with its unit, and ratios, with intervals, and how many nodes differ."""
     return {
         arm: {
-            name: {"difference": item.difference.to_json(), "unit": _unit(name), "ratio": item.ratio.to_json()}
+            name: {
+                "difference": item.difference.to_json(),
+                "unit": _unit(name),
+                "ratio": item.ratio.to_json(),
+                "nodes_differing": item.differing,
+                "times_the_node_years_wanted": item.wanted,
+            }
             for name, item in effects.items()
         }
         for arm, effects in found.items()

@@ -31,12 +31,13 @@ from node_sim.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class GroupInfo:
-    """A node group of a run."""
+    """A node group of a run; of its processes, how many of each kind a node runs in the first arm."""
 
     name: str
     first_node: int
     nodes: int
     dimm_bytes: int
+    processes: dict[str, int]
 
 
 @dataclass(frozen=True)

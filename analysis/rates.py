@@ -1,24 +1,32 @@
 """Rates and ratios with intervals that allow for events coming in clusters per node.
 
-A rate is R = Σx / Σe over nodes (x events, e node-years up); its variance is Σ(x − R·e)² / (Σe)². The interval
-of a rate is that of a Poisson count with the same relative variance (Garwood's exact one when every node has at
-most one event); that of a proportion is Wilson's with the effective number of trials.
+**Models.** A rate is R = Σx / Σe over nodes (x events, e node-years up); its variance is Σ(x − R·e)² / (Σe)². Its
+interval is that of a compound Poisson count (``intervals.py``); that of a proportion is Wilson's with the effective
+number of trials. A single node tells no variance, and has no interval.
+
+**Leaves out.** The variance of the exposure itself, which is up to a thousandth of a node's year.
+
+**Assumes.** One more node may have twice the most that a node was seen to have, or more, but of processes no more than
+a panic ends. While fewer than ``ENOUGH_NODES`` have any, one more may lose what a panic or a page of all processes of a
+kind ends; if no node has any, as much as one in any arm and group of the run.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from fleet.stored.headline import ALL_RESULTS, BY_KEY, EXPOSURE, INDEX
-from fleet.stored.tally import Tally
+from analysis.intervals import TAIL, count_interval, share_interval, trials_of_clusters, unseen_size
+from fleet.stored.headline import ALL_RESULTS, BY_KEY, EXPOSURE, INDEX, KILLS, POSITION
+from fleet.stored.tally import LARGEST, PAIRED, Tally
+from node_sim.codes import ProcessClass
 
-LEVEL = 0.95
-Z = float(special.ndtri(0.5 + LEVEL / 2))
 PER_NODE_YEARS = 1000.0
 
 
@@ -41,8 +49,17 @@ Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Sums over the nodes of some groups in one arm and its baseline."""
+class NodeSums:
+    """Sums over nodes in one arm and its baseline, x being what is counted of a node.
+
+    Attributes:
+        nodes: How many.
+        total: Σx, shape ``(counted,)``.
+        square: Σx·xᵀ.
+        cross: Σx·x₀ᵀ.
+        base_total: Σx₀.
+        base_square: Σx₀·x₀ᵀ.
+    """
 
     nodes: int
     total: Vector
@@ -51,10 +68,59 @@ class Sums:
     base_total: Vector
     base_square: Vector
 
+
+class Ends(NamedTuple):
+    """Processes that something ends at most: a panic those of its node, a page those that map it."""
+
+    panic: int
+    page: int
+
+
+NO_PROCESSES: Final = Ends(0, 0)
+
+
+def ends_of(processes: Iterable[Mapping[str, int]]) -> Ends:
+    """Return what a panic and a page may end, given the processes of nodes by kind; daemons have no page in common."""
+    every = [
+        Ends(sum(one.values()), max((n for kind, n in one.items() if kind != DAEMONS), default=1)) for one in processes
+    ]
+    return Ends(max(one.panic for one in every), max(one.page for one in every))
+
+
+DAEMONS: Final = ProcessClass.SYSTEM.text
+ENOUGH_NODES: Final = 10
+"""If so many nodes have something, the most that one has tells how much others may."""
+EVEN: Final = 2.0
+"""Trials that a node is worth at most, nodes being weighted by their trials; without a limit, survival ratios of fleets
+of 10,000 nodes were covered 92.5 times of 100, with this one 95 to 96."""
+OF_PROCESSES: Final = (*KILLS, "kills", "losses")
+"""Metrics that count processes of a node."""
+HEAVY: Final = ("pages_offlined", "pages_not_offlined", "memory_lost_byte_years", "pool_lost_byte_years")
+"""Metrics of which a few nodes have most (a page of 1 GiB is 262,144 pages), so that a fleet without such a node looks
+certain of a fraction of the truth: they have no interval."""
+
+
+@dataclass(frozen=True)
+class Sums(NodeSums):
+    """Those of the metrics of a tally, over the nodes of some groups.
+
+    Attributes:
+        paired: The sums named by ``PAIRED``, shape ``(sums, metrics)``.
+        largest: The maxima named by ``LARGEST``, shape ``(maxima, metrics)``; of a node, in the arm or its baseline.
+        anywhere: The most that a node has in any arm and group of the run, shape ``(metrics,)``.
+        ends: How many processes a panic ends, and a page that all of a kind map.
+    """
+
+    paired: Vector
+    largest: Vector
+    anywhere: Vector
+    ends: Ends
+
     @classmethod
-    def of(cls, tally: Tally, arm: int, groups: list[int] | None = None) -> Sums:
+    def of(cls, tally: Tally, arm: int, groups: list[int] | None = None, ends: Ends = NO_PROCESSES) -> Sums:
         """Add up groups (all by default)."""
         which = list(range(tally.nodes.size)) if groups is None else groups
+        both = tally.largest[[0, arm]][:, which].max(axis=(0, 1))
         return cls(
             nodes=int(tally.nodes[which].sum()),
             total=tally.total[arm, which].sum(axis=0),
@@ -62,7 +128,43 @@ class Sums:
             cross=tally.cross[arm, which].sum(axis=0),
             base_total=tally.total[0, which].sum(axis=0),
             base_square=tally.square[0, which].sum(axis=0),
+            paired=tally.paired[arm, which].sum(axis=0),
+            largest=np.stack([both[0], tally.largest[arm, which, 1].max(axis=0)]),
+            anywhere=tally.largest[:, :, 0].max(axis=(0, 1)),
+            ends=ends,
         )
+
+    def of_pair(self, name: str, metric: str) -> float:
+        """Return one of the sums named by ``PAIRED``."""
+        return float(self.paired[PAIRED.index(name), POSITION[metric]])
+
+    def most(self, name: str, metric: str) -> float:
+        """Return one of the maxima named by ``LARGEST``."""
+        return float(self.largest[LARGEST.index(name), POSITION[metric]])
+
+    def node_size(self, metric: str) -> float:
+        """Return how many events one more node with any may have; 0 if nothing tells."""
+        return self.next_size(metric, self.of_pair("nodes_with", metric), self.most("node", metric), 0.0)
+
+    def next_size(self, metric: str, nodes: float, largest: float, at_least: float) -> float:
+        """Return how much one more node may have.
+
+        Args:
+            metric: Of which.
+            nodes: Nodes that have any.
+            largest: The most that one of them has.
+            at_least: What one more may have while these are few.
+        """
+        seen = unseen_size(largest, nodes) if nodes else 0.0
+        if metric in OF_PROCESSES:
+            seen = min(seen, max(self.ends.panic or math.inf, self.anywhere[POSITION[metric]]))
+        if nodes >= ENOUGH_NODES:
+            return seen
+        if not nodes:
+            one = 1.0 if BY_KEY[metric].unit == "1" else 0.0
+            at_least = max(at_least, self.anywhere[POSITION[metric]], one)
+        known = self.ends.panic if metric == "losses" else self.ends.page if metric in OF_PROCESSES else 0
+        return max(seen, at_least, known)
 
 
 def weights(*metrics: str) -> Vector:
@@ -78,56 +180,39 @@ def _correction(nodes: int) -> float:
     return nodes / (nodes - 1) if nodes > 1 else 1.0
 
 
-def count_interval(value: float, variance: float) -> tuple[float, float]:
-    """Return the 95 % interval of a non-negative total with a given variance.
-
-    Source:
-        Garwood 1936 for a Poisson count; Fay and Feuer 1997 for the scaling to other variances.
-    """
-    tail = (1.0 - LEVEL) / 2.0
-    if value <= 0.0:
-        return 0.0, -math.log(tail)
-    scale = variance / value if variance > 0.0 else 1.0
-    shape = value / scale
-    low = scale * float(special.gammaincinv(shape, tail))
-    high = scale * float(special.gammaincinv(shape + 1.0, 1.0 - tail))
-    return low, high
-
-
-def rate(sums: Sums, events: Vector, per: float = PER_NODE_YEARS) -> Estimate:
-    """Return the rate of some events per ``per`` node-years."""
-    up = weights(EXPOSURE)
+def rate(sums: Sums, metric: str, per: float = PER_NODE_YEARS) -> Estimate:
+    """Return the rate of a metric per ``per`` node-years."""
+    up, events = weights(EXPOSURE), weights(metric)
     exposure = float(up @ sums.total)
     if exposure <= 0.0:
         return UNDEFINED
     total = float(events @ sums.total)
+    if sums.nodes < 2 or metric in HEAVY:
+        return Estimate(per * total / exposure, None, None)
     direction = events - (total / exposure) * up
-    variance = float(direction @ sums.square @ direction) * _correction(sums.nodes)
-    low, high = count_interval(total, variance)
+    # Nodes that are all alike have no variance, which does not mean that the next one is like them.
+    variance = float(direction @ sums.square @ direction) * _correction(sums.nodes) or float(
+        events @ sums.square @ events
+    )
+    low, high = count_interval(total, variance, sums.node_size(metric))
     return Estimate(per * total / exposure, per * low / exposure, per * high / exposure)
 
 
-def proportion(sums: Sums, part: Vector, whole: Vector) -> Estimate:
+def proportion(sums: NodeSums, part: Vector, whole: Vector) -> Estimate:
     """Return part / whole with Wilson's interval at the effective number of trials."""
     trials = float(whole @ sums.total)
     if trials <= 0.0:
         return UNDEFINED
     p = float(part @ sums.total) / trials
+    if sums.nodes < 2:
+        return Estimate(p, None, None)
     direction = part - p * whole
     variance = float(direction @ sums.square @ direction) * _correction(sums.nodes) / trials**2
-    effective = p * (1.0 - p) / variance if variance > 0.0 and 0.0 < p < 1.0 else trials
-    return Estimate(p, *share_interval(p, min(effective, trials)))
-
-
-def share_interval(p: float, trials: float) -> tuple[float, float]:
-    """Return the 95 % interval of a share of so many trials, any number > 0.
-
-    Source:
-        Wilson 1927.
-    """
-    centre = (p + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
-    half = Z * math.sqrt(p * (1 - p) / trials + Z**2 / (4 * trials**2)) / (1 + Z**2 / trials)
-    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+    # If it is all or nothing, the nodes do not tell how alike the trials of one are: take them as one. Else few nodes
+    # tell little of it, so their trials are not worth more than a few times as many as nodes.
+    kish = trials**2 / float(whole @ sums.square @ whole)
+    effective = p * (1.0 - p) / variance if variance > 0.0 and 0.0 < p < 1.0 else kish
+    return Estimate(p, *share_interval(p, trials_of_clusters(min(effective, trials, EVEN * kish), kish)))
 
 
 def median(values: Vector) -> Estimate:
@@ -140,7 +225,7 @@ def median(values: Vector) -> Estimate:
     if not n:
         return UNDEFINED
     ordered, middle = np.sort(values), float(np.median(values))
-    outside = int((special.bdtr(np.arange(n), n, 0.5) <= (1.0 - LEVEL) / 2.0).sum())
+    outside = int((special.bdtr(np.arange(n), n, 0.5) <= TAIL).sum())
     if not outside:
         return Estimate(middle, None, None)
     return Estimate(middle, float(ordered[outside - 1]), float(ordered[n - outside]))

@@ -8,7 +8,8 @@ from typing import Any
 
 from scipy import special
 
-from analysis.rates import LEVEL, Estimate
+from analysis.intervals import TAIL
+from analysis.rates import Estimate
 from node_sim.codes import Mode
 from node_sim.one_dimm.counts import LifetimeCounts
 from node_sim.records import Ints
@@ -23,9 +24,8 @@ def exact_proportion(part: int, whole: int) -> Estimate:
     Source:
         Clopper and Pearson 1934: quantiles of Beta laws.
     """
-    tail = (1.0 - LEVEL) / 2.0
-    low = float(special.betaincinv(part, whole - part + 1, tail)) if part else 0.0
-    high = float(special.betaincinv(part + 1, whole - part, 1.0 - tail)) if part < whole else 1.0
+    low = float(special.betaincinv(part, whole - part + 1, TAIL)) if part else 0.0
+    high = float(special.betaincinv(part + 1, whole - part, 1.0 - TAIL)) if part < whole else 1.0
     return Estimate(part / whole, low, high)
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from analysis.compare import compare_run, to_json
 from analysis.dataset import Run
-from analysis.rates import Sums, rate, recovery_ratio, survival_ratio, weights
+from analysis.rates import Sums, ends_of, rate, recovery_ratio, survival_ratio, weights
 from fleet.stored.headline import INDEX, REGISTRY
 
 
 def arm_document(run: Run, arm: int) -> dict[str, Any]:
     """Return the figures of one arm: every metric of the registry at its path, rates and ratios."""
-    sums = Sums.of(run.tally, arm)
+    sums = Sums.of(run.tally, arm, ends=ends_of(group.processes for group in run.groups))
     document: dict[str, Any] = {}
     for metric in REGISTRY:
         if metric.parts:
@@ -24,7 +24,7 @@ def arm_document(run: Run, arm: int) -> dict[str, Any]:
             section = section.setdefault(key, {})
         section[name] = round(total) if metric.unit == "1" else total
     rates = {
-        f"{metric.key}_rate": rate(sums, weights(metric.key)).to_json()
+        f"{metric.key}_rate": rate(sums, metric.key).to_json()
         for metric in REGISTRY
         if metric.unit == "1"  # the interval of a rate is that of a count
     }
@@ -37,6 +37,11 @@ def arm_document(run: Run, arm: int) -> dict[str, Any]:
         "panic_rate": rates["panics_rate"]["value"],
         "rates_per_1000_node_years": rates,
     }
+
+
+def node_years(run: Run) -> float:
+    """Return the node-years simulated, time down among them; above 0."""
+    return max(1, sum(group.nodes for group in run.groups)) * float(run.plan["years"])
 
 
 def group_ue(run: Run, arm: int) -> dict[str, dict[str, float]]:
@@ -59,7 +64,6 @@ def summary_document(run: Run) -> dict[str, Any]:
     """Return the summary of a run as one JSON document."""
     rows = run.tally.rows[0]
     nodes = max(1, sum(group.nodes for group in run.groups))
-    node_years = nodes * float(run.plan["years"])
     return {
         "run": {
             "path": str(run.path),
@@ -75,8 +79,9 @@ def summary_document(run: Run) -> dict[str, Any]:
         "arms": {arm: arm_document(run, position) for position, arm in enumerate(run.arms)},
         "effects": to_json(compare_run(run)),
         "groups": group_ue(run, 0),
-        "rows_per_node_year": float(rows) / node_years,
-        "faults_per_node_year": float(Sums.of(run.tally, 0).total[INDEX["faults"]]) / node_years,
+        "a_panic_ends": {group.name: group.processes for group in run.groups},
+        "rows_per_node_year": float(rows) / node_years(run),
+        "faults_per_node_year": float(Sums.of(run.tally, 0).total[INDEX["faults"]]) / node_years(run),
         "headline_assumptions": run.plan["headline_assumptions"],
         "notices": run.plan.get("notices", []),
     }

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from analysis.compare import Effect, compare_run
 from analysis.dataset import Run
 from analysis.policies import PolicyTable
-from analysis.rates import UNDEFINED, Estimate, Sums, rate, recovery_ratio, survival_ratio, weights
-from analysis.summary import group_ue, summary_document
+from analysis.rates import DAEMONS, Estimate, Sums, ends_of, rate, recovery_ratio, survival_ratio
+from analysis.summary import group_ue, node_years, summary_document
 from fleet.stored.headline import BY_KEY, EFFECTS_SHOWN, INDEX, RATES_SHOWN, REGISTRY
 
 ARMS_PER_BLOCK = 4
-NEGLIGIBLE = 0.0005
-"""Smaller rates per 1,000 node-years (from slightly different exposures) are printed as 0."""
 NAME_WIDTH = 26
 CELL_WIDTH = 24
 SETTING_WIDTH = 30
+WIDTH = 118
 MIB_PER_GIB = 1024
+NOTE = (
+    "Per 1,000 node-years with 95 % intervals; differences are paired node by node. An interval about 0 where no node\n"
+    "differs is what nodes may do that no node of this run did."
+)
 POLICY_NAME_WIDTH = 40
 BASELINE_ROWS = {
     "dimms_with_ce": "DIMMs with CEs",
@@ -55,8 +59,10 @@ POLICY_ROWS = {
 
 def _number(value: float) -> str:
     size = abs(value)
-    if size < NEGLIGIBLE:
+    if size == 0.0:
         return "0"
+    if size < 0.001:
+        return f"{value:.1e}"
     if size >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"
@@ -64,9 +70,11 @@ def _number(value: float) -> str:
 
 def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
     """Write a number with its interval."""
-    if estimate.value is None or estimate.low is None or estimate.high is None:
+    if estimate.value is None:
         return "-"
-    plus = "+" if signed and estimate.value >= NEGLIGIBLE else ""
+    plus = "+" if signed and estimate.value > 0.0 else ""
+    if estimate.low is None or estimate.high is None:
+        return f"{plus}{_number(estimate.value)} [undefined]"
     return f"{plus}{_number(estimate.value)} [{_number(estimate.low)}, {_number(estimate.high)}]"
 
 
@@ -94,8 +102,8 @@ def _title(key: str) -> str:
 
 
 def _headline(run: Run, arms: list[int]) -> list[str]:
-    sums = [Sums.of(run.tally, arm) for arm in arms]
-    rows = [(_title(key), [format_estimate(rate(s, weights(key))) for s in sums]) for key in RATES_SHOWN]
+    sums = [Sums.of(run.tally, arm, ends=ends_of(group.processes for group in run.groups)) for arm in arms]
+    rows = [(_title(key), [format_estimate(rate(s, key)) for s in sums]) for key in RATES_SHOWN]
     rows.append(("recovery ratio", [format_estimate(recovery_ratio(s)) for s in sums]))
     rows.append(("survival ratio of UEs", [format_estimate(survival_ratio(s)) for s in sums]))
     for title, key in (("memory lost per node", "memory_lost_byte_years"), ("huge pages lost", "pool_lost_byte_years")):
@@ -105,22 +113,43 @@ def _headline(run: Run, arms: list[int]) -> list[str]:
     return _block("per 1,000 node-years", [run.arms[arm] for arm in arms], rows)
 
 
-def effect_lines(effects: dict[str, dict[str, Effect]], baseline: str) -> list[str]:
-    """Lay out the paired differences to the baseline."""
+def effect_lines(effects: dict[str, dict[str, Effect]], baseline: str, node_years: float) -> list[str]:
+    """Lay out the paired differences to the baseline, and say of each arm whether the data tell it apart."""
     others = list(effects)
     lines: list[str] = []
     for start in range(0, len(others), ARMS_PER_BLOCK):
         names = others[start : start + ARMS_PER_BLOCK]
-        rows = [(key, [_effect_cell(effects[name][key]) for name in names]) for key in EFFECTS_SHOWN]
+        rows = [
+            (key, [format_estimate(effects[name][key].difference, signed=True) for name in names])
+            for key in EFFECTS_SHOWN
+        ]
         lines.extend(["", *_block(f"difference to {baseline}", names, rows)])
-    return lines
+    sentences = (told_apart(name, effects[name], baseline, node_years) for name in others)
+    return [*lines, "", *(line for one in sentences for line in textwrap.wrap(one, WIDTH, subsequent_indent="  "))]
 
 
-def _effect_cell(found: Effect) -> str:
-    difference = found.difference
-    if difference.value is not None and difference.value == 0 and difference.low == difference.high:
-        return "0 (same events)"
-    return format_estimate(difference if difference.value is not None else UNDEFINED, signed=True)
+def told_apart(arm: str, effects: dict[str, Effect], baseline: str, node_years: float) -> str:
+    """Say in a sentence in what the data tell an arm from its baseline, and how many more node-years would in what."""
+    shown = {key: effects[key] for key in EFFECTS_SHOWN if effects[key].difference.low is not None}
+    wanted = {key: found.wanted for key, found in shown.items()}
+    told = [key for key, times in wanted.items() if times == 1.0]
+    later = {key: times for key, times in wanted.items() if times is not None and times > 1.0}
+    same = [key for key, found in shown.items() if not found.differing]
+    open_ = [key for key in shown if key not in (*told, *later, *same)]
+    parts = [f"differs from {baseline} in {', '.join(told)}" if told else f"cannot be told from {baseline}"]
+    if later:
+        more = (f"{key} {_about((times - 1.0) * node_years)}" for key, times in later.items())
+        parts.append(f"about so many more node-years would tell: {', '.join(more)}")
+    if open_:
+        parts.append(f"as much up as down: {', '.join(open_)}")
+    if same:
+        parts.append(f"no node differs in {', '.join(same)}")
+    return f"{arm} {'; '.join(parts)}."
+
+
+def _about(value: float) -> str:
+    """Round a number to two digits."""
+    return f"{float(f'{value:.1e}'):,.0f}"
 
 
 def policy_lines(found: PolicyTable, baseline: str) -> list[str]:
@@ -166,8 +195,8 @@ def summary_lines(run: Run) -> list[str]:
         lines.extend([*_headline(run, list(range(len(run.arms)))[start : start + ARMS_PER_BLOCK]), ""])
     lines.pop()
     if len(run.arms) > 1:
-        lines.extend(effect_lines(compare_run(run), run.arms[0]))
-        lines.append("Rates are per 1,000 node-years with 95 % intervals; differences are paired node by node.")
+        lines.extend(effect_lines(compare_run(run), run.arms[0], node_years(run)))
+        lines.append(NOTE)
     lines.extend(["", *_group_lines(run), "", *_assumption_lines(document["headline_assumptions"])])
     return lines
 
@@ -179,7 +208,14 @@ def _group_lines(run: Run) -> list[str]:
             f"  {name:<16} {found['nodes']:>10,.0f} nodes {found['faults']:>10,.0f} faults {found['ue']:>8,.0f} UEs "
             f"{found['kills']:>6,.0f} kills {found['panics']:>6,.0f} panics"
         )
-    return lines
+    return [*lines, "a panic ends:", *(f"  {group.name:<16} {_panic_ends(group.processes)}" for group in run.groups)]
+
+
+def _panic_ends(processes: dict[str, int]) -> str:
+    """Say which processes a panic takes along, the daemons of the system apart."""
+    daemons = processes.get(DAEMONS, 0)
+    work = ", ".join(f"{n} {kind}" for kind, n in processes.items() if kind != DAEMONS)
+    return f"{work or 'no work'}; and {daemons} system daemons"
 
 
 def _assumption_lines(assumptions: list[dict[str, Any]]) -> list[str]:

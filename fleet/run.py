@@ -160,7 +160,7 @@ def _start(
                 "horizon_ns": fleet.horizon_ns,
                 "arms": list(fleet.arms),
                 "groups": [
-                    {name: getattr(group, name) for name in ("name", "first_node", "nodes", "dimm_bytes")}
+                    {name: getattr(group, name) for name in ("name", "first_node", "nodes", "dimm_bytes", "processes")}
                     for group in fleet.groups
                 ],
                 "scenario": fleet.document,

@@ -33,7 +33,8 @@ def compare_command(folder: Path, baseline: str | None, as_json: bool) -> None:
     from analysis.compare import compare_run, to_json
     from analysis.dataset import open_run
     from analysis.policies import compare_policies, policies_json
-    from analysis.text import effect_lines, policy_lines
+    from analysis.summary import node_years
+    from analysis.text import NOTE, effect_lines, policy_lines
 
     run = open_run(folder)
     chosen = baseline or run.arms[0]
@@ -41,8 +42,8 @@ def compare_command(folder: Path, baseline: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"baseline": chosen, "effects": to_json(found), "ce_policies": policies_json(policies)})
         return
-    click.echo("\n".join(effect_lines(found, chosen)).lstrip("\n"))
-    click.echo("per 1,000 node-years, paired node by node, 95 % intervals")
+    click.echo("\n".join(effect_lines(found, chosen, node_years(run))).lstrip("\n"))
+    click.echo(NOTE)
     if policies is not None and policies.arms:
         click.echo("\n".join(policy_lines(policies, chosen)))
 

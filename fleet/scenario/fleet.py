@@ -104,6 +104,14 @@ class GroupPlan:
         """Memory of one DIMM."""
         return self.hardware.server.dimm_bytes
 
+    @property
+    def processes(self) -> dict[str, int]:
+        """Processes of a node by kind, in the first arm; a panic takes all of them along."""
+        found: dict[str, int] = {}
+        for process in self.policies[0].workload.process:
+            found[process.kind] = found.get(process.kind, 0) + process.count
+        return found
+
 
 @dataclass(frozen=True)
 class Fleet:

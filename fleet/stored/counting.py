@@ -316,10 +316,6 @@ def _accumulate(
     """Add nodes, which have the same metrics in all the given arms, to the sums of those arms."""
     for position, (first, nodes) in enumerate(groups):
         low, high = np.searchsorted(counts.nodes, (first, first + nodes))
-        x, x0 = counts.x[low:high], base.x[low:high]
-        total, square = x.sum(axis=0), x.T @ x
-        cross = square if counts is base else x.T @ x0
-        for arm in arms:
-            tally.total[arm, position] += total
-            tally.square[arm, position] += square
-            tally.cross[arm, position] += cross
+        x = counts.x[low:high]
+        x0 = x if counts is base else base.x[low:high]
+        tally.add(arms, position, x, x0, counts.horizon_ns / NS_PER_YEAR)

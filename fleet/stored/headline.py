@@ -157,6 +157,8 @@ BY_KEY: Final = {metric.key: metric for metric in REGISTRY}
 METRICS: Final = tuple(metric.key for metric in REGISTRY if not metric.parts)
 """Keys of the stored metrics, in stored order."""
 INDEX: Final = {key: position for position, key in enumerate(METRICS)}
+POSITION: Final = {metric.key: position for position, metric in enumerate(REGISTRY)}
+"""Places of all metrics, totals among them."""
 
 EXPOSURE: Final = "node_years"
 """The metric that all others are given per."""

@@ -13,8 +13,8 @@ import pyarrow as pa
 from node_sim.columns import TABLES, Column, Columns
 from node_sim.errors import DataError
 
-SCHEMA_VERSION = 3
-"""Raised whenever a stored column changes its name, type or meaning."""
+SCHEMA_VERSION = 4
+"""Raised whenever a stored column, or a sum of a tally, changes its name, type or meaning."""
 
 
 def check_version(path: Path, plan: dict[str, Any]) -> None:

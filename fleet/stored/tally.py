@@ -1,19 +1,41 @@
 """Tallies: per arm and node group, sums over nodes from which rates and paired effects follow without a scan.
 
 For the vector x of a node's metrics the tally keeps Σx, Σx·xᵀ and, against the same node in the baseline arm (x₀),
-Σx·x₀ᵀ. Tallies of shards add up.
+Σx·x₀ᵀ. Few nodes have events, and fewer differ from the baseline, so it also keeps how many those are, what they differ
+by, up and down apart, and the largest: what the intervals of rare things need (``analysis/intervals.py``). Tallies of
+shards add up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from fleet.stored.headline import METRICS
+from fleet.stored.headline import BY_KEY, EXPOSURE, INDEX, METRICS, POSITION, REGISTRY
 from node_sim.records import Floats, Ints
+
+PAIRED: Final = ("nodes_with", "nodes_more", "nodes_less", "more", "less", "more_square", "less_square")
+"""Sums over nodes by metric: nodes with any, nodes with more and with less than in the baseline, by how much in all,
+and the sums of the squares."""
+LARGEST: Final = ("node", "difference")
+"""Maxima over nodes by metric: of a node, and of its difference to the baseline."""
+SAME: Final = 1e-9
+"""Relative differences up to it are of rounding."""
+
+
+def _with_totals() -> Floats:
+    """Return the matrix that turns a row of stored metrics into one of all, shape ``(stored, all)``."""
+    matrix = np.zeros((len(METRICS), len(REGISTRY)))
+    for key, position in POSITION.items():
+        for part in BY_KEY[key].parts or (key,):
+            matrix[INDEX[part], position] = 1.0
+    return matrix
+
+
+_WITH_TOTALS: Final = _with_totals()
 
 
 @dataclass
@@ -25,6 +47,10 @@ class Tally:
         total: Σx, shape ``(arms, groups, metrics)``.
         square: Σx·xᵀ, shape ``(arms, groups, metrics, metrics)``.
         cross: Σx·x₀ᵀ with x₀ of the first arm, same shape.
+        paired: The sums named by ``PAIRED``, shape ``(arms, groups, sums, metrics)``, metrics as in ``REGISTRY``, with
+            totals; of the exposure the first is of nodes that were down.
+        largest: The maxima named by ``LARGEST``, shape ``(arms, groups, maxima, metrics)``; of the exposure the first
+            is the longest time down.
         rows: Rows of each arm's view over all tables, shape ``(arms,)``.
     """
 
@@ -32,6 +58,8 @@ class Tally:
     total: Floats
     square: Floats
     cross: Floats
+    paired: Floats
+    largest: Floats
     rows: Ints
 
     @classmethod
@@ -40,8 +68,39 @@ class Tally:
         m = len(METRICS)
         square = np.zeros((arms, groups, m, m))
         return cls(
-            np.zeros(groups, np.int64), np.zeros((arms, groups, m)), square, square.copy(), np.zeros(arms, np.int64)
+            nodes=np.zeros(groups, np.int64),
+            total=np.zeros((arms, groups, m)),
+            square=square,
+            cross=square.copy(),
+            paired=np.zeros((arms, groups, len(PAIRED), len(REGISTRY))),
+            largest=np.zeros((arms, groups, len(LARGEST), len(REGISTRY))),
+            rows=np.zeros(arms, np.int64),
         )
+
+    def add(self, arms: Sequence[int], group: int, x: Floats, x0: Floats, horizon_years: float) -> None:
+        """Add nodes of a group that have the same metrics in all the given arms.
+
+        Args:
+            arms: The arms.
+            group: The group.
+            x: Their metrics, shape ``(nodes, metrics)``.
+            x0: The same nodes' in the first arm, in the same order.
+            horizon_years: Simulated time.
+        """
+        if not x.shape[0]:
+            return
+        at = list(arms), group
+        self.total[at] += x.sum(axis=0)
+        self.square[at] += x.T @ x
+        self.cross[at] += x.T @ x0
+        here, base = x @ _WITH_TOTALS, x0 @ _WITH_TOTALS
+        apart = here - base
+        apart[np.abs(apart) <= SAME * np.maximum(here, base)] = 0.0
+        here[:, POSITION[EXPOSURE]] = horizon_years - here[:, POSITION[EXPOSURE]]
+        more, less = np.maximum(apart, 0.0), np.maximum(-apart, 0.0)
+        sums = (here > 0.0, more > 0.0, less > 0.0, more, less, more**2, less**2)
+        self.paired[at] += np.stack([part.sum(axis=0) for part in sums])
+        self.largest[at] = np.maximum(self.largest[at], [here.max(axis=0), np.abs(apart).max(axis=0)])
 
     def __add__(self, other: Tally) -> Tally:
         """Return the tally of both sets of nodes."""
@@ -50,6 +109,8 @@ class Tally:
             self.total + other.total,
             self.square + other.square,
             self.cross + other.cross,
+            self.paired + other.paired,
+            np.maximum(self.largest, other.largest),
             self.rows + other.rows,
         )
 
@@ -72,5 +133,7 @@ class Tally:
             np.asarray(document["total"], np.float64),
             np.asarray(document["square"], np.float64),
             np.asarray(document["cross"], np.float64),
+            np.asarray(document["paired"], np.float64),
+            np.asarray(document["largest"], np.float64),
             np.asarray(document["rows"], np.int64),
         )

@@ -88,7 +88,10 @@ def test_every_metric_has_a_paired_effect_with_a_json_key(run):
     assert set(found) == set(run.arms[1:])
     for effects in found.values():
         assert set(effects) == set(BY_KEY)
-        assert all({"difference", "ratio", "unit"} == set(effect) for effect in effects.values())
+        assert all(
+            {"difference", "ratio", "unit", "nodes_differing", "times_the_node_years_wanted"} == set(effect)
+            for effect in effects.values()
+        )
 
 
 def test_every_metric_stands_at_its_path_in_the_document_of_an_arm(run):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from analysis import open_run
 from analysis.dataset import GroupInfo, Run
@@ -111,7 +112,7 @@ def run_by_hand(root, arms, common=()):
         receipts.append(SimpleNamespace(parts=tuple(parts)))
     plan = {
         "arms": list(arms),
-        "groups": [vars(GroupInfo("g", 0, 10, 1 << 35))],
+        "groups": [vars(GroupInfo("g", 0, 10, 1 << 35, {"web": 10}))],
         "horizon_ns": YEAR_HOURS * HOUR_NS,
     }
     return Run(root, plan, {}, tuple(receipts), None)
@@ -165,13 +166,24 @@ def test_the_interval_of_the_run_made_by_hand_is_paired_and_clustered_by_node(tm
     rows = [row for row in ARM if row != ue(1, 30)]
     found = compare_policies(run_by_hand(tmp_path, {"base": BASE, "arm": rows}, COMMON))
     base, arm = np.asarray([2, 2, 1, 1, 1, 1]), np.asarray([0, 1, 1, 1, 0, 1])  # UEs of nodes 0, 1, 2, 3, 6, 7
-    spread = np.exp(1.959963984540054 * np.sqrt(((arm / 4 - base / 8) ** 2).sum()))
-    trials = 8**2 / (base**2).sum()
-    ends = np.roots([1 + 3.841458820694124 / trials, -1 - 3.841458820694124 / trials, 0.25])  # Wilson's
     share = found.arms["arm"]["ue_avoided_share"]
     assert share.value == 0.5
-    assert share.low == pytest.approx(1 - 0.5 * spread)
-    assert share.high == pytest.approx(max(ends))
+    trials = 8**2 / (base**2).sum()
+    low, _ = wilson(0.5, trials)
+    most = 2 * (2 + 4 / 6)
+    with_most = (8 + most) ** 2 / ((base**2).sum() + most**2)
+    student = stats.t.ppf(0.975, trials - 1)
+    _, high = wilson(0.5, min(trials, with_most) * 3.841458820694124 / student**2)
+    assert (arm > base).sum() == 0
+    added = wilson(0.0, 8 / 2)[1]  # of clusters of two, the most that a node has
+    assert share.high == pytest.approx(high)
+    assert share.low == pytest.approx(0.5 - np.hypot(added / (1 - added), 0.5 - low))
+
+
+def wilson(share, trials):
+    """Ends p that solve (p - share)² = 1.96² p (1 - p) / trials."""
+    square = 3.841458820694124 / trials
+    return sorted(np.roots([1 + square, -2 * share - square, share**2]))
 
 
 def test_without_a_row_of_a_policy_on_corrected_errors_there_is_no_table(tmp_path):

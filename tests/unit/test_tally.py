@@ -6,7 +6,7 @@ import pytest
 from analysis import open_run
 from analysis.compare import tally_against
 from fleet.scenario.decode import decode
-from fleet.stored.headline import INDEX, METRICS
+from fleet.stored.headline import INDEX, METRICS, POSITION, REGISTRY
 from node_sim.columns import TABLES
 from node_sim.dram.geometry import AddressMap
 from node_sim.units import NS_PER_YEAR, PAGE_BYTES
@@ -149,6 +149,36 @@ def test_sums_and_products_equal_the_slow_count(run):
             assert x[:, INDEX["pages_offlined"]].sum() > 1_000_000
         assert x[:, INDEX["ue"]].sum() > 50
         assert x[:, INDEX["ecs_reports"]].sum() > 50
+
+
+def slow_pairs(run, x, base):
+    """Sums and maxima of nodes that have any of a metric, totals among them, and of those that differ, one by one."""
+    found = {}
+    for metric in REGISTRY:
+        places = [INDEX[key] for key in metric.parts or (metric.key,)]
+        mine, other = ([sum(float(row[at]) for at in places) for row in rows] for rows in (x, base))
+        apart = [0.0 if abs(a - b) < 1e-9 * max(a, b) else a - b for a, b in zip(mine, other, strict=True)]
+        more, less = [d for d in apart if d > 0], [-d for d in apart if d < 0]
+        here = [run.horizon_ns / NS_PER_YEAR - a for a in mine] if metric.key == "node_years" else mine
+        sums = [sum(one > 0 for one in here), len(more), len(less), sum(more), sum(less)]
+        squares = [sum(d * d for d in side) for side in (more, less)]
+        found[metric.key] = [*sums, *squares], [max(here), max((abs(d) for d in apart), default=0.0)]
+    return found
+
+
+def test_what_few_nodes_have_and_differ_by_equals_the_slow_count(run):
+    base, _ = slow_counts(run, run.arms[0])
+    differing = 0
+    for position, arm in enumerate(run.arms):
+        x, _ = slow_counts(run, arm)
+        for group, (mine, other) in enumerate(zip(by_group(run, x), by_group(run, base), strict=True)):
+            for metric, (sums, largest) in slow_pairs(run, mine, other).items():
+                at = POSITION[metric]
+                assert run.tally.paired[position, group, :, at] == pytest.approx(sums, rel=1e-7, abs=1e-9), metric
+                assert run.tally.largest[position, group, :, at] == pytest.approx(largest, rel=1e-7, abs=1e-9), metric
+                differing += sums[1] > 0 < sums[2]
+    assert differing > 30
+    assert run.tally.paired[0, :, 1:].sum() == 0
 
 
 def test_dimms_of_two_sizes_are_mapped_out_and_nodes_go_down_meanwhile(run):
