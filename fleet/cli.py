@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from fleet.shortage import naming_shortage
 from node_sim.errors import ConfigError, DataError, ModelError, SimError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_DATA, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 4, 130, 143
@@ -103,7 +104,8 @@ class _Guarded(click.Group):
         """Run a command."""
         signal.signal(signal.SIGTERM, _terminate)
         try:
-            return super().invoke(ctx)
+            with naming_shortage("this machine"):
+                return super().invoke(ctx)
         except _TerminatedError:
             _fail("terminated; what is committed is kept, 'hwpoison-fleet resume' goes on", EXIT_TERMINATED)
         except KeyboardInterrupt:

@@ -31,9 +31,10 @@ def replay_node(fleet: Fleet, seed: int, node_id: int, arm: str) -> dict[str, pa
         raise ConfigError(msg)
     position = fleet.arms.index(arm)
     found: dict[str, pa.Table] = {}
-    for arms, name, rows in run_shard(fleet, seed, Shard(0, node_id, 1)):
-        if not arms or position in arms:
-            found[name] = pa.concat_tables([found[name], rows]) if name in found else rows
+    for block in run_shard(fleet, seed, Shard(0, node_id, 1)):
+        for arms, name, rows in block.tables:
+            if not arms or position in arms:
+                found[name] = pa.concat_tables([found[name], rows]) if name in found else rows
     return found
 
 

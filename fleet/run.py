@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.engines import Engine, Job
+from fleet.engines.shard import expected_work
 from fleet.scenario.assumptions import headline_assumptions
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Fleet
@@ -122,6 +123,16 @@ def versions() -> dict[str, str]:
     return found
 
 
+def planned_shards(fleet: Fleet, choice: EngineChoice, shard_nodes: int | None) -> tuple[Shard, ...]:
+    """Plan the shards of a run.
+
+    Raises:
+        ConfigError: The shard size is not possible.
+    """
+    size = shard_size(fleet.nodes, shard_nodes, choice.nodes_per_actor, expected_work(fleet), choice.cores())
+    return plan_shards(fleet.nodes, size)
+
+
 def start_run(
     fleet: Fleet, seed: int, root: Path, choice: EngineChoice, shard_nodes: int | None, progress: Progress
 ) -> JsonObject:
@@ -132,7 +143,7 @@ def start_run(
         ExecutionError: A shard failed for good; what is committed stays.
     """
     check_choice(choice, fleet.nodes)
-    shards = plan_shards(fleet.nodes, shard_size(fleet.nodes, shard_nodes, choice.nodes_per_actor))
+    shards = planned_shards(fleet, choice, shard_nodes)
     with make_engine(choice, fleet.nodes) as engine:
         prepare_folder(root)
         return _start(fleet, seed, root, engine, shards, choice, progress)

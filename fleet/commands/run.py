@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleet.commands.printing import print_notices, print_summary
-from fleet.stored.plan import SHARD_NODES_MAX, plan_shards, shard_size
+from fleet.shortage import check_address_space
+from fleet.stored.plan import SHARD_NODES_MAX
 
 if TYPE_CHECKING:
     from fleet.run import EngineChoice
@@ -131,14 +132,15 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     as_json: bool,
 ) -> None:
     """Simulate a fleet under one or several policies (SCENARIO: a shipped name or a TOML file)."""
-    from fleet.run import start_run
+    check_address_space()
+    from fleet.run import planned_shards, start_run
     from fleet.scenario.overrides import load_fleet
 
     fleet = load_fleet(scenario, {"nodes": nodes, "years": years, "seed": seed}, settings, arms, sweeps, policies)
     print_notices(fleet)
     choice = _choice(engine, workers, address, nodes_per_actor)
     root = output or _default_folder(fleet)
-    shards = plan_shards(fleet.nodes, shard_size(fleet.nodes, shard_nodes, nodes_per_actor))
+    shards = planned_shards(fleet, choice, shard_nodes)
     watch = _collector(fleet, fleet.scenario.seed, len(shards), metrics_port)
     _run_with_progress(
         fleet.nodes,
@@ -161,6 +163,7 @@ def resume_command(
     as_json: bool,
 ) -> None:
     """Finish an interrupted run: only shards that are not committed are simulated."""
+    check_address_space()
     from fleet.run import open_plan, resume_run
 
     choice = _choice(engine, workers, address, nodes_per_actor)

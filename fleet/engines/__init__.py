@@ -5,6 +5,7 @@ An engine turns shards into receipts, in any order. It holds no state that commi
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -31,6 +32,11 @@ class Job:
     fleet: Fleet
     seed: int
     root: str
+
+
+def name_attempt(shard: Shard) -> str:
+    """Return a new name for an attempt at a shard."""
+    return f"{shard.shard_id:06d}-{uuid.uuid4().hex[:12]}"
 
 
 def raise_first(failed: Mapping[Shard, PolicyError]) -> None:

@@ -7,15 +7,15 @@ import os
 import select
 import signal
 import threading
-import uuid
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Self
 
-from fleet.engines import ATTEMPTS_MAX, Job, raise_first
+from fleet.engines import ATTEMPTS_MAX, Job, name_attempt, raise_first
 from fleet.engines.aggregator import Aggregator
-from fleet.engines.shard import run_shard
+from fleet.engines.shard import ShardSums, run_shard
+from fleet.shortage import naming_shortage
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
 from node_sim.errors import ExecutionError, PolicyError, TransientError
@@ -23,11 +23,18 @@ from node_sim.errors import ExecutionError, PolicyError, TransientError
 
 def simulate_shard(job: Job, shard: Shard) -> Receipt:
     """Simulate one shard and write its parts, in this process."""
-    aggregator = Aggregator(job.root, job.fleet)
-    attempt = uuid.uuid4().hex[:12]
-    for arms, table, rows in run_shard(job.fleet, job.seed, shard):
-        aggregator.add(attempt, arms, table, rows)
-    return aggregator.finish(attempt, shard)
+    aggregator, sums = Aggregator(job.root, job.fleet), ShardSums.zero(job.fleet)
+    attempt = name_attempt(shard)
+    try:
+        with naming_shortage(f"shard {shard.shard_id}"):
+            for block in run_shard(job.fleet, job.seed, shard):
+                sums = sums.plus(job.fleet, block)
+                for arms, table, rows in block.tables:
+                    aggregator.add(attempt, arms, table, rows)
+            return aggregator.finish(attempt, shard, sums)
+    except TransientError:
+        aggregator.drop(attempt)
+        raise
 
 
 def _start_worker(driver_pid: int) -> None:
@@ -76,13 +83,14 @@ class LocalEngine:
         left = dict.fromkeys(shards, 0)
         failed: dict[Shard, PolicyError] = {}
         while left:
-            workers = min(self.workers, len(left))
+            before, workers = len(left), min(self.workers, len(left))
             pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
             try:
                 futures = {pool.submit(simulate_shard, job, shard): shard for shard in left}
                 yield from _collect(futures, left, failed)
             except BrokenProcessPool:
-                _count_attempts(left)
+                if len(left) == before:  # nobody knows which shard it was; those that are done tell that some can be
+                    _count_attempts(left)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         raise_first(failed)
@@ -125,6 +133,6 @@ def _count_attempts(left: dict[Shard, int], only: Shard | None = None) -> None:
         if left[shard] >= ATTEMPTS_MAX:
             msg = (
                 f"shard {shard.shard_id}: failed {ATTEMPTS_MAX} times, expected a worker to finish it; "
-                f"check memory and disk, then 'hwpoison-fleet resume'"
+                f"check memory (or use fewer --workers) and disk, then 'hwpoison-fleet resume'"
             )
             raise ExecutionError(msg)

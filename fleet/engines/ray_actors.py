@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
-import uuid
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import ray
 from ray.exceptions import RayActorError, RayError, RaySystemError
 
-from fleet.engines import ATTEMPTS_MAX, Job, raise_first
+from fleet.engines import ATTEMPTS_MAX, Job, name_attempt, raise_first
 from fleet.engines.aggregator import Aggregator
-from fleet.engines.shard import ShardTable, run_shard
+from fleet.engines.shard import ShardSums, ShardTable, run_shard
+from fleet.shortage import naming_shortage
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
 from node_sim.errors import ConfigError, ExecutionError, PolicyError, SimError, TransientError
@@ -22,6 +23,8 @@ TABLE_BYTES_MAX = 16 << 20
 """Largest table sent through the object store."""
 IN_FLIGHT_MAX = 4
 """Tables one host may have under way."""
+LIMITS: Final = (("n", resource.RLIMIT_NOFILE, 1, 256), ("v", resource.RLIMIT_AS, 1024, 16 << 20))
+"""Limits that Ray needs: flag of ulimit, which it is, its unit, and the least that is safe."""
 CONNECT_TIMEOUT_S = 5.0
 START_TIMEOUT_S = 120
 OBJECT_STORE_BYTES = 256 << 20
@@ -42,9 +45,9 @@ class _AggregatorActor:
         """Forget an attempt that will not finish."""
         self.inner.drop(attempt)
 
-    def finish(self, attempt: str, shard: Shard) -> Receipt:
-        """Write, digest and count all rows of an attempt."""
-        return self.inner.finish(attempt, shard)
+    def finish(self, attempt: str, shard: Shard, sums: ShardSums) -> Receipt:
+        """Write what waits of an attempt."""
+        return self.inner.finish(attempt, shard, sums)
 
 
 class _NodeHost:
@@ -61,14 +64,24 @@ class _NodeHost:
     def simulate(self, shard: Shard, attempt: str) -> Receipt:
         """Simulate the nodes of a shard and stream their tables to the aggregator."""
         sent: list[Any] = []
-        for item in run_shard(self.job.fleet, self.job.seed, shard):
-            for piece in _slices(item):
-                if len(sent) >= IN_FLIGHT_MAX:
-                    _, sent = ray.wait(sent, num_returns=1)
-                sent.append(self.aggregator.add.remote(attempt, item.arms, item.table, piece))
+        with naming_shortage(f"shard {shard.shard_id}"):
+            sums = self._stream(shard, attempt, sent)
         ray.get(sent)
-        receipt: Receipt = ray.get(self.aggregator.finish.remote(attempt, shard))
+        receipt: Receipt = ray.get(self.aggregator.finish.remote(attempt, shard, sums))
         return receipt
+
+    def _stream(self, shard: Shard, attempt: str, sent: list[Any]) -> ShardSums:
+        """Send the tables of a shard to the aggregator, of which few are under way; return what is counted."""
+        sums = ShardSums.zero(self.job.fleet)
+        for block in run_shard(self.job.fleet, self.job.seed, shard):
+            sums = sums.plus(self.job.fleet, block)
+            for item in block.tables:
+                for piece in _slices(item):
+                    if len(sent) >= IN_FLIGHT_MAX:
+                        done, sent[:] = ray.wait(sent, num_returns=1)
+                        ray.get(done)
+                    sent.append(self.aggregator.add.remote(attempt, item.arms, item.table, piece))
+        return sums
 
 
 AggregatorActor: Any = ray.remote(num_cpus=0)(_AggregatorActor)
@@ -95,7 +108,9 @@ class RayEngine:
 
         Raises:
             ConfigError: Nothing answers at the address.
+            ExecutionError: The limits of this process are too low for Ray.
         """
+        _check_limits()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if self.address is None:
@@ -136,7 +151,8 @@ class RayEngine:
         running: dict[Any, tuple[Any, Shard, str]] = {}
         while queue or running:
             while queue and idle:
-                host, shard, attempt = idle.pop(), queue.pop(), uuid.uuid4().hex[:12]
+                host, shard = idle.pop(), queue.pop()
+                attempt = name_attempt(shard)
                 running[host.simulate.remote(shard, attempt)] = (host, shard, attempt)
             ready, _ = ray.wait([*running, *starting], num_returns=1, timeout=None if running else START_TIMEOUT_S)
             if not ready:
@@ -167,6 +183,20 @@ class RayEngine:
             idle.append(host)
             yield receipt
         raise_first(failed)
+
+
+def _check_limits() -> None:
+    """Check the limits of this process: below them Ray does not fail, but hang or abort.
+
+    Raises:
+        ExecutionError: They are too low.
+    """
+    for flag, kind, unit, least in LIMITS:
+        soft, _ = resource.getrlimit(kind)
+        if soft != resource.RLIM_INFINITY and soft // unit < least:
+            limit = f"'ulimit -{flag}' = {soft // unit:,}, expected at least {least:,}"
+            msg = f"--engine ray: {limit}; raise it or use --engine local"
+            raise ExecutionError(msg)
 
 
 def _check_reachable(address: str) -> None:

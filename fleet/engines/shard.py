@@ -1,7 +1,8 @@
-"""The unit of work: simulate the nodes of one shard under all arms and hand out Arrow tables."""
+"""The unit of work: simulate the nodes of one shard under all arms, block by block, and hand out Arrow tables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +10,15 @@ import pyarrow as pa
 
 from fleet.scenario.fleet import Fleet
 from fleet.scenario.own_policies import functions_of
+from fleet.stored.counting import tally_shard
+from fleet.stored.digest import add_digests, digest_table
 from fleet.stored.plan import Shard, groups_in
 from fleet.stored.schema import to_arrow
+from fleet.stored.tally import Tally
 from node_sim.columns import TABLE_NAMES
 from node_sim.draws import Seed
-from node_sim.lives.block import simulate_block
+from node_sim.lives.block import BlockRows, simulate_nodes
+from node_sim.lives.load import mean_points
 from node_sim.lives.rows import COMMON
 
 
@@ -25,7 +30,50 @@ class ShardTable(NamedTuple):
     rows: pa.Table
 
 
-def run_shard(fleet: Fleet, seed: int, shard: Shard) -> list[ShardTable]:
+class ShardBlock(NamedTuple):
+    """All rows of some consecutive nodes of a shard.
+
+    Attributes:
+        nodes: The nodes.
+        tables: In a fixed order: by arms, then by table; empty ones are left out.
+    """
+
+    nodes: Shard
+    tables: list[ShardTable]
+
+
+class ShardSums(NamedTuple):
+    """What is counted of nodes while their rows are at hand: digests by arm and table, and the tally."""
+
+    digests: dict[str, dict[str, int]]
+    tally: Tally
+
+    @classmethod
+    def zero(cls, fleet: Fleet) -> ShardSums:
+        """Return the sums of no nodes."""
+        return cls({arm: {} for arm in fleet.arms}, Tally.zero(len(fleet.arms), len(fleet.groups)))
+
+    def plus(self, fleet: Fleet, block: ShardBlock) -> ShardSums:
+        """Return these sums with those of a block."""
+        names, groups = fleet.arms, fleet.groups
+        digests = {arm: dict(of_arm) for arm, of_arm in self.digests.items()}
+        for arms, table, rows in block.tables:
+            digest = digest_table(rows)
+            for arm in [names[one] for one in arms] or names:
+                digests[arm][table] = add_digests(digests[arm].get(table, 0), digest)
+        dimm_bytes = [group.dimm_bytes for group in groups]
+        inside = groups_in(block.nodes, groups)
+        tally = tally_shard(block.tables, inside, dimm_bytes, len(names), fleet.horizon_ns)
+        return ShardSums(digests, self.tally + tally)
+
+
+def expected_work(fleet: Fleet) -> float:
+    """Return how many bursts and windows of corrected errors a fleet is expected to have."""
+    horizon_ns = fleet.horizon_ns
+    return sum(group.nodes * mean_points(group.hardware, group.policies, horizon_ns) for group in fleet.groups)
+
+
+def run_shard(fleet: Fleet, seed: int, shard: Shard) -> Iterator[ShardBlock]:
     """Simulate a shard.
 
     Args:
@@ -33,24 +81,31 @@ def run_shard(fleet: Fleet, seed: int, shard: Shard) -> list[ShardTable]:
         seed: Of the run.
         shard: Nodes to simulate.
 
-    Returns:
-        Tables in a fixed order: by arms, then by table; empty ones are left out.
+    Yields:
+        Its blocks, in the order of the nodes; each is done before the next one begins.
 
     Raises:
         PolicyError: A policy of the user's own has failed.
     """
     seeded, functions = Seed.of(seed), functions_of(fleet)
-    pieces: dict[tuple[tuple[int, ...], str], list[pa.Table]] = {}
     for group, (first, nodes) in zip(fleet.groups, groups_in(shard, fleet.groups), strict=True):
         if not nodes:
             continue
         node_id = np.arange(first, first + nodes)
-        block = simulate_block(seeded, node_id, group.hardware, group.policies, fleet.horizon_ns, functions)
-        if block.faults["time_ns"].size:
-            pieces.setdefault((COMMON, "faults"), []).append(to_arrow("faults", block.faults))
-        for part in block.parts:
-            for name, columns in part.tables.items():
-                pieces.setdefault((part.arms, name), []).append(to_arrow(name, columns))
+        done = first
+        for rows in simulate_nodes(seeded, node_id, group.hardware, group.policies, fleet.horizon_ns, functions):
+            yield ShardBlock(Shard(shard.shard_id, done, rows.nodes), _tables(rows))
+            done += rows.nodes
+
+
+def _tables(rows: BlockRows) -> list[ShardTable]:
+    """Turn the rows of a block into Arrow tables."""
+    pieces: dict[tuple[tuple[int, ...], str], list[pa.Table]] = {}
+    if rows.faults["time_ns"].size:
+        pieces[COMMON, "faults"] = [to_arrow("faults", rows.faults)]
+    for part in rows.parts:
+        for name, columns in part.tables.items():
+            pieces.setdefault((part.arms, name), []).append(to_arrow(name, columns))
     order = {name: rank for rank, name in enumerate(TABLE_NAMES)}
     keys = sorted(pieces, key=lambda key: (key[0], order[key[1]]))
     return [ShardTable(arms, name, pa.concat_tables(pieces[arms, name])) for arms, name in keys]

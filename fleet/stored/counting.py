@@ -269,18 +269,18 @@ def tally_shard(
     n_arms: int,
     horizon_ns: int,
 ) -> Tally:
-    """Count the tables of one shard.
+    """Count the tables of one shard, or of some of its nodes; such counts add up.
 
     Args:
         tables: (arms, table name, rows); no arms means all.
-        groups: First node and number of nodes of each group within the shard; number 0 where it has none.
+        groups: First node and number of those nodes of each group; number 0 where it has none.
         dimm_bytes: Memory of a DIMM of each group.
         n_arms: Arms of the run.
         horizon_ns: End of simulated time [ns].
     """
     tally = Tally.zero(n_arms, len(groups))
     tally.nodes[:] = [nodes for _, nodes in groups]
-    common = {name: rows for arms, name, rows in tables if not arms}
+    common = _joined([(name, rows) for arms, name, rows in tables if not arms])
     own = [_joined([(n, r) for a, n, r in tables if arm in a]) for arm in range(n_arms)]
     tally.rows += sum(rows.num_rows for rows in common.values())
     faults = {"faults": common["faults"]} if "faults" in common else {}

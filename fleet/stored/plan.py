@@ -9,8 +9,15 @@ from node_sim.errors import ConfigError
 
 SHARD_NODES_MAX = 131_072
 SHARD_NODES_MIN = 1_024
+SHARD_NODES_USUAL = 65_536
+"""Some 1 KiB of memory each, while they are counted."""
 SHARDS_AT_LEAST = 4
 """So that a small fleet still keeps several workers busy."""
+SHARDS_PER_WORKER = 4
+POINTS_PER_SHARD = 128_000
+"""Expected work of a shard (``node_sim/lives/load.py``) below which more shards cost more than they share out."""
+POINTS_PER_SHARD_MAX = 1_000_000
+"""Work of some 5 to 20 s; more would be lost if a worker is."""
 
 
 class Shard(NamedTuple):
@@ -47,13 +54,28 @@ def groups_in(shard: Shard, groups: Iterable[PlacedGroup]) -> list[tuple[int, in
     return found
 
 
-def shard_size(nodes: int, shard_nodes: int | None = None, nodes_per_actor: int | None = None) -> int:
+def shard_size(
+    nodes: int,
+    shard_nodes: int | None = None,
+    nodes_per_actor: int | None = None,
+    points: float = 0.0,
+    workers: int = 1,
+) -> int:
     """Return the nodes of a shard: as asked, as many as an actor holds, or what suits a fleet of this size.
 
-    A shard is large enough for large Parquet parts and small enough for memory.
+    A shard is large enough for large Parquet parts, and small enough to be lost; its memory does not depend on it.
+
+    Args:
+        nodes: Nodes of the fleet.
+        shard_nodes: Nodes of a shard, as asked.
+        nodes_per_actor: Nodes that an actor holds, as asked.
+        points: Expected work of the fleet.
+        workers: How many share it.
     """
-    usual = min(SHARD_NODES_MAX, max(SHARD_NODES_MIN, -(-nodes // SHARDS_AT_LEAST)))
-    return shard_nodes or nodes_per_actor or usual
+    usual = min(SHARD_NODES_USUAL, max(SHARD_NODES_MIN, -(-nodes // SHARDS_AT_LEAST)))
+    worth = min(points / POINTS_PER_SHARD, float(SHARDS_PER_WORKER * workers))
+    shards = max(worth, points / POINTS_PER_SHARD_MAX, 1.0)
+    return shard_nodes or nodes_per_actor or max(1, min(usual, int(-(-nodes // shards))))
 
 
 def plan_shards(nodes: int, shard_nodes: int) -> tuple[Shard, ...]:

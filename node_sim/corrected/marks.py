@@ -13,13 +13,15 @@ a huge page of a pool go with it, unless it has been broken up.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from node_sim.corrected.eras import Eras
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
+from node_sim.errors import ModelError
 from node_sim.records import Flags, Index, Ints, expand_counts, join, take
 from node_sim.units import FOREVER
 
@@ -27,6 +29,12 @@ Pairs = tuple[Ints, Ints]
 """Positions in two lists that belong together."""
 _PAGE_BITS = 40
 """Numbers of pages are below 2**40, so that (era, page) fits one word."""
+
+
+PAIRS_AT_ONCE: Final = 500_000
+"""Pages compared with eras together."""
+PAIRS_PER_LANE_MAX: Final = 20_000_000
+"""Some 10 s of comparing."""
 
 
 class Poisoned(NamedTuple):
@@ -206,16 +214,41 @@ def pages_in_eras(
         Index of the page, era, and the page's number in it.
     """
     lane, pfn, time_ns = seen
-    which, era = eras_open(eras, lane, time_ns)
-    if unless is not None:
-        box = faults.box
-        wide = (box.n_banks > 1) | (box.n_ranks > 1)
-        asked = (era != unless[which]) | wide[eras.fault[era]]
-        which, era = which[asked], era[asked]
-    if not which.size:
-        return which, era, which
-    pair, page = faults.numbers(address_map, eras.fault[era], pfn[which])
-    return which[pair], era[pair], page
+    wide = (faults.box.n_banks > 1) | (faults.box.n_ranks > 1)
+    found = []
+    for which, era in _pairs_open(eras, faults, lane, time_ns):
+        if unless is not None:
+            asked = (era != unless[which]) | wide[eras.fault[era]]
+            which, era = which[asked], era[asked]  # noqa: PLW2901 - fewer of the same
+        if which.size:
+            pair, page = faults.numbers(address_map, eras.fault[era], pfn[which])
+            found.append((which[pair], era[pair], page))
+    if not found:
+        nothing = np.empty(0, np.int64)
+        return nothing, nothing, nothing
+    pages, in_eras, numbers = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return pages, in_eras, numbers
+
+
+def _pairs_open(eras: Eras, faults: FaultTable, lane: Ints, time_ns: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Yield what ``eras_open`` finds, some times after the other, so that few pairs are in memory at once.
+
+    Raises:
+        ModelError: One lane has too many of them.
+    """
+    _, _, size = _eras_at(eras, lane, time_ns)
+    most = np.bincount(lane, size)
+    if most.max(initial=0) > PAIRS_PER_LANE_MAX:
+        node = int(faults.node_id[eras.fault[np.flatnonzero(eras.lane == most.argmax())[0]]])
+        msg = (
+            f"node {node}: {most.max():,.0f} times a page that goes offline may be one of another fault, expected at "
+            f"most {PAIRS_PER_LANE_MAX:,}; raise page_offline.ce_threshold, or lower years or the rates"
+        )
+        raise ModelError(msg)
+    cuts = np.flatnonzero(np.diff(np.cumsum(size) // PAIRS_AT_ONCE)) + 1
+    for first, end in zip([0, *cuts.tolist()], [*cuts.tolist(), lane.size], strict=True):
+        which, era = eras_open(eras, lane[first:end], time_ns[first:end])
+        yield which + first, era
 
 
 def marks_of_poisoned(

@@ -144,7 +144,7 @@ class Bursts(NamedTuple):
         return take(self, index)
 
 
-def _pace(faults: FaultTable, hard: Ints, process: ErrorProcess) -> tuple[Ints, Floats]:
+def pace(faults: FaultTable, hard: Ints, process: ErrorProcess) -> tuple[Ints, Floats]:
     """Return the mean time between bursts and their mean length, by fault [ns]."""
     rests = faults.habit.intermittent[hard]
     interval = np.where(rests, process.intermittent_interval_days, process.burst_interval_days)
@@ -156,7 +156,7 @@ def _pace(faults: FaultTable, hard: Ints, process: ErrorProcess) -> tuple[Ints, 
 
 def draw_bursts(seed: Seed, faults: FaultTable, hard: Ints, process: ErrorProcess, horizon_ns: int) -> Bursts:
     """Draw the bursts of hard faults: one at the start of each, the others a Poisson process from then on."""
-    interval_ns, length_ns = _pace(faults, hard, process)
+    interval_ns, length_ns = pace(faults, hard, process)
     start_ns = faults.time_ns[hard]
     # Time is cut into bins of one mean interval; each bin names its own draws, so no bin depends on another's count.
     first_bin = start_ns // interval_ns

@@ -14,6 +14,8 @@ nobody and has no row.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from node_sim.corrected.asking import Offlines
@@ -44,6 +46,8 @@ from node_sim.units import FOREVER
 
 PAGES_AT_ONCE = 1 << 15
 """Bad pages whose next touch is found together."""
+PAIR_WORK: Final = 0.03
+"""Looks at bad pages that take as long as to compare a page that goes offline with another fault of its lane."""
 
 
 def start_pages(state: LaneState) -> None:
@@ -137,6 +141,9 @@ def _planned(state: LaneState, lanes: Flags) -> tuple[Ints, Offlines]:
     counted = find_offlines(
         eras, spans_of(eras, store.index), store.index, store.faults, state.world.ground(), poisoned
     )
+    n = state.work.size
+    gone, others = (np.bincount(lane, minlength=n) for lane in (eras.lane[counted.offlines.era], eras.lane))
+    state.work += PAIR_WORK * gone * others
     found = counted.offlines.take(counted.offlines.offlined | counted.offlines.of_bank)
     return eras.lane[found.era], found
 
@@ -173,6 +180,7 @@ def _look_ahead(state: LaneState, which: Ints, after_ns: Ints) -> None:
     """Find the next touch of bad pages later than a time."""
     awake = ~state.pages.dead[which]
     which, after_ns = which[awake], after_ns[awake]
+    state.work += np.bincount(state.pages.lane[which], minlength=state.work.size)
     order = np.argsort(state.pages.page[which], kind="stable")
     known = has_reads(state, which[order])
     for mine, find in ((order[~known], _find_touches), (order[known], find_reads)):

@@ -1,6 +1,7 @@
 """Many nodes at once: physics, triage, lives, and the event tables of every set of arms.
 
 **Models.** Nodes that can go down in some arm are *busy*, the others *quiet*; each kind has its own way to its rows.
+Nodes are simulated in blocks of about equal work (``load.py``), so that memory follows neither nodes nor years.
 
 **Leaves out.** Anything shared between nodes.
 
@@ -11,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,16 +22,18 @@ from node_sim.columns import Columns
 from node_sim.corrected.buckets import can_reach, runs_of
 from node_sim.corrected.limits import count_together, shows_risky_pattern
 from node_sim.corrected.windows import Windows
-from node_sim.dram.faults import simulate_faults
+from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.growth import grow
+from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.ecc.judgement import dimms_of
 from node_sim.lives.busy_nodes import busy_tables, finish_lives, placed_faults
 from node_sim.lives.decisions import decide
+from node_sim.lives.load import FAULTS_AT_ONCE, Cuts, points_of_nodes
 from node_sim.lives.ordered import Orders
 from node_sim.lives.physics import Physics, simulate_physics
 from node_sim.lives.quiet_nodes import quiet_tables
-from node_sim.lives.rows import ArmTables, fault_columns
+from node_sim.lives.rows import COMMON, ArmTables, fault_columns
 from node_sim.lives.world import Block, World, arms_by, corrected_settings, shared_settings, world_of
 from node_sim.orders import PolicyFunction
 from node_sim.records import Flags, Ints
@@ -41,10 +44,59 @@ from node_sim.server.policy import Policy
 
 @dataclass(frozen=True)
 class BlockRows:
-    """Everything that happened to the nodes of a block."""
+    """Everything that happened to the nodes of a block.
 
+    Attributes:
+        nodes: How many nodes it has.
+        faults: Rows of all their faults.
+        parts: The other tables, by arms.
+    """
+
+    nodes: int
     faults: Columns
     parts: list[ArmTables]
+
+    def own_rows(self) -> int:
+        """Return how many rows belong to some arms only."""
+        tables = (table for part in self.parts if part.arms != COMMON for table in part.tables.values())
+        return sum(table["time_ns"].size for table in tables)
+
+
+Functions = Mapping[str, PolicyFunction]
+
+
+def simulate_nodes(
+    seed: Seed,
+    node_id: Ints,
+    hardware: Hardware,
+    policies: tuple[Policy, ...],
+    horizon_ns: int,
+    functions: Functions | None = None,
+) -> Iterator[BlockRows]:
+    """Simulate nodes of one group under all arms, block by block; see ``simulate_block``.
+
+    Yields:
+        The rows of one block after the other, in the order of the nodes.
+
+    Raises:
+        ModelError: One node has too many faults or events.
+    """
+    policies = tuple(policy.on(hardware.server) for policy in policies)
+    cuts = Cuts(policies)
+    per_node = expected_per_dimm(hardware, horizon_ns) * hardware.server.dimms
+    at_once = max(1, int(min(node_id.size, FAULTS_AT_ONCE / max(per_node, 1e-12))))
+    for first in range(0, node_id.size, at_once):
+        some = node_id[first : first + at_once]
+        faults = draw_all(seed, some, hardware, horizon_ns)
+        points = points_of_nodes(some, faults, policies, horizon_ns)
+        for nodes in cuts.blocks(points):
+            mine = some[nodes]
+            begin, end = np.searchsorted(faults.node_id, (mine[0], mine[-1] + 1))
+            block = Block.of(seed, hardware, policies, mine, horizon_ns, faults.take(slice(begin, end)))
+            rows = _simulate(block, functions)
+            cuts.learn(float(points[nodes].sum()), rows.own_rows())
+            yield rows
+            del block, rows  # before the next block is simulated
 
 
 def simulate_block(
@@ -53,9 +105,9 @@ def simulate_block(
     hardware: Hardware,
     policies: tuple[Policy, ...],
     horizon_ns: int,
-    functions: Mapping[str, PolicyFunction] | None = None,
+    functions: Functions | None = None,
 ) -> BlockRows:
-    """Simulate nodes of one group under all arms.
+    """Simulate nodes of one group under all arms, all of them together.
 
     Args:
         seed: Of the run.
@@ -71,9 +123,19 @@ def simulate_block(
         ModelError: Too many faults or events.
     """
     policies = tuple(policy.on(hardware.server) for policy in policies)
+    faults = draw_all(seed, node_id, hardware, horizon_ns)
+    return _simulate(Block.of(seed, hardware, policies, node_id, horizon_ns, faults), functions)
+
+
+def draw_all(seed: Seed, node_id: Ints, hardware: Hardware, horizon_ns: int) -> FaultTable:
+    """Draw the faults of generation 0 and what they grow into, ordered by (node, time, tag)."""
     faults, _ = grow(seed, simulate_faults(seed, node_id, hardware, horizon_ns), hardware, horizon_ns)
-    faults = faults.take(np.lexsort((faults.tag, faults.time_ns, faults.node_id)))
-    block = Block(seed, hardware, policies, node_id, horizon_ns, faults, np.searchsorted(node_id, faults.node_id))
+    return faults.take(np.lexsort((faults.tag, faults.time_ns, faults.node_id)))
+
+
+def _simulate(block: Block, functions: Functions | None) -> BlockRows:
+    """Simulate a block whose faults of generation 0 are drawn."""
+    policies, faults = block.policies, block.faults
     every = range(len(policies))
     calls = list(arms_by(lambda arm: shared_settings(policies[arm]), every).values())
     worlds: dict[int, World] = {}
@@ -99,7 +161,7 @@ def simulate_block(
         fault_rows.append(fault_columns(placed.table, placed.seq))
         for lives in finished:
             parts.extend(busy_tables(lives, placed))
-    return BlockRows(_stack(fault_rows), [part for part in parts if part.tables])
+    return BlockRows(block.node_id.size, _stack(fault_rows), [part for part in parts if part.tables])
 
 
 def _stack(rows: list[Columns]) -> Columns:
@@ -145,7 +207,7 @@ class Triage(NamedTuple):
 
 
 def _ordered(
-    block: Block, worlds: dict[int, World], physics: dict[int, Physics], functions: Mapping[str, PolicyFunction]
+    block: Block, worlds: dict[int, World], physics: dict[int, Physics], functions: Functions
 ) -> dict[Policy, Orders]:
     """Return what policies of one's own order under the settings that name one."""
     found = {}

@@ -222,6 +222,7 @@ class LaneState:
         turned: The kernel marked one of its frames in this step, so that limits may be reached later.
         remarked_ns: When this step changed which frames are poisoned or out of use, in lanes that count by row [ns];
             -1 if it did not.
+        work: Steps, looks at bad pages, and pages compared with other faults, weighed by what they cost.
         last_offline_ns: When counting takes the last page offline in this boot, as planned [ns]; -1 if none.
         killed_ns: Last kill by process [ns], ``NEVER_KILLED`` if none.
         bank_busy_ns: Until when the bank of a channel holds an unread record [ns].
@@ -264,6 +265,7 @@ class LaneState:
     stirred_ns: Ints
     turned: Flags
     remarked_ns: Ints
+    work: Floats
     last_offline_ns: Ints
     killed_ns: Ints
     bank_busy_ns: Ints

@@ -7,7 +7,7 @@ that goes down forgets what waited.
 
 **Leaves out.** Corrected errors, which follow from the eras once a life is over; ``corrected_rows.py`` logs them.
 
-**Assumes.** A lane that has more than ``EVENTS_MAX`` events has settings under which nothing ends its errors.
+**Assumes.** A lane that is more work than ``WORK_MAX`` has settings under which nothing ends its errors.
 
 **Sources.** None.
 """
@@ -15,6 +15,7 @@ that goes down forgets what waited.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -38,7 +39,10 @@ from node_sim.lives.world import World
 from node_sim.records import NULL, Flags, Ints
 from node_sim.units import FOREVER
 
-EVENTS_MAX = 10_000
+WORK_MAX: Final = 500_000
+"""Looks at bad pages that one lane may need: about 10 s, if it is the only one of its block."""
+STEP_WORK: Final = 50
+"""Looks at bad pages that take as long as a step of one lane."""
 
 
 def start_lives(
@@ -79,6 +83,7 @@ def start_lives(
         stirred_ns=np.full(n, -1),
         turned=np.zeros(n, np.bool_),
         remarked_ns=np.full(n, -1),
+        work=np.zeros(n),
         last_offline_ns=np.full(n, -1),
         killed_ns=np.full((n, world.memory.processes.count), NEVER_KILLED),
         bank_busy_ns=np.zeros((n, server.sockets * server.channels), np.int64),
@@ -123,33 +128,35 @@ def run_lives(state: LaneState) -> None:
     """Advance all lanes to the horizon.
 
     Raises:
-        ModelError: A lane has more than ``EVENTS_MAX`` events.
+        ModelError: A lane is more work than ``WORK_MAX``.
     """
     live = np.arange(state.pages.lane.size)
-    looking, events = Looking.none(state), np.zeros(state.node_id.size, np.int64)
+    looking = Looking.none(state)
     while True:
         due = np.where(looking.lanes, FOREVER, _next_due(state, live))
         running = due < state.world.horizon_ns
         # Lanes are independent, so that those whose prospects have changed can wait until they are many.
         if np.count_nonzero(running) > np.count_nonzero(looking.lanes):
             _step(state, due, live, looking)
-            events[running] += 1
-            _check_count(state, events)
+            state.work[running] += STEP_WORK
         elif looking.lanes.any():
             live = _look_on(state, looking, live)
             looking = Looking.none(state)
         else:
             _finish(state)
             return
+        _check_work(state)
 
 
-def _check_count(state: LaneState, events: Ints) -> None:
-    """Raise where a lane has had too many events."""
-    most = int(events.argmax())
-    if events[most] > EVENTS_MAX:
+def _check_work(state: LaneState) -> None:
+    """Raise where a lane is too much work."""
+    most = int(state.work.argmax())
+    if state.work[most] > WORK_MAX:
+        mine = np.count_nonzero(state.pages.lane == most)
         msg = (
-            f"node {int(state.node_id[most])}: more than {EVENTS_MAX} events, expected the cordon to end them; "
-            f"set repair.cordon.ue or lower the rates"
+            f"node {int(state.node_id[most])}: more than {WORK_MAX:,} looks at its {mine:,} bad pages (an event counts "
+            f"as {STEP_WORK}), expected the cordon to end them; set repair.cordon.ue, raise page_offline.ce_threshold, "
+            f"or lower years or the rates"
         )
         raise ModelError(msg)
 

@@ -26,7 +26,7 @@ from node_sim.corrected.bad_reads import (
     failure_times_ns,
     find_failures,
 )
-from node_sim.corrected.windows import Reads, errors_before
+from node_sim.corrected.windows import Active, Reads, errors_before
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.dram.page_order import draw_page_order
@@ -78,16 +78,15 @@ def together(faults: FaultTable, meetings: Meetings, reads: Reads) -> tuple[Stre
     name = 1 + (faults.tag[meetings.other] & (ORDINALS - 1))
     streams = Streams(meetings.reader, name, meetings.p, meetings.silent)
     active, whole = reads.active, reads.windows(reads.whole, faults)
-    first = np.searchsorted(active.fault, np.arange(faults.tag.size))
-    size = np.searchsorted(active.fault, np.arange(faults.tag.size), side="right") - first
-    stream, step = expand_counts(size[meetings.reader])
-    window = first[meetings.reader[stream]] + step
+    first = np.searchsorted(active.fault, meetings.reader)
+    stream, step = expand_counts(np.searchsorted(active.fault, meetings.reader, side="right") - first)
+    window = first[stream] + step
     other = meetings.other[stream]
-    # Each window of the reader meets those of another fault that overlap it, or all the time one without any is there.
+    # A window of the reader meets the other fault's window of that number, or all the time one without any is there.
     hard = faults.hard[other] & ~is_second_device(faults.tag[other])
-    pair, step = expand_counts(np.where(hard, size[other], 1))
-    stream, window, hard = stream[pair], window[pair], hard[pair]
-    theirs = np.where(hard, first[other[pair]] + step, 0)
+    theirs, known = _same_windows(active, other, window)
+    met = np.flatnonzero(known | ~hard)
+    stream, window, hard, theirs = stream[met], window[met], hard[met], theirs[met]
     low_ns = np.maximum(active.low_ns[window], meetings.from_ns[stream])
     high_ns = np.minimum(active.high_ns[window], meetings.until_ns[stream])
     if theirs.size:
@@ -98,6 +97,20 @@ def together(faults: FaultTable, meetings: Meetings, reads: Reads) -> tuple[Stre
     mine = whole.take(window)
     begin, end = (errors_before(mine, edge_ns[some]) for edge_ns in (low_ns, high_ns))
     return streams, Stretches(stream[some], window, begin, end)
+
+
+def _same_windows(active: Active, other: Ints, window: Ints) -> tuple[Ints, Flags]:
+    """Return where other faults have the same windows as some, and whether they have.
+
+    Args:
+        active: All windows, ordered by (fault, window).
+        other: A fault for each, shape ``(n,)``.
+        window: Places of windows, shape ``(n,)``.
+    """
+    n_windows = int(active.window.max(initial=0)) + 1  # (fault, window) as one number
+    names, asked = active.fault * n_windows + active.window, other * n_windows + active.window[window]
+    at = np.minimum(np.searchsorted(names, asked), max(names.size - 1, 0))
+    return at, names[at] == asked
 
 
 class Judged(NamedTuple):

@@ -77,6 +77,20 @@ class Block:
     faults: FaultTable
     node_of_fault: Ints
 
+    @classmethod
+    def of(
+        cls,
+        seed: Seed,
+        hardware: Hardware,
+        policies: tuple[Policy, ...],
+        node_id: Ints,
+        horizon_ns: int,
+        faults: FaultTable,
+    ) -> Block:
+        """Return a block of nodes with their faults."""
+        where = np.searchsorted(node_id, faults.node_id)
+        return cls(seed, hardware, policies, node_id, horizon_ns, faults, where)
+
     def mark_nodes(self, faults: Flags) -> Flags:
         """Return which nodes have at least one of the marked faults, shape ``(n_nodes,)``."""
         found = np.zeros(self.node_id.size, np.bool_)

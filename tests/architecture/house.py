@@ -44,7 +44,8 @@ PLAN: dict[str, tuple[str, ...]] = {
     "node_sim.lives": (*VOCABULARY, *_FAULTS, *_KERNEL, "node_sim.memory", "node_sim.ecc", "node_sim.corrected"),
     "fleet.stored": VOCABULARY,
     "fleet.scenario": (*VOCABULARY, *_FAULTS, "node_sim.ecc"),
-    "fleet.engines": (*VOCABULARY, "fleet.stored", "fleet.scenario", "node_sim.lives"),
+    "fleet.shortage": ("node_sim.errors",),
+    "fleet.engines": (*VOCABULARY, "fleet.shortage", "fleet.stored", "fleet.scenario", "node_sim.lives"),
     "fleet.metrics": (*VOCABULARY, "fleet.stored"),
     "fleet.run": (*VOCABULARY, *_DRIVERS),
     "fleet.sample": (*VOCABULARY, *_DRIVERS),
@@ -72,6 +73,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "analysis": ("analysis.dataset",),
     "fleet.commands": (
         "node_sim",
+        "fleet.shortage",
         "fleet.scenario",
         "fleet.stored",
         "fleet.run",
@@ -81,7 +83,7 @@ PLAN: dict[str, tuple[str, ...]] = {
         "fleet.metrics",
         "analysis",
     ),
-    "fleet.cli": ("node_sim.errors", "fleet.commands"),
+    "fleet.cli": ("node_sim.errors", "fleet.shortage", "fleet.commands"),
 }
 """Rooms from the ground up, and what each may import of the others; a name stands for all that is inside."""
 LAZY_ONLY = ("fleet.commands", "analysis")

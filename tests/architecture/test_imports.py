@@ -31,7 +31,14 @@ PURE = frozenset({"__future__", "collections", "dataclasses", "enum", "functools
 """Standard modules that touch nothing outside: all that ``node_sim`` may use."""
 IMPORTLIB = ("importlib.metadata", "importlib.resources")
 """What may be taken of importlib: data, never a module by name."""
-AT_START = ("click", "node_sim.errors", "node_sim.catalog", "fleet.commands.printing", "fleet.stored.plan")
+AT_START = (
+    "click",
+    "node_sim.errors",
+    "node_sim.catalog",
+    "fleet.commands.printing",
+    "fleet.shortage",
+    "fleet.stored.plan",
+)
 """What the command line may load for its help, beside the standard library."""
 START_MODULES = ("fleet.cli", "fleet.commands")
 FLEET_MAY_IMPORT = ("pyarrow", "pydantic", "click", "rich", "prometheus_client", "numpy")

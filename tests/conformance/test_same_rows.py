@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from analysis import open_run
+from analysis.compare import tally_against
+from fleet.engines import aggregator
 from fleet.stored.schema import empty_table
 from node_sim.columns import TABLES
+from node_sim.lives import load
 from tests.fleets import counting_fleet, run_fleet
 
 
@@ -28,6 +31,19 @@ def reference(tmp_path_factory):
 )
 def test_digests_do_not_depend_on_engine_workers_or_shards(reference, tmp_path, how):
     assert run_fleet(counting_fleet(), tmp_path / "run", **how)["digests"] == reference[0]["digests"]
+
+
+@pytest.mark.parametrize(("points", "pending_bytes"), [(1000, 1 << 30), (20_000, 10_000), (10**9, 100_000)])
+def test_digests_and_tallies_do_not_depend_on_blocks_or_parts(reference, tmp_path, monkeypatch, points, pending_bytes):
+    monkeypatch.setattr(load, "POINTS_PER_BLOCK", points)
+    monkeypatch.setattr(aggregator, "PENDING_BYTES_MAX", pending_bytes)
+    other = run_fleet(counting_fleet(), tmp_path / "run", shard_nodes=600)
+    assert other["digests"] == reference[0]["digests"]
+    assert open_run(tmp_path / "run").digests() == reference[0]["digests"]
+    for name in ("nodes", "rows", "total"):
+        np.testing.assert_allclose(other["tally"][name], reference[0]["tally"][name], rtol=1e-12)
+    again, before = (tally_against(open_run(root), "no_recovery")[0] for root in (tmp_path / "run", reference[1]))
+    np.testing.assert_allclose(again.total, before.total, rtol=1e-12)
 
 
 def test_tallies_do_not_depend_on_shards(reference, tmp_path):

@@ -11,7 +11,7 @@ from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.ecc.judgement import Judgement, Meetings, bad_pages, dimms_of, judge_alone, judge_together
-from node_sim.lives.uncorrected import together
+from node_sim.lives.uncorrected import _same_windows, together
 from node_sim.names import SECOND_DEVICE, WIDER
 from node_sim.server.hardware import Server
 from node_sim.server.policy import Detection, Ecc, Policy
@@ -281,3 +281,14 @@ def test_a_second_device_is_read_whenever_its_parent_is_though_it_has_no_windows
     reads = reads_of(*((0, day * ROUND_NS, (day + 1) * ROUND_NS) for day in range(3)))
     later = {(day * ROUND_NS, read) for day in (1, 2) for read in (1, 2)}
     assert read_together(faults, reads) == {(0, 2)} | later
+
+
+def test_windows_of_another_fault_are_found_by_their_number():
+    fault, window = np.asarray([0, 0, 2, 2, 5]), np.asarray([1, 5, 2, 5, 1])
+    empty = np.zeros(5, np.int64)
+    active = Active(fault, window, empty, empty, empty)
+    other, mine = (part.ravel() for part in np.meshgrid([0, 1, 2, 5], np.arange(5)))
+    at, known = _same_windows(active, other, mine)
+    there = {(f, w): place for place, (f, w) in enumerate(zip(fault.tolist(), window.tolist(), strict=True))}
+    expected = [there.get((f, int(window[w])), -1) for f, w in zip(other.tolist(), mine.tolist(), strict=True)]
+    assert np.where(known, at, -1).tolist() == expected
