@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fleet.stored.digest import add_digests, digest_table, to_hex
 from fleet.stored.headline import METRICS
@@ -18,11 +18,9 @@ from fleet.stored.manifest import (
     RUN,
     PartFile,
     Receipt,
-    checksum_bytes,
-    content_sha256,
-    read_receipts,
     read_sealed,
 )
+from fleet.stored.parts import Survey, read_part, survey
 from fleet.stored.schema import check_version, empty_table
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLES
@@ -108,15 +106,11 @@ class Run:
         if not mine:
             empty = empty_table(name)
             return empty.select(list(columns)) if columns is not None else empty
-        wanted = list(columns) if columns is not None else None
-        pieces = [
-            pq.read_table(self.path / part.path, columns=wanted, filters=filters, partitioning=None) for part in mine
-        ]
-        return pa.concat_tables(pieces)
+        return pa.concat_tables([read_part(self.path, part, columns, filters) for part in mine])
 
     def read_part(self, part: PartFile, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one committed part; ``columns`` None is all."""
-        return pq.read_table(self.path / part.path, columns=columns and list(columns), partitioning=None)
+        return read_part(self.path, part, columns)
 
     def digests(self) -> dict[str, dict[str, str]]:
         """Compute the digests of all tables of all arms from the stored rows."""
@@ -149,51 +143,39 @@ def open_run(path: str | Path) -> Run:
         DataError: The run is not complete, a file is missing or was altered, or another version made it.
     """
     root = Path(path)
-    if not root.is_dir():
+    if not os.path.isdir(root):  # noqa: PTH112 - Path.is_dir() raises for a name that is too long
         msg = f"{root}: no such folder, expected a run; check the path"
         raise DataError(msg)
-    if not (root / RUN).exists():
-        hint = (
-            "an unfinished run; 'hwpoison-fleet resume' it" if (root / PLAN).exists() else "not a run; check the path"
-        )
+    if not os.path.lexists(root / RUN):
+        unfinished = "an unfinished run; 'hwpoison-fleet resume' it"
+        hint = unfinished if os.path.lexists(root / PLAN) else "not a run; check the path"
         msg = f"{root}: no {RUN}, expected a complete run; this is {hint}"
         raise DataError(msg)
-    manifest, plan = read_sealed(root / RUN), read_sealed(root / PLAN)
+    manifest, plan = read_sealed(root, RUN), read_sealed(root, PLAN)
     check_version(root / PLAN, plan)
     if manifest.get("metrics") != list(METRICS):
         msg = f"{root / RUN}: counts other metrics than this version, expected {len(METRICS)} known ones; run it anew"
         raise DataError(msg)
-    if manifest.get("plan_sha256") != content_sha256(plan):
-        msg = f"{root / PLAN}: not the plan of this run; do not use it"
+    found = survey(root, plan)
+    _check_whole(root, plan, found)
+    receipts = tuple(found.receipts[shard] for shard in sorted(found.receipts))
+    return Run(root, plan, manifest, receipts, Tally.from_json(manifest["tally"]))
+
+
+def _check_whole(root: Path, plan: dict[str, Any], found: Survey) -> None:
+    """Check that exactly the planned shards are committed, as the manifest saw them, with all their parts.
+
+    Raises:
+        DataError: They are not.
+    """
+    mend = "do not use this run; 'hwpoison-fleet resume' mends it"
+    if found.missing(plan):
+        msg = f"{root}: commits of shards {found.missing(plan)} are missing; {mend}"
         raise DataError(msg)
-    receipts = read_receipts(root)
-    _check_commits(root, plan, manifest, receipts)
-    ordered = tuple(receipts[shard] for shard in sorted(receipts))
-    for receipt in ordered:
-        for part in receipt.parts:
-            _check_part(root, part)
-    return Run(root, plan, manifest, ordered, Tally.from_json(manifest["tally"]))
-
-
-def _check_commits(root: Path, plan: dict[str, Any], manifest: dict[str, Any], receipts: dict[int, Receipt]) -> None:
-    """Check that exactly the planned shards are committed, as the manifest saw them."""
-    planned = {int(shard[0]) for shard in plan["shards"]}
-    if set(receipts) != planned:
-        msg = f"{root}: commits of shards {sorted(planned ^ set(receipts))} missing or extra; do not use this run"
+    if found.foreign():
+        msg = f"{root}: commits of shards {found.foreign()} are not those that {RUN} has seen; {mend}"
         raise DataError(msg)
-    for shard, receipt in receipts.items():
-        if manifest["commits"].get(str(shard)) != content_sha256(receipt.to_json()):
-            msg = f"{root}: commit of shard {shard} is not the one of this run; do not use it"
-            raise DataError(msg)
-
-
-def _check_part(root: Path, part: PartFile) -> None:
-    """Check size and checksum of a part."""
-    try:
-        content = (root / part.path).read_bytes()
-    except OSError as error:
-        msg = f"{root / part.path}: {error.strerror}, expected a part of the run; it is not complete"
-        raise DataError(msg) from None
-    if len(content) != part.size_bytes or checksum_bytes(content) != part.checksum:
-        msg = f"{root / part.path}: altered, its content does not match its commit; do not use this run"
+    for damage in found.damage.values():
+        path, wrong = damage[0]
+        msg = f"{root / path}: {wrong}, expected a part of the run; {mend}"
         raise DataError(msg)

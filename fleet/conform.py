@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -216,9 +218,10 @@ def write_predictions(
     """Write the predictions for a table of inputs; return the rows that are not modelled with their reason.
 
     Raises:
-        ConfigError: A file, the profile or a switch is wrong.
+        ConfigError: A file, the profile or a switch is wrong, or ``out`` is there already.
     """
     profile = find_profile(kernel, switches)
+    _check_free(out)
     left_out, predictions = [], []
     for line, row in enumerate(read_rows(path), _FIRST_LINE):
         inputs = {name: row[name] for name in INPUTS}
@@ -228,19 +231,41 @@ def write_predictions(
             left_out.append({"id": _name(row, line), "reason": str(reason)})
             outcome = {}
         predictions.append(inputs | {"racy": "no"} | outcome)
-    partial = out.parent / f"{out.name}.partial"
+    _write_new(out, predictions)
+    return left_out
+
+
+def _write_new(out: Path, predictions: list[dict[str, str]]) -> None:
+    """Write a new table, whole or not at all.
+
+    Raises:
+        ConfigError: It cannot be written, or something is there by now.
+    """
+    partial = out.parent / f".{uuid.uuid4().hex}.partial"
     try:
-        with partial.open("w", encoding="utf-8", newline="") as stream:
+        with partial.open("x", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, [*INPUTS, *_OUTCOMES], restval=_MISSING, lineterminator="\n")
             writer.writeheader()
             writer.writerows(predictions)
-        partial.replace(out)
+        _check_free(out)
+        partial.rename(out)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         msg = f"{out}: {error.strerror}, expected a file that can be written; choose another place"
         raise ConfigError(msg) from None
-    return left_out
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _check_free(out: Path) -> None:
+    """Check that a table can be written without destroying anything, its own input least of all.
+
+    Raises:
+        ConfigError: Something has that name.
+    """
+    if os.path.lexists(out):
+        msg = f"{out}: there already, expected a new file for predictions; name another with -o, or move it away"
+        raise ConfigError(msg)
 
 
 def conform_lines(found: Conformity, *, verbose: bool) -> Iterator[str]:

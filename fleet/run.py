@@ -20,6 +20,7 @@ from fleet.scenario.fleet import Fleet
 from fleet.scenario.notices import notices
 from fleet.scenario.own_policies import hashes_of, with_sources
 from fleet.stored.digest import add_digests, to_hex
+from fleet.stored.folder import locked, prepare_folder
 from fleet.stored.headline import METRICS
 from fleet.stored.manifest import (
     FORMAT,
@@ -27,25 +28,25 @@ from fleet.stored.manifest import (
     RUN,
     JsonObject,
     Receipt,
-    check_parts,
-    commit_path,
     content_sha256,
-    locked,
-    prepare_folder,
-    read_receipts,
     read_sealed,
+    remove_temporaries,
     seal,
+    write_commit,
     write_json,
 )
+from fleet.stored.parts import Survey, check_parts, survey
 from fleet.stored.plan import Shard, plan_shards, shard_size
 from fleet.stored.schema import SCHEMA_VERSION, check_version
-from fleet.stored.sink import remove_strays
+from fleet.stored.sink import discard, remove_strays
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLE_NAMES
-from node_sim.errors import ConfigError, DataError, ExecutionError, PolicyError
+from node_sim.errors import ConfigError, DataError, ExecutionError, ModelError, PolicyError
 
 ACTORS_PER_MACHINE_MAX = 64
 Progress = Callable[[Receipt], None]
+Tell = Callable[[str], None]
+"""Takes a line about what is mended."""
 
 
 @dataclass(frozen=True)
@@ -139,57 +140,53 @@ def start_run(
     """Plan and execute a new run; return its manifest.
 
     Raises:
-        ConfigError: The folder or the options are wrong.
+        ConfigError: The folder or the options are wrong; nothing is left behind.
+        ModelError: The scenario asks for more than the model covers; nothing is left behind.
         ExecutionError: A shard failed for good; what is committed stays.
     """
     check_choice(choice, fleet.nodes)
     shards = planned_shards(fleet, choice, shard_nodes)
     with make_engine(choice, fleet.nodes) as engine:
-        prepare_folder(root)
-        return _start(fleet, seed, root, engine, shards, choice, progress)
+        made = prepare_folder(root)
+        with locked(root):
+            plan = _plan(fleet, seed, shards)
+            write_json(root, PLAN, plan)
+            try:
+                return _execute(fleet, plan, root, engine, choice, progress)
+            except (ConfigError, ModelError):
+                discard(root, fleet.arms, made)
+                raise
 
 
-def _start(
-    fleet: Fleet,
-    seed: int,
-    root: Path,
-    engine: Engine,
-    shards: tuple[Shard, ...],
-    choice: EngineChoice,
-    progress: Progress,
-) -> JsonObject:
-    """Write the plan and execute it."""
-    with locked(root):
-        plan = seal(
-            {
-                "format": FORMAT,
-                "schema_version": SCHEMA_VERSION,
-                "scenario_sha256": fleet.sha256(),
-                "seed": seed,
-                "nodes": fleet.nodes,
-                "years": fleet.scenario.years,
-                "horizon_ns": fleet.horizon_ns,
-                "arms": list(fleet.arms),
-                "groups": [
-                    {name: getattr(group, name) for name in ("name", "first_node", "nodes", "dimm_bytes", "processes")}
-                    for group in fleet.groups
-                ],
-                "scenario": fleet.document,
-                "own_policies": hashes_of(fleet),
-                "notices": [notice.line() for notice in notices(fleet)],
-                "headline_assumptions": headline_assumptions(fleet),
-                "shards": [list(shard) for shard in shards],
-                "versions": versions(),
-            }
-        )
-        write_json(root / PLAN, plan)
-        (root / "commit").mkdir()
-        return _execute(fleet, plan, root, engine, choice, progress)
+def _plan(fleet: Fleet, seed: int, shards: tuple[Shard, ...]) -> JsonObject:
+    """Return everything that determines a run."""
+    return seal(
+        {
+            "format": FORMAT,
+            "schema_version": SCHEMA_VERSION,
+            "scenario_sha256": fleet.sha256(),
+            "seed": seed,
+            "nodes": fleet.nodes,
+            "years": fleet.scenario.years,
+            "horizon_ns": fleet.horizon_ns,
+            "arms": list(fleet.arms),
+            "groups": [
+                {name: getattr(group, name) for name in ("name", "first_node", "nodes", "dimm_bytes", "processes")}
+                for group in fleet.groups
+            ],
+            "scenario": fleet.document,
+            "own_policies": hashes_of(fleet),
+            "notices": [notice.line() for notice in notices(fleet)],
+            "headline_assumptions": headline_assumptions(fleet),
+            "shards": [list(shard) for shard in shards],
+            "versions": versions(),
+        }
+    )
 
 
 def is_finished(root: Path) -> bool:
     """Return whether a run is finished; without a plan it is none at all, which is for others to say."""
-    return (root / RUN).exists() or not (root / PLAN).exists()
+    return os.path.lexists(root / RUN) or not os.path.lexists(root / PLAN)
 
 
 def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
@@ -200,7 +197,7 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
             policy of one's own is not the one it was made with.
         ConfigError: There is no such policy.
     """
-    plan = read_sealed(root / PLAN)
+    plan = read_sealed(root, PLAN)
     check_version(root / PLAN, plan)
     fleet = decode(str(root / PLAN), plan["scenario"])
     if fleet.sha256() != plan["scenario_sha256"]:
@@ -214,28 +211,45 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
     return fleet, plan
 
 
-def resume_run(root: Path, choice: EngineChoice, progress: Progress) -> JsonObject:
-    """Run the shards of a run that are not committed; return its manifest.
+def _ignore(_line: str) -> None:
+    """Tell nobody."""
+
+
+def resume_run(root: Path, choice: EngineChoice, progress: Progress, tell: Tell = _ignore) -> JsonObject:
+    """Run the shards of a run that are not committed, or whose parts are not as committed; return its manifest.
+
+    Every byte of every part is read first. A run that is finished and whole is not touched.
 
     Raises:
-        DataError: The plan or a commit is missing or was altered.
+        DataError: The plan, a commit or run.json was altered or is of another run, or a shard that was simulated
+            again has other rows than were committed.
         ConfigError: Another process writes the run.
     """
     fleet, plan = open_plan(root)
     check_choice(choice, fleet.nodes)
-    if (root / RUN).exists():
-        return read_sealed(root / RUN)
+    if os.path.lexists(root / RUN):
+        found = survey(root, plan)
+        if found.manifest is not None and found.is_finished(plan):
+            return found.manifest
     with make_engine(choice, fleet.nodes) as engine, locked(root):
-        (root / "commit").mkdir(exist_ok=True)
-        return _execute(fleet, plan, root, engine, choice, progress)
+        return _execute(fleet, plan, root, engine, choice, progress, tell)
 
 
 def _execute(
-    fleet: Fleet, plan: JsonObject, root: Path, engine: Engine, choice: EngineChoice, progress: Progress
+    fleet: Fleet,
+    plan: JsonObject,
+    root: Path,
+    engine: Engine,
+    choice: EngineChoice,
+    progress: Progress,
+    tell: Tell = _ignore,
 ) -> JsonObject:
     """Run and commit the shards that are left, then write the manifest."""
     started = datetime.now(UTC)
-    receipts = read_receipts(root)
+    found = survey(root, plan)
+    for line in found.lines(plan):
+        tell(line)
+    receipts = found.sound()
     for receipt in receipts.values():
         progress(receipt)
     left = [Shard(*shard) for shard in plan["shards"] if shard[0] not in receipts]
@@ -244,14 +258,34 @@ def _execute(
         with closing(engine.run(job, left)) as finished, _naming_the_replay(fleet, root):
             for receipt in finished:
                 check_parts(root, receipt)
-                write_json(commit_path(root, receipt.shard.shard_id), seal(receipt.to_json()))
+                _check_again(root, receipt, found)
+                write_commit(root, plan, receipt)
                 receipts[receipt.shard.shard_id] = receipt
                 progress(receipt)
     ordered = [receipts[shard_id] for shard_id in sorted(receipts)]
-    remove_strays(root, {part.path for receipt in ordered for part in receipt.parts})
     manifest = seal(_manifest(fleet, plan, ordered, choice, started))
-    write_json(root / RUN, manifest)
+    if found.manifest is not None and found.manifest["digests"] != manifest["digests"]:
+        msg = f"{root / RUN}: other digests than those of all shards; was the run made by another version? Run it anew"
+        raise DataError(msg)
+    remove_strays(root, fleet.arms, {part.path for receipt in ordered for part in receipt.parts})
+    remove_temporaries(root)
+    write_json(root, RUN, manifest)
     return manifest
+
+
+def _check_again(root: Path, receipt: Receipt, found: Survey) -> None:
+    """Check that a shard that was committed before has the same rows again.
+
+    Raises:
+        DataError: It has not.
+    """
+    before = found.receipts.get(receipt.shard.shard_id)
+    if before is not None and before.digests != receipt.digests:
+        msg = (
+            f"{root}: shard {receipt.shard.shard_id}: simulated again, its rows are not those that were committed; "
+            "was the run made by another version? Put its parts back, or run it anew"
+        )
+        raise DataError(msg)
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
 @click.argument("table", type=click.Path(path_type=Path), required=False)
 @click.option("--kernel", metavar="PROFILE", required=True, help=f"{_PROFILES}.")
 @click.option("--predict", "inputs", type=click.Path(path_type=Path), help="Predict the rows of this file instead.")
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), help="Where --predict writes.")
+@click.option("-o", "--output", "out", type=click.Path(path_type=Path), help="Where --predict writes: a new file.")
 @_SWITCH
 @click.option("-v", "--verbose", is_flag=True, help="Name the rows that match, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

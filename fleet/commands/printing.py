@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleet.commands.folder import typed
+
 if TYPE_CHECKING:
     from fleet.scenario.fleet import Fleet
 
@@ -43,6 +45,6 @@ def print_summary(root: Path, *, as_json: bool, hints: bool) -> None:
         return
     click.echo("\n".join(summary_lines(run)))
     if hints:
-        click.echo(f"\ndata: {root} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
-        click.echo(f"next: hwpoison-fleet replay {root} --node {example_node(run)}")
-        click.echo(f"      hwpoison-fleet compare {root} --baseline {run.arms[-1]}")
+        click.echo(f"\ndata: {typed(root)} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
+        click.echo(f"next: hwpoison-fleet replay {typed(root)} --node {example_node(run)}")
+        click.echo(f"      hwpoison-fleet compare {typed(root)} --baseline {run.arms[-1]}")

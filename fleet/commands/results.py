@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from fleet.commands.folder import Folder
 from fleet.commands.printing import print_json, print_summary
 from node_sim.errors import DataError
 
 
 @click.command("summary")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Folder())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def summary_command(folder: Path, as_json: bool) -> None:
     """Print rates, ratios and paired effects of a finished run."""
@@ -19,7 +20,7 @@ def summary_command(folder: Path, as_json: bool) -> None:
 
 
 @click.command("compare")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Folder())
 @click.option("--baseline", metavar="ARM", help="Arm to compare with.  [default: the first]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def compare_command(folder: Path, baseline: str | None, as_json: bool) -> None:
@@ -49,7 +50,7 @@ def compare_command(folder: Path, baseline: str | None, as_json: bool) -> None:
 
 
 @click.command("replay")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Folder())
 @click.option("--node", type=int, required=True, help="Node to simulate again.")
 @click.option("--arm", metavar="NAME", help="Arm.  [default: the first]")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as one JSON document.")

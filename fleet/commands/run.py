@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleet.commands.folder import Folder
 from fleet.commands.printing import print_notices, print_summary
 from fleet.shortage import check_address_space
 from fleet.stored.plan import SHARD_NODES_MAX
@@ -49,7 +51,7 @@ def _default_folder(fleet: Fleet) -> Path:
 
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{fleet.scenario.name}"
     candidates = [Path("runs") / (stem if n == 0 else f"{stem}-{n}") for n in range(100)]
-    return next((path for path in candidates if not path.exists()), candidates[-1])
+    return next((path for path in candidates if not os.path.lexists(path)), candidates[-1])
 
 
 def _run_with_progress(
@@ -93,9 +95,7 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Callab
 
 @click.command("run")
 @click.argument("scenario", default="baseline")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
-)
+@click.option("-o", "--output", type=Folder(), help="Folder of the run.  [default: a new one in runs/]")
 @click.option(
     "--arm", "arms", multiple=True, metavar="NAME", help="Run only this arm; repeatable, the first is the baseline."
 )
@@ -151,7 +151,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
 
 
 @click.command("resume")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Folder())
 @_engine_options
 def resume_command(
     folder: Path,
@@ -162,12 +162,19 @@ def resume_command(
     metrics_port: int | None,
     as_json: bool,
 ) -> None:
-    """Finish an interrupted run: only shards that are not committed are simulated."""
+    """Finish an interrupted run, or mend one: only shards that are not committed, or not as committed, are simulated.
+
+    All parts are read and compared with their commits first; what is lost, cut or altered is named and made again. A
+    plan, a commit or a run.json that was altered, or is of another run, is refused (exit code 4).
+    """
     check_address_space()
     from fleet.run import open_plan, resume_run
+
+    def tell(line: str) -> None:
+        click.echo(f"mending: {line}", err=True)
 
     choice = _choice(engine, workers, address, nodes_per_actor)
     fleet, plan = open_plan(folder)
     watch = _collector(fleet, plan["seed"], len(plan["shards"]), metrics_port)
-    _run_with_progress(fleet.nodes, watch, lambda progress: resume_run(folder, choice, progress))
+    _run_with_progress(fleet.nodes, watch, lambda progress: resume_run(folder, choice, progress, tell))
     print_summary(folder, as_json=as_json, hints=True)

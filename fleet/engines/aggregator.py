@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from fleet.engines.shard import ShardSums
 from fleet.scenario.fleet import Fleet
+from fleet.stored.folder import remove_file
 from fleet.stored.manifest import PartFile, Receipt
 from fleet.stored.plan import Shard
-from fleet.stored.sink import write_part
+from fleet.stored.sink import sync_parts, write_part
 
 PENDING_BYTES_MAX = 32 << 20
 """Rows that wait to be written, of all shards in flight; beyond it the largest table of them becomes a part."""
@@ -59,10 +60,10 @@ class Aggregator:
         mine = self.attempts.pop(attempt, _Attempt())
         self.waiting_bytes -= sum(mine.size_bytes.values())
         for part in mine.parts:
-            (self.root / part.path).unlink(missing_ok=True)
+            remove_file(self.root, part.path)
 
     def finish(self, attempt: str, shard: Shard, sums: ShardSums) -> Receipt:
-        """Write what waits of an attempt.
+        """Write what waits of an attempt, and have all of it on disk.
 
         Raises:
             TransientError: A part could not be written.
@@ -70,6 +71,7 @@ class Aggregator:
         mine = self.attempts.setdefault(attempt, _Attempt())
         for key in list(mine.pending):
             self._write(attempt, key)
+        sync_parts(self.root, mine.parts)
         del self.attempts[attempt]
         return Receipt(shard, tuple(mine.parts), sums.digests, sums.tally)
 

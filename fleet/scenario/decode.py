@@ -19,6 +19,10 @@ from node_sim.server.workload import SHARE_TOLERANCE
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+NAME_BYTES_MAX = 200
+"""A file name has at most 255, of which a folder's other words take some."""
+_FOLDER_NAME = f"expected letters, digits and _ - + . =, no leading _, at most {NAME_BYTES_MAX} bytes"
+
 
 def _range_complaints(kind: Any, value: Any, path: str) -> Iterator[str]:
     """Walk a document along the fields of a dataclass and yield what is out of range."""
@@ -111,13 +115,25 @@ def _share_complaints(document: Document) -> Iterator[str]:
             yield f"group: shares add up to {total:g}, expected 1; change group.NAME.share"
 
 
+def _is_folder_name(name: str) -> bool:
+    """Whether arms, whose parts lie in folders of their names, and scenarios may be called so."""
+    fits = len(name.encode(errors="replace")) <= NAME_BYTES_MAX
+    return bool(name) and fits and not name.startswith("_") and all(c.isalnum() or c in "_-+.=" for c in name)
+
+
+def _scenario_name_complaints(document: Document) -> Iterator[str]:
+    name = document.get("name", Scenario.name)
+    if isinstance(name, str) and not _is_folder_name(name):
+        yield f"name = {name!r}: folders of runs bear it, {_FOLDER_NAME}"
+
+
 def _arm_name_complaints(document: Document, arms: dict[str, Any]) -> Iterator[str]:
     groups = dict(tables(document.get("group")))
     if len(arms) > ARMS_MAX:
         yield f"arm: {len(arms)} arms, expected at most {ARMS_MAX}"
     for name, arm in tables(arms):
-        if not name or name.startswith("_") or not all(c.isalnum() or c in "_-+.=" for c in name):
-            yield f"arm.{name}: name, expected letters, digits and _ - + . = and no leading _"
+        if not _is_folder_name(name):
+            yield f"arm.{name}: name, {_FOLDER_NAME}"
         listed = arm.get("groups", ())
         for group in listed if isinstance(listed, list) else ():
             if group not in groups:
@@ -159,7 +175,8 @@ def decode(label: str, document: Document) -> Fleet:
     """
     original = copy.deepcopy(document)
     work = copy.deepcopy(document)
-    complaints = [*_share_complaints(work), *_arm_name_complaints(work, work.get("arm", {}) or {})]
+    complaints = [*_scenario_name_complaints(work), *_share_complaints(work)]
+    complaints.extend(_arm_name_complaints(work, work.get("arm", {}) or {}))
     complaints.extend((*expand_workloads(work), *expand_switches(work)))
     scenario, mine = _decode(Scenario, work, "")
     complaints.extend(mine)

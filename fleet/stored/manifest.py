@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import io
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fleet.stored.digest import to_hex
+from fleet.stored.folder import (
+    LOCK,
+    TEMPORARY,
+    check_folder,
+    files_in,
+    names_in,
+    open_file,
+    remove_file,
+    replace_file,
+)
 from fleet.stored.plan import Shard
 from fleet.stored.tally import Tally
-from node_sim.errors import ConfigError, DataError, ExecutionError
+from node_sim.columns import TABLES
+from node_sim.errors import DataError, ExecutionError
 
-PLAN, RUN, COMMITS, LOCK = "plan.json", "run.json", "commit", ".lock"
+PLAN, RUN, COMMITS = "plan.json", "run.json", "commit"
 FORMAT = "hwpoison-fleet run 1"
 COMMON_ARM = "_common"
+PART_NAME: Final = re.compile(r"shard-(\d{6,})-[0-9a-f]{12}-\d+\.parquet")
+"""Names of parts: shard, attempt, position in it."""
+_COMMIT: Final = re.compile(r"\d{6,}\.json")
 JsonObject = dict[str, Any]
+
+
+def _checksum() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+def checksum_bytes(content: bytes | memoryview) -> str:
+    """Return the checksum of a file's content."""
+    return checksum_file(io.BytesIO(content))
+
+
+def checksum_file(stream: io.BufferedReader | io.BytesIO) -> str:
+    """Return the checksum of an open file, read piece by piece."""
+    return hashlib.file_digest(stream, _checksum).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -80,45 +106,36 @@ class Receipt:
         )
 
 
-def checksum_bytes(content: bytes | memoryview) -> str:
-    """Return the checksum of a file's content."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def write_json(path: Path, document: JsonObject) -> None:
-    """Write a document so that it is either there whole or not at all.
+def write_json(root: Path, path: str, document: JsonObject) -> None:
+    """Write a document of a run so that it is on disk either whole or not at all.
 
     Raises:
         ExecutionError: The file could not be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(document, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        replace_file(root, path, json.dumps(document, indent=1).encode())
     except OSError as error:
-        msg = f"{path}: {error.strerror}, expected to write it; free space or mend the permissions, then resume"
+        msg = f"{root / path}: {error.strerror}, expected to write it; free space or mend the permissions, then resume"
         raise ExecutionError(msg) from error
 
 
-def read_json(path: Path) -> JsonObject:
+def read_json(root: Path, path: str) -> JsonObject:
     """Read a document of a run.
 
     Raises:
         DataError: It is missing or not JSON.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        with open_file(root, path) as stream:
+            document = json.loads(stream.read())
     except FileNotFoundError:
-        msg = f"{path}: missing, expected a file of a run; check the path, or 'hwpoison-fleet resume' the run"
+        msg = f"{root / path}: missing, expected a file of a run; check the path, or 'hwpoison-fleet resume' the run"
         raise DataError(msg) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        msg = f"{path}: unreadable ({error}), expected JSON; the run was altered, do not use it"
+    except (OSError, ValueError, RecursionError) as error:
+        msg = f"{root / path}: unreadable ({error}), expected JSON; the run was altered, do not use it"
         raise DataError(msg) from None
     if not isinstance(document, dict):
-        msg = f"{path}: not a JSON object; the run was altered, do not use it"
+        msg = f"{root / path}: not a JSON object; the run was altered, do not use it"
         raise DataError(msg)
     return document
 
@@ -133,104 +150,98 @@ def seal(document: JsonObject) -> JsonObject:
     return {**document, "seal": content_sha256(document)}
 
 
-def check_seal(path: Path, document: JsonObject) -> None:
-    """Check that a sealed document is as it was written.
-
-    Raises:
-        DataError: It is not.
-    """
-    inner = {key: value for key, value in document.items() if key != "seal"}
-    if document.get("seal") != content_sha256(inner):
-        msg = f"{path}: altered, its content does not match its seal; do not use this run"
-        raise DataError(msg)
-
-
-def read_sealed(path: Path) -> JsonObject:
-    """Read a document and check its seal.
+def read_sealed(root: Path, path: str) -> JsonObject:
+    """Read a document and check that it is as it was written.
 
     Raises:
         DataError: It is missing, unreadable or altered.
     """
-    document = read_json(path)
-    check_seal(path, document)
+    document = read_json(root, path)
+    inner = {key: value for key, value in document.items() if key != "seal"}
+    if document.get("seal") != content_sha256(inner):
+        msg = f"{root / path}: altered, its content does not match its seal; do not use this run"
+        raise DataError(msg)
     return document
 
 
-def commit_path(root: Path, shard_id: int) -> Path:
+def commit_path(shard_id: int) -> str:
     """Return where a shard's commit is."""
-    return root / COMMITS / f"{shard_id:06d}.json"
+    return f"{COMMITS}/{shard_id:06d}.json"
 
 
-def check_parts(root: Path, receipt: Receipt) -> None:
-    """Check that the parts of a shard lie in the folder of the run before it is committed.
+def write_commit(root: Path, plan: JsonObject, receipt: Receipt) -> None:
+    """Commit a shard of a plan: from now on its parts count.
 
     Raises:
-        ExecutionError: They do not: the workers write somewhere else.
+        ExecutionError: The file could not be written.
     """
-    for part in receipt.parts:
-        path = root / part.path
-        if not path.exists() or path.stat().st_size != part.size_bytes:
-            where = f"{path}: not there after shard {receipt.shard.shard_id}"
-            msg = f"{where}, expected workers to write here; use storage that all machines share at the same path"
-            raise ExecutionError(msg)
+    document = {"plan_sha256": content_sha256(plan), **receipt.to_json()}
+    write_json(root, commit_path(receipt.shard.shard_id), seal(document))
 
 
-def read_receipts(root: Path) -> dict[int, Receipt]:
+def commits_in(root: Path) -> list[str]:
+    """Return the files that have the name of a commit; others in their folder are not ours.
+
+    Raises:
+        DataError: The folder is a link or cannot be read.
+    """
+    check_folder(root, COMMITS)
+    return [f"{COMMITS}/{name}" for name in names_in(root, COMMITS) if _COMMIT.fullmatch(name)]
+
+
+def read_receipts(root: Path, plan: JsonObject) -> dict[int, Receipt]:
     """Read the commits of a run, complete or not, by shard.
 
     Raises:
-        DataError: A commit was altered.
+        DataError: A commit was altered, or belongs to another plan.
     """
+    planned = {shard[0]: Shard(*shard) for shard in plan["shards"]}
+    plan_sha256 = content_sha256(plan)
     found = {}
-    for path in sorted((root / COMMITS).glob("*.json")):
-        try:
-            receipt = Receipt.from_json(read_sealed(path))
-        except (KeyError, TypeError, ValueError) as error:
-            msg = f"{path}: not a commit ({error}); do not use this run"
-            raise DataError(msg) from None
-        if path != commit_path(root, receipt.shard.shard_id):
-            msg = f"{path}: the commit of shard {receipt.shard.shard_id}; do not use this run"
+    for path in commits_in(root):
+        document = read_sealed(root, path)
+        if document.get("plan_sha256") != plan_sha256:
+            msg = f"{root / path}: not a commit of {root / PLAN}, but of another run; put back what belongs together"
             raise DataError(msg)
-        found[receipt.shard.shard_id] = receipt
+        try:
+            receipt = Receipt.from_json(document)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            msg = f"{root / path}: not a commit ({error}); do not use this run"
+            raise DataError(msg) from None
+        shard = receipt.shard
+        if path != commit_path(shard.shard_id) or planned.get(shard.shard_id) != shard:
+            msg = f"{root / path}: the commit of shard {shard.shard_id}; put back the one of this name"
+            raise DataError(msg)
+        _check_names(root / path, receipt, plan["arms"])
+        found[shard.shard_id] = receipt
     return found
 
 
-def prepare_folder(root: Path) -> None:
-    """Make the folder of a new run.
+def _check_names(path: Path, receipt: Receipt, arms: list[str]) -> None:
+    """Check that a commit names parts of its own shard, where the parts of a run are.
 
     Raises:
-        ConfigError: It cannot be made or written, or it is not empty.
+        DataError: It names something else.
     """
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        occupied = next((path for path in root.iterdir() if path.name != LOCK), None)
-    except OSError as error:
-        msg = f"{root}: {error.strerror}, expected a folder that can be written; choose another with -o"
-        raise ConfigError(msg) from None
-    if occupied is not None:
-        msg = f"{root}: not empty, expected a new or empty folder; choose another with -o, or use 'resume'"
-        raise ConfigError(msg)
-    if not os.access(root, os.W_OK | os.X_OK):
-        msg = f"{root}: not writable, expected a folder that can be written; choose another with -o"
-        raise ConfigError(msg)
+    for part in receipt.parts:
+        folder, _, name = part.path.rpartition("/")
+        known = part.table in TABLES and part.arm in (COMMON_ARM, *arms)
+        own = PART_NAME.fullmatch(name)
+        expected = f"{part.table}/arm={part.arm}"
+        if not known or folder != expected or own is None or int(own[1]) != receipt.shard.shard_id:
+            msg = f"{path}: names {part.path!r}, expected parts of its shard; do not use this run"
+            raise DataError(msg)
 
 
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold the lock of a run.
+def remove_documents(root: Path) -> None:
+    """Delete plan, commits and lock of a run that comes to nothing."""
+    for path in (*commits_in(root), PLAN, LOCK):
+        remove_file(root, path)
 
-    Raises:
-        ConfigError: Another process writes this run, or the lock cannot be made.
-    """
-    try:
-        stream = (root / LOCK).open("w", encoding="utf-8")
-    except OSError as error:
-        msg = f"{root}: {error.strerror}, expected a folder that can be written; choose another with -o"
-        raise ConfigError(msg) from None
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            msg = f"{root}: another process is writing this run; wait for it, or stop it first"
-            raise ConfigError(msg) from None
-        yield
+
+def remove_temporaries(root: Path) -> None:
+    """Delete what processes that were killed have left of documents."""
+    for folder in ((), (COMMITS,)):
+        for name in files_in(root, *folder):
+            if TEMPORARY.fullmatch(name):
+                remove_file(root, "/".join((*folder, name)))

@@ -14,7 +14,7 @@ from node_sim.columns import TABLES, Column, Columns
 from node_sim.errors import DataError
 
 SCHEMA_VERSION = 4
-"""Raised whenever a stored column, or a sum of a tally, changes its name, type or meaning."""
+"""Raised whenever a stored column or document, or a sum of a tally, changes its name, type or meaning."""
 
 
 def check_version(path: Path, plan: dict[str, Any]) -> None:

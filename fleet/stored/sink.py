@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fleet.stored.manifest import COMMON_ARM, PartFile, checksum_bytes
+from fleet.stored.folder import files_in, link_file, remove_empty, remove_file, sync, write_file
+from fleet.stored.manifest import (
+    COMMITS,
+    COMMON_ARM,
+    PART_NAME,
+    PartFile,
+    checksum_bytes,
+    remove_documents,
+    remove_temporaries,
+)
 from fleet.stored.schema import table_schema
 from node_sim.columns import TABLES
 from node_sim.errors import TransientError
@@ -53,12 +61,12 @@ def write_part(root: Path, name: str, arms: tuple[str, ...], stem: str, rows: pa
     checksum = checksum_bytes(content)
     places = [f"{name}/arm={arm}/{stem}.parquet" for arm in arms or (COMMON_ARM,)]
     try:
-        first = root / places[0]
-        first.parent.mkdir(parents=True, exist_ok=True)
-        with first.open("xb") as stream:
-            stream.write(content)
+        write_file(root, places[0], content)
         for place in places[1:]:
-            _link(first, root / place)
+            try:
+                link_file(root, places[0], place)
+            except OSError:  # no hard links here
+                write_file(root, place, content)
     except OSError as error:
         msg = f"{root / places[0]}: {error.strerror}, expected to write a part; free space or mend the permissions"
         raise TransientError(msg) from error
@@ -69,18 +77,42 @@ def write_part(root: Path, name: str, arms: tuple[str, ...], stem: str, rows: pa
     ]
 
 
-def _link(source: Path, target: Path) -> None:
-    """Put the same content at a second place: a hard link, or a copy where links do not exist."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+def sync_parts(root: Path, parts: Sequence[PartFile]) -> None:
+    """Have parts on disk, and their names in their folders, before a commit names them.
+
+    Raises:
+        TransientError: The disk is full or broken.
+    """
     try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+        sync(root, (part.path for part in parts))
+    except OSError as error:
+        msg = f"{root}: {error.strerror}, expected to write parts to disk; free space or mend the permissions"
+        raise TransientError(msg) from error
 
 
-def remove_strays(root: Path, known: set[str]) -> int:
-    """Delete parts that no commit names (left by attempts that did not finish); return how many."""
-    strays = [path for path in root.glob("*/arm=*/*.parquet") if path.relative_to(root).as_posix() not in known]
+def _own_parts(root: Path, arms: Iterable[str]) -> Iterator[str]:
+    """Yield the paths of all files that have the name and place of a part of a run."""
+    for table in TABLES:
+        for arm in (COMMON_ARM, *arms):
+            folder = f"{table}/arm={arm}"
+            yield from (f"{folder}/{name}" for name in files_in(root, *folder.split("/")) if PART_NAME.fullmatch(name))
+
+
+def remove_strays(root: Path, arms: Iterable[str], known: set[str]) -> int:
+    """Delete parts that no commit names (left by attempts that did not finish); return how many.
+
+    Only files with the name and place of a part are ours; links are left alone, and so is what they point to.
+    """
+    strays = [path for path in _own_parts(root, arms) if path not in known]
     for path in strays:
-        path.unlink(missing_ok=True)
+        remove_file(root, path)
     return len(strays)
+
+
+def discard(root: Path, arms: Iterable[str], made: Sequence[Path]) -> None:
+    """Delete a new run that comes to nothing, with the folders that were made for it if nothing else is in them."""
+    remove_strays(root, arms, set())
+    remove_documents(root)
+    remove_temporaries(root)
+    inner = [root / table / f"arm={arm}" for table in TABLES for arm in (COMMON_ARM, *arms)]
+    remove_empty((*inner, *(root / table for table in TABLES), root / COMMITS, *reversed(made)))

@@ -36,6 +36,7 @@ AT_START = (
     "node_sim.errors",
     "node_sim.catalog",
     "fleet.commands.printing",
+    "fleet.commands.folder",
     "fleet.shortage",
     "fleet.stored.plan",
 )

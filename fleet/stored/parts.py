@@ -1,0 +1,181 @@
+"""Parts as they are read: there, byte by byte what their commit says, and with the rows and columns of their table."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fleet.stored.folder import check_folder, open_file
+from fleet.stored.manifest import (
+    COMMON_ARM,
+    RUN,
+    JsonObject,
+    PartFile,
+    Receipt,
+    checksum_file,
+    content_sha256,
+    read_receipts,
+    read_sealed,
+)
+from fleet.stored.schema import table_schema
+from node_sim.columns import TABLES
+from node_sim.errors import DataError, ExecutionError
+
+
+class _Checksums:
+    """Checksums of files; one that lies at several places by hard links is read once."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, int], str] = {}
+
+    def of(self, stream: io.BufferedReader) -> str:
+        found = os.fstat(stream.fileno())
+        inode = found.st_dev, found.st_ino
+        if inode not in self.known:
+            self.known[inode] = checksum_file(stream)
+        return self.known[inode]
+
+
+def _damage(root: Path, part: PartFile, checksums: _Checksums) -> str | None:
+    """Say what is wrong with a part; None where nothing is."""
+    try:
+        with open_file(root, part.path) as stream:
+            size_bytes = os.fstat(stream.fileno()).st_size
+            if size_bytes != part.size_bytes:
+                return f"{size_bytes} bytes, expected {part.size_bytes} as committed"
+            return None if checksums.of(stream) == part.checksum else "altered, not the bytes that were committed"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return f"{error.strerror}"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is in the folder of a run, after every byte has been looked at.
+
+    Attributes:
+        receipts: The commit of each committed shard.
+        damage: What is wrong with parts, by shard, for shards with such parts: path and reason.
+        manifest: Content of run.json; None where there is none.
+    """
+
+    receipts: Mapping[int, Receipt]
+    damage: Mapping[int, Sequence[tuple[str, str]]]
+    manifest: JsonObject | None
+
+    def sound(self) -> dict[int, Receipt]:
+        """Return the commits whose parts are all there."""
+        return {shard: receipt for shard, receipt in self.receipts.items() if shard not in self.damage}
+
+    def missing(self, plan: JsonObject) -> list[int]:
+        """Return the planned shards that are not committed."""
+        return [int(shard[0]) for shard in plan["shards"] if shard[0] not in self.receipts]
+
+    def foreign(self) -> list[int]:
+        """Return the committed shards whose commits run.json does not know."""
+        known: Mapping[str, str] = (self.manifest or {}).get("commits", {})
+        return [
+            shard
+            for shard, receipt in self.receipts.items()
+            if known.get(str(shard)) != content_sha256(receipt.to_json())
+        ]
+
+    def lines(self, plan: JsonObject) -> Iterator[str]:
+        """Say what is to be mended, a line for each shard."""
+        for shard, ((path, wrong), *more) in self.damage.items():
+            others = f" and {len(more)} other part{'s' * (len(more) > 1)}" if more else ""
+            yield f"shard {shard}: {path}: {wrong}{others}; simulated again"
+        if self.manifest is not None:
+            yield from (f"shard {shard}: its commit is missing; simulated again" for shard in self.missing(plan))
+            yield from (
+                f"shard {shard}: its commit is newer than {RUN}, which is written anew" for shard in self.foreign()
+            )
+
+    def is_finished(self, plan: JsonObject) -> bool:
+        """Return whether everything planned is there, as run.json says."""
+        return self.manifest is not None and not (self.missing(plan) or self.foreign() or self.damage)
+
+
+def survey(root: Path, plan: JsonObject) -> Survey:
+    """Read all commits and the bytes of all their parts.
+
+    Raises:
+        DataError: run.json or a commit was altered or belongs to another plan, or a folder of ours is a link.
+    """
+    for table in TABLES:
+        for arm in (COMMON_ARM, *plan["arms"]):
+            check_folder(root, table, f"arm={arm}")
+    manifest = read_sealed(root, RUN) if os.path.lexists(root / RUN) else None
+    if manifest is not None and manifest.get("plan_sha256") != content_sha256(plan):
+        msg = f"{root / RUN}: of another run than plan.json, expected the same; put back what belongs together"
+        raise DataError(msg)
+    receipts, checksums = read_receipts(root, plan), _Checksums()
+    found = {
+        shard: [(part.path, wrong) for part in receipt.parts if (wrong := _damage(root, part, checksums))]
+        for shard, receipt in sorted(receipts.items())
+    }
+    return Survey(receipts, {shard: damage for shard, damage in found.items() if damage}, manifest)
+
+
+def check_parts(root: Path, receipt: Receipt) -> None:
+    """Check that the parts of a shard lie in the folder of the run before it is committed.
+
+    Raises:
+        ExecutionError: They do not: the workers write somewhere else.
+    """
+    for part in receipt.parts:
+        try:
+            with open_file(root, part.path) as stream:
+                there = os.fstat(stream.fileno()).st_size == part.size_bytes
+        except OSError:
+            there = False
+        if not there:
+            where = f"{root / part.path}: not there after shard {receipt.shard.shard_id}"
+            msg = f"{where}, expected workers to write here; use storage that all machines share at the same path"
+            raise ExecutionError(msg)
+
+
+def read_part(root: Path, part: PartFile, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+    """Read one committed part.
+
+    Args:
+        root: Folder of the run.
+        part: Part.
+        columns: Columns to read; None is all.
+        filters: As in ``pyarrow.parquet.read_table``.
+
+    Raises:
+        DataError: It cannot be read, or has other rows or columns than committed.
+    """
+    wanted = list(columns) if columns is not None else None
+    try:
+        # A file that is open already: a path would be taken for a URI, or its "~" for somebody's home.
+        with open_file(root, part.path) as stream:
+            _check_footer(root / part.path, part, pq.read_metadata(stream))
+            return pq.read_table(stream, columns=wanted, filters=filters, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{root / part.path}: unreadable ({error}), expected a part of the run; 'hwpoison-fleet resume' mends it"
+        raise DataError(msg) from None
+
+
+def _check_footer(where: Path, part: PartFile, footer: pq.FileMetaData) -> None:
+    """Compare rows and columns before anything of that size is read.
+
+    Raises:
+        DataError: They are not those of the commit and the table.
+    """
+    rows = sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
+    if {rows, footer.num_rows} != {part.rows}:
+        msg = f"{where}: {max(rows, footer.num_rows)} rows, expected {part.rows} as committed; do not use this run"
+        raise DataError(msg)
+    if not footer.schema.to_arrow_schema().equals(table_schema(part.table)):
+        msg = f"{where}: other columns than {part.table} of this version; do not use this run"
+        raise DataError(msg)

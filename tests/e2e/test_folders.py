@@ -1,0 +1,206 @@
+"""Where commands write: names are names, what exists is kept, and what is refused leaves nothing behind."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import fleet.run
+from analysis import open_run
+from fleet.cli import main
+from tests.damages import tree
+from tests.fleets import BASELINE
+
+SMALL = ("--nodes", "40", "--workers", "1", "--arm", "default", "--set", "faults.fit_factor=30.0")
+RECORDED = Path(__file__).parents[1] / "oracle" / "recorded" / "kernel_6_1_192.csv"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def call(*words):
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert isinstance(done.exception, SystemExit | None), done.exc_info
+    return done
+
+
+def left_behind():
+    return sorted(tree(Path.cwd().parent, but=("here",)))
+
+
+@pytest.fixture(scope="module")
+def digests(tmp_path_factory):
+    root = tmp_path_factory.mktemp("plain") / "run"
+    assert call("run", "-o", root, *SMALL).exit_code == 0
+    return open_run(root).digests()
+
+
+NAMES = ("~", "~root", "s3:x", "file:x", "a b", "-x", "%41", "{x}", "*", "./s3://bucket/x", os.fsdecode(b"\xff\xfe"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_a_folder_is_called_it_is_a_folder_here(digests, name):
+    done = call("run", "-o", name, *SMALL)
+    assert done.exit_code == 0, done.stderr
+    assert Path(name).is_dir()
+    assert open_run(name).digests() == digests
+    for command in (("summary", "--json"), ("compare",), ("resume",), ("replay", "--node", "0")):
+        done = call(*command, "--", name)
+        assert done.exit_code == 0, done.stderr
+    assert {path.parts[0] for path in Path().rglob("*")} == {Path(name).parts[0]}
+
+
+@pytest.mark.parametrize("name", ["~", "a b", "-x", "$HOME"])
+def test_the_suggested_commands_can_be_typed_for_any_name(name):
+    text = call("run", "-o", name, *SMALL).stdout
+    line = next(line for line in text.splitlines() if "hwpoison-fleet compare" in line)
+    program = f'{sys.executable} -c "from fleet.cli import main; main()"'
+    env = {**os.environ, "HOME": "/nonexistent"}
+    line = line.replace("hwpoison-fleet", program)
+    assert subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "file:///tmp/x", "gs://b/x", "HTTP://h/x", "a+b.c-d://x"])
+@pytest.mark.parametrize(
+    "command", [("run", *SMALL, "-o"), ("resume",), ("summary",), ("compare",), ("replay", "--node=0")]
+)
+def test_a_url_is_refused_before_anything_is_done(url, command, monkeypatch):
+    monkeypatch.setattr(fleet.run, "start_run", lambda *_: pytest.fail("it was simulated"))
+    done = call(*command, url)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"'{url}' is a URL, expected a folder" in done.stderr
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["a/../../w", "..", "../w", "/tmp/w", "a b", "", "_x", "n" * 201, "ü" * 101, "a\nb", "a\x00"]
+)
+@pytest.mark.parametrize("key", ["name", "arm"])
+def test_a_name_that_is_no_folder_name_is_refused(tmp_path, name, key):
+    quoted = '"' + name.replace("\n", "\\n").replace("\x00", "\\u0000") + '"'
+    text = (
+        f"nodes = 8\n{'' if key == 'arm' else f'name = {quoted}'}\n[group.a]\n[arm.{quoted if key == 'arm' else 'x'}]\n"
+    )
+    (tmp_path / "x.toml").write_text(text)
+    if (name, key) == ("..", "arm"):  # arm=.. is a folder like any other
+        assert call("scenario", "check", tmp_path / "x.toml").exit_code == 0
+        return
+    if (name, key) == ("..", "name"):  # and so is runs/<time>-..
+        assert call("scenario", "check", tmp_path / "x.toml").exit_code == 0
+        return
+    done = call("run", tmp_path / "x.toml")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "expected letters, digits" in done.stderr
+    assert left_behind() == ["x.toml"]
+
+
+@pytest.mark.parametrize("name", ["n" * 200, "ü" * 100])
+def test_the_longest_names_fit_into_folders(tmp_path, name):
+    (tmp_path / "x.toml").write_text(
+        f'name = "{name}"\nnodes = 40\n[group.a]\nfaults.fit_factor = 30.0\n[arm."{name}"]\n'
+    )
+    done = call("run", tmp_path / "x.toml", "--workers", "1")
+    assert done.exit_code == 0, done.stderr
+    assert open_run(next(Path("runs").iterdir())).arms == (name,)
+
+
+def test_shipped_names_are_folder_names():
+    assert BASELINE["name"] == "baseline"
+    for name in call("scenario", "list").stdout.split()[:1]:
+        assert call("scenario", "check", name).exit_code == 0
+
+
+TOO_MANY = ("--set", "faults.fit_factor=1e6", "--nodes", "40")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*TOO_MANY, "--workers", "1"),
+        (*TOO_MANY, "--workers", "1", "-o", "a/b/run"),
+        (*TOO_MANY, "--workers", "2", "--shard-nodes", "10", "-o", "run"),
+        (*SMALL, "-o", "x" * 300),
+        (*SMALL, "-o", f"a/b/{'x' * 300}"),
+        (*SMALL, "--sweep", f"page_offline.ce_threshold={'0' * 250}1"),
+    ],
+)
+def test_what_is_refused_leaves_no_folder(words):
+    done = call("run", *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert left_behind() == []
+
+
+def test_a_refused_run_leaves_an_empty_folder_as_it_was_and_files_that_came_meanwhile(monkeypatch):
+    Path("run").mkdir()
+    assert call("run", *TOO_MANY, "--workers", "1", "-o", "run").exit_code == 2
+    assert left_behind() == ["here/run"]
+    execute = fleet.run._execute
+
+    def with_a_guest(loaded, plan, root, *rest):
+        (root / "errors").mkdir()
+        (root / "errors" / "notes.txt").write_text("precious")
+        return execute(loaded, plan, root, *rest)
+
+    monkeypatch.setattr(fleet.run, "_execute", with_a_guest)
+    assert call("run", *TOO_MANY, "--workers", "1", "-o", "run").exit_code == 2
+    assert left_behind() == ["here/run", "here/run/errors", "here/run/errors/notes.txt"]
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "FIFO"])
+def test_a_lock_that_is_none_makes_a_folder_not_empty(tmp_path, kind):
+    precious, lock = tmp_path / "precious", Path("run", ".lock")
+    precious.write_text("precious")
+    lock.parent.mkdir()
+    {"link": lambda: lock.symlink_to(precious), "folder": lock.mkdir, "FIFO": lambda: os.mkfifo(lock)}[kind]()
+    done = call("run", "-o", "run", *SMALL)
+    assert done.exit_code == 2
+    assert "not empty" in done.stderr
+    assert precious.read_text() == "precious"
+
+
+def test_what_a_killed_process_left_of_a_plan_does_not_stand_in_the_way():
+    Path("run").mkdir()
+    Path("run", f".hwpoison-fleet-{'0' * 32}.tmp").write_text("{")
+    assert call("run", "-o", "run", *SMALL).exit_code == 0
+    assert [path.name for path in Path("run").iterdir() if path.suffix == ".tmp"] == []
+
+
+def predict(inputs, out):
+    return call("conform", "--kernel", "6.1", "--predict", inputs, "-o", out)
+
+
+@pytest.mark.parametrize("kind", ["itself", "hard link", "link", "other file", "folder", "broken link"])
+def test_predictions_overwrite_nothing(kind):
+    inputs, out = Path("inputs.csv"), Path("out.csv")
+    shutil.copy(RECORDED, inputs)
+    {
+        "itself": lambda: None,
+        "hard link": lambda: os.link(inputs, out),
+        "link": lambda: out.symlink_to(inputs),
+        "other file": lambda: out.write_text("precious"),
+        "folder": out.mkdir,
+        "broken link": lambda: out.symlink_to("nowhere.csv"),
+    }[kind]()
+    before = tree(Path.cwd())
+    done = predict(inputs, inputs if kind == "itself" else out)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "there already" in done.stderr
+    assert tree(Path.cwd()) == before
+
+
+def test_predictions_are_written_whole_beside_others_that_are_under_way():
+    for name in ("out.csv.partial", ".out.csv.partial"):
+        Path(name).write_text("precious")
+    assert predict(RECORDED, "out.csv").exit_code == 0
+    assert sorted(path.name for path in Path().iterdir()) == [".out.csv.partial", "out.csv", "out.csv.partial"]
+    assert {Path(name).read_text() for name in ("out.csv.partial", ".out.csv.partial")} == {"precious"}
+    assert predict(RECORDED, f"{'x' * 251}.csv").exit_code == 0
+    assert predict(RECORDED, "out.csv/x.csv").exit_code == 2
+    assert call("conform", "out.csv", "--kernel", "6.1").exit_code == 0
