@@ -18,7 +18,7 @@ from fleet.engines.shard import ShardSums, run_shard
 from fleet.shortage import naming_shortage
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
-from node_sim.errors import ExecutionError, PolicyError, TransientError
+from node_sim.errors import ExecutionError, PolicyError, SimError, TransientError
 
 
 def simulate_shard(job: Job, shard: Shard) -> Receipt:
@@ -32,7 +32,7 @@ def simulate_shard(job: Job, shard: Shard) -> Receipt:
                 for arms, table, rows in block.tables:
                     aggregator.add(attempt, arms, table, rows)
             return aggregator.finish(attempt, shard, sums)
-    except TransientError:
+    except SimError:
         aggregator.drop(attempt)
         raise
 
