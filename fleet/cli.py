@@ -5,16 +5,21 @@ It is the composition root: only commands, and only when they run, reach up to t
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
+from typing import Any, Final, NoReturn, TextIO
 
 import click
 
+from fleet.commands.printing import Output, OutputError, say, shortened
 from fleet.shortage import naming_shortage
 from node_sim.errors import ConfigError, DataError, ModelError, SimError
 
+_STDERR: Final = 2
 EXIT_FAILED, EXIT_USAGE, EXIT_DATA, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 4, 130, 143
 
 
@@ -64,9 +69,34 @@ COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
 
 def _fail(message: str, code: int) -> NoReturn:
     """Print an error and leave."""
-    for line in message.splitlines():
-        click.echo(f"error: {line}", err=True)
+    for line in shortened(message):
+        say(f"error: {line}", err=True)
     sys.exit(code)
+
+
+def _say_usage(error: click.ClickException) -> None:
+    """Print how a command line is wrong."""
+    text = io.StringIO()
+    error.show(file=text)
+    for line in shortened(text.getvalue().rstrip()):
+        say(line, err=True)
+
+
+def _drop(stream: TextIO | None) -> None:
+    """Print what a stream still holds; what it does not take is dropped, or the interpreter would try again."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _occupy_standard_files() -> None:
+    """Open on nothing what is closed of the three standard files, or a file of a run would get what is printed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
 
 
 class _TerminatedError(KeyboardInterrupt):
@@ -100,6 +130,29 @@ class _Guarded(click.Group):
             }
         return super().resolve_command(ctx, args)
 
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command line as a program."""
+        code: Any = EXIT_FAILED
+        _occupy_standard_files()
+        words: Sequence[str] = (args[0] if args else extra.get("args")) or ()
+        if any("\0" in word for word in words):
+            _fail("command line: a NUL in it, expected text, as no program can be given one; leave it out", EXIT_USAGE)
+        try:
+            with redirect_stdout(Output(sys.stdout)) if sys.stdout else nullcontext():
+                code = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.Abort:
+            code = EXIT_INTERRUPTED
+        except click.ClickException as error:
+            _say_usage(error)
+            code = error.exit_code
+        except OutputError as error:
+            if not isinstance(error.__cause__, BrokenPipeError):
+                say(f"error: stdout: {error}, expected to print there; make room, or print elsewhere", err=True)
+        finally:
+            _drop(sys.stdout)
+            _drop(sys.stderr)
+        sys.exit(code or 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         signal.signal(signal.SIGTERM, _terminate)
@@ -110,9 +163,6 @@ class _Guarded(click.Group):
             _fail("terminated; what is committed is kept, 'hwpoison-fleet resume' goes on", EXIT_TERMINATED)
         except KeyboardInterrupt:
             _fail("interrupted; what is committed is kept, 'hwpoison-fleet resume' goes on", EXIT_INTERRUPTED)
-        except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(EXIT_FAILED)
         except (ConfigError, ModelError) as error:
             _fail(str(error), EXIT_USAGE)
         except DataError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import uuid
@@ -49,6 +50,8 @@ _OUTCOMES: Final = (
     "kernel_log",
 )
 """Columns of a recording after the inputs; what is not predicted is left empty."""
+SIZE_MAX: Final = 64 << 20
+"""Bytes of a table."""
 _FIRST_LINE: Final = 2
 _MISSING: Final = "(missing)"
 _TOO_MANY: Final = "fields beyond the last column"
@@ -121,12 +124,18 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         ConfigError: The file cannot be read, or input columns are missing; all of them at once.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey=_TOO_MANY, restval=_MISSING)
-            rows, columns = list(reader), list(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        msg = f"{path}: {error}, expected a CSV table of recorded scenarios; name one"
+        with path.open("rb") as stream:  # no more than that of a device that never ends
+            content = stream.read(SIZE_MAX + 1)
+        text = io.StringIO(content[:SIZE_MAX].decode("utf-8-sig"), newline="")
+        reader = csv.DictReader(text, restkey=_TOO_MANY, restval=_MISSING)
+        rows, columns = list(reader), list(reader.fieldnames or ())
+    except (OSError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        msg = f"{path}: {reason}, expected a CSV table of recorded scenarios; name one"
         raise ConfigError(msg) from None
+    if len(content) > SIZE_MAX:
+        msg = f"{path}: more than {SIZE_MAX >> 20} MiB, expected a CSV table of recorded scenarios; name one"
+        raise ConfigError(msg)
     problems = [
         f"{path.name}: column {column} is missing, expected the input columns of a recording; add it"
         for column in INPUTS

@@ -17,6 +17,7 @@ from fleet.engines.shard import expected_work
 from fleet.scenario.assumptions import headline_assumptions
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Fleet
+from fleet.scenario.load import check_loads
 from fleet.scenario.notices import notices
 from fleet.scenario.own_policies import hashes_of, with_sources
 from fleet.stored.digest import add_digests, to_hex
@@ -36,7 +37,7 @@ from fleet.stored.manifest import (
     write_json,
 )
 from fleet.stored.parts import Survey, check_parts, survey
-from fleet.stored.plan import Shard, plan_shards, shard_size
+from fleet.stored.plan import Shard, groups_in, plan_shards, shard_size
 from fleet.stored.schema import SCHEMA_VERSION, check_version
 from fleet.stored.sink import discard, remove_strays
 from fleet.stored.tally import Tally
@@ -134,6 +135,11 @@ def planned_shards(fleet: Fleet, choice: EngineChoice, shard_nodes: int | None) 
     return plan_shards(fleet.nodes, size)
 
 
+def _nodes_by_group(fleet: Fleet, shard: Shard) -> list[int]:
+    """Return how many nodes of each group a shard has."""
+    return [nodes for _, nodes in groups_in(shard, fleet.groups)]
+
+
 def start_run(
     fleet: Fleet, seed: int, root: Path, choice: EngineChoice, shard_nodes: int | None, progress: Progress
 ) -> JsonObject:
@@ -146,6 +152,8 @@ def start_run(
     """
     check_choice(choice, fleet.nodes)
     shards = planned_shards(fleet, choice, shard_nodes)
+    most = [max(nodes) for nodes in zip(*(_nodes_by_group(fleet, shard) for shard in shards), strict=True)]
+    check_loads(fleet, most)
     with make_engine(choice, fleet.nodes) as engine:
         made = prepare_folder(root)
         with locked(root):

@@ -61,7 +61,7 @@ def _agrees(found: Estimated, low: float, high: float) -> bool | None:
     """Whether the 95 % interval of an estimate meets the published interval; None where neither can be said."""
     if low <= found.value <= high:
         return True
-    if not math.isfinite(found.error):
+    if math.isnan(found.value) or not math.isfinite(found.error):
         return None
     room = _Z95 * found.error
     return bool(low - room <= found.value <= high + room)
@@ -85,7 +85,7 @@ def figure_document(figure: Figure, arms: list[Sightings], observation: Observat
             "interval": [figure.low, figure.high],
             "inside": bool(figure.low <= found.value <= figure.high),
             "agrees": _agrees(found, figure.low, figure.high),
-            "deviation": found.value / figure.published.value - 1.0,
+            "deviation": None if math.isnan(found.value) else found.value / figure.published.value - 1.0,
             "source": figure.published.source,
             "confidence": figure.published.confidence,
         }
@@ -121,7 +121,8 @@ def _row(figure: dict[str, Any]) -> tuple[str, str, str, str, str]:
     low, high = (_number(end, unit) for end in figure["interval"])
     verdict = "inside" if figure["inside"] else _VERDICTS[figure["agrees"]]
     published = f"{_number(figure['published'], unit)} ({low} to {high})"
-    return text, figure["role"], here, published, f"{100 * figure['deviation']:+.1f} %, {verdict}"
+    deviation = "-" if figure["deviation"] is None else f"{100 * figure['deviation']:+.1f} %"
+    return text, figure["role"], here, published, f"{deviation}, {verdict}"
 
 
 def study_lines(document: dict[str, Any]) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from typing import Any
 
 import click
 
+from fleet.commands.printing import print_json, say
 from node_sim.catalog.designs import DESIGNS
 from node_sim.catalog.numbers import SCRUB_HOURS
 
@@ -85,10 +85,15 @@ def dram_command(dump: int | None, as_json: bool, lifetimes: int, seed: int, **o
     if dump is not None:
         rows = describe_lifetime(stream, question, dump)
         lines = [" ".join(f"{name}={value}" for name, value in row.items()) for row in rows]
-        document = json.dumps({"lifetime": dump, "faults": rows}, indent=2)
-        click.echo(document if as_json else "\n".join(lines or ["no faults"]))
+        if as_json:
+            print_json({"lifetime": dump, "faults": rows})
+        else:
+            say("\n".join(lines or ["no faults"]))
         return
     begun = time.perf_counter()
     counts = simulate_lifetimes(stream, question, lifetimes)
     found = reliability_document(counts, time.perf_counter() - begun)
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(reliability_lines(found)))
+    if as_json:
+        print_json(found)
+    else:
+        say("\n".join(reliability_lines(found)))

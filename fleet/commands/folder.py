@@ -10,15 +10,13 @@ from typing import Any, Final
 
 import click
 
+from fleet.commands.paths import UsablePath
+
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-class Folder(click.Path):
+class Folder(UsablePath):
     """A folder on this machine; whatever it is called, it is a name, never a URL or somebody's home."""
-
-    def __init__(self) -> None:
-        """Take names as paths."""
-        super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse a URL while it can still be told from a path: a path has no ``//``."""

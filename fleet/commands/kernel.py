@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
+from fleet.commands.paths import UsablePath
+from fleet.commands.printing import print_json, say
 from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES
 from node_sim.errors import ConfigError
 
@@ -88,7 +88,7 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
     from node_sim.one_page.inject import inject, inject_lines, list_lines, rule_lines
 
     if show_list or show_rules:
-        click.echo("\n".join(list_lines() if show_list else rule_lines()))
+        say("\n".join(list_lines() if show_list else rule_lines()))
         return
     found = inject(
         options["page"],
@@ -109,14 +109,17 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
         then=tuple(filter(None, options["then"].split(","))),
         switches=options["switches"],
     )
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(inject_lines(found)))
+    if as_json:
+        print_json(found)
+    else:
+        say("\n".join(inject_lines(found)))
 
 
 @click.command("conform")
-@click.argument("table", type=click.Path(path_type=Path), required=False)
+@click.argument("table", type=UsablePath(), required=False)
 @click.option("--kernel", metavar="PROFILE", required=True, help=f"{_PROFILES}.")
-@click.option("--predict", "inputs", type=click.Path(path_type=Path), help="Predict the rows of this file instead.")
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), help="Where --predict writes: a new file.")
+@click.option("--predict", "inputs", type=UsablePath(), help="Predict the rows of this file instead.")
+@click.option("-o", "--output", "out", type=UsablePath(), help="Where --predict writes: a new file.")
 @_SWITCH
 @click.option("-v", "--verbose", is_flag=True, help="Name the rows that match, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -135,16 +138,16 @@ def conform_command(as_json: bool, verbose: bool, **options: Any) -> None:
     if inputs is not None:
         left_out = write_predictions(inputs, out, options["kernel"], options["switches"])
         if as_json:
-            click.echo(json.dumps({"written": str(out), "not_modelled": left_out}, indent=2))
+            print_json({"written": str(out), "not_modelled": left_out})
             return
         for entry in left_out:
-            click.echo(f"not modelled   {entry['id']}: {entry['reason']}", err=True)
-        click.echo(f"wrote {out}")
+            say(f"not modelled   {entry['id']}: {entry['reason']}", err=True)
+        say(f"wrote {out}")
         return
     found = conform(table, options["kernel"], options["switches"])
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2))
+        print_json(found.to_json())
     else:
-        click.echo("\n".join(conform_lines(found, verbose=verbose)))
+        say("\n".join(conform_lines(found, verbose=verbose)))
     if found.mismatched or not found.matched:
         sys.exit(EXIT_GATE)

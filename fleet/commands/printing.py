@@ -1,10 +1,11 @@
-"""What several commands print: documents, and the summary of a run with what to type next."""
+"""What commands print: text that a terminal can take, documents, and the summary of a run with what to type next."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
@@ -14,9 +15,86 @@ if TYPE_CHECKING:
     from fleet.scenario.fleet import Fleet
 
 
+_LINE_MAX: Final = 800
+"""Characters of a line of a message that are shown."""
+_LINES_MAX: Final = 200
+"""Lines of it."""
+
+
+class OutputError(Exception):
+    """Standard output takes nothing more."""
+
+
+class Output:
+    """Standard output, also of click's own help, whose failures are told from those of all other files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Print to a stream."""
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else a stream has."""
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise OutputError(error.strerror) from error
+
+    def flush(self) -> None:
+        """Write what is left.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise OutputError(error.strerror) from error
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text, as all commands do; nothing in it reaches a terminal as an order to it.
+
+    An error stream that takes nothing is passed over: there is nowhere left to say so.
+    """
+    if not err:
+        click.echo(printable(text))
+        return
+    with suppress(OSError):
+        click.echo(printable(text), err=True)
+
+
+def printable(text: str) -> str:
+    """Write control characters, marks that turn the text around and lone bytes as escapes, all but ends of lines."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        one if one == "\n" or one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
+
+
+def shortened(message: str) -> list[str]:
+    """Return the lines of a message with the middle of long ones left out, and not too many of them."""
+    lines = printable(message).split("\n")
+    head, tail = 2 * _LINE_MAX // 3, _LINE_MAX // 3
+    shown = [
+        line if len(line) <= _LINE_MAX else f"{line[:head]} ... ({len(line):,} characters) ... {line[-tail:]}"
+        for line in lines[:_LINES_MAX]
+    ]
+    more = len(lines) - len(shown)
+    return [*shown, f"and more: {more:,} lines like these"] if more else shown
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(document, indent=1, allow_nan=False))
+    say(json.dumps(document, indent=1, allow_nan=False))
 
 
 def print_notices(fleet: Fleet) -> None:
@@ -24,7 +102,7 @@ def print_notices(fleet: Fleet) -> None:
     from fleet.scenario.notices import notices
 
     for notice in notices(fleet):
-        click.echo(f"notice: {notice.line()}", err=True)
+        say(f"notice: {notice.line()}", err=True)
 
 
 def print_summary(root: Path, *, as_json: bool, hints: bool) -> None:
@@ -43,8 +121,8 @@ def print_summary(root: Path, *, as_json: bool, hints: bool) -> None:
     if as_json:
         print_json(summary_document(run))
         return
-    click.echo("\n".join(summary_lines(run)))
+    say("\n".join(summary_lines(run)))
     if hints:
-        click.echo(f"\ndata: {typed(root)} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
-        click.echo(f"next: hwpoison-fleet replay {typed(root)} --node {example_node(run)}")
-        click.echo(f"      hwpoison-fleet compare {typed(root)} --baseline {run.arms[-1]}")
+        say(f"\ndata: {typed(root)} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
+        say(f"next: hwpoison-fleet replay {typed(root)} --node {example_node(run)}")
+        say(f"      hwpoison-fleet compare {typed(root)} --baseline {run.arms[-1]}")

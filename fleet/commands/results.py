@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fleet.commands.folder import Folder
-from fleet.commands.printing import print_json, print_summary
+from fleet.commands.printing import print_json, print_summary, say
 from node_sim.errors import DataError
 
 
@@ -43,10 +43,10 @@ def compare_command(folder: Path, baseline: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"baseline": chosen, "effects": to_json(found), "ce_policies": policies_json(policies)})
         return
-    click.echo("\n".join(effect_lines(found, chosen, node_years(run))).lstrip("\n"))
-    click.echo(NOTE)
+    say("\n".join(effect_lines(found, chosen, node_years(run))).lstrip("\n"))
+    say(NOTE)
     if policies is not None and policies.arms:
-        click.echo("\n".join(policy_lines(policies, chosen)))
+        say("\n".join(policy_lines(policies, chosen)))
 
 
 @click.command("replay")
@@ -73,12 +73,12 @@ def replay_command(folder: Path, node: int, arm: str | None, as_json: bool) -> N
         rows = {name: table.to_pylist() for name, table in tables.items()}
         print_json({"node": node, "arm": chosen, "equals_stored_rows": same, "tables": rows})
     else:
-        click.echo(f"node {node} in arm {chosen}: row, time since the start, what happened, <- the row that caused it")
+        say(f"node {node} in arm {chosen}: row, time since the start, what happened, <- the row that caused it")
         lines = list(timeline_lines(tables))
-        click.echo("\n".join(lines) if lines else "  nothing happened to this node")
+        say("\n".join(lines) if lines else "  nothing happened to this node")
         stored = {True: "equal to those of", False: "DIFFERENT FROM those of", None: "not compared with"}
         unfinished = ", which is not finished" if same is None else ""
-        click.echo(f"{len(lines)} rows, {stored[same]} the run{unfinished}")
+        say(f"{len(lines)} rows, {stored[same]} the run{unfinished}")
     if same is False:
         msg = f"{folder}: the rows of node {node} differ from a new simulation; was the run made by another version?"
         raise DataError(msg)

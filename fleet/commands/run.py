@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleet.commands.folder import Folder
-from fleet.commands.printing import print_notices, print_summary
+from fleet.commands.printing import print_notices, print_summary, say
 from fleet.shortage import check_address_space
 from fleet.stored.plan import SHARD_NODES_MAX
 
@@ -63,7 +63,7 @@ def _run_with_progress(
         if metrics is not None:
             metrics(receipt)
 
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return work(observe)
     from rich.console import Console
     from rich.progress import Progress, TextColumn
@@ -89,7 +89,7 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Callab
     groups = tuple(group.name for group in fleet.groups)
     collector = RunCollector(fleet.arms, groups, shards, fleet.nodes, info)
     serve_metrics(collector, port)
-    click.echo(f"metrics: http://{HOST}:{port}/metrics", err=True)
+    say(f"metrics: http://{HOST}:{port}/metrics", err=True)
     return collector.add
 
 
@@ -171,7 +171,7 @@ def resume_command(
     from fleet.run import open_plan, resume_run
 
     def tell(line: str) -> None:
-        click.echo(f"mending: {line}", err=True)
+        say(f"mending: {line}", err=True)
 
     choice = _choice(engine, workers, address, nodes_per_actor)
     fleet, plan = open_plan(folder)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleet.commands.printing import print_notices
+from fleet.commands.paths import UsablePath
+from fleet.commands.printing import print_json, print_notices, say
 from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def scenario_list() -> None:
 
     for name in scenario_names():
         document = parse(name, read_text(name)[1])
-        click.echo(f"{name:<20} {document.get('description', '')}")
+        say(f"{name:<20} {document.get('description', '')}")
 
 
 @scenario_group.command("show")
@@ -68,9 +68,9 @@ def scenario_show(
         document["field"] = field_figures(_load(name, {"nodes": sample}, settings), seed)
         lines += study_lines(document["field"])
     if as_json:
-        click.echo(json.dumps(document, indent=2))
+        print_json(document)
     else:
-        click.echo("\n".join(lines))
+        say("\n".join(lines))
 
 
 def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
 
 
 @scenario_group.command("init")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=UsablePath())
 @click.option("--from", "source", default="baseline", show_default=True, help="Scenario to copy.")
 def scenario_init(path: Path, source: str) -> None:
     """Copy a scenario to a new file to start from."""
@@ -129,7 +129,7 @@ def scenario_init(path: Path, source: str) -> None:
     except OSError as error:
         msg = f"{path}: {error.strerror}, expected a new file; choose another name"
         raise ConfigError(msg) from None
-    click.echo(f"wrote {path}; edit it, then: hwpoison-fleet scenario check {path}")
+    say(f"wrote {path}; edit it, then: hwpoison-fleet scenario check {path}")
 
 
 @scenario_group.command("check")
@@ -139,4 +139,4 @@ def scenario_check(path: str) -> None:
     fleet = _load(path)
     print_notices(fleet)
     sizes = ", ".join(f"{group.name} {group.nodes:,}" for group in fleet.groups)
-    click.echo(f"{path}: ok, {fleet.nodes:,} nodes ({sizes}), {len(fleet.arms)} arms: {', '.join(fleet.arms)}")
+    say(f"{path}: ok, {fleet.nodes:,} nodes ({sizes}), {len(fleet.arms)} arms: {', '.join(fleet.arms)}")

@@ -7,10 +7,11 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
 
 from fleet.scenario.document import expand_switches, expand_workloads, items, put, tables
-from fleet.scenario.fleet import ARMS_MAX, FIXED_SECTIONS, Document, Fleet, Group, GroupPlan, Scenario
+from fleet.scenario.fleet import ARMS_MAX, FIXED_SECTIONS, GROUPS_MAX, Document, Fleet, Group, GroupPlan, Scenario
+from fleet.scenario.plain import folder_name_complaint, foreign, name_complaint
 from node_sim.errors import ConfigError
 from node_sim.server.policy import Policy
 from node_sim.server.settings import Setting
@@ -19,9 +20,8 @@ from node_sim.server.workload import SHARE_TOLERANCE
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-NAME_BYTES_MAX = 200
-"""A file name has at most 255, of which a folder's other words take some."""
-_FOLDER_NAME = f"expected letters, digits and _ - + . =, no leading _, at most {NAME_BYTES_MAX} bytes"
+COMPLAINTS_MAX = 1000
+"""More than so many are enough; each arm would add as many for each group."""
 
 
 def _range_complaints(kind: Any, value: Any, path: str) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _decode(kind: Any, document: Document, path: str) -> tuple[Any, list[str]]:
     complaints = list(_range_complaints(kind, document, path))
     named = {line.split(" = ", 1)[0] for line in complaints}
     try:
-        decoded = _decoder(kind).validate_json(json.dumps(document, default=str), strict=True)
+        decoded = _decoder(kind).validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             where = path + ".".join(str(part) for part in item["loc"])
@@ -103,6 +103,14 @@ def _node_counts(shares: dict[str, float], nodes: int) -> dict[str, int]:
     return counts
 
 
+def _size_complaints(document: Document) -> Iterator[str]:
+    """Yield what there is too much of: every arm asks for all of every group."""
+    for noun, most in (("arm", ARMS_MAX), ("group", GROUPS_MAX)):
+        n = len(dict(items(document.get(noun))))
+        if n > most:
+            yield f"{noun}: {n:,} {noun}s, expected at most {most}; leave some out"
+
+
 def _share_complaints(document: Document) -> Iterator[str]:
     groups = dict(tables(document.get("group")))
     if not groups:
@@ -115,25 +123,21 @@ def _share_complaints(document: Document) -> Iterator[str]:
             yield f"group: shares add up to {total:g}, expected 1; change group.NAME.share"
 
 
-def _is_folder_name(name: str) -> bool:
-    """Whether arms, whose parts lie in folders of their names, and scenarios may be called so."""
-    fits = len(name.encode(errors="replace")) <= NAME_BYTES_MAX
-    return bool(name) and fits and not name.startswith("_") and all(c.isalnum() or c in "_-+.=" for c in name)
-
-
-def _scenario_name_complaints(document: Document) -> Iterator[str]:
+def _name_complaints(document: Document) -> Iterator[str]:
+    """Yield names that no file can be called by, or that cannot be read."""
     name = document.get("name", Scenario.name)
-    if isinstance(name, str) and not _is_folder_name(name):
-        yield f"name = {name!r}: folders of runs bear it, {_FOLDER_NAME}"
+    if isinstance(name, str) and (complaint := folder_name_complaint(name)):
+        yield f"name = {name!r}, {complaint}; choose another"
+    for group, _ in items(document.get("group")):
+        if complaint := name_complaint(group):
+            yield f"group.{group}: name = {group!r}, {complaint}; choose another"
 
 
-def _arm_name_complaints(document: Document, arms: dict[str, Any]) -> Iterator[str]:
+def _arm_name_complaints(document: Document) -> Iterator[str]:
     groups = dict(tables(document.get("group")))
-    if len(arms) > ARMS_MAX:
-        yield f"arm: {len(arms)} arms, expected at most {ARMS_MAX}"
-    for name, arm in tables(arms):
-        if not _is_folder_name(name):
-            yield f"arm.{name}: name, {_FOLDER_NAME}"
+    for name, arm in tables(document.get("arm")):
+        if complaint := folder_name_complaint(name):
+            yield f"arm.{name}: name, {complaint}; choose another, or leave out a --sweep"
         listed = arm.get("groups", ())
         for group in listed if isinstance(listed, list) else ():
             if group not in groups:
@@ -148,16 +152,20 @@ def _arm_policies(document: Document, known: list[str]) -> tuple[dict[str, list[
     groups = dict(tables(document.get("group")))
     policies: dict[str, list[Policy]] = {name: [] for name in groups}
     complaints: list[str] = []
+    said = set(known)
     for arm_name, arm in tables(document.get("arm") or {"default": {}}):
         for name, group in groups.items():
+            if len(said) + len(complaints) > COMPLAINTS_MAX:
+                return policies, complaints
             changed: Document = {"group": {name: copy.deepcopy(group)}}
-            known_groups = [entry for entry in arm.get("groups") or () if entry in groups]
+            listed = arm.get("groups")
+            known_groups = [entry for entry in groups if isinstance(listed, list) and entry in listed]
             if not known_groups or name in known_groups:
                 for key, value in dict(items(arm.get("set"))).items():
                     put(changed["group"][name], key.split("."), value)
             mine = [*expand_workloads(changed), *expand_switches(changed)]
             decoded, more = _decode(Group, changed["group"][name], f"group.{name}.")
-            complaints.extend(f"arm.{arm_name}: {line}" for line in (*mine, *more) if line not in known)
+            complaints.extend(f"arm.{arm_name}: {line}" for line in (*mine, *more) if line not in said)
             if decoded is not None:
                 policies[name].append(decoded.policy)
     return policies, complaints
@@ -173,19 +181,25 @@ def decode(label: str, document: Document) -> Fleet:
     Raises:
         ConfigError: Lists all mistakes at once.
     """
+    complaints = foreign(document)
+    if large := list(_size_complaints(document)):
+        _refuse(label, complaints + large)
     original = copy.deepcopy(document)
     work = copy.deepcopy(document)
-    complaints = [*_scenario_name_complaints(work), *_share_complaints(work)]
-    complaints.extend(_arm_name_complaints(work, work.get("arm", {}) or {}))
+    complaints += [*_share_complaints(work), *_name_complaints(work), *_arm_name_complaints(work)]
     complaints.extend((*expand_workloads(work), *expand_switches(work)))
     scenario, mine = _decode(Scenario, work, "")
     complaints.extend(mine)
     policies, mine = _arm_policies(document, complaints)
     complaints.extend(mine)
     if complaints:
-        lines = "\n".join(f"{label}: {line}" for line in dict.fromkeys(complaints))
-        raise ConfigError(lines)
+        _refuse(label, complaints)
     return _place_groups(scenario, original, policies, tuple(scenario.arm or ("default",)))
+
+
+def _refuse(label: str, complaints: list[str]) -> NoReturn:
+    """Say all that is wrong, each once."""
+    raise ConfigError("\n".join(f"{label}: {line}" for line in dict.fromkeys(complaints)))
 
 
 def _place_groups(

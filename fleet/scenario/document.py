@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from fleet.scenario.fleet import Document, Scenario
+from fleet.scenario.plain import DEPTH_MAX
 from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILES
 from node_sim.catalog.workloads import WORKLOADS
 from node_sim.errors import ConfigError
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
 from node_sim.server.workload import Use
+
+SIZE_MAX = 4 << 20
+"""Bytes of a scenario."""
 
 
 def scenario_names() -> list[str]:
@@ -34,11 +38,36 @@ def read_text(name_or_path: str) -> tuple[str, str]:
     if name_or_path in scenario_names():
         return f"{name_or_path}.toml", (resources.files("fleet") / "scenarios" / f"{name_or_path}.toml").read_text()
     try:
-        return name_or_path, Path(name_or_path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(scenario_names())
+        with Path(name_or_path).open("rb") as stream:  # no more than that of a device that never ends
+            content = stream.read(SIZE_MAX + 1)
+        text = content.decode("utf-8").replace("\r\n", "\n")
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
+    else:
+        reason = f"more than {SIZE_MAX >> 20} MiB" if len(content) > SIZE_MAX else ""
+    if reason:
+        known = ", ".join(scenario_names())
         msg = f"{name_or_path}: {reason}, expected a scenario file or one of {known}; check the name"
+        raise ConfigError(msg)
+    return name_or_path, text
+
+
+def _read_toml(text: str) -> Document:
+    """Read TOML; all that its parser raises comes out of here as one of two.
+
+    Raises:
+        TOMLDecodeError: The text is not TOML.
+        ConfigError: It is, with what nothing can hold.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        msg = f"brackets or dots nested deeper than its reader goes, expected at most {DEPTH_MAX}; mend them"
+        raise ConfigError(msg) from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # of int(), which reads no more than 4,300 digits
+        msg = "an integer of thousands of digits, expected at most 20; mend it"
         raise ConfigError(msg) from None
 
 
@@ -49,23 +78,31 @@ def parse(label: str, text: str) -> Document:
         ConfigError: The text is not TOML.
     """
     try:
-        return tomllib.loads(text)
+        return _read_toml(text)
     except tomllib.TOMLDecodeError as error:
         msg = f"{label}: not TOML: {error}; mend the syntax"
-        raise ConfigError(msg) from None
+    except ConfigError as error:
+        msg = f"{label}: {error}"
+    raise ConfigError(msg)
 
 
 def parse_value(key: str, text: str) -> Any:
     """Read a value of the command line as TOML, or as a plain string if it is none or its setting is a word.
 
     A kernel version is a word, too: 3.10 is not 3.1.
+
+    Raises:
+        ConfigError: It is TOML, with what nothing can hold.
     """
     if key.rsplit(".", 1)[-1] in _words():
         return text.strip("\"'")
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return _read_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except ConfigError as error:
+        msg = f"{key}: {error}"
+        raise ConfigError(msg) from None
 
 
 def _words() -> frozenset[str]:
@@ -98,9 +135,8 @@ def apply_setting(document: Document, key: str, value: Any) -> None:
     if path[0] in top:
         put(document, path, value)
         return
-    for group in document.get("group", {}).values():
-        if isinstance(group, dict):
-            put(group, path, value)
+    for _, group in tables(document.get("group")):
+        put(group, path, value)
 
 
 def expand_workloads(document: Document) -> Iterator[str]:
@@ -115,7 +151,7 @@ def expand_workloads(document: Document) -> Iterator[str]:
             if workload is None and _lacks_huge_pages(group):
                 group["workload"] = {"use": _without_huge_pages(dataclasses.asdict(Use()))}
             continue
-        if base not in WORKLOADS:
+        if not isinstance(base, str) or base not in WORKLOADS:
             yield f"group.{name}.workload = {base!r}, expected one of {', '.join(WORKLOADS)}, or a table"
             group.pop("workload")
             continue
@@ -127,9 +163,12 @@ def expand_workloads(document: Document) -> Iterator[str]:
         group["workload"] = table
 
 
-def _without_huge_pages(use: Document) -> Document:
-    """Return shares of memory with transparent huge pages as ordinary ones."""
-    return use | {"anonymous": round(use["anonymous"] + use["thp"], 9), "thp": 0.0}
+def _without_huge_pages(use: Any) -> Any:
+    """Return shares of memory with transparent huge pages as ordinary ones; what are no shares is left as it is."""
+    anonymous, thp = (dict(items(use)).get(name) for name in ("anonymous", "thp"))
+    if not (isinstance(anonymous, int | float) and isinstance(thp, int | float)):
+        return use
+    return use | {"anonymous": round(anonymous + thp, 9), "thp": 0.0}
 
 
 def _lacks_huge_pages(group: Document) -> bool:

@@ -24,6 +24,7 @@ Document = dict[str, Any]
 """A scenario as TOML holds it."""
 NODES_MAX = 1 << 32
 ARMS_MAX = 256
+GROUPS_MAX = 256
 FIXED_SECTIONS = ("server", "faults", "share")
 """Sections of a group that no arm may change: the faults are the same in every arm."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
 from fleet.scenario.decode import decode
-from fleet.scenario.document import apply_setting, parse, parse_value, read_text
-from fleet.scenario.fleet import Document, Fleet
+from fleet.scenario.document import apply_setting, items, parse, parse_value, read_text
+from fleet.scenario.fleet import ARMS_MAX, Document, Fleet
 from fleet.scenario.own_policies import with_sources
 from node_sim.errors import ConfigError
 
@@ -15,7 +16,7 @@ from node_sim.errors import ConfigError
 def _pair(text: str, option: str) -> tuple[str, str]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        msg = f"{option} {text}: expected KEY=VALUE"
+        msg = f"{option} {text}: expected KEY=VALUE; add what is missing"
         raise ConfigError(msg)
     return key.strip(), value.strip()
 
@@ -38,15 +39,65 @@ def _name_part(value: str) -> str:
     return "".join(character if character.isalnum() or character in "_-+.=" else "_" for character in value)
 
 
+def _axes(sweeps: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return the swept settings, each with its values by the text that names them.
+
+    Raises:
+        ConfigError: A setting or a value is there twice, two values would have one name, or there are too many arms;
+            all mistakes at once. The grid is not made before.
+    """
+    axes: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for key, text in (_pair(sweep, "--sweep") for sweep in sweeps):
+        if key in axes:
+            problems.append(f"--sweep {key}: given twice, expected once; put all its values into one")
+        texts = _split_values(text)
+        values = axes[key] = {}
+        if len(texts) > ARMS_MAX:
+            problems.append(f"--sweep {key}: {len(texts):,} values, expected at most {ARMS_MAX}; leave some out")
+            continue
+        names: dict[str, str] = {}
+        for value in texts:
+            read, name = parse_value(key, value), _name_part(value)
+            same = next((old for old, was in values.items() if was == read or names[old] == name), None)
+            if same is not None:
+                problems.append(f"--sweep {key}: {value!r} after {same!r}, expected values that differ; leave one out")
+            values[value], names[value] = read, name
+    n_arms = math.prod(map(len, axes.values()))
+    if n_arms > ARMS_MAX:
+        problems.append(f"--sweep: {n_arms:,} arms, expected at most {ARMS_MAX}; leave some values out")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return axes
+
+
 def _sweep_arms(sweeps: tuple[str, ...]) -> Document:
     """Make an arm of every combination of swept values."""
-    axes = [(key, _split_values(values)) for key, values in (_pair(sweep, "--sweep") for sweep in sweeps)]
-    arms = {}
-    for values in product(*(choices for _, choices in axes)):
-        pairs = [(key, value) for (key, _), value in zip(axes, values, strict=True)]
-        name = "+".join(f"{key.rsplit('.', 1)[-1]}={_name_part(value)}" for key, value in pairs)
-        arms[name] = {"set": {key: parse_value(key, value) for key, value in pairs}}
+    axes, arms = _axes(sweeps), {}
+    for chosen in product(*(values.items() for values in axes.values())):
+        pairs = [(key, text, value) for key, (text, value) in zip(axes, chosen, strict=True)]
+        name = "+".join(f"{key.rsplit('.', 1)[-1]}={_name_part(text)}" for key, text, _ in pairs)
+        if name in arms:
+            msg = f"--sweep: two arms of the name {name}, expected one of each; sweep settings whose names differ"
+            raise ConfigError(msg)
+        arms[name] = {"set": {key: value for key, _, value in pairs}}
     return arms
+
+
+def _chosen_arms(label: str, arms: tuple[str, ...], known: Document) -> Document:
+    """Return the arms asked for.
+
+    Raises:
+        ConfigError: There are none of that name, or one is asked for twice.
+    """
+    missing = [arm for arm in arms if arm not in known]
+    if missing:
+        msg = f"{label}: --arm {', '.join(missing)}: expected some of {', '.join(known) or 'no arm'}; mend the name"
+        raise ConfigError(msg)
+    if len(set(arms)) < len(arms):
+        msg = f"{label}: --arm {', '.join(arms)}: one is given twice, expected each once; leave it out"
+        raise ConfigError(msg)
+    return {arm: known[arm] for arm in arms}
 
 
 def load_fleet(
@@ -69,14 +120,9 @@ def load_fleet(
     if sweeps:
         document["arm"] = _sweep_arms(sweeps)
     if arms:
-        known = document.get("arm", {})
-        missing = [arm for arm in arms if arm not in known]
-        if missing:
-            msg = f"{label}: --arm {', '.join(missing)}: expected some of {', '.join(known) or 'no arm'}"
-            raise ConfigError(msg)
-        document["arm"] = {arm: known[arm] for arm in arms}
+        document["arm"] = _chosen_arms(label, arms, dict(items(document.get("arm"))))
     if policies:
-        document["arm"] = _with_policies(document.get("arm") or {"default": {}}, policies)
+        document["arm"] = _with_policies(dict(items(document.get("arm"))) or {"default": {}}, policies)
     return with_sources(decode(label, document))
 
 

@@ -80,6 +80,9 @@ def _read(name: str) -> PolicySource:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the package around it is imported, and is the user's
+        msg = f"the package of {module} cannot be imported: {_last_line(error, '')}; mend it"
+        raise ConfigError(msg) from None
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         msg = f"no module {module} in {here} or among the installed ones; run in its folder, or set PYTHONPATH"
         raise ConfigError(msg)
@@ -102,7 +105,7 @@ def _load(source: PolicySource) -> PolicyFunction:
     module.__file__, module.__package__ = source.path, name.rpartition(".")[0]
     try:
         exec(compile(source.text, source.path, "exec"), module.__dict__)  # noqa: S102 - the user asks for it
-    except Exception as error:  # noqa: BLE001 - whatever a user's file raises is the user's mistake
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's file raises is the user's mistake
         msg = f"{source.path} cannot be imported: {_last_line(error, source.path)}"
         raise ConfigError(msg) from None
     found = getattr(module, function, None)

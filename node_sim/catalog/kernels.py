@@ -208,10 +208,15 @@ RELEASES: Final[dict[str, tuple[str, ...]]] = {
 """First releases with the value of the next column, of the switches for which ``profile.py`` names one."""
 
 
+_DIGITS_MAX = 9
+"""Of each number of a release; Python reads a few thousand and raises at more."""
+
+
 def _version(name: str) -> tuple[int, ...] | None:
     """Return a release as numbers that can be compared; None if the name is none."""
     parts = name.split(".")
-    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else None
+    known = all(part.isdecimal() and len(part) <= _DIGITS_MAX for part in parts)
+    return tuple(int(part) for part in parts) if known else None
 
 
 def _value_at(switch: str, version: tuple[int, ...], older: int) -> Any:

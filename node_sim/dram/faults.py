@@ -250,9 +250,15 @@ def draw_faults(seed: Seed, node_id: Ints, tag: Ints, hard: Flags, hardware: Har
     )
 
 
-def _check_load(law: CountLaw, rates: FaultRates, nodes: int, slots: int) -> None:
-    """Refuse more faults than fit into one call."""
-    mean = float(np.arange(law.soft.size) @ (law.soft + law.hard)) * slots
+def check_load(hardware: Hardware, nodes: int, horizon_ns: int) -> CountLaw:
+    """Check that the faults of so many nodes fit into one call; return the law of their number for a DIMM.
+
+    Raises:
+        ModelError: They do not.
+    """
+    rates = fault_rates(hardware)
+    law = CountLaw.of(rates, horizon_ns)
+    mean = float(np.arange(law.soft.size) @ (law.soft + law.hard)) * hardware.server.dimms
     if mean * nodes > FAULTS_PER_CALL_MAX:
         msg = (
             f"faults: {mean:.3g} faults expected per node, expected at most "
@@ -260,6 +266,7 @@ def _check_load(law: CountLaw, rates: FaultRates, nodes: int, slots: int) -> Non
             f"{rates.steepest}, years or the shard size"
         )
         raise ModelError(msg)
+    return law
 
 
 def simulate_faults(seed: Seed, node_id: Ints, hardware: Hardware, horizon_ns: int) -> FaultTable:
@@ -268,11 +275,8 @@ def simulate_faults(seed: Seed, node_id: Ints, hardware: Hardware, horizon_ns: i
     Raises:
         ModelError: Too many faults for one call.
     """
-    slots = hardware.server.dimms
-    rates = fault_rates(hardware)
-    law = CountLaw.of(rates, horizon_ns)
-    _check_load(law, rates, node_id.size, slots)
-    hits = screen_nodes(seed, node_id, slots, law)
+    law = check_load(hardware, node_id.size, horizon_ns)
+    hits = screen_nodes(seed, node_id, hardware.server.dimms, law)
     owner, ordinal = expand_counts(hits.counts.total)
     place, hard = hits.node[owner], ordinal < hits.counts.hard[owner]
     tag = fault_tag(hits.slot[owner], np.zeros_like(owner), ordinal)

@@ -24,6 +24,7 @@ from node_sim.dram.rates import FaultRates, table_rates
 from node_sim.dram.screening import CountLaw
 from node_sim.ecc.verdicts import misfit
 from node_sim.errors import ConfigError, ModelError
+from node_sim.server.hardware import FRAILTY_VARIANCE_LEAST
 from node_sim.units import NS_PER_HOUR, NS_PER_YEAR
 
 _COLUMNS_PER_LINE = 8
@@ -66,25 +67,25 @@ class Question:
         """
         problems = []
         if self.rules == "faultsim" and self.code not in FAULTSIM_CODES:
-            problems.append(f"ecc = {self.code}, expected one of {', '.join(FAULTSIM_CODES)} under faultsim rules")
+            problems.append(f"--ecc {self.code}: expected one of {', '.join(FAULTSIM_CODES)} under faultsim rules")
         if self.rules == "faultsim" and self.extents != "whole":
-            problems.append(f"extents = {self.extents}, expected whole under faultsim rules")
+            problems.append(f"--extents {self.extents}: expected whole under faultsim rules")
         if self.rules == "codes" and DESIGNS[self.code].by_algebra:
             others = ", ".join(name for name, design in DESIGNS.items() if not design.by_algebra)
             problems.append(
-                f"ecc = {self.code}, expected one of {others}: what it loses depends on how often a fault is read, "
+                f"--ecc {self.code}: expected one of {others}, as what it loses depends on how often a fault is read, "
                 f"which no lifetime here knows; ask a scenario with ecc.code = {self.code}"
             )
         wrong = misfit(self.code, self.dimm) if self.rules == "codes" else None
         if wrong:
-            problems.append(wrong)
+            problems.append(f"--ecc {self.code}: {wrong}; change --chips, --width or the code")
         if self.mean_faults > FAULTS_PER_LIFETIME_MAX:
             problems.append(
-                f"{self.mean_faults:.3g} faults expected per lifetime, expected at most "
-                f"{FAULTS_PER_LIFETIME_MAX:g}; lower fit_factor or years"
+                f"--fit-factor: {self.mean_faults:.3g} faults expected per lifetime, expected at most "
+                f"{FAULTS_PER_LIFETIME_MAX:g}; lower it, or --years"
             )
         if problems:
-            raise ModelError("; ".join(problems))
+            raise ModelError("\n".join(problems))
 
     @cached_property
     def law(self) -> CountLaw:
@@ -133,6 +134,11 @@ def ask(  # noqa: PLR0913 - each is an option of the command
     beats = DESIGNS[ecc].beats if ecc in DESIGNS and rules == "codes" else _COLUMNS_PER_LINE
     if columns % beats:
         problems.append(f"--columns {columns}: expected a multiple of {beats}, the columns of a line")
+    if 0.0 < frailty_variance < FRAILTY_VARIANCE_LEAST:
+        problems.append(
+            f"--frailty-variance {frailty_variance}: expected 0, or {FRAILTY_VARIANCE_LEAST:g} and more, as less is "
+            "no more than 0"
+        )
     if problems:
         raise ConfigError("\n".join(problems))
     pins = int(width)

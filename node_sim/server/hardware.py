@@ -20,6 +20,8 @@ from node_sim.records import Floats, Ints
 from node_sim.server.settings import Checked, check_settings, setting
 from node_sim.units import BYTES_PER_GB, HOURS_PER_YEAR, LINES_PER_PAGE
 
+FRAILTY_VARIANCE_LEAST = 1e-9
+"""Below it, chances of counts are those of DIMMs that are all alike, to 1e-9 where a DIMM has a few faults."""
 ADDRESS_MAPS = ("open_page", "closed_page", "contiguous")
 
 
@@ -128,7 +130,11 @@ class Faults(Checked):
     growth: Growth = field(default_factory=Growth)
     lane_fit: float = setting(numbers.LANE_FIT, "Rate of faults of one data lane, per DIMM.", low=0.0, high=1e9)
     frailty_variance: float = setting(
-        numbers.FRAILTY_VARIANCE, "Variance of the factor by which hard rates of DIMMs differ.", low=0.0, high=100.0
+        numbers.FRAILTY_VARIANCE,
+        "Variance of the factor by which hard rates of DIMMs differ.",
+        low=0.0,
+        high=100.0,
+        least=FRAILTY_VARIANCE_LEAST,
     )
     intermittent_share: float = setting(
         numbers.INTERMITTENT_SHARE, "Share of hard faults that rest for most of the time.", low=0.0, high=1.0

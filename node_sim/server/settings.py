@@ -29,6 +29,7 @@ class Setting:
         role: What a number is that is neither published nor assumed: a definition, a policy or a sysctl.
         advice: Adds to the complaint about a word that is not among the choices what comes near it.
         whose: Says of a choice whose rule it is, and nothing of one that is nobody's.
+        least: Smallest value beside ``low``, where those in between mean the same and cannot be computed with.
     """
 
     sentence: str
@@ -40,6 +41,7 @@ class Setting:
     role: str = "definition"
     advice: Callable[[str], str] | None = None
     whose: Callable[[str], str] | None = None
+    least: float | None = None
 
     def complaint(self, value: object) -> str | None:
         """Say what is wrong with a value, or nothing."""
@@ -48,7 +50,8 @@ class Setting:
             return f"{value!r}, expected one of {', '.join(map(str, self.choices))}{advice}"
         if isinstance(value, int | float) and not isinstance(value, bool):
             low_ok = self.low is None or value >= self.low
-            if not (low_ok and (self.high is None or value <= self.high)):
+            gap = self.least is not None and value != self.low and value < self.least
+            if gap or not (low_ok and (self.high is None or value <= self.high)):
                 return f"{value!r}, expected {self.expectation()}"
         return None
 
@@ -56,6 +59,10 @@ class Setting:
         """Describe the allowed range."""
         if self.high is None:
             return f"a number >= {self.low:g}"
+        if self.least is not None:
+            return (
+                f"{self.low:g} or a number from {self.least:g} to {self.high:g}, as less is no more than {self.low:g}"
+            )
         return f"a number from {self.low:g} to {self.high:g}"
 
 
@@ -69,13 +76,14 @@ def setting(  # noqa: PLR0913, PLR0917 - each is a fact about the setting
     role: str = "definition",
     advice: Callable[[str], str] | None = None,
     whose: Callable[[str], str] | None = None,
+    least: float | None = None,
 ) -> Any:
     """Declare a field whose default is a plain value or a catalogue number."""
     number = default if isinstance(default, Published | Assumed) else None
     value = default.value if isinstance(default, Published | Assumed) else default
     if number is not None and unit == "-":
         unit = number.unit
-    known = Setting(sentence, unit, low, high, choices, number, role, advice, whose)
+    known = Setting(sentence, unit, low, high, choices, number, role, advice, whose, least)
     return field(default=value, metadata={"setting": known})
 
 

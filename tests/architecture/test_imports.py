@@ -35,8 +35,9 @@ AT_START = (
     "click",
     "node_sim.errors",
     "node_sim.catalog",
-    "fleet.commands.printing",
     "fleet.commands.folder",
+    "fleet.commands.paths",
+    "fleet.commands.printing",
     "fleet.shortage",
     "fleet.stored.plan",
 )

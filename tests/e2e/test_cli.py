@@ -305,12 +305,15 @@ def test_too_many_faults_are_refused_with_the_setting_at_fault(tmp_path, key, va
     settings = (*more, "--set", f"faults.{key}={value}")
     errors = refused(asked("run", "-o", tmp_path / "r", "--set", "faults.fit_factor=1.0", *settings, *SMALL))
     assert f"; lower {key}, years or" in errors
+    assert errors.startswith("error: group.sddc.faults: ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_too_many_faults_of_a_shard_are_refused_with_the_setting_at_fault(tmp_path):
     settings = ("--set", "faults.command_address_fit=5e6", "--nodes", "2000000", "--workers", "1")
     errors = refused(asked("run", "-o", tmp_path / "r", *settings))
     assert "lower command_address_fit, years or the shard size" in errors
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["summary", "compare", "resume", "replay"])

@@ -257,7 +257,7 @@ def test_a_shown_lifetime_has_the_faults_and_the_verdict_it_had_in_the_simulatio
         ({"ecc": "ddr5"}, "expected one of none, secded, chipkill under faultsim rules"),
         ({"rules": "codes", "chips": 9}, "expected 72 for chipkill"),
         ({"rules": "codes", "ecc": "sddc_locator"}, "depends on how often a fault is read"),
-        ({"extents": "partial"}, "extents = partial, expected whole under faultsim rules"),
+        ({"extents": "partial"}, "--extents partial: expected whole under faultsim rules"),
         ({"fit_factor": 1e4}, "faults expected per lifetime"),
     ],
 )
