@@ -18,7 +18,8 @@ from fleet.stored.manifest import (
     RUN,
     PartFile,
     Receipt,
-    read_sealed,
+    read_manifest,
+    read_plan,
 )
 from fleet.stored.parts import Survey, read_part, survey
 from fleet.stored.schema import check_version, empty_table
@@ -151,15 +152,29 @@ def open_run(path: str | Path) -> Run:
         hint = unfinished if os.path.lexists(root / PLAN) else "not a run; check the path"
         msg = f"{root}: no {RUN}, expected a complete run; this is {hint}"
         raise DataError(msg)
-    manifest, plan = read_sealed(root, RUN), read_sealed(root, PLAN)
+    plan = read_plan(root)
     check_version(root / PLAN, plan)
+    manifest = read_manifest(root, plan)
     if manifest.get("metrics") != list(METRICS):
         msg = f"{root / RUN}: counts other metrics than this version, expected {len(METRICS)} known ones; run it anew"
         raise DataError(msg)
     found = survey(root, plan)
     _check_whole(root, plan, found)
     receipts = tuple(found.receipts[shard] for shard in sorted(found.receipts))
-    return Run(root, plan, manifest, receipts, Tally.from_json(manifest["tally"]))
+    return Run(root, plan, manifest, receipts, _tally(root, plan, manifest))
+
+
+def _tally(root: Path, plan: dict[str, Any], manifest: dict[str, Any]) -> Tally:
+    """Return the counts of the whole run.
+
+    Raises:
+        DataError: The manifest has none, or they are not of this plan.
+    """
+    try:
+        return Tally.from_json(manifest["tally"], len(plan["arms"]), len(plan["groups"]))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        msg = f"{root / RUN}: not the manifest of a run ({error}); do not use this run"
+        raise DataError(msg) from None
 
 
 def _check_whole(root: Path, plan: dict[str, Any], found: Survey) -> None:

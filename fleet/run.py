@@ -30,7 +30,7 @@ from fleet.stored.manifest import (
     JsonObject,
     Receipt,
     content_sha256,
-    read_sealed,
+    read_plan,
     remove_temporaries,
     seal,
     write_commit,
@@ -205,7 +205,7 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
             policy of one's own is not the one it was made with.
         ConfigError: There is no such policy.
     """
-    plan = read_sealed(root, PLAN)
+    plan = read_plan(root)
     check_version(root / PLAN, plan)
     fleet = decode(str(root / PLAN), plan["scenario"])
     if fleet.sha256() != plan["scenario_sha256"]:

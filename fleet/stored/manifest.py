@@ -96,13 +96,13 @@ class Receipt:
         }
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Receipt:
-        """Read what ``to_json`` wrote."""
+    def from_json(cls, document: JsonObject, plan: JsonObject) -> Receipt:
+        """Read what ``to_json`` wrote of a shard of a plan."""
         return cls(
             shard=Shard(*document["shard"]),
             parts=tuple(PartFile(**part) for part in document["parts"]),
             digests={arm: {name: int(d, 16) for name, d in of.items()} for arm, of in document["digests"].items()},
-            tally=Tally.from_json(document["tally"]),
+            tally=Tally.from_json(document["tally"], len(plan["arms"]), len(plan["groups"])),
         )
 
 
@@ -189,6 +189,40 @@ def commits_in(root: Path) -> list[str]:
     return [f"{COMMITS}/{name}" for name in names_in(root, COMMITS) if _COMMIT.fullmatch(name)]
 
 
+def read_plan(root: Path) -> JsonObject:
+    """Read the plan of a run.
+
+    Raises:
+        DataError: It is missing, was altered, or is none.
+    """
+    plan = read_sealed(root, PLAN)
+    lists = [plan.get(name) for name in ("arms", "groups", "shards")]
+    kinds = str, dict, list
+    if not all(
+        isinstance(part, list) and all(isinstance(one, kind) for one in part)
+        for part, kind in zip(lists, kinds, strict=True)
+    ) or any(len(shard) != len(Shard._fields) for shard in plan["shards"]):
+        msg = f"{root / PLAN}: not the plan of a run, expected its arms, groups and shards; do not use it"
+        raise DataError(msg)
+    return plan
+
+
+def read_manifest(root: Path, plan: JsonObject) -> JsonObject:
+    """Read the manifest of a finished run.
+
+    Raises:
+        DataError: It is missing, was altered, is none, or is that of another run.
+    """
+    manifest = read_sealed(root, RUN)
+    if manifest.get("plan_sha256") != content_sha256(plan):
+        msg = f"{root / RUN}: of another run than {PLAN}, expected the same; put back what belongs together"
+        raise DataError(msg)
+    if not all(isinstance(manifest.get(name), dict) for name in ("commits", "digests", "tally")):
+        msg = f"{root / RUN}: not the manifest of a run, expected its commits, digests and tally; do not use it"
+        raise DataError(msg)
+    return manifest
+
+
 def read_receipts(root: Path, plan: JsonObject) -> dict[int, Receipt]:
     """Read the commits of a run, complete or not, by shard.
 
@@ -204,8 +238,8 @@ def read_receipts(root: Path, plan: JsonObject) -> dict[int, Receipt]:
             msg = f"{root / path}: not a commit of {root / PLAN}, but of another run; put back what belongs together"
             raise DataError(msg)
         try:
-            receipt = Receipt.from_json(document)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            receipt = Receipt.from_json(document, plan)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             msg = f"{root / path}: not a commit ({error}); do not use this run"
             raise DataError(msg) from None
         shard = receipt.shard

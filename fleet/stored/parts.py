@@ -21,8 +21,8 @@ from fleet.stored.manifest import (
     Receipt,
     checksum_file,
     content_sha256,
+    read_manifest,
     read_receipts,
-    read_sealed,
 )
 from fleet.stored.schema import table_schema
 from node_sim.columns import TABLES
@@ -113,10 +113,7 @@ def survey(root: Path, plan: JsonObject) -> Survey:
     for table in TABLES:
         for arm in (COMMON_ARM, *plan["arms"]):
             check_folder(root, table, f"arm={arm}")
-    manifest = read_sealed(root, RUN) if os.path.lexists(root / RUN) else None
-    if manifest is not None and manifest.get("plan_sha256") != content_sha256(plan):
-        msg = f"{root / RUN}: of another run than plan.json, expected the same; put back what belongs together"
-        raise DataError(msg)
+    manifest = read_manifest(root, plan) if os.path.lexists(root / RUN) else None
     receipts, checksums = read_receipts(root, plan), _Checksums()
     found = {
         shard: [(part.path, wrong) for part in receipt.parts if (wrong := _damage(root, part, checksums))]

@@ -119,21 +119,16 @@ class Tally:
         return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Tally:
-        """Read what ``to_json`` wrote.
+    def from_json(cls, document: Mapping[str, Any], arms: int, groups: int) -> Tally:
+        """Read what ``to_json`` wrote of a run with so many arms and groups.
 
         Raises:
-            ValueError: It counts more or fewer metrics than this version.
+            ValueError: It is not a tally of them, or counts other metrics than this version.
         """
-        if np.shape(document["total"])[-1:] != (len(METRICS),):
-            msg = f"its tally counts other metrics than the {len(METRICS)} of this version"
+        empty = cls.zero(arms, groups)
+        found = {name: np.asarray(document[name], blank.dtype) for name, blank in vars(empty).items()}
+        wrong = [name for name, blank in vars(empty).items() if found[name].shape != blank.shape]
+        if wrong:
+            msg = f"its tally has other {', '.join(wrong)} than those of {arms} arms and the metrics of this version"
             raise ValueError(msg)
-        return cls(
-            np.asarray(document["nodes"], np.int64),
-            np.asarray(document["total"], np.float64),
-            np.asarray(document["square"], np.float64),
-            np.asarray(document["cross"], np.float64),
-            np.asarray(document["paired"], np.float64),
-            np.asarray(document["largest"], np.float64),
-            np.asarray(document["rows"], np.int64),
-        )
+        return cls(**found)

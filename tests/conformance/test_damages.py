@@ -22,7 +22,7 @@ from node_sim.errors import DataError
 from tests.damages import FOREIGN, Scene, damage, links_kept, tree
 from tests.fleets import busy_document, run_fleet
 
-IN_MAKE_TEST, LONG = range(100), range(100, 700)
+IN_MAKE_TEST, LONG = range(50), range(50, 700)
 SECONDS_MAX = 60
 READS = (("summary",), ("compare",), ("compare", "--baseline", "early_kill"))
 

@@ -24,7 +24,7 @@ FLUSH_FAILED: Final = 120
 """What the interpreter exits with when it cannot print what is left."""
 ROOT: Final = Path(__file__).parents[2]
 WHERE: Final = re.compile(
-    r"error: \S[^\n]*?: \S|error: (interrupted|terminated)|error: .* characters\) \.\.\. |notice: \S|not modelled   \S"
+    r"error: \S[^\n]*?: \S|error: (interrupted|terminated)|error: .* characters\) \.\.\. |(notice|mending): \S|not modelled   \S"
     r"|Usage: |Try '|Error: |Options:|Commands:|  |$"
 )
 """What a line on stderr looks like: ours, then those of click."""

@@ -11,7 +11,7 @@ import pytest
 from tests.architecture.house import ROOT
 from tests.fuzz.cases import KINDS, WRITING, case_of
 
-TOLD = tuple(kind for kind in KINDS if kind != "folders")
+TOLD = KINDS
 
 
 def fuzzer(*options):

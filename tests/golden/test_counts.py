@@ -40,7 +40,7 @@ def documents():
 def count(document, root):
     fleet = decode("golden", document)
     manifest = start_run(fleet, 42, root, EngineChoice(workers=1), None, lambda _receipt: None)
-    total = Tally.from_json(manifest["tally"]).total.sum(axis=1)
+    total = Tally.from_json(manifest["tally"], len(fleet.arms), len(fleet.groups)).total.sum(axis=1)
     return {
         arm: {name: round(float(row[METRICS.index(name)])) for name in EXACT}
         for arm, row in zip(fleet.arms, total, strict=True)
