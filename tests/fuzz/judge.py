@@ -24,8 +24,8 @@ FLUSH_FAILED: Final = 120
 """What the interpreter exits with when it cannot print what is left."""
 ROOT: Final = Path(__file__).parents[2]
 WHERE: Final = re.compile(
-    r"error: \S[^\n]*?: \S|error: (interrupted|terminated)|error: .* characters\) \.\.\. |(notice|mending): \S|not modelled   \S"
-    r"|Usage: |Try '|Error: |Options:|Commands:|  |$"
+    r"error: \S[^\n]*?: \S|error: (interrupted|terminated)|error: .* characters\) \.\.\. |(notice|mending): \S"
+    r"|not modelled   \S|Usage: |Try '|Error: |Options:|Commands:|  |$"
 )
 """What a line on stderr looks like: ours, then those of click."""
 TEXT_MAX: Final = 60_000
