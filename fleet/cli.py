@@ -135,9 +135,9 @@ class _Guarded(click.Group):
         code: Any = EXIT_FAILED
         _occupy_standard_files()
         words: Sequence[str] = (args[0] if args else extra.get("args")) or ()
-        if any("\0" in word for word in words):
-            _fail("command line: a NUL in it, expected text, as no program can be given one; leave it out", EXIT_USAGE)
         try:
+            if any("\0" in word for word in words):
+                _fail("command line: a NUL in it, expected text, as no program can be given one; mend it", EXIT_USAGE)
             with redirect_stdout(Output(sys.stdout)) if sys.stdout else nullcontext():
                 code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.Abort:

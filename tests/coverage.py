@@ -77,7 +77,7 @@ def cut(fleet: Fleet, seed: int) -> Tally:
         for group in fleet.groups
         for part in range(parts)
     ]
-    tables = [(one.arms, one.table, one.rows) for one in run_shard(fleet, seed, Shard(0, 0, BLOCK_NODES))]
+    tables = [one for block in run_shard(fleet, seed, Shard(0, 0, BLOCK_NODES)) for one in block.tables]
     dimm_bytes = [group.dimm_bytes for group in fleet.groups for _ in range(parts)]
     return tally_shard(tables, cells, dimm_bytes, len(fleet.arms), fleet.horizon_ns)
 

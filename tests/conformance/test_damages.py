@@ -43,7 +43,7 @@ def _simulated_once():
     def once(scenario, seed, shard):
         key = scenario.sha256(), seed, shard
         if key not in known:
-            known[key] = simulate(scenario, seed, shard)
+            known[key] = list(simulate(scenario, seed, shard))
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
