@@ -12,9 +12,9 @@ from fleet.scenario.fleet import Fleet
 from fleet.stored.folder import remove_file
 from fleet.stored.manifest import PartFile, Receipt
 from fleet.stored.plan import Shard
-from fleet.stored.sink import sync_parts, write_part
+from fleet.stored.sink import give_memory_back, sync_parts, write_part
 
-PENDING_BYTES_MAX = 32 << 20
+PENDING_BYTES_MAX = 16 << 20
 """Rows that wait to be written, of all shards in flight; beyond it the largest table of them becomes a part."""
 
 PartKey = tuple[tuple[int, ...], str]
@@ -35,6 +35,7 @@ class Aggregator:
 
     def __init__(self, root: str, fleet: Fleet) -> None:
         """Prepare to write below the folder of a run."""
+        give_memory_back()
         self.root = Path(root)
         self.fleet = fleet
         self.attempts: dict[str, _Attempt] = {}

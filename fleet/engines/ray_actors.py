@@ -17,6 +17,7 @@ from fleet.engines.shard import ShardSums, ShardTable, run_shard
 from fleet.shortage import naming_shortage
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
+from fleet.stored.sink import give_memory_back
 from node_sim.errors import ConfigError, ExecutionError, PolicyError, SimError, TransientError
 
 TABLE_BYTES_MAX = 16 << 20
@@ -55,6 +56,7 @@ class _NodeHost:
 
     def __init__(self, job: Job, aggregator: Any) -> None:
         """Learn the scenario and where to send tables."""
+        give_memory_back()
         self.job = job
         self.aggregator = aggregator
 

@@ -9,7 +9,7 @@ from node_sim.errors import ConfigError
 
 SHARD_NODES_MAX = 131_072
 SHARD_NODES_MIN = 1_024
-SHARD_NODES_USUAL = 65_536
+SHARD_NODES_USUAL = 32_768
 """Some 1 KiB of memory each, while they are counted."""
 SHARDS_AT_LEAST = 4
 """So that a small fleet still keeps several workers busy."""
@@ -63,7 +63,7 @@ def shard_size(
 ) -> int:
     """Return the nodes of a shard: as asked, as many as an actor holds, or what suits a fleet of this size.
 
-    A shard is large enough for large Parquet parts, and small enough to be lost; its memory does not depend on it.
+    A shard is large enough for large Parquet parts, and small enough to be lost; its memory hardly depends on it.
 
     Args:
         nodes: Nodes of the fleet.

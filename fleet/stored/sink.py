@@ -26,6 +26,11 @@ DELTA_COLUMNS = frozenset({"time_ns", "seq", "cause_seq", "node_id", "first_time
 ROW_GROUP_ROWS = 262_144
 
 
+def give_memory_back() -> None:
+    """Let Arrow take this process's memory from the system's allocator: its own keeps what the largest table took."""
+    pa.set_memory_pool(pa.system_memory_pool())
+
+
 def _encode(name: str, rows: pa.Table) -> pa.Buffer:
     """Write a table as Parquet into memory."""
     codes = [column.name for column in TABLES[name] if column.code is not None]
