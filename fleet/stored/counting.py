@@ -284,22 +284,36 @@ def tally_shard(
     own = [_joined([(n, r) for a, n, r in tables if arm in a]) for arm in range(n_arms)]
     tally.rows += sum(rows.num_rows for rows in common.values())
     faults = {"faults": common["faults"]} if "faults" in common else {}
-    touched = [_ints(rows, "node_id") for part in own for rows in part.values()]
-    special = np.unique(np.concatenate(touched)) if touched else np.empty(0, np.int64)
-    everyone = np.concatenate([np.arange(first, first + nodes) for first, nodes in groups])
-    size_bytes = np.repeat(np.asarray(dimm_bytes, np.int64), [nodes for _, nodes in groups])
-    others = ~np.isin(everyone, special, assume_unique=True)
-    shared = NodeCounts(everyone[others], size_bytes[others], horizon_ns)
+    special = _nodes_of([rows for part in own for rows in part.values()])
+    others = np.setdiff1d(_nodes_of(list(common.values())), special, assume_unique=True)
+    shared = NodeCounts(others, _size_of_dimms(others, groups, dimm_bytes), horizon_ns)
     shared.add_tables(common)
     _accumulate(tally, range(n_arms), groups, shared, shared)
+    known = np.sort(np.concatenate((special, others)))
+    for position, (first, nodes) in enumerate(groups):
+        low, high = np.searchsorted(known, (first, first + nodes))
+        tally.add_idle(position, nodes - int(high - low), horizon_ns / NS_PER_YEAR)
     baseline: NodeCounts | None = None
     for arm, part in enumerate(own):
-        counts = NodeCounts(special, size_bytes[~others], horizon_ns)
+        counts = NodeCounts(special, _size_of_dimms(special, groups, dimm_bytes), horizon_ns)
         counts.add_tables(part | faults)
         baseline = baseline or counts
         _accumulate(tally, (arm,), groups, counts, baseline)
         tally.rows[arm] += sum(rows.num_rows for rows in part.values())
     return tally
+
+
+def _nodes_of(tables: Sequence[pa.Table]) -> Ints:
+    """Return the nodes that have rows, ascending."""
+    return np.unique(np.concatenate([np.empty(0, np.int64), *(_ints(rows, "node_id") for rows in tables)]))
+
+
+def _size_of_dimms(nodes: Ints, groups: Sequence[tuple[int, int]], dimm_bytes: Sequence[int]) -> Ints:
+    """Return the memory of a DIMM of each of some nodes."""
+    filled = [(first, size) for (first, n), size in zip(groups, dimm_bytes, strict=True) if n]
+    firsts, sizes = (np.asarray(part, np.int64) for part in zip(*filled, strict=True))
+    found: Ints = sizes[np.searchsorted(firsts, nodes, side="right") - 1]
+    return found
 
 
 def _joined(named: list[tuple[str, pa.Table]]) -> dict[str, pa.Table]:

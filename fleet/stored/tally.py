@@ -102,6 +102,13 @@ class Tally:
         self.paired[at] += np.stack([part.sum(axis=0) for part in sums])
         self.largest[at] = np.maximum(self.largest[at], [here.max(axis=0), np.abs(apart).max(axis=0)])
 
+    def add_idle(self, group: int, nodes: int, horizon_years: float) -> None:
+        """Add nodes of a group that were up all the time in all arms and to which nothing happened."""
+        up = INDEX[EXPOSURE]
+        self.total[:, group, up] += nodes * horizon_years
+        self.square[:, group, up, up] += nodes * horizon_years**2
+        self.cross[:, group, up, up] += nodes * horizon_years**2
+
     def __add__(self, other: Tally) -> Tally:
         """Return the tally of both sets of nodes."""
         return Tally(
