@@ -310,7 +310,7 @@ def test_too_many_faults_are_refused_with_the_setting_at_fault(tmp_path, key, va
 
 
 def test_too_many_faults_of_a_shard_are_refused_with_the_setting_at_fault(tmp_path):
-    settings = ("--set", "faults.command_address_fit=5e6", "--nodes", "2000000", "--workers", "1")
+    settings = ("--set", "faults.command_address_fit=5e6", "--nodes", "2000000", "--shard-nodes", "131072", "--workers", "1")
     errors = refused(asked("run", "-o", tmp_path / "r", *settings))
     assert "lower command_address_fit, years or the shard size" in errors
     assert list(tmp_path.iterdir()) == []
