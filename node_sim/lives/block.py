@@ -88,7 +88,7 @@ def simulate_nodes(
     for first in range(0, node_id.size, at_once):
         some = node_id[first : first + at_once]
         faults = draw_all(seed, some, hardware, horizon_ns)
-        points = points_of_nodes(some, faults, policies, horizon_ns)
+        points = points_of_nodes(some, faults, hardware, policies, horizon_ns)
         for nodes in cuts.blocks(points):
             mine = some[nodes]
             begin, end = np.searchsorted(faults.node_id, (mine[0], mine[-1] + 1))

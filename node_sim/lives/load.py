@@ -78,7 +78,9 @@ def mean_points(hardware: Hardware, policies: tuple[Policy, ...], horizon_ns: in
     return points * hardware.server.dimms
 
 
-def points_of_nodes(node_id: Ints, faults: FaultTable, policies: tuple[Policy, ...], horizon_ns: int) -> Floats:
+def points_of_nodes(
+    node_id: Ints, faults: FaultTable, hardware: Hardware, policies: tuple[Policy, ...], horizon_ns: int
+) -> Floats:
     """Return how much work the corrected errors of nodes are, in all distinct ways to draw them, shape ``(n_nodes,)``.
 
     Raises:
@@ -94,8 +96,9 @@ def points_of_nodes(node_id: Ints, faults: FaultTable, policies: tuple[Policy, .
     if points[most] > POINTS_PER_NODE_MAX:
         msg = (
             f"node {int(node_id[most])}: {points[most]:.3g} bursts and windows of corrected errors and pairs of "
-            f"faults, expected at most {POINTS_PER_NODE_MAX:,} in one node; lower years, fit_factor or "
-            f"errors.burst_days, or raise errors.burst_interval_days or errors.window_hours"
+            f"faults, expected at most {POINTS_PER_NODE_MAX:,} in one node; lower "
+            f"{fault_rates(hardware).steepest}, years or errors.burst_days, or raise errors.burst_interval_days or "
+            f"errors.window_hours"
         )
         raise ModelError(msg)
     return points

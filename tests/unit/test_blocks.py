@@ -58,9 +58,9 @@ def test_a_node_that_is_too_much_is_named():
     hardware = Hardware(faults=Faults(fit_factor=300.0))
     faults = draw_all(SEED, NODES[:2], hardware, 20 * NS_PER_YEAR)
     with pytest.raises(
-        ModelError, match=r"node \d: .* expected at most 1,000,000 in one node; lower years, fit_factor"
+        ModelError, match=r"node \d: .* expected at most 1,000,000 in one node; lower fit_factor, years"
     ):
-        points_of_nodes(NODES[:2], faults, (Policy(),), 20 * NS_PER_YEAR)
+        points_of_nodes(NODES[:2], faults, hardware, (Policy(),), 20 * NS_PER_YEAR)
 
 
 def test_the_rows_of_blocks_are_those_of_all_nodes_together(monkeypatch):
