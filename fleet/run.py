@@ -205,6 +205,9 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
             policy of one's own is not the one it was made with.
         ConfigError: There is no such policy.
     """
+    if not os.path.isdir(root):  # noqa: PTH112 - Path.is_dir() raises for a name that is too long
+        msg = f"{root}: no such folder, expected a run; check the path"
+        raise DataError(msg)
     plan = read_plan(root)
     check_version(root / PLAN, plan)
     fleet = decode(str(root / PLAN), plan["scenario"])
@@ -214,7 +217,8 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
     fleet = with_sources(fleet)
     for name, sha256 in hashes_of(fleet).items():
         if plan.get("own_policies", {}).get(name) != sha256:
-            msg = f"{root / PLAN}: own_policy.function = {name}: not the file of the plan; restore it, or run anew"
+            where = f"{root / PLAN}: own_policy.function = {name}"
+            msg = f"{where}: not the file of the plan; restore it, or run anew in another folder"
             raise DataError(msg)
     return fleet, plan
 
@@ -308,7 +312,7 @@ def _naming_the_replay(fleet: Fleet, root: Path) -> Iterator[None]:
     except PolicyError as error:
         arm = fleet.arm_of_policy(error.function)
         again = f"; see it again with 'hwpoison-fleet replay {root} --node {error.node_id} --arm {arm}'"
-        msg = f"{error}{again if error.node_id >= 0 else ''}; the other shards are kept"
+        msg = f"{error}{again if error.node_id >= 0 else ''}; shards that are committed are kept"
         raise ExecutionError(msg) from error
 
 

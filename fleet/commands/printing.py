@@ -125,4 +125,4 @@ def print_summary(root: Path, *, as_json: bool, hints: bool) -> None:
     if hints:
         say(f"\ndata: {typed(root)} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
         say(f"next: hwpoison-fleet replay {typed(root)} --node {example_node(run)}")
-        say(f"      hwpoison-fleet compare {typed(root)} --baseline {run.arms[-1]}")
+        say(f"      hwpoison-fleet compare {typed(root)}")

@@ -110,7 +110,8 @@ def _load(source: PolicySource) -> PolicyFunction:
         raise ConfigError(msg) from None
     found = getattr(module, function, None)
     if not callable(found):
-        known = ", ".join(key for key, value in vars(module).items() if getattr(value, "__module__", "") == name)
+        mine = (key for key, value in vars(module).items() if getattr(value, "__module__", "") == name)
+        known = ", ".join(key for key in mine if not key.startswith("_"))
         msg = f"{source.path} has no function {function}, expected {f'one of {known}' if known else 'some'}"
         raise ConfigError(msg)
     policy: PolicyFunction = found

@@ -156,8 +156,13 @@ def read_part(root: Path, part: PartFile, columns: Sequence[str] | None = None, 
     try:
         # A file that is open already: a path would be taken for a URI, or its "~" for somebody's home.
         with open_file(root, part.path) as stream:
-            _check_footer(root / part.path, part, pq.read_metadata(stream))
-            return pq.read_table(stream, columns=wanted, filters=filters, partitioning=None)
+            # Threads of Arrow may outlive the interpreter, and abort the process when it ends.
+            file = pq.ParquetFile(stream, pre_buffer=False)
+            _check_footer(root / part.path, part, file.metadata)
+            if filters is None:
+                return file.read(columns=wanted, use_threads=False)
+            rows = file.read(use_threads=False).filter(pq.filters_to_expression(filters))
+            return rows if wanted is None else rows.select(wanted)
     except (OSError, pa.ArrowException) as error:
         msg = f"{root / part.path}: unreadable ({error}), expected a part of the run; 'hwpoison-fleet resume' mends it"
         raise DataError(msg) from None

@@ -152,7 +152,7 @@ def test_a_policy_that_fails_ends_the_run_in_one_line_that_says_how_to_see_it_ag
 
 def test_the_other_shards_are_kept_when_a_policy_fails(folder):
     refused(call(folder, "run", "-o", "run", *SMALL, "--policy", "bad:raises", "--workers", "2"), 1)
-    assert commit_path(folder / "run", 0).exists()
+    assert (folder / "run" / commit_path(0)).exists()
     assert not (folder / "run" / "run.json").exists()
     refused(call(folder, "summary", "run"), 4)
 
@@ -161,7 +161,7 @@ def test_a_run_is_resumed_with_the_policy_of_its_plan_only(folder):
     assert call(folder, "run", "-o", "run", *SMALL, "--policy", "mine:tenth").returncode == 0
     digests = json.loads((folder / "run" / "run.json").read_text())["digests"]
     (folder / "run" / "run.json").unlink()
-    commit_path(folder / "run", 2).unlink()
+    (folder / "run" / commit_path(2)).unlink()
     (folder / "mine.py").write_text(GOOD.replace(">= 10", ">= 11"))
     for command in (("resume", "run"), ("replay", "run", "--node", "5")):
         assert "own_policy.function = mine:tenth: not the file of the plan" in refused(call(folder, *command), 4)
