@@ -186,7 +186,7 @@ def effect_on_exposure(sums: Sums, per: float = PER_NODE_YEARS) -> Effect:
     found = _effect(paired, float(sums.nodes), per)
     low, high = found.difference.low, found.difference.high
     if found.ratio.value is None or low is None or high is None:
-        return found
+        return dataclasses.replace(found, ratio=Estimate(found.ratio.value, None, None))
     # All nodes are up for nearly the whole time, so the ratio varies as the difference does.
     scale = sums.nodes / (per * paired.base)
     times = Estimate(found.ratio.value, 1.0 + scale * low, 1.0 + scale * high)

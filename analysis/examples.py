@@ -28,7 +28,8 @@ def same_rows(run: Run, arm: str, node_id: int, tables: Mapping[str, pa.Table]) 
     sides list them, because both were simulated under all arms.
     """
     for name in TABLES:
-        stored = run.table(name, arm, filters=[("node_id", "==", node_id)])
+        stored = run.table(name, arm)
+        stored = stored.filter(pc.equal(stored["node_id"], node_id))
         mine = tables.get(name)
         if digest_table(stored) != (digest_table(mine) if mine is not None else 0):
             return False

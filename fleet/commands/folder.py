@@ -21,6 +21,8 @@ class Folder(UsablePath):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse a URL while it can still be told from a path: a path has no ``//``."""
         text = os.fsdecode(value)
+        if not text:
+            self.fail("an empty name, expected a folder; '.' is the one you are in", param, ctx)
         if _URL.match(text):
             self.fail(f"{text!r} is a URL, expected a folder; mount the storage, or write './{text}'", param, ctx)
         return super().convert(value, param, ctx)

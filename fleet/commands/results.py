@@ -8,6 +8,7 @@ import click
 
 from fleet.commands.folder import Folder
 from fleet.commands.printing import print_json, print_summary, say
+from fleet.shortage import check_address_space
 from node_sim.errors import DataError
 
 
@@ -59,6 +60,7 @@ def replay_command(folder: Path, node: int, arm: str | None, as_json: bool) -> N
 
     The rows must be those of the run, if it is finished.
     """
+    check_address_space()
     from analysis.dataset import open_run
     from analysis.examples import same_rows
     from fleet.replay import replay_node, timeline_lines

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import forkserver
 from typing import Self
 
 from fleet.engines import ATTEMPTS_MAX, Job, name_attempt, raise_first
@@ -49,6 +51,19 @@ def _start_worker(driver_pid: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+@contextmanager
+def _ignoring_ctrl_c() -> Iterator[None]:
+    """Have processes that are started meanwhile leave Ctrl-C to the driver from their first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class LocalEngine:
     """Runs shards on ``workers`` processes; one worker runs in the driver's own process."""
 
@@ -80,6 +95,8 @@ class LocalEngine:
         """Keep all workers busy; a broken pool is made anew for the shards it still had."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["fleet.engines.shard", "fleet.engines.aggregator"])
+        with _ignoring_ctrl_c():
+            forkserver.ensure_running()
         left = dict.fromkeys(shards, 0)
         failed: dict[Shard, PolicyError] = {}
         while left:

@@ -80,7 +80,9 @@ def _read(name: str) -> PolicySource:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the package around it is imported, and is the user's
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the package around it is imported, and is the user's
         msg = f"the package of {module} cannot be imported: {_last_line(error, '')}; mend it"
         raise ConfigError(msg) from None
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
@@ -105,7 +107,9 @@ def _load(source: PolicySource) -> PolicyFunction:
     module.__file__, module.__package__ = source.path, name.rpartition(".")[0]
     try:
         exec(compile(source.text, source.path, "exec"), module.__dict__)  # noqa: S102 - the user asks for it
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's file raises is the user's mistake
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a user's file raises is the user's mistake
         msg = f"{source.path} cannot be imported: {_last_line(error, source.path)}"
         raise ConfigError(msg) from None
     found = getattr(module, function, None)
@@ -157,7 +161,9 @@ class Guarded:
         def ask(errors: RecordArray) -> Flags:
             try:
                 return interest(errors)
-            except Exception as error:  # noqa: BLE001 - as in __call__
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - as in __call__
                 text = f"what it looks at raised {_last_line(error, self.source.path)}"
                 raise PolicyError(self.source.name, -1, text) from None
 
@@ -179,7 +185,9 @@ class Guarded:
         except _OutOfTimeError:
             text = f"took more than own_policy.seconds_per_node = {self.seconds:g} s of processor time"
             raise PolicyError(self.source.name, node.node_id, text) from None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function raises is its mistake
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a user's function raises is its mistake
             text = f"raised {_last_line(error, self.source.path)}"
             raise PolicyError(self.source.name, node.node_id, text) from None
         finally:
