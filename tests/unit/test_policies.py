@@ -107,8 +107,9 @@ def run_by_hand(root, arms, common=()):
             mine = [row for row in rows if row["node"] in inside]
             for table in {row["table"] for row in mine}:
                 path = f"{table}-{arm}-{shard}.parquet"
-                pq.write_table(table_of(mine, table), root / path)
-                parts.append(PartFile(path, table, arm, len(mine), 0, ""))
+                made = table_of(mine, table)
+                pq.write_table(made, root / path)
+                parts.append(PartFile(path, table, arm, made.num_rows, 0, ""))
         receipts.append(SimpleNamespace(parts=tuple(parts)))
     plan = {
         "arms": list(arms),
