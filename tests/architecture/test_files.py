@@ -22,6 +22,12 @@ def tree_of(module: str) -> ast.Module:
     return ast.parse((ROOT / module).read_text())
 
 
+def test_no_two_files_of_tests_have_one_name():
+    """Pytest would collect one of them only."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_a_file_can_be_read_in_one_go(module):
     assert len((ROOT / module).read_text().splitlines()) <= LINES_MAX
