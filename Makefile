@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo       install into $(VENV) and simulate the baseline fleet"
-	@echo "make test       install and run the tests (ten to twelve minutes on two cores)"
+	@echo "make test       install and run the tests (about thirteen minutes on two cores)"
 	@echo "make test-long  the tests that take longer"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      speed, with rows and faults per node-year beside it"
