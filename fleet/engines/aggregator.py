@@ -14,7 +14,7 @@ from fleet.stored.manifest import PartFile, Receipt
 from fleet.stored.plan import Shard
 from fleet.stored.sink import give_memory_back, sync_parts, write_part
 
-PENDING_BYTES_MAX = 16 << 20
+PENDING_BYTES_MAX = 8 << 20
 """Rows that wait to be written, of all shards in flight; beyond it the largest table of them becomes a part."""
 
 PartKey = tuple[tuple[int, ...], str]

@@ -19,6 +19,10 @@ from node_sim.units import NS_PER_YEAR, PAGE_BYTES
 Tables = Mapping[str, pa.Table]
 
 
+NODES_AT_ONCE = 8192
+"""Nodes added to the sums together, at some 4 KiB each."""
+
+
 def _ints(table: pa.Table, column: str) -> Ints:
     values: Ints = table.column(column).to_numpy().astype(np.int64)
     return values
@@ -329,7 +333,7 @@ def _accumulate(
 ) -> None:
     """Add nodes, which have the same metrics in all the given arms, to the sums of those arms."""
     for position, (first, nodes) in enumerate(groups):
-        low, high = np.searchsorted(counts.nodes, (first, first + nodes))
-        x = counts.x[low:high]
-        x0 = x if counts is base else base.x[low:high]
-        tally.add(arms, position, x, x0, counts.horizon_ns / NS_PER_YEAR)
+        low, high = np.searchsorted(counts.nodes, (first, first + nodes)).tolist()
+        for start in range(low, high, NODES_AT_ONCE):
+            some = slice(start, min(start + NODES_AT_ONCE, high))
+            tally.add(arms, position, counts.x[some], base.x[some], counts.horizon_ns / NS_PER_YEAR)

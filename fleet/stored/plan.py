@@ -9,12 +9,12 @@ from node_sim.errors import ConfigError
 
 SHARD_NODES_MAX = 131_072
 SHARD_NODES_MIN = 1_024
-SHARD_NODES_USUAL = 32_768
-"""Some 1 KiB of memory each, while they are counted."""
+SHARD_NODES_USUAL = 65_536
+"""Fewer waste the steps of lives, which cost much the same for few nodes as for many."""
 SHARDS_AT_LEAST = 4
 """So that a small fleet still keeps several workers busy."""
 SHARDS_PER_WORKER = 4
-POINTS_PER_SHARD = 128_000
+POINTS_PER_SHARD = 16_000
 """Expected work of a shard (``node_sim/lives/load.py``) below which more shards cost more than they share out."""
 POINTS_PER_SHARD_MAX = 1_000_000
 """Work of some 5 to 20 s; more would be lost if a worker is."""

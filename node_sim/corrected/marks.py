@@ -29,9 +29,7 @@ Pairs = tuple[Ints, Ints]
 """Positions in two lists that belong together."""
 _PAGE_BITS = 40
 """Numbers of pages are below 2**40, so that (era, page) fits one word."""
-
-
-PAIRS_AT_ONCE: Final = 500_000
+PAIRS_AT_ONCE: Final = 1 << 15
 """Pages compared with eras together."""
 PAIRS_PER_LANE_MAX: Final = 20_000_000
 """Some 10 s of comparing."""
@@ -280,6 +278,18 @@ def _marks_of_neighbours(
     if not poisoned.lane.size:
         return Marks.none()
     entry, era = eras_open(eras, poisoned.lane, poisoned.poisoned_ns)
+    order = np.argsort(eras.fault[era], kind="stable")
+    batch = np.cumsum(shown[eras.fault[era[order]]]) // PAIRS_AT_ONCE
+    cuts = np.flatnonzero(np.diff(batch)) + 1
+    some = ((entry[part], era[part]) for part in np.split(order, cuts))
+    return join([_beside(eras, faults, address_map, poisoned, shown, pairs) for pairs in some])
+
+
+def _beside(
+    eras: Eras, faults: FaultTable, address_map: AddressMap, poisoned: Poisoned, shown: Ints, pairs: Pairs
+) -> Marks:
+    """Return the marks of ``_marks_of_neighbours`` of some pairs of huge page and era."""
+    entry, era = pairs
     fault, of_era = np.unique(eras.fault[era], return_inverse=True)
     of_fault, number = expand_counts(shown[fault])
     mine = faults.take(fault)

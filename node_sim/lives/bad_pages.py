@@ -44,7 +44,7 @@ from node_sim.memory.sightings import Range, next_scrub_ns, next_sighting, repla
 from node_sim.records import Flags, Floats, Ints, expand_counts, take
 from node_sim.units import FOREVER
 
-PAGES_AT_ONCE = 1 << 15
+PAGES_AT_ONCE = 1 << 12
 """Bad pages whose next touch is found together."""
 PAIR_WORK: Final = 0.03
 """Looks at bad pages that take as long as to compare a page that goes offline with another fault of its lane."""

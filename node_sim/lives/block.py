@@ -1,7 +1,9 @@
 """Many nodes at once: physics, triage, lives, and the event tables of every set of arms.
 
 **Models.** Nodes that can go down in some arm are *busy*, the others *quiet*; each kind has its own way to its rows.
-Nodes are simulated in blocks of about equal work (``load.py``), so that memory follows neither nodes nor years.
+Physics and quiet nodes take the most memory, so they are done in pieces of about equal work (``load.py``). Lives take
+the most steps, and a step costs much the same for few lanes as for many, so the busy nodes of many pieces are lived
+together: those pieces are a block.
 
 **Leaves out.** Anything shared between nodes.
 
@@ -19,26 +21,22 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.columns import Columns
-from node_sim.corrected.buckets import can_reach, runs_of
-from node_sim.corrected.limits import count_together, shows_risky_pattern
-from node_sim.corrected.windows import Windows
 from node_sim.dram.faults import FaultTable, simulate_faults
 from node_sim.dram.growth import grow
 from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
-from node_sim.ecc.judgement import dimms_of
-from node_sim.lives.busy_nodes import busy_tables, finish_lives, placed_faults
+from node_sim.lives.busy_nodes import FinishedLives, busy_tables, finish_lives, placed_faults
 from node_sim.lives.decisions import decide
-from node_sim.lives.load import FAULTS_AT_ONCE, Cuts, points_of_nodes
+from node_sim.lives.load import FAULTS_AT_ONCE, cut_pieces, is_full, points_of_nodes
 from node_sim.lives.ordered import Orders
-from node_sim.lives.physics import Physics, simulate_physics
+from node_sim.lives.physics import Physics, join_physics, simulate_physics, take_physics
 from node_sim.lives.quiet_nodes import quiet_tables
-from node_sim.lives.rows import COMMON, ArmTables, fault_columns
-from node_sim.lives.world import Block, World, arms_by, corrected_settings, shared_settings, world_of
+from node_sim.lives.rows import ArmTables, fault_columns
+from node_sim.lives.triage import sort_nodes
+from node_sim.lives.world import Block, World, arms_by, corrected_settings, join_blocks, shared_settings, world_of
 from node_sim.orders import PolicyFunction
-from node_sim.records import Flags, Ints
+from node_sim.records import Flags, Ints, join
 from node_sim.server.hardware import Hardware
-from node_sim.server.page_offline import OfflineScope, PageOffline
 from node_sim.server.policy import Policy
 
 
@@ -56,10 +54,37 @@ class BlockRows:
     faults: Columns
     parts: list[ArmTables]
 
-    def own_rows(self) -> int:
-        """Return how many rows belong to some arms only."""
-        tables = (table for part in self.parts if part.arms != COMMON for table in part.tables.values())
-        return sum(table["time_ns"].size for table in tables)
+
+class _Busy(NamedTuple):
+    """Nodes that can go down, with all that is known of them before they are lived.
+
+    Attributes:
+        block: The nodes.
+        physics: Of all of them, for each distinct way to draw corrected errors.
+        ordered: What policies of one's own order.
+    """
+
+    block: Block
+    physics: list[Physics]
+    ordered: dict[Policy, Orders]
+
+
+class _Piece(NamedTuple):
+    """Some nodes of a block: the rows of those that are quiet, and what the lives of the others begin with."""
+
+    nodes: int
+    faults: Columns
+    parts: list[ArmTables]
+    busy: _Busy
+
+    def rows(self) -> int:
+        """Return how many rows it has so far."""
+        tables = (table for part in self.parts for table in part.tables.values())
+        return int(self.faults["time_ns"].size) + sum(table["time_ns"].size for table in tables)
+
+    def windows(self) -> int:
+        """Return how many windows with corrected errors its busy nodes have, in all ways to draw them."""
+        return sum(physics.windows.fault.size for physics in self.busy.physics)
 
 
 Functions = Mapping[str, PolicyFunction]
@@ -82,21 +107,24 @@ def simulate_nodes(
         ModelError: One node has too many faults or events.
     """
     policies = tuple(policy.on(hardware.server) for policy in policies)
-    cuts = Cuts(policies)
+    group, lanes = _Group(seed, hardware, policies, horizon_ns, functions or {}), len(set(policies))
     per_node = expected_per_dimm(hardware, horizon_ns) * hardware.server.dimms
     at_once = max(1, int(min(node_id.size, FAULTS_AT_ONCE / max(per_node, 1e-12))))
+    pieces: list[_Piece] = []
     for first in range(0, node_id.size, at_once):
         some = node_id[first : first + at_once]
         faults = draw_all(seed, some, hardware, horizon_ns)
         points = points_of_nodes(some, faults, hardware, policies, horizon_ns)
-        for nodes in cuts.blocks(points):
+        for nodes in cut_pieces(points, lanes):
             mine = some[nodes]
             begin, end = np.searchsorted(faults.node_id, (mine[0], mine[-1] + 1))
-            block = Block.of(seed, hardware, policies, mine, horizon_ns, faults.take(slice(begin, end)))
-            rows = _simulate(block, functions)
-            cuts.learn(float(points[nodes].sum()), rows.own_rows())
-            yield rows
-            del block, rows  # before the next block is simulated
+            pieces.append(group.piece(mine, faults.take(slice(begin, end))))
+            rows, windows = (sum(part) for part in zip(*((one.rows(), one.windows()) for one in pieces), strict=True))
+            if is_full(rows, windows, lanes):
+                yield group.finish(pieces)
+                pieces = []
+    if pieces:
+        yield group.finish(pieces)
 
 
 def simulate_block(
@@ -123,8 +151,8 @@ def simulate_block(
         ModelError: Too many faults or events.
     """
     policies = tuple(policy.on(hardware.server) for policy in policies)
-    faults = draw_all(seed, node_id, hardware, horizon_ns)
-    return _simulate(Block.of(seed, hardware, policies, node_id, horizon_ns, faults), functions)
+    group = _Group(seed, hardware, policies, horizon_ns, functions or {})
+    return group.finish([group.piece(node_id, draw_all(seed, node_id, hardware, horizon_ns))])
 
 
 def draw_all(seed: Seed, node_id: Ints, hardware: Hardware, horizon_ns: int) -> FaultTable:
@@ -133,115 +161,79 @@ def draw_all(seed: Seed, node_id: Ints, hardware: Hardware, horizon_ns: int) -> 
     return faults.take(np.lexsort((faults.tag, faults.time_ns, faults.node_id)))
 
 
-def _simulate(block: Block, functions: Functions | None) -> BlockRows:
-    """Simulate a block whose faults of generation 0 are drawn."""
-    policies, faults = block.policies, block.faults
-    every = range(len(policies))
-    calls = list(arms_by(lambda arm: shared_settings(policies[arm]), every).values())
-    worlds: dict[int, World] = {}
-    for arms in calls:
-        worlds.update(dict.fromkeys(arms, world_of(block, policies[arms[0]])))
-    physics: dict[int, Physics] = {}
-    for arms in arms_by(lambda arm: corrected_settings(policies[arm]), every).values():
-        physics.update(dict.fromkeys(arms, simulate_physics(worlds[arms[0]], faults)))
-    ordered = _ordered(block, worlds, physics, functions or {})
-    triage = _triage(block, physics, ordered)
-    parts = quiet_tables(block, worlds, physics, ~triage.busy, triage.decided)
-    quiet_fault = ~triage.busy[block.node_of_fault]
-    fault_rows = [fault_columns(faults.take(quiet_fault), block.fault_seq()[quiet_fault])]
-    nodes = np.flatnonzero(triage.busy)
-    if nodes.size:
-        finished = [
-            finish_lives(
-                block, worlds[arms[0]], physics[arms[0]], nodes, arms_by(lambda arm: policies[arm], arms), ordered
-            )
-            for arms in calls
-        ]
-        placed = placed_faults(finished, block)
-        fault_rows.append(fault_columns(placed.table, placed.seq))
-        for lives in finished:
-            parts.extend(busy_tables(lives, placed))
-    return BlockRows(block.node_id.size, _stack(fault_rows), [part for part in parts if part.tables])
+class _Group:
+    """Nodes of one group under all arms: what they have in common, and the two ways to rows."""
+
+    def __init__(
+        self, seed: Seed, hardware: Hardware, policies: tuple[Policy, ...], horizon_ns: int, functions: Functions
+    ) -> None:
+        """Arguments as of ``simulate_block``; policies are settled on the server."""
+        self.seed, self.hardware, self.horizon_ns, self.functions = seed, hardware, horizon_ns, functions
+        self.policies, every = policies, range(len(policies))
+        self.calls = list(arms_by(lambda arm: shared_settings(policies[arm]), every).values())
+        self.worlds: dict[int, World] = {}
+        for arms in self.calls:
+            world = world_of(seed, hardware, policies[arms[0]], horizon_ns)
+            self.worlds.update(dict.fromkeys(arms, world))
+        # Arms that agree on corrected errors, and for each arm which of these sets it is in.
+        self.alike = list(arms_by(lambda arm: corrected_settings(policies[arm]), every).values())
+        self.kind = {arm: kind for kind, arms in enumerate(self.alike) for arm in arms}
+
+    def piece(self, node_id: Ints, faults: FaultTable) -> _Piece:
+        """Draw what follows from the faults of some nodes, and write the rows of those that are quiet."""
+        block = Block.of(self.seed, self.hardware, self.policies, node_id, self.horizon_ns, faults)
+        drawn = [simulate_physics(self.worlds[arms[0]], faults) for arms in self.alike]
+        physics = {arm: drawn[kind] for arm, kind in self.kind.items()}
+        ordered = self._ordered(block, physics)
+        triage = sort_nodes(block, physics, ordered)
+        parts = quiet_tables(block, self.worlds, physics, ~triage.busy, triage.decided)
+        quiet = ~triage.busy[block.node_of_fault]
+        busy = _busy(block, drawn, ordered, triage.busy)
+        rows = fault_columns(faults.take(quiet), block.fault_seq()[quiet])
+        return _Piece(node_id.size, rows, [part for part in parts if part.tables], busy)
+
+    def finish(self, pieces: list[_Piece]) -> BlockRows:
+        """Live the busy nodes of all pieces of a block, and put all rows together."""
+        parts = [part for piece in pieces for part in piece.parts]
+        faults, nodes = [piece.faults for piece in pieces], sum(piece.nodes for piece in pieces)
+        busy = _join([piece.busy for piece in pieces])
+        if busy.block.node_id.size:
+            finished = [self._live(busy, arms) for arms in self.calls]
+            placed = placed_faults(finished, busy.block)
+            faults.append(fault_columns(placed.table, placed.seq))
+            for lives in finished:
+                parts.extend(busy_tables(lives, placed))
+        columns = {name: np.concatenate([part[name] for part in faults]) for name in faults[0]}
+        return BlockRows(nodes, columns, [part for part in parts if part.tables])
+
+    def _live(self, busy: _Busy, arms: tuple[int, ...]) -> FinishedLives:
+        """Live the busy nodes of a block under arms that share a call."""
+        lanes = arms_by(lambda arm: self.policies[arm], arms)
+        return finish_lives(busy.block, self.worlds[arms[0]], busy.physics[self.kind[arms[0]]], lanes, busy.ordered)
+
+    def _ordered(self, block: Block, physics: dict[int, Physics]) -> dict[Policy, Orders]:
+        """Return what policies of one's own order under the settings that name one."""
+        found = {}
+        for policy, arms in arms_by(lambda arm: self.policies[arm], range(len(self.policies))).items():
+            name = policy.own_policy.function
+            if name:
+                arm = arms[0]
+                found[policy] = decide(block, self.worlds[arm], physics[arm], policy, self.functions[name])
+        return found
 
 
-def _stack(rows: list[Columns]) -> Columns:
-    """Put the columns of several tables one after the other."""
-    return {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
+def _busy(block: Block, drawn: list[Physics], ordered: dict[Policy, Orders], busy: Flags) -> _Busy:
+    """Select the busy nodes of a piece."""
+    part, faults = block.take(np.flatnonzero(busy))
+    return _Busy(part, [take_physics(physics, faults) for physics in drawn], ordered)
 
 
-def _can_be_asked_for(windows: Windows, asks: PageOffline) -> Flags:
-    """Return which windows have errors enough for a daemon to ask for a page, or a row or bank that has all of them."""
-    if asks.age_ns:
-        return _can_fill(windows, asks)
-    if asks.by is not OfflineScope.PAGE:
-        least = min(count for count in (asks.ce_threshold, asks.row_columns) if count)
-        enough: Flags = count_together(windows, windows.fault) >= least
-        return enough
-    past: Flags = windows.errors > (asks.ce_threshold - 1) * windows.n_pages
-    return past
-
-
-def _can_fill(windows: Windows, asks: PageOffline) -> Flags:
-    """Return which windows are of runs with errors enough for a count with an age, of a page or of a row with all."""
-    found = np.zeros(windows.fault.size, np.bool_)
-    one_each = windows.soft & (asks.by is OfflineScope.PAGE) & (asks.ce_threshold > 1)  # of each page of a soft fault
-    some = np.flatnonzero(~one_each)
-    some = some[np.lexsort((windows.low_ns[some], windows.fault[some]))]
-    mine = windows.take(some)
-    run = runs_of(mine.fault, mine.low_ns, mine.high_ns, np.full(some.size, asks.age_ns))
-    errors = mine.errors if asks.by is OfflineScope.ROW else -(-mine.errors // mine.n_pages)
-    found[some] = can_reach(run, errors, np.full(some.size, asks.ce_threshold))
-    return found
-
-
-class Triage(NamedTuple):
-    """Which nodes need what, arrays of shape ``(n_nodes,)``.
-
-    Attributes:
-        busy: It can go down: it has uncorrected errors, a fault of it reaches some arm's limit, or it gets orders.
-        decided: Some arm decides about its corrected errors.
-    """
-
-    busy: Flags
-    decided: Flags
-
-
-def _ordered(
-    block: Block, worlds: dict[int, World], physics: dict[int, Physics], functions: Functions
-) -> dict[Policy, Orders]:
-    """Return what policies of one's own order under the settings that name one."""
-    found = {}
-    for policy, arms in arms_by(lambda arm: block.policies[arm], range(len(block.policies))).items():
-        name = policy.own_policy.function
-        if name:
-            found[policy] = decide(block, worlds[arms[0]], physics[arms[0]], policy, functions[name])
-    return found
-
-
-def _triage(block: Block, physics: dict[int, Physics], ordered: dict[Policy, Orders]) -> Triage:
-    """Sort nodes by what can happen to them in any arm."""
-    node_of_fault = block.node_of_fault
-    busy, decided = (np.zeros(block.node_id.size, np.bool_) for _ in range(2))
-    if len({id(one) for one in physics.values()}) > 1:  # arms see different corrected errors of every fault
-        decided = block.mark_nodes(np.ones(node_of_fault.size, np.bool_))
-
-    def rules(arm: int) -> tuple[int, PageOffline, int, bool, bool]:
-        policy, repair = block.policies[arm], block.policies[arm].repair
-        return id(physics[arm]), policy.page_offline, repair.replace_ce, repair.replace_risky, repair.replace_ecs
-
-    risky, dimm = shows_risky_pattern(block.faults), dimms_of(block.faults)
-    for (_, asks, limit, by_pattern, by_report), arms in arms_by(rules, range(len(block.policies))).items():
-        mine = physics[arms[0]]
-        windows = mine.windows
-        if limit:
-            busy[node_of_fault[windows.fault[count_together(windows, dimm[windows.fault]) >= limit]]] = True
-        if by_pattern:
-            busy[node_of_fault[windows.fault[risky[windows.fault]]]] = True
-        if by_report:
-            busy[node_of_fault[mine.passes.fault]] = True
-        busy[node_of_fault[mine.pages.fault]] = True
-        if asks.counts:
-            decided[node_of_fault[windows.fault[_can_be_asked_for(windows, asks)]]] = True
-    for orders in ordered.values():
-        busy[np.searchsorted(block.node_id, orders.node_id)] = True
-    return Triage(busy, decided)
+def _join(parts: list[_Busy]) -> _Busy:
+    """Put the busy nodes of pieces together, which follow each other."""
+    if len(parts) == 1:
+        return parts[0]
+    return _Busy(
+        join_blocks([part.block for part in parts]),
+        [join_physics(list(drawn)) for drawn in zip(*(part.physics for part in parts), strict=True)],
+        {policy: join([part.ordered[policy] for part in parts]) for policy in parts[0].ordered},
+    )

@@ -22,10 +22,10 @@ from node_sim.dram.faults import FaultTable
 from node_sim.lives.carry_out import link_orders
 from node_sim.lives.corrected_rows import log_corrected, log_reports
 from node_sim.lives.ordered import Agenda, Orders
-from node_sim.lives.physics import Physics, Store, take_physics
+from node_sim.lives.physics import Physics, Store
 from node_sim.lives.places import CORDON_DELAY_NS, all_eras
 from node_sim.lives.policies import PolicyColumns
-from node_sim.lives.rows import ArmTables, EventLog, Lanes, last_rows, number_rows, split_by_arms
+from node_sim.lives.rows import ArmTables, EventLog, last_rows, number_rows, split_by_arms
 from node_sim.lives.state import LaneState
 from node_sim.lives.steps import run_lives, start_lives
 from node_sim.lives.world import Block, World
@@ -39,12 +39,12 @@ class FinishedLives(NamedTuple):
     Attributes:
         state: Of the lanes, ordered by (policy, node).
         arms: Arms that share each policy.
-        nodes: Positions of the nodes in the block, shape ``(n,)``.
+        nodes: How many nodes there are.
     """
 
     state: LaneState
     arms: list[tuple[int, ...]]
-    nodes: Ints
+    nodes: int
 
 
 class PlacedFaults(NamedTuple):
@@ -65,7 +65,6 @@ def finish_lives(
     block: Block,
     world: World,
     physics: Physics,
-    nodes: Ints,
     arms_of: dict[Policy, tuple[int, ...]],
     ordered: dict[Policy, Orders],
 ) -> FinishedLives:
@@ -74,30 +73,24 @@ def finish_lives(
     Args:
         block: The nodes.
         world: What the lanes share.
-        physics: Of all nodes of the block.
-        nodes: Positions of the nodes in the block, ascending.
+        physics: Of all of them.
         arms_of: Arms that share each policy.
         ordered: What policies of one's own order under some of them.
     """
-    inside = np.zeros(block.node_id.size, np.bool_)
-    inside[nodes] = True
-    mine = np.flatnonzero(inside[block.node_of_fault])
-    store = Store(world, take_physics(physics, mine))
-    lane = (np.cumsum(inside) - 1)[block.node_of_fault[mine]]
-    copies = len(arms_of)
-    # Lanes are numbered policy by policy: that of node i under policy p is p * (number of nodes) + i.
-    lanes = np.tile(lane, copies) + np.repeat(np.arange(copies) * nodes.size, mine.size)
+    n, faults, copies = block.node_id.size, block.node_of_fault.size, len(arms_of)
+    # Lanes are numbered policy by policy: that of node i under policy p is p * n + i.
+    lanes = np.tile(block.node_of_fault, copies) + np.repeat(np.arange(copies) * n, faults)
     state = start_lives(
         world,
-        store,
-        np.tile(block.node_id[nodes], copies),
-        np.repeat(np.arange(copies), nodes.size),
+        Store(world, physics),
+        np.tile(block.node_id, copies),
+        np.repeat(np.arange(copies), n),
         PolicyColumns.of(list(arms_of)),
-        (lanes, np.tile(np.arange(mine.size), copies)),
-        _agenda(block.node_id[nodes], [ordered.get(policy) for policy in arms_of]),
+        (lanes, np.tile(np.arange(faults), copies)),
+        _agenda(block.node_id, [ordered.get(policy) for policy in arms_of]),
     )
     run_lives(state)
-    return FinishedLives(state, list(arms_of.values()), nodes)
+    return FinishedLives(state, list(arms_of.values()), n)
 
 
 def _agenda(node_id: Ints, ordered: list[Orders | None]) -> Agenda:
@@ -141,13 +134,8 @@ def busy_tables(lives: FinishedLives, placed: PlacedFaults) -> list[ArmTables]:
     position = np.searchsorted(placed.table.fault_id[order], store.faults.fault_id)
     position = np.minimum(position, max(order.size - 1, 0))  # faults in place nowhere have no row that could ask
     fault_seq = placed.seq[order][position]
-    n, copies = lives.nodes.size, len(lives.arms)
-    lanes = Lanes(
-        np.tile(lives.nodes, copies),
-        np.repeat(np.arange(copies), n),
-        np.tile(placed.per_node[lives.nodes], copies),
-    )
-    return split_by_arms(number_rows(state.log, lanes, store.faults, fault_seq), lives.arms, n)
+    rows = number_rows(state.log, np.tile(placed.per_node, len(lives.arms)), store.faults, fault_seq)
+    return split_by_arms(rows, lives.arms, lives.nodes)
 
 
 def _link_cordons(log: EventLog, seen: Columns) -> None:

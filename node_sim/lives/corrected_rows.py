@@ -11,6 +11,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
 import numpy as np
 
 from node_sim.codes import EcsUnit, ErrorKind, Observer
@@ -35,6 +39,9 @@ from node_sim.records import NULL, Flags, Ints
 from node_sim.server.policy import Ecc
 from node_sim.units import PAGE_BYTES
 
+WINDOWS_AT_ONCE: Final = 16_384
+"""Windows that are counted together, at about 2 KiB each."""
+
 
 def log_corrected(
     log: EventLog, eras: Eras, index: WindowIndex, faults: FaultTable, world: World, poisoned: Poisoned
@@ -43,7 +50,7 @@ def log_corrected(
 
     Args:
         log: Rows so far; changed.
-        eras: All eras of some lanes.
+        eras: All eras of some lanes, ordered by lane.
         index: Windows of the faults.
         faults: All faults.
         world: What the lanes share.
@@ -53,6 +60,31 @@ def log_corrected(
         What is seen of each window of a hard fault, and of each error of a soft one: its lane, its fault, its first
         time, and the name of its row. Nothing if no window falls into an era.
     """
+    done = [
+        _log_lanes(log, eras.take(some), index, faults, world, poisoned)
+        for some in _lanes_at_once(eras.lane, index.size[eras.fault])
+    ]
+    seen = [part for part in done if part]
+    return {column: np.concatenate([part[column] for part in seen]) for column in seen[0]} if seen else {}
+
+
+def _lanes_at_once(lane: Ints, windows: Ints) -> Iterator[slice]:
+    """Cut eras, which are ordered by lane, between lanes where they have windows enough; most of the memory is theirs.
+
+    Args:
+        lane: Of each era, shape ``(n,)``.
+        windows: Of its fault, shape ``(n,)``.
+    """
+    begin = np.flatnonzero(np.diff(lane, prepend=-1))
+    part = (np.cumsum(windows) - windows)[begin] // WINDOWS_AT_ONCE
+    cuts = [*begin[np.flatnonzero(np.diff(part, prepend=-1))].tolist(), lane.size]
+    yield from (slice(*cut) for cut in pairwise(cuts))
+
+
+def _log_lanes(
+    log: EventLog, eras: Eras, index: WindowIndex, faults: FaultTable, world: World, poisoned: Poisoned
+) -> Columns:
+    """Log the corrected errors and page offlinings of some lanes; see ``log_corrected``."""
     spans = spans_of(eras, index)
     if not spans.era.size:
         return {}

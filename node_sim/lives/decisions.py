@@ -26,7 +26,7 @@ from node_sim.lives.accepted import complaint, each_once, shows, targets
 from node_sim.lives.busy_nodes import finish_lives
 from node_sim.lives.known import Known, ToldErrors
 from node_sim.lives.ordered import OrderKind, Orders
-from node_sim.lives.physics import Physics
+from node_sim.lives.physics import Physics, take_physics
 from node_sim.lives.thinned import Thinned
 from node_sim.lives.world import Block, World
 from node_sim.orders import KnownNode, Layout, Order, Others, PolicyFunction, RecordArray, interest_of
@@ -134,7 +134,8 @@ def _ask(arm: _Arm, nodes: Ints, *, thins: bool) -> Ints:
     block, diaries = arm.block, arm.diaries
     so_far = [diaries[node].rows for node in block.node_id[nodes].tolist() if node in diaries]
     ordered = {arm.policy: Orders.of([row for rows in so_far for row in rows])}
-    state = finish_lives(block, arm.world, arm.physics, nodes, {arm.policy: (0,)}, ordered).state
+    some, faults = block.take(nodes)
+    state = finish_lives(some, arm.world, take_physics(arm.physics, faults), {arm.policy: (0,)}, ordered).state
     epoch_ns = hours_to_ns(arm.policy.own_policy.epoch_hours)
     known = Known(state, epoch_ns, interest_of(arm.function))
     audience = _Audience(arm, nodes, known, thins=thins)

@@ -1,12 +1,12 @@
-"""How much work nodes are before any of it is done, and where to cut them into blocks that fit into memory.
+"""How much work nodes are before any of it is done, and where to cut them into pieces and blocks that fit into memory.
 
 **Models.** The work of a hard fault is the bursts and windows expected from its start to the horizon, at the pace that
 is its own; that of a soft one the pages that are looked at. Each distinct way to draw corrected errors costs as much
-again, and so does a lane with rows of its own.
+again, and a lane what its rows take.
 
 **Leaves out.** Faults of later DIMM generations, and what uncorrected errors lead to.
 
-**Assumes.** Memory is proportional to this work. Which share of it lanes have for their own is as in the block before.
+**Assumes.** Memory is proportional to this work, and in no lane are the rows more than a share of it.
 
 **Sources.** Renewal theory: a Poisson process with mean interval i has t/i events in a time t.
 """
@@ -30,13 +30,19 @@ from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
 from node_sim.units import HOURS_PER_DAY, HOURS_PER_YEAR, NS_PER_YEAR, hours_to_ns
 
-POINTS_PER_BLOCK: Final = 64_000
-"""Bursts, windows and pages of the faults of a block, at about 1 KiB each with all that follows from them."""
+POINTS_PER_PIECE: Final = 64_000
+"""Bursts, windows and pages of the faults of a piece, at about 1 KiB each with all that follows from them."""
+ROWS_PER_POINT: Final = 0.25
+"""What the rows of a lane take of the memory of the points that they come from, at most."""
+ROWS_PER_BLOCK: Final = 250_000
+"""Rows of a block that wait until its busy nodes have been lived, at about 0.1 KiB each."""
+WINDOWS_PER_BLOCK: Final = 32_000
+"""Windows of the busy nodes of a block that wait for it, once more for each lane, at about 0.5 KiB each."""
 POINTS_PER_NODE_MAX: Final = 1_000_000
 PAIR_POINTS: Final = 0.05
 """What a fault is more for each other one of its DIMM that it may meet."""
 FAULTS_AT_ONCE: Final = 100_000
-"""Faults drawn together, before they are cut into blocks."""
+"""Faults drawn together, before they are cut into pieces."""
 
 
 def expected_points(faults: FaultTable, policy: Policy, horizon_ns: int) -> Floats:
@@ -104,24 +110,27 @@ def points_of_nodes(
     return points
 
 
-class Cuts:
-    """Cuts nodes into blocks of about equal work, and learns from each what lanes add to it."""
+def is_full(rows: int, windows: int, lanes: int) -> bool:
+    """Return whether the pieces of a block have enough rows, or windows of busy nodes, to be finished.
 
-    def __init__(self, policies: tuple[Policy, ...]) -> None:
-        """Begin as if all lanes had everything for their own."""
-        self.lanes = len(set(policies))
-        self.own_share = 1.0
+    Args:
+        rows: Of the quiet nodes.
+        windows: Of the busy nodes.
+        lanes: Different lives of each.
+    """
+    return rows > ROWS_PER_BLOCK or windows * (1 + lanes) > WINDOWS_PER_BLOCK
 
-    def blocks(self, points: Floats) -> Iterator[slice]:
-        """Yield one block of nodes after the other, given the work of each node, shape ``(n_nodes,)``."""
-        done, before = 0, np.concatenate(([0.0], np.cumsum(points)))
-        while done < points.size:
-            room = POINTS_PER_BLOCK / (1.0 + self.lanes * self.own_share)
-            end = max(done + 1, int(np.searchsorted(before, before[done] + room, side="right")) - 1)
-            yield slice(done, end)
-            done = end
 
-    def learn(self, points: float, own_rows: int) -> None:
-        """Take in how many rows lanes had for their own in a block; the next may have twice as many."""
-        if points:
-            self.own_share = min(1.0, 2.0 * own_rows / (points * self.lanes))
+def cut_pieces(points: Floats, lanes: int) -> Iterator[slice]:
+    """Yield one piece after the other, of about equal work.
+
+    Args:
+        points: Work of each node, shape ``(n_nodes,)``.
+        lanes: Different lives of each, which may have rows of their own.
+    """
+    room = POINTS_PER_PIECE / (1.0 + ROWS_PER_POINT * lanes)
+    done, before = 0, np.concatenate(([0.0], np.cumsum(points)))
+    while done < points.size:
+        end = max(done + 1, int(np.searchsorted(before, before[done] + room, side="right")) - 1)
+        yield slice(done, end)
+        done = end

@@ -13,6 +13,7 @@ themselves, in this order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -150,6 +151,22 @@ def take_physics(physics: Physics, faults: Ints) -> Physics:
     )
 
 
+def join_physics(parts: Sequence[Physics]) -> Physics:
+    """Put the physics of different faults one after the other."""
+    shifted, faults, reads = [], 0, 0
+    for part in parts:
+        shifted.append(
+            part._replace(
+                windows=part.windows._replace(fault=part.windows.fault + faults),
+                pages=part.pages._replace(fault=part.pages.fault + faults, first_read=part.pages.first_read + reads),
+                reads=part.reads._replace(fault=part.reads.fault + faults),
+                passes=part.passes._replace(fault=part.passes.fault + faults),
+            )
+        )
+        faults, reads = faults + part.faults.time_ns.size, reads + part.reads.fault.size
+    return join(shifted)
+
+
 class Store:
     """Faults any lane has met so far, with their windows, bad pages and passes; it only grows."""
 
@@ -202,15 +219,8 @@ class Store:
         return [self.generations[name] for name in names]
 
     def _append(self, more: Physics) -> None:
-        first = self.faults.time_ns.size
-        first_read = more.pages.first_read + self.reads.fault.size
-        pages = more.pages._replace(fault=more.pages.fault + first, first_read=first_read)
         self.frames = join([self.frames, self._frames(more.pages, more.faults)])
         self.phase_ns = np.concatenate((self.phase_ns, self._phase(more.pages, more.faults)))
-        self.faults = join([self.faults, more.faults])
-        windows = more.windows._replace(fault=more.windows.fault + first)
-        self.windows = join([self.windows, windows])
-        self.pages = join([self.pages, pages])
-        self.reads = join([self.reads, more.reads._replace(fault=more.reads.fault + first)])
-        self.passes = join([self.passes, more.passes._replace(fault=more.passes.fault + first)])
+        before = Physics(self.faults, self.windows, self.pages, self.reads, self.passes)
+        self.faults, self.windows, self.pages, self.reads, self.passes = join_physics([before, more])
         self.index = WindowIndex(self.windows, self.faults.time_ns.size)

@@ -23,7 +23,7 @@ from node_sim.corrected.marks import Poisoned
 from node_sim.lives.corrected_rows import log_corrected, log_reports
 from node_sim.lives.physics import Physics
 from node_sim.lives.policies import answers_of
-from node_sim.lives.rows import COMMON, ArmTables, EventLog, Lanes, number_rows, split_by_arms
+from node_sim.lives.rows import COMMON, ArmTables, EventLog, number_rows, split_by_arms
 from node_sim.lives.world import Block, World, arms_by
 from node_sim.records import Flags
 from node_sim.server.policy import Policy
@@ -98,5 +98,4 @@ def _rows(
     log_corrected(log, eras, index, block.faults, world, Poisoned.none())
     log_reports(log, eras, physics.passes, block.faults, world.policy.ecc)
     first_seq = np.bincount(lane, minlength=n)
-    lanes = Lanes(np.tile(picked, copies), np.repeat(np.arange(copies), n), np.tile(first_seq, copies))
-    return number_rows(log, lanes, block.faults, block.fault_seq()), n
+    return number_rows(log, np.tile(first_seq, copies), block.faults, block.fault_seq()), n

@@ -114,21 +114,6 @@ class EventLog:
         return {column: np.concatenate([chunk[column] for chunk in chunks]) for column in chunks[0]}
 
 
-@dataclass(frozen=True)
-class Lanes:
-    """Lanes whose rows are numbered together.
-
-    Attributes:
-        node: Position of each lane's node among the nodes of the block, shape ``(n_lanes,)``.
-        arms: Index of each lane's set of arms, shape ``(n_lanes,)``.
-        first_seq: First number after the faults of the lane's node, shape ``(n_lanes,)``.
-    """
-
-    node: Ints
-    arms: Ints
-    first_seq: Ints
-
-
 def _order(lane: Ints, time_ns: Ints, rank: Ints, name: Ints) -> npt.NDArray[np.intp]:
     """Sort rows by (lane, time, table, name); lanes whose rows stand in order already are left as they are."""
     order = np.arange(lane.size)
@@ -147,12 +132,12 @@ def _order(lane: Ints, time_ns: Ints, rank: Ints, name: Ints) -> npt.NDArray[np.
     return order
 
 
-def number_rows(log: EventLog, lanes: Lanes, faults: FaultTable, fault_seq: Ints) -> dict[str, Columns]:
+def number_rows(log: EventLog, first_seq: Ints, faults: FaultTable, fault_seq: Ints) -> dict[str, Columns]:
     """Order, number and link all rows of a log.
 
     Args:
         log: Rows of the lanes.
-        lanes: The lanes.
+        first_seq: First number after the faults of each lane's node, shape ``(n_lanes,)``.
         faults: Faults the rows refer to.
         fault_seq: Number of each fault's own row, shape ``(n_faults,)``.
 
@@ -175,7 +160,7 @@ def number_rows(log: EventLog, lanes: Lanes, faults: FaultTable, fault_seq: Ints
     lengths = np.diff(np.append(starts, sorted_lane.size))
     seq_by_name = np.empty(log.size, np.int64)
     position = np.arange(order.size) - np.repeat(starts, lengths)
-    seq_by_name[name_of[order]] = lanes.first_seq[sorted_lane] + position
+    seq_by_name[name_of[order]] = first_seq[sorted_lane] + position
     done, first = {}, 0
     for name in some:
         table = tables[name]

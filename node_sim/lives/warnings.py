@@ -41,7 +41,7 @@ def tell_warnings(
 
     Args:
         log: Rows; changed.
-        eras: All eras of some lanes.
+        eras: All eras of lanes that follow each other, ordered by lane; rows of other lanes are left as they are.
         spans: Their windows.
         index: All windows.
         faults: All faults.
@@ -74,10 +74,12 @@ def tell_warnings(
     earliest_ns = np.full(asked.size, NULL)
     earliest_ns[which[::-1]] = first_ns[at[::-1]]  # the earliest stands first, and is written last
     ends = np.cumsum([chunk["time_ns"].size for chunk in chunks])[:-1]
-    for chunk, n_ce_before, first_ce_ns in zip(
-        chunks, np.split(n_before, ends), np.split(earliest_ns, ends), strict=True
+    mine = (lane >= eras.lane[0]) & (lane <= eras.lane[-1])
+    for chunk, some, n_ce_before, first_ce_ns in zip(
+        chunks, *(np.split(part, ends) for part in (mine, n_before, earliest_ns)), strict=True
     ):
-        chunk["n_ce_before"], chunk["first_ce_ns"] = n_ce_before, first_ce_ns
+        for name, told in (("n_ce_before", n_ce_before), ("first_ce_ns", first_ce_ns)):
+            chunk[name] = np.where(some, told, chunk[name])
 
 
 def _dimms(lane: Ints, tag: Ints) -> Ints:

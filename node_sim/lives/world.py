@@ -11,8 +11,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +22,7 @@ from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
 from node_sim.memory.pages import Memory, Static
-from node_sim.records import Flags, Ints
+from node_sim.records import Flags, Ints, join
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
 
@@ -91,6 +91,19 @@ class Block:
         where = np.searchsorted(node_id, faults.node_id)
         return cls(seed, hardware, policies, node_id, horizon_ns, faults, where)
 
+    def take(self, nodes: Ints) -> tuple[Block, Ints]:
+        """Return the block of some nodes, by ascending position, and the positions of their faults."""
+        inside = np.zeros(self.node_id.size, np.bool_)
+        inside[nodes] = True
+        mine = np.flatnonzero(inside[self.node_of_fault])
+        some = replace(
+            self,
+            node_id=self.node_id[nodes],
+            faults=self.faults.take(mine),
+            node_of_fault=(np.cumsum(inside) - 1)[self.node_of_fault[mine]],
+        )
+        return some, mine
+
     def mark_nodes(self, faults: Flags) -> Flags:
         """Return which nodes have at least one of the marked faults, shape ``(n_nodes,)``."""
         found = np.zeros(self.node_id.size, np.bool_)
@@ -103,6 +116,13 @@ class Block:
         return np.arange(self.node_of_fault.size) - first
 
 
+def join_blocks(blocks: Sequence[Block]) -> Block:
+    """Put blocks of one group together, whose nodes follow each other."""
+    node_id = np.concatenate([block.node_id for block in blocks])
+    faults, one = join([block.faults for block in blocks]), blocks[0]
+    return Block.of(one.seed, one.hardware, one.policies, node_id, one.horizon_ns, faults)
+
+
 def shared_settings(policy: Policy) -> Policy:
     """Return the settings that decide the physics and the users of memory; arms that agree on them share a call."""
     return Policy(errors=policy.errors, ecc=policy.ecc, detection=policy.detection, workload=policy.workload)
@@ -113,11 +133,10 @@ def corrected_settings(policy: Policy) -> tuple[object, ...]:
     return policy.errors, policy.ecc, policy.detection, policy.workload.use.free, Static.of(policy.workload)
 
 
-def world_of(block: Block, policy: Policy) -> World:
+def world_of(seed: Seed, hardware: Hardware, policy: Policy, horizon_ns: int) -> World:
     """Return what lanes under a policy's shared settings have in common."""
     shared = shared_settings(policy)
-    address_map = AddressMap(block.hardware.server)
-    return World(block.seed, block.hardware, shared, Memory.of(shared), address_map, block.horizon_ns)
+    return World(seed, hardware, shared, Memory.of(shared), AddressMap(hardware.server), horizon_ns)
 
 
 def arms_by(key: Callable[[int], K], arms: Iterable[int]) -> dict[K, tuple[int, ...]]:

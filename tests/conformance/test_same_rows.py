@@ -35,7 +35,8 @@ def test_digests_do_not_depend_on_engine_workers_or_shards(reference, tmp_path, 
 
 @pytest.mark.parametrize(("points", "pending_bytes"), [(1000, 1 << 30), (20_000, 10_000), (10**9, 100_000)])
 def test_digests_and_tallies_do_not_depend_on_blocks_or_parts(reference, tmp_path, monkeypatch, points, pending_bytes):
-    monkeypatch.setattr(load, "POINTS_PER_BLOCK", points)
+    monkeypatch.setattr(load, "POINTS_PER_PIECE", points)
+    monkeypatch.setattr(load, "ROWS_PER_BLOCK", 4 * points)
     monkeypatch.setattr(aggregator, "PENDING_BYTES_MAX", pending_bytes)
     other = run_fleet(counting_fleet(), tmp_path / "run", shard_nodes=600)
     assert other["digests"] == reference[0]["digests"]

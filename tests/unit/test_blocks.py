@@ -1,4 +1,4 @@
-"""Nodes are cut into blocks of about equal work before any of it is done; where they are cut changes no row."""
+"""Nodes are cut into pieces and blocks of about equal work; where they are cut changes no row."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from node_sim.draws import Seed
 from node_sim.errors import ModelError
 from node_sim.lives import load
 from node_sim.lives.block import draw_all, simulate_nodes
-from node_sim.lives.load import Cuts, expected_points, mean_points, points_of_nodes
+from node_sim.lives.load import cut_pieces, expected_points, mean_points, points_of_nodes
 from node_sim.server.hardware import Faults, Hardware
-from node_sim.server.policy import ErrorProcess, PageOffline, Policy
+from node_sim.server.policy import ErrorProcess, Policy
 from node_sim.units import NS_PER_YEAR
 
 SEED, HORIZON_NS = Seed.of(5), 3 * NS_PER_YEAR
@@ -34,24 +34,16 @@ def test_the_mean_over_faults_is_what_is_planned_with():
     assert 0.7 < mean_points(HARDWARE, (policy,), HORIZON_NS) / drawn < 1.4
 
 
-def test_blocks_hold_all_nodes_once_and_as_much_work_as_they_may(monkeypatch):
-    monkeypatch.setattr(load, "POINTS_PER_BLOCK", 1000)
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_pieces_hold_all_nodes_once_and_as_much_work_as_they_may(monkeypatch, lanes):
+    monkeypatch.setattr(load, "POINTS_PER_PIECE", 1000)
     points = np.random.default_rng(1).exponential(60.0, 500)
     points[77] = 5000.0
-    cuts = Cuts((Policy(),))
-    blocks = list(cuts.blocks(points))
-    assert np.array_equal(np.concatenate([np.arange(500)[block] for block in blocks]), np.arange(500))
-    many = [points[block].sum() for block in blocks if block.stop - block.start > 1]
-    assert max(many) <= 500.0  # a lane costs as much again, until it is known that it has no rows of its own
-    assert np.mean(many) > 400.0
-
-
-def test_blocks_grow_once_lanes_have_few_rows_of_their_own():
-    cuts = Cuts((Policy(), Policy(page_offline=PageOffline(ce_threshold=2))))
-    points = np.full(100_000, 10.0)
-    first = next(cuts.blocks(points))
-    cuts.learn(1000.0, 10)
-    assert next(cuts.blocks(points)).stop > 2 * first.stop
+    pieces = list(cut_pieces(points, lanes))
+    assert np.array_equal(np.concatenate([np.arange(500)[piece] for piece in pieces]), np.arange(500))
+    many, room = [points[piece].sum() for piece in pieces if piece.stop - piece.start > 1], 1000.0 / (1 + lanes / 4)
+    assert max(many) <= room
+    assert np.mean(many) > 0.8 * room
 
 
 def test_a_node_that_is_too_much_is_named():
@@ -63,9 +55,11 @@ def test_a_node_that_is_too_much_is_named():
         points_of_nodes(NODES[:2], faults, hardware, (Policy(),), 20 * NS_PER_YEAR)
 
 
-def test_the_rows_of_blocks_are_those_of_all_nodes_together(monkeypatch):
-    def columns(budget: int) -> np.ndarray:
-        monkeypatch.setattr(load, "POINTS_PER_BLOCK", budget)
+def test_the_rows_of_pieces_and_blocks_are_those_of_all_nodes_together(monkeypatch):
+    def columns(points: int, rows: int, windows: int) -> np.ndarray:
+        monkeypatch.setattr(load, "POINTS_PER_PIECE", points)
+        monkeypatch.setattr(load, "ROWS_PER_BLOCK", rows)
+        monkeypatch.setattr(load, "WINDOWS_PER_BLOCK", windows)
         blocks = list(simulate_nodes(SEED, NODES[:60], HARDWARE, (Policy(),), HORIZON_NS))
         sizes.append(len(blocks))
         errors = [part.tables["errors"] for block in blocks for part in block.parts if "errors" in part.tables]
@@ -74,7 +68,8 @@ def test_the_rows_of_blocks_are_those_of_all_nodes_together(monkeypatch):
         return rows[:, np.lexsort(rows[:2][::-1])]
 
     sizes: list[int] = []
-    few, many = columns(10**9), columns(2000)
-    assert sizes[0] == 1
-    assert sizes[1] > 10
-    assert np.array_equal(few, many)
+    whole = columns(10**9, 10**9, 10**9)
+    for limits in ((2000, 10**9, 10**9), (2000, 2000, 10**9), (2000, 10**9, 2000), (500, 0, 0)):
+        assert np.array_equal(whole, columns(*limits))
+    assert sizes[:2] == [1, 1]
+    assert min(sizes[2:]) > 2

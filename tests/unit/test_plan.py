@@ -10,7 +10,7 @@ from fleet.stored.plan import POINTS_PER_SHARD_MAX, SHARD_NODES_USUAL, plan_shar
     [
         (10_000, 16_000.0, 2, 2500),
         (1000, 13.3e6, 1, 76),
-        (1000, 1.28e6, 4, 100),
+        (1000, 1.28e6, 4, 63),
         (10, 1e9, 1, 1),
         (10_000_000, 1e6, 1, SHARD_NODES_USUAL),
     ],
