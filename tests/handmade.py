@@ -8,6 +8,7 @@ import numpy as np
 
 from node_sim.codes import Mode
 from node_sim.columns import Columns
+from node_sim.corrected.read_order import LostReads
 from node_sim.corrected.soft_sightings import simulate_soft_sightings
 from node_sim.corrected.windows import Windows, simulate_reads, simulate_windows
 from node_sim.dram.faults import Cells, FaultTable, Habit
@@ -102,7 +103,9 @@ def corrected_windows(
     reads = simulate_reads(seed, faults, np.flatnonzero(faults.hard), policy, horizon_ns)
     address_map = AddressMap(server or Server())
     soft = simulate_soft_sightings(seed, faults, np.flatnonzero(~faults.hard), policy, address_map, horizon_ns)
-    return simulate_windows(faults, corrected, policy, reads, np.zeros(reads.u.size, np.int64), soft)
+    nothing = np.empty(0, np.int64)
+    lost = LostReads(np.zeros(reads.u.size, np.int64), nothing, nothing)
+    return simulate_windows(faults, corrected, policy, reads, lost, soft)
 
 
 def lives_by_hand(

@@ -3,13 +3,14 @@
 **Models.** Every erroneous read fails with the probability the code leaves it (``ecc/read_risk.py``), independently:
 alone, or together with another fault whose words it shares, while that one is active, too. Failures are points of one
 Poisson process over the fault's reads and all levels of hazard, so the reads that fail under a code are among those
-that fail under one of higher risk. They are corrected errors no more.
+that fail under one of higher risk. They are corrected errors no more; those that are left keep their places among all
+reads (``read_order.py``).
 
 **Leaves out.** Reads beyond the first ``FAILURES_MAX`` failures of a fault (and of two that meet): by then the node has
-been repaired, or its pages are out of use. Of later reads the share that fails is counted as lost.
+been repaired, or its pages are out of use. Of later reads the share that fails is counted as lost, whichever they are.
 
-**Assumes.** Of the reads of a fault as large a share meets the other fault as its lines lie in the other's. A read is
-on the page on which a corrected error of its number would be.
+**Assumes.** Of the reads of a fault as large a share meets the other fault as its lines lie in the other's. All reads
+of a window are on the pages of the fault in turn; corrected errors by themselves are, too (``windows.py``).
 
 **Sources.** A Poisson process of hazard h leaves no point in one read with probability exp(-h) = 1 - p.
 """

@@ -6,16 +6,15 @@ between its first and last burst; storm polling, saturation and firmware decide 
 scrubber, if there is one, finds those of some windows. Each page of a soft fault is seen once at most
 (``soft_sightings.py``), and its error is logged by the same rules: those of a fault and window count together.
 
-**Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window; which reads between
-them fail: the corrected errors left to a window are spread over it anew, so where most reads fail the second of them
-may come after a failure that it preceded.
+**Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window.
 
 **Assumes.** The n errors of a window hit the first K = min(n, pages) pages in the fault's order in turn, so a one-page
 fault puts all of them on one page and a column fault touches each page about once. The time of the k-th of n errors is
-the Beta quantile of one uniform per window, so every threshold sees the same errors. Firmware that reports every m-th
-error counts by fault and window. Bursts of one fault that overlap are active for the sum of their lengths, at most for
-the time from the first to the last. Of a soft fault the first errors of a window are logged until the log is full, and
-firmware names the page of every m-th.
+the Beta quantile of one uniform per window, so every threshold sees the same errors; where reads of the window fail, k
+and n count all its reads (``read_order.py``), so errors and failures come in one order. Firmware that reports every
+m-th error counts by fault and window. Bursts of one fault that overlap are active for the sum of their lengths, at most
+for the time from the first to the last. Of a soft fault the first errors of a window are logged until the log is full,
+and firmware names the page of every m-th.
 
 **Sources.** Concentration and cap: the Huawei, Google and Facebook rows of ``tests/oracle/catalog/ce_process.csv``;
 bursts: SmartMem sample logs.
@@ -23,16 +22,18 @@ bursts: SmartMem sample logs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from node_sim.catalog.numbers import CMCI_STORMS
+from node_sim.corrected.read_order import EVEN, Gaps, LostReads, join_gaps, order_reads
 from node_sim.corrected.soft_sightings import SoftSightings
 from node_sim.dram.faults import FaultTable
 from node_sim.draws import Purpose, Seed, poisson_one, unit32, unit53, words
-from node_sim.records import Flags, Floats, Index, Ints, expand_counts, join, take
+from node_sim.records import Flags, Floats, Index, Ints, expand_counts, take
 from node_sim.server.policy import ErrorProcess, Policy
 from node_sim.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, hours_to_ns
 
@@ -59,6 +60,8 @@ class Windows(NamedTuple):
         u: The uniform that places the errors in the window.
         scrub: Whether the patrol scrubber is the observer.
         page: Number of the one page of a soft fault; -1 of hard ones, whose errors hit the first pages in turn.
+        order: Number of the window in ``gaps``; ``EVEN`` if none of its reads is known to fail.
+        gaps: Where errors stand among all reads: of these windows and others, as one list.
     """
 
     fault: Ints
@@ -70,6 +73,13 @@ class Windows(NamedTuple):
     u: Floats
     scrub: Flags
     page: Ints
+    order: Ints
+    gaps: Gaps
+
+    @classmethod
+    def even(cls, *columns: Ints | Floats | Flags) -> Windows:
+        """Return windows none of whose reads fails, from their columns ``fault`` to ``page``."""
+        return cls._make((*columns, np.full(columns[0].size, EVEN), Gaps.none()))
 
     @property
     def soft(self) -> Flags:
@@ -78,8 +88,20 @@ class Windows(NamedTuple):
         return found
 
     def take(self, index: Index) -> Windows:
-        """Select some windows."""
-        return take(self, index)
+        """Select some windows; the list of gaps stays as it is."""
+        if isinstance(index, np.ndarray) and index.dtype == np.bool_:
+            index = np.flatnonzero(index)  # once, not for every column
+        return Windows._make((*(column[index] for column in self[:-1]), self.gaps))
+
+
+def join_windows(parts: Sequence[Windows]) -> Windows:
+    """Put windows one behind the other."""
+    gaps, orders = Gaps.none(), []
+    for part in parts:
+        orders.append(np.where(part.order >= 0, part.order + gaps.n_windows, EVEN))
+        gaps = join_gaps(gaps, part.gaps)
+    columns = zip(*(part._replace(order=order)[:-1] for part, order in zip(parts, orders, strict=True)), strict=True)
+    return Windows._make((*map(np.concatenate, columns), gaps))
 
 
 def page_of_error(windows: Windows, which: Ints, k: Ints) -> Ints:
@@ -89,12 +111,16 @@ def page_of_error(windows: Windows, which: Ints, k: Ints) -> Ints:
 
 
 def error_time_ns(windows: Windows, k: Ints) -> Ints:
-    """Return the time of the k-th error (1 … errors) of each window [ns].
+    """Return the time of the k-th error (1 … errors) of each window [ns]: that of its read, where reads fail.
 
     Source:
         Order statistics of n uniform times: the k-th is Beta(k, n - k + 1).
     """
     n, u = windows.errors, windows.u
+    ordered = np.flatnonzero(windows.order >= 0)
+    if ordered.size:
+        k, n = k.copy(), n.copy()
+        k[ordered], n[ordered] = windows.gaps.places(windows.order[ordered], k[ordered])
     inner = (k > 1) & (k < n)
     share: Floats = np.where(k == n, u ** (1.0 / n), -np.expm1(np.log1p(-u) / n))
     if inner.any():
@@ -105,16 +131,19 @@ def error_time_ns(windows: Windows, k: Ints) -> Ints:
 def errors_before(windows: Windows, time_ns: Ints) -> Ints:
     """Count the errors of each window that come before a time: a search on ``error_time_ns``, wider from turn to turn.
 
-    It begins at the normal approximation, corrected for skewness, of the quantile of the binomial count.
+    It begins at the normal approximation, corrected for skewness, of the quantile of the binomial count, and halves
+    what is left where a step leads out of it.
 
     Source:
         Fewer than k of n uniform times come before x where the Beta quantile of the k-th is above x.
     """
     low, high = np.zeros_like(windows.errors), windows.errors.copy()
-    middle, step = _usually_before(windows, time_ns), 1
+    middle, step = np.clip(_usually_before(windows, time_ns), 1, high), 1
     open_ = np.flatnonzero(low < high)
+    middle = middle[open_]
     while open_.size:
-        middle = np.clip(middle, low[open_] + 1, high[open_])
+        outside = (middle <= low[open_]) | (middle > high[open_])
+        middle = np.where(outside, (low[open_] + high[open_] + 1) // 2, middle)
         before = error_time_ns(windows.take(open_), middle) < time_ns[open_]
         low[open_[before]], high[open_[~before]] = middle[before], middle[~before] - 1
         left = low[open_] < high[open_]
@@ -212,8 +241,8 @@ def active_windows(bursts: Bursts, window_ns: int, horizon_ns: int) -> Active:
     return Active(*np.divmod(name[order[start]], n_windows), low_ns, high_ns, length)
 
 
-def logged(errors: Floats, active_ns: Ints, process: ErrorProcess) -> Ints:
-    """Return how many of the errors of active windows are logged.
+def accepted(errors: Floats, active_ns: Ints, process: ErrorProcess) -> Ints:
+    """Return how many of the errors of active windows storms and the log leave to be counted by firmware.
 
     Args:
         errors: Errors of each window, shape ``(n,)``.
@@ -230,7 +259,12 @@ def logged(errors: Floats, active_ns: Ints, process: ErrorProcess) -> Ints:
         polled = np.minimum(errors, 1.0 + active_s / poll_s)
         errors = np.where(errors > np.maximum(rate_per_s * active_s, 1.0), polled, errors)
     cap = process.saturation(-(-active_ns // _QUARTER_HOUR_NS))
-    return np.minimum(errors, cap).astype(np.int64) // process.firmware_threshold
+    return np.minimum(errors, cap).astype(np.int64)
+
+
+def logged(errors: Floats, active_ns: Ints, process: ErrorProcess) -> Ints:
+    """Return how many of the errors of active windows are logged; arguments as of ``accepted``."""
+    return accepted(errors, active_ns, process) // process.firmware_threshold
 
 
 class Reads(NamedTuple):
@@ -257,7 +291,7 @@ class Reads(NamedTuple):
         """Return the windows with so many errors each on the pages of their faults."""
         fault, window, low_ns, high_ns, _ = self.active
         n_pages, in_turn = np.minimum(errors, faults.n_pages[fault]), np.full(fault.size, -1)
-        return Windows(fault, window, low_ns, high_ns, errors, n_pages, self.u, self.scrub, in_turn)
+        return Windows.even(fault, window, low_ns, high_ns, errors, n_pages, self.u, self.scrub, in_turn)
 
     def take(self, index: Index) -> Reads:
         """Select some windows."""
@@ -289,10 +323,15 @@ def simulate_reads(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, h
     )
 
 
-def _hard_windows(reads: Reads, lost: Ints, faults: FaultTable, corrected: Flags, process: ErrorProcess) -> Windows:
+def _hard_windows(
+    reads: Reads, lost: LostReads, faults: FaultTable, corrected: Flags, process: ErrorProcess
+) -> Windows:
     """Log the reads that are corrected: all but those that are lost to uncorrected ones."""
-    count = logged(reads.wrong - lost, reads.active.active_ns, process)
-    return reads.windows(count, faults).take(np.flatnonzero((count > 0) & corrected[reads.active.fault]))
+    counted = accepted(reads.wrong - lost.n_lost, reads.active.active_ns, process)
+    errors = counted // process.firmware_threshold
+    kept = (errors > 0) & corrected[reads.active.fault]
+    order, gaps = order_reads(lost, reads.whole, counted, process.firmware_threshold, kept)
+    return reads.windows(errors, faults)._replace(order=order, gaps=gaps).take(kept)
 
 
 def _soft_windows(seen: SoftSightings, process: ErrorProcess) -> Windows:
@@ -309,11 +348,11 @@ def _soft_windows(seen: SoftSightings, process: ErrorProcess) -> Windows:
     kept = kept[np.lexsort((seen.scrub[kept], window[kept], seen.fault[kept]))]
     fault, page, time_ns, scrub = seen.take(kept)
     one = np.ones_like(fault)
-    return Windows(fault, window[kept], time_ns, time_ns + 1, one, one, np.full(fault.size, 0.5), scrub, page)
+    return Windows.even(fault, window[kept], time_ns, time_ns + 1, one, one, np.full(fault.size, 0.5), scrub, page)
 
 
 def simulate_windows(
-    faults: FaultTable, corrected: Flags, policy: Policy, reads: Reads, lost: Ints, soft: SoftSightings
+    faults: FaultTable, corrected: Flags, policy: Policy, reads: Reads, lost: LostReads, soft: SoftSightings
 ) -> Windows:
     """Draw the corrected errors of all faults that produce any, were nothing ever down or taken out.
 
@@ -322,9 +361,9 @@ def simulate_windows(
         corrected: Which of them show corrected errors under the arm's code, shape ``(n_faults,)``.
         policy: The arm's settings.
         reads: Erroneous reads of the hard ones.
-        lost: How many of each window are not corrected, shape ``(n_windows,)``.
+        lost: Those of them that are not corrected.
         soft: First reads of pages of the soft ones.
     """
     hard = _hard_windows(reads, lost, faults, corrected, policy.errors)
-    both = join([hard, _soft_windows(soft.take(corrected[soft.fault]), policy.errors)])
+    both = join_windows([hard, _soft_windows(soft.take(corrected[soft.fault]), policy.errors)])
     return both.take(np.argsort(both.fault, kind="stable"))

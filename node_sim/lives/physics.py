@@ -23,7 +23,7 @@ from node_sim.corrected.eras import WindowIndex
 from node_sim.corrected.passes import Passes, simulate_passes
 from node_sim.corrected.soft_sightings import simulate_soft_sightings
 from node_sim.corrected.sparing import drop_spared, spared_ns
-from node_sim.corrected.windows import Windows, simulate_reads, simulate_windows
+from node_sim.corrected.windows import Windows, join_windows, simulate_reads, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_generation
 from node_sim.dram.growth import grow
 from node_sim.ecc.judgement import (
@@ -164,7 +164,8 @@ def join_physics(parts: Sequence[Physics]) -> Physics:
             )
         )
         faults, reads = faults + part.faults.time_ns.size, reads + part.reads.fault.size
-    return join(shifted)
+    columns = {name: join([getattr(part, name) for part in shifted]) for name in ("faults", "pages", "reads", "passes")}
+    return Physics(windows=join_windows([part.windows for part in shifted]), **columns)
 
 
 class Store:

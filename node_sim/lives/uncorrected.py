@@ -26,6 +26,7 @@ from node_sim.corrected.bad_reads import (
     failure_times_ns,
     find_failures,
 )
+from node_sim.corrected.read_order import LostReads
 from node_sim.corrected.windows import Active, Reads, errors_before
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
@@ -173,8 +174,8 @@ def drop_mapped_out(judged: Judged, reads: Reads, since_ns: Ints) -> Judged:
     return judged._replace(failures=judged.failures.take(kept), bad=judged.bad.take(kept))
 
 
-def lost_reads(judged: list[Judged], reads: Reads, *, mirroring: bool) -> Ints:
-    """Return how many reads of each window are neither corrected nor answered from a copy, shape ``(n_windows,)``."""
+def lost_reads(judged: list[Judged], reads: Reads, *, mirroring: bool) -> LostReads:
+    """Return which reads of windows are neither corrected nor answered from a copy."""
     later, failed = np.zeros(reads.u.size, np.int64), []
     for one in judged:
         streams, kept = one.streams, np.ones(one.bad.fault.size, np.bool_)
@@ -182,9 +183,9 @@ def lost_reads(judged: list[Judged], reads: Reads, *, mirroring: bool) -> Ints:
             streams, kept = streams._replace(p=streams.p * streams.silent), one.bad.silent
         failed.append(np.stack((one.failures.window[kept], one.failures.read[kept])))
         later += count_later(reads, streams, one.failures, one.stretches)
-    window, _ = np.unique(np.concatenate(failed, axis=1), axis=1)  # a read that fails in two ways is lost once
-    lost: Ints = np.minimum(np.bincount(window, minlength=later.size) + later, reads.whole)
-    return lost
+    window, read = np.unique(np.concatenate(failed, axis=1), axis=1)  # a read that fails in two ways is lost once
+    n_lost = np.minimum(np.bincount(window, minlength=later.size) + later, reads.whole)
+    return LostReads(n_lost, window, read)
 
 
 def bad_reads(faults: FaultTable, judgement: Judgement, judged: list[Judged], *, mirroring: bool) -> BadReads:

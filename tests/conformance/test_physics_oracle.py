@@ -16,7 +16,9 @@ import pytest
 
 from node_sim.catalog.designs import DESIGNS
 from node_sim.catalog.fit import RATE_TABLES
+from node_sim.catalog.numbers import CMCI_STORMS
 from node_sim.codes import Mode, Path
+from node_sim.corrected.windows import error_time_ns
 from node_sim.dram.faults import Cells, FaultTable, simulate_faults
 from node_sim.dram.geometry import AddressMap, Footprint
 from node_sim.dram.growth import grow
@@ -146,7 +148,7 @@ def draw_policy(rng: random.Random, code: str) -> config.Policy:
 
 
 def touch(rng: random.Random, policy: config.Policy) -> config.Policy:
-    """Let pages be read and overwritten more or less often; drawn apart, so that no other draw moves."""
+    """Let pages be read and overwritten more or less often, and storms be; drawn apart, so that no other draw moves."""
     detection = replace(
         policy.detection,
         hot_share=rng.choice((0.0, 0.3, 1.0)),
@@ -155,7 +157,8 @@ def touch(rng: random.Random, policy: config.Policy) -> config.Policy:
     )
     free = rng.choice((0.0, 0.3, 0.9))
     use = Use(free=free, kernel=0.0, anonymous=1.0 - free, thp=0.0, hugetlb=0.0, file=0.0, tmpfs=0.0)
-    return replace(policy, detection=detection, workload=replace(policy.workload, use=use))
+    errors = replace(policy.errors, storm=rng.choice(("none", *CMCI_STORMS)))
+    return replace(policy, errors=errors, detection=detection, workload=replace(policy.workload, use=use))
 
 
 def log_uniform_count(rng: random.Random, low: int, high: int) -> int:
@@ -293,6 +296,20 @@ def test_corrected_errors_of_hard_faults_are_those_of_the_oracle(first: int) -> 
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
+def test_corrected_errors_of_hard_faults_come_when_the_oracle_has_read_them(first: int) -> None:
+    for number in range(first, first + CHUNK):
+        got, mine = product_of(number), oracle_of(number).corrected
+        windows = got.windows.take(got.faults.hard[got.windows.fault])
+        of = np.repeat(np.arange(windows.errors.size), windows.errors)
+        k = np.arange(of.size) - np.repeat(np.cumsum(windows.errors) - windows.errors, windows.errors) + 1
+        times = np.split(error_time_ns(windows.take(of), k), np.cumsum(windows.errors)[:-1])
+        names = rows(got.faults, windows, ("window",))
+        expected = {(one.fault.node, one.fault.tag, one.window.number): one.times() for one in mine}
+        for name, found in zip(names, times, strict=True) if names else ():
+            assert found.tolist() == pytest.approx(expected[name], rel=0, abs=SLACK_NS), (number, name)
+
+
+@pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
 def test_corrected_errors_of_soft_faults_are_those_of_the_oracle_page_by_page(first: int) -> None:
     for number in range(first, first + CHUNK):
         world, got, mine = draw_world(number), product_of(number), oracle_of(number).soft_errors
@@ -373,11 +390,16 @@ def test_sample_has_a_thousand_faults_and_meets_every_branch() -> None:
         met["in two ways"] += mine.twice
         met["lost later"] += mine.later
         met["corrected", code] += len(mine.corrected)
+        for one in mine.corrected:
+            met["in order"] += bool(one.reads) and one.errors == one.right
+            met["in order, some left out"] += bool(one.reads) and one.errors < one.right
+            met["in order, more lost later"] += bool(one.reads) and one.later > 0
         for one in oracle_faults(number):
             met["wider"] += one.wider
             met["second"] += one.second
             met[world.hardware.server.dram.width, one.n_dq] += 1
     wanted = [*Path, *(("corrected", code) for code in CODES if code != "none"), "detected", "scrub", "demand"]
+    wanted += ["in order", "in order, some left out", "in order, more lost later"]
     wanted += ["in two ways", "lost later", ("command", True), ("command", False), "wider", "second", (8, 4)]
     wanted += [("meeting", mode) for mode in (Mode.BIT, Mode.COLUMN, Mode.ROW, Mode.BANK, Mode.MULTI_BANK)]
     wanted += [("silent", code) for code in ("none", "secded", "chipkill")]

@@ -54,7 +54,7 @@ from node_sim.codes import (
 from node_sim.columns import TABLE_NAMES, TABLE_RANK
 from node_sim.corrected.passes import simulate_passes
 from node_sim.corrected.soft_sightings import simulate_soft_sightings
-from node_sim.corrected.windows import Reads, error_time_ns, simulate_reads, simulate_windows
+from node_sim.corrected.windows import Reads, simulate_reads, simulate_windows
 from node_sim.dram.faults import FaultTable, simulate_faults, simulate_generation
 from node_sim.dram.geometry import AddressMap, Footprint
 from node_sim.dram.growth import grow
@@ -72,6 +72,7 @@ from node_sim.server.kernel import Kernel
 from node_sim.server.policy import Ecc, Policy
 from node_sim.units import NS_PER_S, PAGE_BYTES, hours_to_ns, seconds_to_ns
 from tests.oracle import kernel_copies
+from tests.oracle.error_times import error_times
 from tests.oracle.named_draws import below, philox, split, unit32, unit53
 from tests.oracle.page_uses import PageUses, Use, purpose_key
 
@@ -713,14 +714,13 @@ class Life:
         sightings = simulate_soft_sightings(self.seed, batch, soft, self.settled, self.address_map, self.horizon)
         windows = simulate_windows(batch, corrected, self.settled, reads, lost, sightings)
         found: dict[int, dict[int, Window]] = {}
-        which = np.repeat(np.arange(windows.errors.size), windows.errors)
-        ordinal = np.concatenate([np.arange(1, n + 1) for n in windows.errors] or [np.empty(0, np.int64)])
-        times = iter(error_time_ns(windows.take(which), ordinal).tolist())
-        for owner, number, low, _, n, n_pages, _, scrub, page in zip(*(part.tolist() for part in windows), strict=True):
+        times = error_times(windows, reads, lost, self.settled.errors)
+        columns = zip(*(part.tolist() for part in windows[:9]), times, strict=True)
+        for owner, number, low, _, n, n_pages, _, scrub, page, mine in columns:
             window = found.setdefault(owner, {}).setdefault(number, Window(number, low, [], [], []))
             pages = [i % n_pages for i in range(n)] if batch.hard[owner] else [page]
             window.low_ns = min(window.low_ns, low)
-            window.times += islice(times, n)
+            window.times += mine
             window.pages += pages
             window.scrubs += [scrub] * n
         return {owner: list(mine.values()) for owner, mine in found.items()}

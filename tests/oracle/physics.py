@@ -1,9 +1,9 @@
 """The physics of faults, one read after the other: which fail, alone or with another fault, and how many are corrected.
 
-**Models.** The docstrings of ``corrected/windows.py``, ``corrected/soft_sightings.py``, ``corrected/bad_reads.py``,
+**Models.** The docstrings of ``corrected/windows.py``, ``read_order.py``, ``soft_sightings.py`` and ``bad_reads.py``,
 ``ecc/judgement.py`` and ``lives/uncorrected.py``, for one fault at a time in plain integers and floats.
 
-**Leaves out.** Sparing, storms.
+**Leaves out.** Sparing.
 
 **Assumes.** Of several faults that a read meets the one nearest in the order of starts counts.
 
@@ -30,7 +30,7 @@ from tests.oracle.fault_growth import HOUR_NS, Box, Draws, Fault, walk_over
 from tests.oracle.named_draws import unit32
 from tests.oracle.read_codes import ReadRisk, fail_together, risk_of, shown_share, silent_together
 from tests.oracle.soft_pages import SoftError, Touch, errors_of, touches
-from tests.oracle.wrong_reads import FAILURES, Window, failing, logged, windows
+from tests.oracle.wrong_reads import FAILURES, Window, accepted, failing, shown_reads, windows
 
 SOFT_PAGES = 32
 ALONE, AFTER_ALL = 0, 1 << 62
@@ -83,6 +83,18 @@ class Corrected(NamedTuple):
     window: Window
     errors: int
     n_pages: int
+    reads: list[int]
+    """Numbers of the reads that show them; none where no read fails, and they are spread over the window."""
+    right: int
+    """Reads that are corrected, logged or not."""
+    later: int
+    """Reads that are lost after those that are looked for."""
+
+    def times(self) -> list[int]:
+        """Return when they come."""
+        if self.reads:
+            return [self.window.time(read) for read in self.reads]
+        return self.window._replace(wrong=float(self.errors)).all_times()
 
 
 @dataclass
@@ -290,11 +302,19 @@ class Dimm:
         if not self.is_corrected(fault):
             return
         for window in mine:
-            gone = sum(number == window.number for number, _ in lost) + later[window.number]
-            errors = logged(window.wrong - min(gone, window.reads), window.active, self.policy.errors)
-            if errors:
-                pages = min(errors, page_count(self.address_map, fault.box))
-                found.corrected.append(Corrected(fault, window, errors, pages))
+            failing = {read for number, read in lost if number == window.number}
+            found.corrected += self._log(fault, window, failing, later[window.number])
+
+    def _log(self, fault: Fault, window: Window, failing: set[int], later: int) -> list[Corrected]:
+        """Return what is logged of a window some reads of which fail, and so many more are lost."""
+        process, gone = self.policy.errors, min(len(failing) + later, window.reads)
+        room = accepted(window.wrong - gone, window.active, process)
+        count = room // process.firmware_threshold
+        if not count:
+            return []
+        shown = shown_reads(window.reads, failing, gone, room, process.firmware_threshold) if failing else []
+        pages = min(count, page_count(self.address_map, fault.box))
+        return [Corrected(fault, window, count, pages, shown, window.reads - gone, gone - len(failing))]
 
     def _soft(self, fault: Fault, found: Physics) -> None:
         box, silent, path = fault.box, self.risk[fault.tag].silent, Path.BORN
@@ -345,7 +365,6 @@ def page_count(address_map: AddressMap, box: Box) -> int:
 def simulate(draws: Draws, faults: list[Fault], policy: Policy, address_map: AddressMap, horizon: int) -> Physics:
     """Return what follows from faults, DIMM by DIMM."""
     assert policy.ecc.sparing == "none"
-    assert policy.errors.storm == "none"
     dimms = defaultdict(list)
     for fault in faults:
         dimms[fault.dimm].append(fault)

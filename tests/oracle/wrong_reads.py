@@ -1,6 +1,6 @@
-"""When the words of one hard fault are read wrong, which of the reads fail, and how many errors are logged.
+"""When the words of one hard fault are read wrong, which of the reads fail, and which of the others are logged.
 
-The scalar reading of ``corrected/windows.py`` and ``corrected/bad_reads.py``, from the same named draws.
+The scalar reading of ``corrected/windows.py``, ``read_order.py`` and ``bad_reads.py``, from the same named draws.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from scipy import special
 
+from node_sim.catalog.numbers import CMCI_STORMS
 from node_sim.draws import Purpose
 from node_sim.server.policy import ErrorProcess, Policy
 from tests.oracle.fault_growth import HOUR_NS, Draws, Fault
@@ -43,6 +44,10 @@ class Window(NamedTuple):
     def time(self, k: int) -> int:
         """Return when the k-th of the reads happens: the k-th of n points that are uniform on the window."""
         return self.low + int(beta_quantile(k, self.reads, self.u) * (self.high - self.low))
+
+    def all_times(self) -> list[int]:
+        """Return when each of the reads happens."""
+        return [self.time(k) for k in range(1, self.reads + 1)]
 
     def before(self, time: int) -> int:
         """Count the reads before a time."""
@@ -117,8 +122,42 @@ def failing(draws: Draws, fault: Fault, name: int, p: float, room: int) -> list[
     return sorted(found)[:FAILURES]
 
 
+def accepted(errors: float, active: int, process: ErrorProcess) -> int:
+    """Return how many errors the log has room for, once polls in a storm have seen one each."""
+    if process.storm != "none":
+        rate, poll = CMCI_STORMS[process.storm].value
+        seconds = active / 1e9
+        if errors > max(rate * seconds, 1.0):
+            errors = min(errors, 1.0 + seconds / poll)
+    per_window = max(1, round(process.ce_cap_per_day * process.window_hours / 24))
+    return min(int(errors), per_window, process.ce_cap_per_quarter_hour * -(-active // QUARTER_NS))
+
+
 def logged(errors: float, active: int, process: ErrorProcess) -> int:
     """Return how many errors the log takes, and the firmware reports."""
-    per_window = max(1, round(process.ce_cap_per_day * process.window_hours / 24))
-    cap = min(per_window, process.ce_cap_per_quarter_hour * -(-active // QUARTER_NS))
-    return min(int(errors), cap) // process.firmware_threshold
+    return accepted(errors, active, process) // process.firmware_threshold
+
+
+def shown_reads(reads: int, failing: set[int], lost: int, room: int, threshold: int) -> list[int]:
+    """Walk through the reads of a window and return the numbers of those that are logged as corrected.
+
+    Args:
+        reads: How many there are.
+        failing: Those that are known to fail, one at least.
+        lost: How many are lost in all: those that nobody looks for are the last ones.
+        room: How many of the others are accepted.
+        threshold: Firmware reports one of so many.
+    """
+    shown: list[int] = []
+    gap: list[int] = []
+    right, all_right = 0, reads - lost
+    for number in range(1, reads + 2):
+        if number <= reads and number not in failing:
+            gap.append(number)
+            right += right < all_right
+            continue
+        # Here a gap ends, with a read that fails or with the window: by now this share of the errors is logged.
+        wanted = right * room // all_right // threshold - len(shown)
+        shown += [gap[-(-step * len(gap) // wanted) - 1] for step in range(1, wanted + 1)]
+        gap = []
+    return shown

@@ -148,7 +148,7 @@ def share_that_fails(faults: FaultTable, ecc: Ecc) -> tuple[np.ndarray, np.ndarr
     active = Active(np.arange(n), zero, zero, zero + 10**12, zero + 10**12)
     reads = Reads(active, zero + float(FAILURES_MAX), np.full(n, 0.5), zero > 0)
     judged = judge_reads(SEED, faults, judge_alone(SEED, faults, ecc), reads, AddressMap(Server()))
-    return counts_of(judged.failures, n), lost_reads([judged], reads, mirroring=False)
+    return counts_of(judged.failures, n), lost_reads([judged], reads, mirroring=False).n_lost
 
 
 def verdicts(faults: FaultTable, ecc: Ecc) -> np.ndarray:
@@ -174,7 +174,7 @@ def test_after_the_failures_that_are_looked_for_the_same_share_is_lost(p):
     judged = judge_reads(SEED, named(1), with_risk(p), reads, AddressMap(Server()))
     last = int(judged.failures.window.max())
     assert judged.failures.window.size == FAILURES_MAX
-    lost = lost_reads([judged], reads, mirroring=False)[last + 1 :]
+    lost = lost_reads([judged], reads, mirroring=False).n_lost[last + 1 :]
     assert stats.binomtest(int(lost.sum()), lost.size, p).pvalue > ALPHA
 
 

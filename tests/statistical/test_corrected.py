@@ -40,7 +40,9 @@ def make_windows(errors: np.ndarray, u: np.ndarray, low_ns: int = 5, length_ns: 
     """One window for each count and uniform."""
     zero = np.zeros(errors.size, np.int64)
     low = zero + low_ns
-    return Windows(zero, zero, low, low + length_ns, errors, zero + 1, u, np.zeros(errors.size, np.bool_), zero - 1)
+    return Windows.even(
+        zero, zero, low, low + length_ns, errors, zero + 1, u, np.zeros(errors.size, np.bool_), zero - 1
+    )
 
 
 def make_faults(

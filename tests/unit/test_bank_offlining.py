@@ -105,7 +105,7 @@ def test_banks_go_offline_as_when_errors_are_gone_through_one_by_one(address_map
     faults = faults._replace(n_pages=np.asarray([n_pages]), order=PageOrder(np.asarray([2]), np.asarray([step])))
     pages = [pages[(2 + k * step) % n_pages] for k in range(n_pages)]
     n, day, errors = len(COUNTS), np.arange(len(COUNTS)) * NS_PER_DAY, np.asarray(COUNTS)
-    windows = Windows(
+    windows = Windows.even(
         np.zeros(n, np.int64), np.arange(n), day, day + NS_PER_HOUR, errors, np.minimum(errors, n_pages),
         np.full(n, 0.4), np.zeros(n, np.bool_), np.full(n, -1),
     )  # fmt: skip

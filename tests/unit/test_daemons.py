@@ -57,7 +57,7 @@ def count(
     begin, end, errors = (np.asarray(part) for part in zip(*windows, strict=True))
     low_ns, high_ns = ((part * NS_PER_HOUR).astype(np.int64) for part in (begin, end))
     n, zero = len(windows), np.zeros(1, np.int64)
-    listed = Windows(
+    listed = Windows.even(
         np.zeros(n, np.int64), low_ns // NS_PER_DAY, low_ns, high_ns, errors, np.minimum(errors, n_pages),
         np.full(n, 0.4), np.zeros(n, np.bool_), np.full(n, -1),
     )  # fmt: skip

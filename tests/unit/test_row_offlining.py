@@ -160,7 +160,7 @@ def counted(
     faults = faults._replace(n_pages=np.asarray([n_pages]), order=PageOrder(np.asarray([2]), np.asarray([step])))
     n, day = len(COUNTS), np.arange(len(COUNTS)) * NS_PER_DAY
     errors = np.asarray(COUNTS)
-    windows = Windows(
+    windows = Windows.even(
         np.zeros(n, np.int64), np.arange(n), day, day + NS_PER_HOUR, errors, np.minimum(errors, n_pages),
         np.full(n, 0.4), np.zeros(n, np.bool_), np.full(n, -1),
     )  # fmt: skip
@@ -259,7 +259,7 @@ def test_what_is_left_of_windows_is_as_when_their_errors_are_listed(seed):
     n, zero = 20, np.zeros(20, np.int64)
     errors, day = rng.integers(1, 60, n), np.arange(n) * NS_PER_DAY
     shown = np.minimum(errors, int(rng.integers(1, 12)))
-    windows = Windows(
+    windows = Windows.even(
         zero, np.arange(n), day, day + NS_PER_HOUR, errors, shown, rng.random(n), rng.random(n) < 0.2, zero - 1
     )
     index = WindowIndex(windows, 1)

@@ -36,7 +36,9 @@ def windows_of(*rows: tuple[int, int]) -> Windows:
     """One window of ``ERRORS`` errors per (fault, time): all of them at that time."""
     fault, time = (np.asarray(column, np.int64) for column in zip(*rows, strict=True))
     n = np.full(fault.size, ERRORS)
-    return Windows(fault, time, time, time + 1, n, np.ones_like(n), np.full(n.size, 0.5), n < 0, np.full(n.size, -1))
+    return Windows.even(
+        fault, time, time, time + 1, n, np.ones_like(n), np.full(n.size, 0.5), n < 0, np.full(n.size, -1)
+    )
 
 
 def since(sparing: str, faults: FaultTable, windows: Windows, ce: int = ERRORS, **ecc: bool) -> list[int]:
