@@ -99,14 +99,6 @@ def _occupy_standard_files() -> None:
     os.close(descriptor)
 
 
-class _TerminatedError(KeyboardInterrupt):
-    """The process was told to end (SIGTERM)."""
-
-
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    raise _TerminatedError
-
-
 class _Guarded(click.Group):
     """Loads commands by name, and turns errors of ours and Ctrl-C into messages and exit codes."""
 
@@ -155,14 +147,21 @@ class _Guarded(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
-        signal.signal(signal.SIGTERM, _terminate)
+        terminated = False
+
+        def terminate(_signal: int, _frame: object) -> NoReturn:
+            """Interrupt, and remember by what: Ray raises an interruption of its own in place of a handler's."""
+            nonlocal terminated
+            terminated = True
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, terminate)
         try:
             with naming_shortage("this machine"):
                 return super().invoke(ctx)
-        except _TerminatedError:
-            _fail("terminated; what is committed is kept, 'hwpoison-fleet resume' goes on", EXIT_TERMINATED)
         except KeyboardInterrupt:
-            _fail("interrupted; what is committed is kept, 'hwpoison-fleet resume' goes on", EXIT_INTERRUPTED)
+            what, code = ("terminated", EXIT_TERMINATED) if terminated else ("interrupted", EXIT_INTERRUPTED)
+            _fail(f"{what}; what is committed is kept, 'hwpoison-fleet resume' goes on", code)
         except (ConfigError, ModelError) as error:
             _fail(str(error), EXIT_USAGE)
         except DataError as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fleet.engines import Engine, Job
+from fleet.engines.choice import EngineChoice, check_choice, make_engine
 from fleet.engines.shard import expected_work
+from fleet.engines.signals import undisturbed
+from fleet.failed import naming_the_replay
 from fleet.scenario.assumptions import headline_assumptions
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Fleet
@@ -31,6 +33,7 @@ from fleet.stored.manifest import (
     Receipt,
     content_sha256,
     read_plan,
+    read_receipts,
     remove_temporaries,
     seal,
     write_commit,
@@ -42,75 +45,11 @@ from fleet.stored.schema import SCHEMA_VERSION, check_version
 from fleet.stored.sink import discard, remove_strays
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLE_NAMES
-from node_sim.errors import ConfigError, DataError, ExecutionError, ModelError, PolicyError
+from node_sim.errors import ConfigError, DataError, ModelError, SimError
 
-ACTORS_PER_MACHINE_MAX = 64
 Progress = Callable[[Receipt], None]
 Tell = Callable[[str], None]
 """Takes a line about what is mended."""
-
-
-@dataclass(frozen=True)
-class EngineChoice:
-    """Which engine to use, and how much of the machine.
-
-    Attributes:
-        name: ``local`` or ``ray``.
-        workers: Workers at a time; None is one per core.
-        address: Of a Ray cluster; None starts one on this machine.
-        nodes_per_actor: Nodes an actor holds at a time; None lets the plan decide.
-    """
-
-    name: str = "local"
-    workers: int | None = None
-    address: str | None = None
-    nodes_per_actor: int | None = None
-
-    def cores(self) -> int:
-        """Return the workers to use on this machine."""
-        return self.workers or len(os.sched_getaffinity(0))
-
-
-def check_choice(choice: EngineChoice, nodes: int) -> None:
-    """Check options that belong together.
-
-    Raises:
-        ConfigError: They contradict each other, or ask for too many actors.
-    """
-    problems: list[str] = []
-    if choice.name != "ray":
-        problems.extend(
-            f"--{key}: only for --engine ray; leave it out or add --engine ray"
-            for key, value in (("address", choice.address), ("nodes-per-actor", choice.nodes_per_actor))
-            if value is not None
-        )
-    elif choice.nodes_per_actor is not None:
-        actors = -(-nodes // choice.nodes_per_actor)
-        if choice.workers is None and actors > ACTORS_PER_MACHINE_MAX:
-            least = -(-nodes // ACTORS_PER_MACHINE_MAX)
-            problems.append(
-                f"--nodes-per-actor {choice.nodes_per_actor}: {actors} actors, expected at most "
-                f"{ACTORS_PER_MACHINE_MAX} live at once; use {least} or more, or cap them with --workers"
-            )
-        if choice.workers is not None and choice.workers > ACTORS_PER_MACHINE_MAX:
-            problems.append(f"--workers {choice.workers}: expected at most {ACTORS_PER_MACHINE_MAX} live actors")
-    if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def make_engine(choice: EngineChoice, nodes: int) -> Engine:
-    """Make the engine asked for; Ray is imported only for its own."""
-    if choice.name == "ray":
-        from fleet.engines.ray_actors import RayEngine
-
-        hosts = choice.cores()
-        if choice.nodes_per_actor is not None:
-            actors = -(-nodes // choice.nodes_per_actor)
-            hosts = min(actors, choice.workers or ACTORS_PER_MACHINE_MAX)
-        return RayEngine(hosts, choice.address)
-    from fleet.engines.local import LocalEngine
-
-    return LocalEngine(choice.cores())
 
 
 def versions() -> dict[str, str]:
@@ -227,6 +166,33 @@ def _ignore(_line: str) -> None:
     """Tell nobody."""
 
 
+def is_planned(root: Path, fleet: Fleet) -> bool:
+    """Return whether a folder has the plan of the same run: scenario, seed and policies of one's own.
+
+    Raises:
+        ConfigError: It has the plan of another run.
+        DataError: Its plan was altered.
+    """
+    if not os.path.lexists(root / PLAN):
+        return False
+    planned, plan = open_plan(root)
+    there = {"seed": plan["seed"], "nodes": planned.nodes, "scenario": planned.sha256(), "policies": hashes_of(planned)}
+    asked = {
+        "seed": fleet.scenario.seed,
+        "nodes": fleet.nodes,
+        "scenario": fleet.sha256(),
+        "policies": hashes_of(fleet),
+    }
+    other = [name for name, value in asked.items() if there[name] != value]
+    if other:
+        named = ", ".join(f"{name} {there[name]} instead of {asked[name]}" for name in other if name != "policies")
+        msg = (
+            f"{root}: planned for another run ({named or 'other policies'}), expected the same; choose another with -o"
+        )
+        raise ConfigError(msg)
+    return True
+
+
 def resume_run(root: Path, choice: EngineChoice, progress: Progress, tell: Tell = _ignore) -> JsonObject:
     """Run the shards of a run that are not committed, or whose parts are not as committed; return its manifest.
 
@@ -267,13 +233,8 @@ def _execute(
     left = [Shard(*shard) for shard in plan["shards"] if shard[0] not in receipts]
     if left:
         job = Job(fleet, plan["seed"], str(root.resolve()))
-        with closing(engine.run(job, left)) as finished, _naming_the_replay(fleet, root):
-            for receipt in finished:
-                check_parts(root, receipt)
-                _check_again(root, receipt, found)
-                write_commit(root, plan, receipt)
-                receipts[receipt.shard.shard_id] = receipt
-                progress(receipt)
+        with _leaving_nothing_loose(root, plan), naming_the_replay(job, root):
+            _commit_all(root, plan, engine.run(job, left), found, receipts, progress)
     ordered = [receipts[shard_id] for shard_id in sorted(receipts)]
     manifest = seal(_manifest(fleet, plan, ordered, choice, started))
     if found.manifest is not None and found.manifest["digests"] != manifest["digests"]:
@@ -283,6 +244,37 @@ def _execute(
     remove_temporaries(root)
     write_json(root, RUN, manifest)
     return manifest
+
+
+def _commit_all(
+    root: Path,
+    plan: JsonObject,
+    finished: Generator[Receipt, None, None],
+    found: Survey,
+    receipts: dict[int, Receipt],
+    progress: Progress,
+) -> None:
+    """Commit the shards that an engine finishes, and add them to the receipts."""
+    with closing(finished):
+        for receipt in finished:
+            check_parts(root, receipt)
+            _check_again(root, receipt, found)
+            write_commit(root, plan, receipt)
+            receipts[receipt.shard.shard_id] = receipt
+            progress(receipt)
+
+
+@contextmanager
+def _leaving_nothing_loose(root: Path, plan: JsonObject) -> Iterator[None]:
+    """Delete what no commit names, should the run end before its time: its workers have ended by then."""
+    try:
+        yield
+    except BaseException:
+        with undisturbed(), suppress(SimError, OSError):
+            committed = read_receipts(root, plan).values()
+            remove_strays(root, plan["arms"], {part.path for receipt in committed for part in receipt.parts})
+            remove_temporaries(root)
+        raise
 
 
 def _check_again(root: Path, receipt: Receipt, found: Survey) -> None:
@@ -298,22 +290,6 @@ def _check_again(root: Path, receipt: Receipt, found: Survey) -> None:
             "was the run made by another version? Put its parts back, or run it anew"
         )
         raise DataError(msg)
-
-
-@contextmanager
-def _naming_the_replay(fleet: Fleet, root: Path) -> Iterator[None]:
-    """Add to the failure of a policy of one's own how to see it again.
-
-    Raises:
-        ExecutionError: It has failed.
-    """
-    try:
-        yield
-    except PolicyError as error:
-        arm = fleet.arm_of_policy(error.function)
-        again = f"; see it again with 'hwpoison-fleet replay {root} --node {error.node_id} --arm {arm}'"
-        msg = f"{error}{again if error.node_id >= 0 else ''}; shards that are committed are kept"
-        raise ExecutionError(msg) from error
 
 
 def total_digests(arms: Sequence[str], receipts: Sequence[Receipt]) -> dict[str, dict[str, str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-from fleet.run import EngineChoice, start_run
+from fleet.engines.choice import EngineChoice
+from fleet.run import start_run
 from fleet.scenario.decode import decode
 from fleet.scenario.document import parse, read_text
 from fleet.scenario.fleet import Fleet

@@ -16,7 +16,7 @@ from fleet.shortage import check_address_space
 from fleet.stored.plan import SHARD_NODES_MAX
 
 if TYPE_CHECKING:
-    from fleet.run import EngineChoice
+    from fleet.engines.choice import EngineChoice
     from fleet.scenario.fleet import Fleet
     from fleet.stored.manifest import JsonObject, Receipt
 
@@ -31,6 +31,9 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--nodes-per-actor", type=click.IntRange(1, SHARD_NODES_MAX), help="Nodes a Ray actor holds at a time."
         ),
+        click.option(
+            "--aggregators", type=click.IntRange(1, 4096), help="Actors that write.  [default: one per Ray node]"
+        ),
         click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics on 127.0.0.1."),
         click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON document."),
     )
@@ -39,10 +42,12 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _choice(engine: str, workers: int | None, address: str | None, nodes_per_actor: int | None) -> EngineChoice:
-    from fleet.run import EngineChoice
+def _choice(
+    engine: str, workers: int | None, address: str | None, nodes_per_actor: int | None, aggregators: int | None
+) -> EngineChoice:
+    from fleet.engines.choice import EngineChoice
 
-    return EngineChoice(engine, workers, address, nodes_per_actor)
+    return EngineChoice(engine, workers, address, nodes_per_actor, aggregators)
 
 
 def _default_folder(fleet: Fleet) -> Path:
@@ -112,6 +117,7 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Callab
     help="Add an arm in which your own function decides (own_policy.function); repeatable.",
 )
 @click.option("--shard-nodes", type=click.IntRange(1, SHARD_NODES_MAX), help="Nodes per shard; never changes a row.")
+@click.option("--resume-if-planned", is_flag=True, help="Resume the run if its folder (-o) has its plan already.")
 @_engine_options
 def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     scenario: str,
@@ -124,21 +130,29 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     sweeps: tuple[str, ...],
     policies: tuple[str, ...],
     shard_nodes: int | None,
+    resume_if_planned: bool,
     engine: str,
     workers: int | None,
     address: str | None,
     nodes_per_actor: int | None,
+    aggregators: int | None,
     metrics_port: int | None,
     as_json: bool,
 ) -> None:
     """Simulate a fleet under one or several policies (SCENARIO: a shipped name or a TOML file)."""
+    if resume_if_planned and output is None:
+        msg = "--resume-if-planned: needs the folder of the run; add -o"
+        raise click.UsageError(msg)
     check_address_space()
-    from fleet.run import planned_shards, start_run
+    from fleet.run import is_planned, planned_shards, start_run
     from fleet.scenario.overrides import load_fleet
 
     fleet = load_fleet(scenario, {"nodes": nodes, "years": years, "seed": seed}, settings, arms, sweeps, policies)
     print_notices(fleet)
-    choice = _choice(engine, workers, address, nodes_per_actor)
+    choice = _choice(engine, workers, address, nodes_per_actor, aggregators)
+    if resume_if_planned and output is not None and is_planned(output, fleet):
+        _resume(output, choice, metrics_port, as_json=as_json)
+        return
     root = output or _default_folder(fleet)
     shards = planned_shards(fleet, choice, shard_nodes)
     watch = _collector(fleet, fleet.scenario.seed, len(shards), metrics_port)
@@ -153,12 +167,13 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
 @click.command("resume")
 @click.argument("folder", type=Folder())
 @_engine_options
-def resume_command(
+def resume_command(  # noqa: PLR0913, PLR0917 - one argument per option
     folder: Path,
     engine: str,
     workers: int | None,
     address: str | None,
     nodes_per_actor: int | None,
+    aggregators: int | None,
     metrics_port: int | None,
     as_json: bool,
 ) -> None:
@@ -168,12 +183,16 @@ def resume_command(
     plan, a commit or a run.json that was altered, or is of another run, is refused (exit code 4).
     """
     check_address_space()
+    _resume(folder, _choice(engine, workers, address, nodes_per_actor, aggregators), metrics_port, as_json=as_json)
+
+
+def _resume(folder: Path, choice: EngineChoice, metrics_port: int | None, *, as_json: bool) -> None:
+    """Finish or mend a run and print its summary."""
     from fleet.run import open_plan, resume_run
 
     def tell(line: str) -> None:
         say(f"mending: {line}", err=True)
 
-    choice = _choice(engine, workers, address, nodes_per_actor)
     fleet, plan = open_plan(folder)
     watch = _collector(fleet, plan["seed"], len(plan["shards"]), metrics_port)
     _run_with_progress(fleet.nodes, watch, lambda progress: resume_run(folder, choice, progress, tell))

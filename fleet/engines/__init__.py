@@ -6,17 +6,13 @@ An engine turns shards into receipts, in any order. It holds no state that commi
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from fleet.scenario.fleet import Fleet
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
-from node_sim.errors import PolicyError
-
-ATTEMPTS_MAX = 3
-"""How often a shard is tried before the run fails."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +35,6 @@ def name_attempt(shard: Shard) -> str:
     return f"{shard.shard_id:06d}-{uuid.uuid4().hex[:12]}"
 
 
-def raise_first(failed: Mapping[Shard, PolicyError]) -> None:
-    """Raise what a policy of the user's own failed with on the first of some shards, if there are any."""
-    if failed:
-        raise failed[min(failed)]
-
-
 class Engine(Protocol):
     """Simulates shards, between entering its context and leaving it."""
 
@@ -64,7 +54,8 @@ class Engine(Protocol):
         """Simulate shards and yield a receipt for each, in any order.
 
         Raises:
-            PolicyError: A policy of the user's own has failed on some shard; all others are done by then.
-            ExecutionError: A shard failed for good.
+            ExecutionError: Some shard failed for good, by a policy of the user's own (PolicyError), by another error
+                (ShardError) or by losing its worker whenever it is tried; all others are done by then. Or there is
+                nobody left to simulate them.
         """
         ...

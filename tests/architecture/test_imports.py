@@ -44,7 +44,7 @@ AT_START = (
 """What the command line may load for its help, beside the standard library."""
 START_MODULES = ("fleet.cli", "fleet.commands")
 FLEET_MAY_IMPORT = ("pyarrow", "pydantic", "click", "rich", "prometheus_client", "numpy")
-RAY_MODULE = "fleet/engines/ray_actors.py"
+RAY_MODULES = ("fleet/engines/ray_actors.py", "fleet/engines/ray_engine.py")
 USERS_CODE = "fleet/scenario/own_policies.py"
 """Runs the file of a policy of the user's own: it alone may find modules and run text by name."""
 MODULES = modules()
@@ -64,7 +64,7 @@ def node_sim_may_import(one: Import) -> bool:
 
 def fleet_may_import(one: Import, module: str) -> bool:
     if within(one.name, "ray"):
-        return module == RAY_MODULE
+        return module in RAY_MODULES
     return within(one.name, *FLEET_MAY_IMPORT) or top(one.name) in STDLIB
 
 
@@ -253,7 +253,7 @@ def test_an_import_that_breaks_the_rules_is_found(module, text):
         ("fleet/commands/run.py", "def f():\n    from analysis import rates"),
         ("fleet/cli.py", "def f():\n    from fleet.commands.run import run_command"),
         ("fleet/run.py", "import importlib.metadata\nfrom importlib import resources"),
-        ("fleet/commands/run.py", "if TYPE_CHECKING:\n    from fleet.run import EngineChoice"),
+        ("fleet/commands/run.py", "if TYPE_CHECKING:\n    from fleet.engines.choice import EngineChoice"),
         ("analysis/rates.py", "from node_sim import codes\nfrom fleet.stored.headline import KILLS"),
         ("analysis/rates.py", "from scipy import stats\nfrom node_sim.catalog import numbers"),
         ("analysis/text.py", "from analysis.dataset import Run"),

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-import fleet.engines.local
+import fleet.engines.processes
 from analysis import open_run
 from fleet.cli import main
-from fleet.run import EngineChoice, resume_run
+from fleet.engines.choice import EngineChoice
+from fleet.run import resume_run
 from fleet.scenario.decode import decode
 from fleet.stored.manifest import checksum_bytes, seal
 from node_sim.errors import DataError
@@ -37,7 +38,7 @@ def small(**changes):
 @pytest.fixture(scope="module", autouse=True)
 def _simulated_once():
     """Rows are a function of scenario, seed and shard, so each shard is simulated once: files are what is tested."""
-    simulate, known = fleet.engines.local.run_shard, {}
+    simulate, known = fleet.engines.processes.run_shard, {}
 
     @functools.wraps(simulate)
     def once(scenario, seed, shard):
@@ -47,7 +48,7 @@ def _simulated_once():
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fleet.engines.local, "run_shard", once)
+        patch.setattr(fleet.engines.processes, "run_shard", once)
         yield
 
 

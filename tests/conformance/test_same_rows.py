@@ -25,7 +25,7 @@ def reference(tmp_path_factory):
         {"shard_nodes": 97, "workers": 1},
         {"shard_nodes": 250, "workers": 2},
         {"shard_nodes": 300, "workers": 1, "name": "ray"},
-        {"shard_nodes": 150, "workers": 2, "name": "ray"},
+        {"shard_nodes": 150, "workers": 2, "name": "ray", "aggregators": 2},
     ],
     ids=lambda how: " ".join(f"{key}={value}" for key, value in how.items()),
 )

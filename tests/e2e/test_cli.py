@@ -268,9 +268,23 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 
 
 def test_ray_options_without_ray_are_refused(tmp_path):
-    errors = refused(asked("run", "-o", tmp_path / "r", "--address", "auto", "--nodes-per-actor", "4", cwd=tmp_path))
+    errors = refused(
+        asked(
+            "run",
+            "-o",
+            tmp_path / "r",
+            "--address",
+            "auto",
+            "--nodes-per-actor",
+            "4",
+            "--aggregators",
+            "2",
+            cwd=tmp_path,
+        )
+    )
     assert "--address" in errors
     assert "--nodes-per-actor" in errors
+    assert "--aggregators" in errors
     assert not (tmp_path / "r").exists()
 
 

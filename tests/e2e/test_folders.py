@@ -208,3 +208,54 @@ def test_predictions_are_written_whole_beside_others_that_are_under_way():
     assert predict(RECORDED, f"{'x' * 251}.csv").exit_code == 0
     assert predict(RECORDED, "out.csv/x.csv").exit_code == 2
     assert call("conform", "out.csv", "--kernel", "6.1").exit_code == 0
+
+
+PLANNED = ("run", "-o", "run", *SMALL, "--shard-nodes", "10", "--resume-if-planned")
+
+
+def test_one_command_runs_and_then_resumes():
+    assert call(*PLANNED).exit_code == 0
+    Path("run/run.json").unlink()
+    Path("run/commit/000001.json").unlink()
+    kept = Path("run/commit/000000.json").stat().st_mtime_ns
+    done = call(*PLANNED)
+    assert done.exit_code == 0, done.stderr
+    assert open_run(Path("run")).manifest["complete"]
+    assert Path("run/commit/000000.json").stat().st_mtime_ns == kept
+    assert call(*PLANNED).exit_code == 0  # complete: its summary once more
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (("--seed", "7"), " instead of 7"),
+        (("--nodes", "41"), "nodes 40 instead of 41"),
+        (("--years", "2"), "scenario "),
+        (("--set", "faults.fit_factor=31.0"), "scenario "),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else None,
+)
+def test_the_plan_of_another_run_is_not_resumed(other, says):
+    assert call(*PLANNED).exit_code == 0
+    before = tree(Path("run"))
+    done = call(*PLANNED, *other)
+    assert done.exit_code == 2
+    assert "planned for another run" in done.stderr
+    assert says in done.stderr
+    assert tree(Path("run")) == before
+
+
+def test_what_to_resume_is_named():
+    done = call("run", *SMALL, "--resume-if-planned")
+    assert done.exit_code == 2
+    assert "add -o" in done.stderr
+
+
+def test_a_folder_with_something_else_is_refused_with_or_without_a_plan_to_resume():
+    Path("run").mkdir()
+    Path("run/note").write_text("mine")
+    done = call(*PLANNED)
+    assert done.exit_code == 2
+    assert "not empty" in done.stderr
+    Path("run/plan.json").write_text("{}")
+    assert call(*PLANNED).exit_code == 4

@@ -251,7 +251,8 @@ WRITING: Final = frozenset(("-o", "--output", "init"))
 """Words with which a command writes a file: devices of this machine are kept out of its reach, whatever is wrong."""
 OPTIONS: Final = (
     *("-o", "--output", "--arm", "--nodes", "--years", "--seed", "--set", "--sweep", "--policy", "--shard-nodes"),
-    *("--workers", "--address", "--nodes-per-actor", "--metrics-port", "--json", "--baseline", "--node", "--group"),
+    *("--workers", "--address", "--nodes-per-actor", "--aggregators", "--resume-if-planned", "--metrics-port"),
+    *("--json", "--baseline", "--node", "--group"),
     *("--sample", "--from", "--kernel", "--predict", "--then", "--filter", "--switch", "-v", "-h", "--help", "--list"),
     *("--version", "--rules", "--lifetimes", "--dump", "--nosuch", "--", "-x"),
 )

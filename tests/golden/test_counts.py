@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.run import EngineChoice, start_run
+from fleet.engines.choice import EngineChoice
+from fleet.run import start_run
 from fleet.scenario.decode import decode
 from fleet.stored.headline import METRICS
 from fleet.stored.tally import Tally

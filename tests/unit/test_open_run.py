@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from analysis import open_run
 from fleet.cli import main
-from fleet.run import EngineChoice, resume_run
+from fleet.engines.choice import EngineChoice
+from fleet.run import resume_run
 from fleet.stored.manifest import seal
 from fleet.stored.schema import SCHEMA_VERSION
 from node_sim.errors import DataError

@@ -1,0 +1,40 @@
+"""The processes below this one, so that none of them outlives what they were started for."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+
+def _below(pid: int) -> Iterator[int]:
+    """Yield the processes that a process and its children have started, and whose parents live."""
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from _below(int(child))
+
+
+@contextmanager
+def outliving_none(grace_s: float) -> Iterator[None]:
+    """End the processes below this one that are there now and still there at the end, after a while of grace."""
+    with ExitStack() as stack:
+        handles = []
+        for pid in list(_below(os.getpid())):
+            with suppress(ProcessLookupError):
+                handles.append(os.pidfd_open(pid))
+                stack.callback(os.close, handles[-1])
+        try:
+            yield
+        finally:
+            until_s = time.monotonic() + grace_s
+            for handle in handles:
+                ended, _, _ = select.select([handle], [], [], max(0.0, until_s - time.monotonic()))
+                if not ended:
+                    with suppress(ProcessLookupError):
+                        signal.pidfd_send_signal(handle, signal.SIGKILL)

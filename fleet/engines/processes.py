@@ -1,0 +1,174 @@
+"""Worker processes of this machine: started, given shards, and gone with the driver.
+
+An executor of the standard library will not do: it does not know which shard a lost worker had, takes its fork server's
+death for that of all workers and leaves them running, and ends only when the shards in work are done.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import select
+import signal
+import threading
+from contextlib import suppress
+from multiprocessing import connection, forkserver
+from multiprocessing.connection import Connection
+from typing import Final, Self
+
+from fleet.engines import Job, name_attempt
+from fleet.engines.aggregator import Aggregator
+from fleet.engines.failure import naming_failure
+from fleet.engines.ledger import LostError
+from fleet.engines.shard import ShardSums, run_shard
+from fleet.engines.signals import ignoring, undisturbed
+from fleet.stored.manifest import Receipt
+from fleet.stored.plan import Shard
+from node_sim.errors import SimError
+
+PRELOADED: Final = ["fleet.engines.processes"]
+STARTS_MAX: Final = 3
+"""How often a worker's start is tried, should the fork server die in the midst of it."""
+END_S: Final = 2.0
+
+
+def simulate_shard(job: Job, shard: Shard) -> Receipt:
+    """Simulate one shard and write its parts, in this process; of an attempt that fails nothing is left."""
+    aggregator, sums = Aggregator(job.root, job.fleet), ShardSums.zero(job.fleet)
+    attempt = name_attempt(shard)
+    try:
+        with naming_failure(shard) as reached:
+            for block in run_shard(job.fleet, job.seed, shard):
+                sums = sums.plus(job.fleet, block)
+                for arms, table, rows in block.tables:
+                    aggregator.add(attempt, arms, table, rows)
+                reached.node = block.nodes.first_node + block.nodes.nodes
+            return aggregator.finish(attempt, shard, sums)
+    except BaseException:
+        aggregator.drop(attempt)
+        raise
+
+
+def _end_with(driver_pid: int) -> None:
+    """Do not outlive the driver."""
+    driver = os.pidfd_open(driver_pid)
+
+    def watch() -> None:
+        select.select([driver], [], [])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _work(job: Job, driver_pid: int, pipe: Connection) -> None:
+    """Simulate the shards that come; Ctrl-C is left to the driver."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with(driver_pid)
+    with suppress(EOFError, OSError):  # the driver is gone or needs no more
+        while True:
+            shard = pipe.recv()
+            try:
+                pipe.send(simulate_shard(job, shard))
+            except SimError as error:
+                pipe.send(error)
+
+
+class Worker:
+    """One worker process and the shard it has."""
+
+    def __init__(self, job: Job) -> None:
+        """Start it.
+
+        Raises:
+            OSError: The machine gives no process or file.
+        """
+        context = multiprocessing.get_context("forkserver")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(job, os.getpid(), theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.handle = os.pidfd_open(self.process.pid or 0)
+        self.shard: Shard | None = None
+
+    def give(self, shard: Shard) -> None:
+        """Have it simulate a shard; that it is gone shows when it is asked for the receipt."""
+        self.shard = shard
+        with suppress(OSError):
+            self.pipe.send(shard)
+
+    def take(self) -> tuple[Shard | None, Receipt | SimError]:
+        """Return the shard it had and what became of it."""
+        shard, self.shard = self.shard, None
+        try:
+            answer: Receipt | SimError = self.pipe.recv()
+        except (EOFError, OSError):
+            return shard, LostError("its worker was lost")
+        return shard, answer
+
+    def kill(self) -> None:
+        """End it at once."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+    def forget(self) -> None:
+        """Wait for its end and give back what it held here."""
+        select.select([self.handle], [], [], END_S)
+        os.close(self.handle)
+        self.pipe.close()
+        self.process.join(END_S)
+
+
+class Workers:
+    """Some workers for one job, between entering its context and leaving it."""
+
+    def __init__(self, job: Job, most: int) -> None:
+        """Use at most so many."""
+        self.job = job
+        self.most = most
+        self.workers: list[Worker] = []
+
+    def __enter__(self) -> Self:
+        """Nothing to get hold of: they are started when there is a shard for them."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all of them, whatever they are at."""
+        with undisturbed():
+            for worker in self.workers:
+                worker.kill()
+            for worker in self.workers:
+                worker.forget()
+
+    def free(self) -> Worker | None:
+        """Return a worker that has no shard, a new one if need be; None if all have one."""
+        idle = next((worker for worker in self.workers if worker.shard is None), None)
+        if idle is None and len(self.workers) < self.most:
+            idle = self._start()
+            self.workers.append(idle)
+        return idle
+
+    def wait(self) -> list[Worker]:
+        """Wait until some worker has an answer or is gone."""
+        busy = {worker.pipe: worker for worker in self.workers if worker.shard is not None}
+        return [busy[pipe] for pipe in connection.wait(list(busy)) if isinstance(pipe, Connection)]
+
+    def dismiss(self, worker: Worker) -> None:
+        """Let go of a worker that is lost; ``free`` starts another."""
+        self.workers.remove(worker)
+        worker.kill()
+        worker.forget()
+
+    def _start(self) -> Worker:
+        """Start a worker; the fork server is started again if it is gone.
+
+        Raises:
+            OSError: The machine gives no process or file.
+            LostError: The fork server dies whenever it is asked.
+        """
+        multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+        for _ in range(STARTS_MAX):
+            with suppress(ConnectionError, EOFError, ProcessLookupError), ignoring(signal.SIGINT):
+                forkserver.ensure_running()
+                return Worker(self.job)
+        msg = "this machine: no worker process starts, expected one; check memory, then 'hwpoison-fleet resume'"
+        raise LostError(msg)

@@ -1,0 +1,54 @@
+"""Signals while workers start and end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+
+@contextmanager
+def ignoring(*numbers: signal.Signals) -> Iterator[None]:
+    """Ignore signals meanwhile, as processes do that are started meanwhile; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def undisturbed() -> AbstractContextManager[None]:
+    """Ignore what asks the process to end, while it is ending."""
+    return ignoring(signal.SIGINT, signal.SIGTERM)
+
+
+_held: set[signal.Signals] = set()
+os.register_at_fork(after_in_child=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _held))
+
+
+@contextmanager
+def holding_back(*numbers: signal.Signals) -> Iterator[None]:
+    """Have signals wait until the end, and then find the handlers of the beginning; processes started get theirs.
+
+    For libraries that take over signals while they start: there is a time in which their handlers are already in place
+    and cannot be replaced yet.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    _held.update(numbers)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _held.difference_update(numbers)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)

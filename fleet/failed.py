@@ -1,0 +1,54 @@
+"""What is said of a run in which a shard failed for good: where, how, and how to see it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fleet.engines import Job
+from fleet.engines.failure import ShardError, find_nodes
+from node_sim.errors import ExecutionError, PolicyError
+
+
+@contextmanager
+def naming_the_replay(job: Job, root: Path) -> Iterator[None]:
+    """Add to the failure of a shard which node it was, and how to see it again.
+
+    Raises:
+        ExecutionError: It has failed.
+    """
+    try:
+        yield
+    except PolicyError as error:
+        raise ExecutionError(_by_policy(job, root, error)) from error
+    except ShardError as error:
+        raise ExecutionError(_by_error(job, root, error)) from error
+
+
+def _replay(root: Path, node_id: int) -> str:
+    return f"hwpoison-fleet replay {shlex.quote(str(root))} --node {node_id}"
+
+
+def _others(error: ExecutionError) -> list[str]:
+    """Return what the engine noted on an error: the other shards that have failed."""
+    return getattr(error, "__notes__", [])
+
+
+def _by_policy(job: Job, root: Path, error: PolicyError) -> str:
+    arm = job.fleet.arm_of_policy(error.function)
+    again = f"; see it again with '{_replay(root, error.node_id)} --arm {arm}'" if error.node_id >= 0 else ""
+    return "; ".join((f"{error}{again}", *_others(error), "shards that are committed are kept"))
+
+
+def _by_error(job: Job, root: Path, error: ShardError) -> str:
+    """Say what a shard failed with: its last lines, then one line to act on."""
+    nodes = find_nodes(job, error)
+    if len(nodes) == 1:
+        where, again = f"node {nodes.start}", f"see it again with '{_replay(root, nodes.start)}'"
+    else:
+        where, again = f"nodes {nodes.start} to {nodes.stop - 1}", "no fewer of them were found to fail"
+    kept = "shards that are committed are kept, 'hwpoison-fleet resume' tries the others again"
+    last = f"shard {error.shard.shard_id}, {where}: {error.lines[-1].strip()}; {again}"
+    return "\n".join((*error.lines[:-1], "; ".join((last, *_others(error), kept))))
