@@ -26,6 +26,7 @@ from fleet.stored.schema import check_version, empty_table
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLES
 from node_sim.errors import ConfigError, DataError
+from node_sim.guesses import one_of
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Run:
             ConfigError: The run has no such arm.
         """
         if arm not in self.arms:
-            msg = f"{self.path}: arm {arm!r}, expected one of {', '.join(self.arms)}"
+            msg = f"{self.path}: arm {arm!r}, {one_of(arm, self.arms)}"
             raise ConfigError(msg)
         return self.arms.index(arm)
 
@@ -100,7 +101,7 @@ class Run:
             filters: As in ``pyarrow.parquet.read_table``.
         """
         if name not in TABLES:
-            msg = f"{self.path}: table {name!r}, expected one of {', '.join(TABLES)}"
+            msg = f"{self.path}: table {name!r}, {one_of(name, TABLES)}"
             raise ConfigError(msg)
         arm = self.arms[self.check_arm(arm)] if arm is not None else self.arms[0]
         mine = [part for part in self.parts if part.table == name and part.arm in (COMMON_ARM, arm)]

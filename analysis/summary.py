@@ -73,6 +73,7 @@ def summary_document(run: Run) -> dict[str, Any]:
             "complete": run.manifest["complete"],
             "nodes": nodes,
             "years": run.plan["years"],
+            "changes": run.plan.get("changes", []),
             "seconds": run.manifest["seconds"],
             "digests": run.manifest["digests"],
         },

@@ -18,11 +18,20 @@ CELL_WIDTH = 24
 SETTING_WIDTH = 30
 WIDTH = 118
 MIB_PER_GIB = 1024
+_FOUR_DIGITS = 999.5
 NOTE = (
     "Per 1,000 node-years with 95 % intervals; differences are paired node by node. An interval about 0 where no node\n"
-    "differs is what nodes may do that no node of this run did."
+    "differs is what nodes may do that no node of this run did. Losses are kills, and processes that panics took along."
 )
 POLICY_NAME_WIDTH = 40
+GROUP_COLUMNS = (
+    ("nodes", "node", 10),
+    ("faults", "fault", 10),
+    ("ue", "UE", 8),
+    ("kills", "kill", 6),
+    ("panics", "panic", 6),
+)
+"""Of the table of node groups: figure, noun, width of the number."""
 BASELINE_ROWS = {
     "dimms_with_ce": "DIMMs with CEs",
     "dimms_with_ce_that_have_ue_share": "  share with UEs (alarms about all are right so often)",
@@ -78,13 +87,15 @@ def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
     return f"{plus}{_number(estimate.value)} [{_number(estimate.low)}, {_number(estimate.high)}]"
 
 
-def format_bytes(size: float) -> str:
-    """Write a size with a binary unit."""
+def format_byte_years(size: float) -> str:
+    """Write memory out of use over time with a binary unit; less than a byte for a year is worth no digits."""
+    if size < 1.0:
+        return "under 1 B-year" if size else "0"
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{size:.3g} {unit}"
+        if size < _FOUR_DIGITS:
+            return f"{size:.3g} {unit}-years"
         size /= 1024
-    return f"{size:.3g} TiB"
+    return f"{size:.3g} TiB-years"
 
 
 def _block(title: str, names: list[str], rows: list[tuple[str, list[str]]], left: int = NAME_WIDTH) -> list[str]:
@@ -109,7 +120,7 @@ def _headline(run: Run, arms: list[int]) -> list[str]:
     for title, key in (("memory lost per node", "memory_lost_byte_years"), ("huge pages lost", "pool_lost_byte_years")):
         lost = [float(s.total[INDEX[key]] / s.total[INDEX["node_years"]]) for s in sums]
         if key == "memory_lost_byte_years" or any(lost):
-            rows.append((title, [f"{format_bytes(one)}-years" for one in lost]))
+            rows.append((title, [format_byte_years(one) for one in lost]))
     return _block("per 1,000 node-years", [run.arms[arm] for arm in arms], rows)
 
 
@@ -120,7 +131,7 @@ def effect_lines(effects: dict[str, dict[str, Effect]], baseline: str, node_year
     for start in range(0, len(others), ARMS_PER_BLOCK):
         names = others[start : start + ARMS_PER_BLOCK]
         rows = [
-            (key, [format_estimate(effects[name][key].difference, signed=True) for name in names])
+            (BY_KEY[key].title, [format_estimate(effects[name][key].difference, signed=True) for name in names])
             for key in EFFECTS_SHOWN
         ]
         lines.extend(["", *_block(f"difference to {baseline}", names, rows)])
@@ -130,15 +141,15 @@ def effect_lines(effects: dict[str, dict[str, Effect]], baseline: str, node_year
 
 def told_apart(arm: str, effects: dict[str, Effect], baseline: str, node_years: float) -> str:
     """Say in a sentence in what the data tell an arm from its baseline, and how many more node-years would in what."""
-    shown = {key: effects[key] for key in EFFECTS_SHOWN if effects[key].difference.low is not None}
-    wanted = {key: found.wanted for key, found in shown.items()}
-    told = [key for key, times in wanted.items() if times == 1.0]
-    later = {key: times for key, times in wanted.items() if times is not None and times > 1.0}
-    same = [key for key, found in shown.items() if not found.differing]
-    open_ = [key for key in shown if key not in (*told, *later, *same)]
+    shown = {BY_KEY[key].title: effects[key] for key in EFFECTS_SHOWN if effects[key].difference.low is not None}
+    wanted = {title: found.wanted for title, found in shown.items()}
+    told = [title for title, times in wanted.items() if times == 1.0]
+    later = {title: times for title, times in wanted.items() if times is not None and times > 1.0}
+    same = [title for title, found in shown.items() if not found.differing]
+    open_ = [title for title in shown if title not in (*told, *later, *same)]
     parts = [f"differs from {baseline} in {', '.join(told)}" if told else f"cannot be told from {baseline}"]
     if later:
-        more = (f"{key} {_about((times - 1.0) * node_years)}" for key, times in later.items())
+        more = (f"{title} {_about((times - 1.0) * node_years)}" for title, times in later.items())
         parts.append(f"about so many more node-years would tell: {', '.join(more)}")
     if open_:
         parts.append(f"as much up as down: {', '.join(open_)}")
@@ -190,7 +201,7 @@ def summary_lines(run: Run) -> list[str]:
     density = (
         f"{document['faults_per_node_year']:.2f} faults and {document['rows_per_node_year']:.1f} rows per node-year"
     )
-    lines = [f"{fleet}, {density}", ""]
+    lines = [f"{fleet}, {density}", *_change_lines(document["run"]["changes"]), ""]
     for start in range(0, len(run.arms), ARMS_PER_BLOCK):
         lines.extend([*_headline(run, list(range(len(run.arms)))[start : start + ARMS_PER_BLOCK]), ""])
     lines.pop()
@@ -201,14 +212,24 @@ def summary_lines(run: Run) -> list[str]:
     return lines
 
 
+def _change_lines(changes: list[str]) -> list[str]:
+    """Say in what a run is not its scenario."""
+    if not changes:
+        return []
+    return textwrap.wrap(f"changed from the scenario: {'; '.join(changes)}", WIDTH, subsequent_indent="  ")
+
+
 def _group_lines(run: Run) -> list[str]:
     lines = [f"node groups in arm {run.arms[0]}:"]
     for name, found in group_ue(run, 0).items():
-        lines.append(
-            f"  {name:<16} {found['nodes']:>10,.0f} nodes {found['faults']:>10,.0f} faults {found['ue']:>8,.0f} UEs "
-            f"{found['kills']:>6,.0f} kills {found['panics']:>6,.0f} panics"
-        )
+        cells = (_counted(round(found[key]), noun, width) for key, noun, width in GROUP_COLUMNS)
+        lines.append(f"  {name:<16} {' '.join(cells)}".rstrip())
     return [*lines, "a panic ends:", *(f"  {group.name:<16} {_panic_ends(group.processes)}" for group in run.groups)]
+
+
+def _counted(n: int, noun: str, width: int) -> str:
+    """Write a number with what it counts, as wide for one as for many."""
+    return f"{n:>{width},} {noun}{' ' if n == 1 else 's'}"
 
 
 def _panic_ends(processes: dict[str, int]) -> str:
@@ -220,7 +241,10 @@ def _panic_ends(processes: dict[str, int]) -> str:
 
 def _assumption_lines(assumptions: list[dict[str, Any]]) -> list[str]:
     """Name each assumption with what the run uses and, in brackets, what is plausible."""
-    lines = ["Such figures depend on assumptions nobody published (range in brackets; vary with --set or --sweep):"]
+    lines = [
+        "Such figures depend on assumptions nobody published (range in brackets; vary with --set or --sweep,",
+        "those that begin with 'faults' with --set only, as all arms share the faults):",
+    ]
     lines.extend(f"  {item['setting']:<{SETTING_WIDTH}} {_assumed(item)}" for item in assumptions)
     return lines
 
@@ -231,8 +255,10 @@ def _assumed(item: dict[str, Any]) -> str:
         return str(item["why"])
     unit = "" if item["unit"] == "1" else f" {item['unit']}"
     ends = f"{item['low']:g} to {item['high']:g}"
+    if item.get("with"):
+        ends += f"; with {item['with']} at most 1"
     values = item["values"]
     if values == [item["assumed"]]:
         return f"{values[0]:g}{unit} ({ends})"
     shown = f"{values[0]:g}{unit}" if item["by"] is None else f"{values[0]:g} to {values[-1]:g}{unit} by {item['by']}"
-    return f"{shown} ({ends}), set by the scenario; assumed {item['assumed']:g}"
+    return f"{shown} ({ends}), chosen instead of the assumed {item['assumed']:g}"

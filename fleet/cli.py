@@ -5,7 +5,6 @@ It is the composition root: only commands, and only when they run, reach up to t
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import Any, Final, NoReturn, TextIO
 import click
 
 from fleet.commands.printing import Output, OutputError, say, shortened
+from fleet.commands.usage import usage_complaint
 from fleet.shortage import naming_shortage
 from node_sim.errors import ConfigError, DataError, ModelError, SimError
 
@@ -65,6 +65,9 @@ COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
     "summary": _results,
 }
 """Every command, and what loads the commands of its subject."""
+COMMITTING: Final = ("run", "resume")
+"""Commands that commit what they have done, so that there is something to resume."""
+_KEPT: Final = "; what is committed is kept, 'hwpoison-fleet resume' goes on"
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -75,11 +78,12 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _say_usage(error: click.ClickException) -> None:
-    """Print how a command line is wrong."""
-    text = io.StringIO()
-    error.show(file=text)
-    for line in shortened(text.getvalue().rstrip()):
-        say(line, err=True)
+    """Print how a command line is wrong; a group of commands alone is answered with its help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        say(error.format_message(), err=True)
+        return
+    for line in shortened(usage_complaint(error)):
+        say(f"error: {line}", err=True)
 
 
 def _drop(stream: TextIO | None) -> None:
@@ -156,12 +160,16 @@ class _Guarded(click.Group):
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, terminate)
+
+        def commits() -> bool:
+            return ctx.invoked_subcommand in COMMITTING
+
         try:
-            with naming_shortage("this machine"):
+            with naming_shortage("this machine", commits):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             what, code = ("terminated", EXIT_TERMINATED) if terminated else ("interrupted", EXIT_INTERRUPTED)
-            _fail(f"{what}; what is committed is kept, 'hwpoison-fleet resume' goes on", code)
+            _fail(f"{what}{_KEPT * commits()}", code)
         except (ConfigError, ModelError) as error:
             _fail(str(error), EXIT_USAGE)
         except DataError as error:

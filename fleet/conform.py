@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from fleet.inputs import read_input
 from node_sim.catalog.kernels import find_profile
 from node_sim.catalog.profile import Profile
 from node_sim.errors import ConfigError
@@ -123,18 +124,22 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     Raises:
         ConfigError: The file cannot be read, or input columns are missing; all of them at once.
     """
+    reader: csv.DictReader[str] | None = None
     try:
-        with path.open("rb") as stream:  # no more than that of a device that never ends
-            content = stream.read(SIZE_MAX + 1)
+        content = read_input(path, SIZE_MAX)
         text = io.StringIO(content[:SIZE_MAX].decode("utf-8-sig"), newline="")
         reader = csv.DictReader(text, restkey=_TOO_MANY, restval=_MISSING)
         rows, columns = list(reader), list(reader.fieldnames or ())
-    except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+    except UnicodeDecodeError:
+        reason = "not UTF-8 text"
+    except (ValueError, csv.Error):
+        reason = f"line {reader.line_num + 1}: not CSV" if reader is not None else "not CSV"
+    else:
+        reason = f"more than {SIZE_MAX >> 20} MiB" if len(content) > SIZE_MAX else ""
+    if reason:
         msg = f"{path}: {reason}, expected a CSV table of recorded scenarios; name one"
-        raise ConfigError(msg) from None
-    if len(content) > SIZE_MAX:
-        msg = f"{path}: more than {SIZE_MAX >> 20} MiB, expected a CSV table of recorded scenarios; name one"
         raise ConfigError(msg)
     problems = [
         f"{path.name}: column {column} is missing, expected the input columns of a recording; add it"

@@ -37,9 +37,11 @@ def _others(error: ExecutionError) -> list[str]:
 
 
 def _by_policy(job: Job, root: Path, error: PolicyError) -> str:
+    """Say which node a policy of one's own has failed on, how to see it again, and the way out."""
     arm = job.fleet.arm_of_policy(error.function)
     again = f"; see it again with '{_replay(root, error.node_id)} --arm {arm}'" if error.node_id >= 0 else ""
-    return "; ".join((f"{error}{again}", *_others(error), "shards that are committed are kept"))
+    way_out = "mend the policy and run anew in another folder (-o), as a run has one version of its policies"
+    return "; ".join((f"{error}{again}", *_others(error), way_out))
 
 
 def _by_error(job: Job, root: Path, error: ShardError) -> str:

@@ -12,6 +12,7 @@ from fleet.scenario.fleet import Fleet
 from fleet.stored.plan import Shard
 from node_sim.codes import LifecycleKind
 from node_sim.errors import ConfigError
+from node_sim.guesses import one_of
 from node_sim.units import NS_PER_DAY, NS_PER_S
 
 StoredRow = dict[str, Any]
@@ -27,7 +28,7 @@ def replay_node(fleet: Fleet, seed: int, node_id: int, arm: str) -> dict[str, pa
         msg = f"--node {node_id}: expected 0 to {fleet.nodes - 1}; this fleet has {fleet.nodes} nodes"
         raise ConfigError(msg)
     if arm not in fleet.arms:
-        msg = f"--arm {arm}: expected one of {', '.join(fleet.arms)}"
+        msg = f"--arm {arm}: {one_of(arm, fleet.arms)}"
         raise ConfigError(msg)
     position = fleet.arms.index(arm)
     found: dict[str, pa.Table] = {}

@@ -122,6 +122,7 @@ def _plan(fleet: Fleet, seed: int, shards: tuple[Shard, ...]) -> JsonObject:
                 for group in fleet.groups
             ],
             "scenario": fleet.document,
+            "changes": list(fleet.changes),
             "own_policies": hashes_of(fleet),
             "notices": [notice.line() for notice in notices(fleet)],
             "headline_assumptions": headline_assumptions(fleet),
@@ -157,7 +158,10 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
     for name, sha256 in hashes_of(fleet).items():
         if plan.get("own_policies", {}).get(name) != sha256:
             where = f"{root / PLAN}: own_policy.function = {name}"
-            msg = f"{where}: not the file of the plan; restore it, or run anew in another folder"
+            msg = (
+                f"{where}: not the file of the plan, expected the policy that the run began with; run anew in another "
+                "folder (-o), or put the file back as it was and resume"
+            )
             raise DataError(msg)
     return fleet, plan
 

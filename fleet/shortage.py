@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -21,6 +21,7 @@ _LIMITS: Final = {
     errno.EAGAIN: "raise 'ulimit -u' or 'ulimit -v', or use fewer --workers",
 }
 _NO_MEMORY: Final = ("cannot allocate memory", "failed to map segment", "too many open files")
+_RESUME: Final = ", then 'hwpoison-fleet resume'"
 
 
 def check_address_space() -> None:
@@ -36,8 +37,12 @@ def check_address_space() -> None:
 
 
 @contextmanager
-def naming_shortage(where: str) -> Iterator[None]:
+def naming_shortage(where: str, commits: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Turn a lack of memory, files or processes into an error that says what to do.
+
+    Args:
+        where: What lacks it.
+        commits: Whether something is committed that ``resume`` goes on with; asked when there is such a lack.
 
     Raises:
         ExecutionError: There is such a lack.
@@ -45,15 +50,15 @@ def naming_shortage(where: str) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        raise ExecutionError(_no_memory(where, error)) from error
+        raise ExecutionError(_no_memory(where, error) + _RESUME * commits()) from error
     except ImportError as error:
         if not any(part in str(error).lower() for part in _NO_MEMORY):
             raise
-        raise ExecutionError(_no_memory(where, error)) from error
+        raise ExecutionError(_no_memory(where, error) + _RESUME * commits()) from error
     except OSError as error:
         if error.errno not in _LIMITS:
             raise
-        msg = f"{where}: {error.strerror}, expected more; {_LIMITS[error.errno]}, then 'hwpoison-fleet resume'"
+        msg = f"{where}: {error.strerror}, expected more; {_LIMITS[error.errno]}{_RESUME * commits()}"
         raise ExecutionError(msg) from error
 
 
@@ -62,5 +67,5 @@ def _no_memory(where: str, error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else "out of memory"
     return (
         f"{where}: {text}, expected up to {WORKER_MB} MB for each worker; add memory, raise 'ulimit -v' or use fewer "
-        f"--workers, then 'hwpoison-fleet resume'"
+        f"--workers"
     )

@@ -241,6 +241,7 @@ def _before(records: RecordArray, name: str, time_ns: int) -> RecordArray:
 PolicyFunction = Callable[[KnownNode], Sequence[Order] | None]
 Interest = Callable[[RecordArray], npt.NDArray[np.bool_]]
 F = TypeVar("F", bound=PolicyFunction)
+T = TypeVar("T")
 
 
 def looks_at(interest: Interest) -> Callable[[F], F]:
@@ -265,4 +266,10 @@ def looks_at(interest: Interest) -> Callable[[F], F]:
 def interest_of(policy: PolicyFunction) -> Interest | None:
     """Return what a policy looks at, nothing if it looks at all errors."""
     found: Interest | None = getattr(policy, "interest", None)
+    return found
+
+
+def apart_of(policy: PolicyFunction) -> Callable[[Callable[[], T]], T]:
+    """Return how work that calls a policy is to be done: as the policy asks for, or just so."""
+    found: Callable[[Callable[[], T]], T] = getattr(policy, "apart", lambda work: work())
     return found

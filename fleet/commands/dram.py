@@ -23,7 +23,7 @@ class _Range(click.FloatRange):
         """Read a number."""
         number = super().convert(value, param, ctx)
         if math.isnan(number):
-            self.fail(f"{value} is not a number.", param, ctx)
+            self.fail(f"{value!r} is not a number", param, ctx)
         return number
 
 

@@ -88,7 +88,7 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
     from node_sim.one_page.inject import inject, inject_lines, list_lines, rule_lines
 
     if show_list or show_rules:
-        say("\n".join(list_lines() if show_list else rule_lines()))
+        say("\n".join(list_lines(options["kernel_name"]) if show_list else rule_lines()))
         return
     found = inject(
         options["page"],

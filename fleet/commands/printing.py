@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import click
 
 from fleet.commands.folder import typed
+from fleet.printable import printable
 
 if TYPE_CHECKING:
     from fleet.scenario.fleet import Fleet
@@ -69,15 +70,6 @@ def say(text: str, *, err: bool = False) -> None:
         return
     with suppress(OSError):
         click.echo(printable(text), err=True)
-
-
-def printable(text: str) -> str:
-    """Write control characters, marks that turn the text around and lone bytes as escapes, all but ends of lines."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        one if one == "\n" or one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
-    )
 
 
 def shortened(message: str) -> list[str]:

@@ -135,7 +135,10 @@ def scenario_init(path: Path, source: str) -> None:
 @scenario_group.command("check")
 @click.argument("path")
 def scenario_check(path: str) -> None:
-    """Check a scenario; all mistakes are reported at once."""
+    """Check a scenario; all mistakes are reported at once.
+
+    PATH is a shipped name or a regular file; pipes such as <(...) are refused.
+    """
     fleet = _load(path)
     print_notices(fleet)
     sizes = ", ".join(f"{group.name} {group.nodes:,}" for group in fleet.groups)

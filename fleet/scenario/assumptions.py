@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from fleet.scenario.fleet import Document, Fleet
+from fleet.scenario.fleet import FIXED_SECTIONS, Document, Fleet
 from node_sim.catalog.values import Assumed
 from node_sim.catalog.workloads import WORKLOAD_ASSUMPTION
 from node_sim.server.hardware import Hardware
@@ -23,6 +23,14 @@ OFF_AT_ZERO: Final = frozenset(
     }
 )
 """Settings that at 0 let nothing happen of what they are about: nothing is assumed then."""
+
+
+TOGETHER: Final = {"workload.shared.mapped_file": "workload.shared.library"}
+"""Shares of one thing: to raise one to the end of its range, the other has to be lowered."""
+_WORKLOAD: Final = (
+    ("workload.use.KIND", "the other kinds scale"),
+    ("workload.process", "give the whole list"),
+)
 
 
 class _Used(NamedTuple):
@@ -66,7 +74,8 @@ def headline_assumptions(fleet: Fleet) -> list[Document]:
     """List the assumptions that kill, recovery and panic rates of a run hang on directly.
 
     Each has its ``setting``, the ``values`` that the run uses (ascending, of all groups and arms where the setting has
-    an effect), what they differ ``by``, the ``assumed`` value of the catalogue with its range, ``unit`` and ``why``.
+    an effect), what they differ ``by``, the ``assumed`` value of the catalogue with its range, ``unit`` and ``why``,
+    the option to ``vary`` it by, and the setting ``with`` which it adds up to 1 at most, if there is one.
     Settings that are off, or have no effect, in all groups and arms are left out.
     """
     used: dict[str, list[_Used]] = {}
@@ -86,7 +95,9 @@ def headline_assumptions(fleet: Fleet) -> list[Document]:
             "high": number.high,
             "unit": number.unit,
             "why": number.why,
+            "vary": "--set" if key.split(".")[0] in FIXED_SECTIONS else "--set or --sweep",
+            "with": TOGETHER.get(key),
         }
         for key, number in numbers.items()
     ]
-    return [*listed, {"setting": "workload.use, workload.process", "why": WORKLOAD_ASSUMPTION.why}]
+    return [*listed, *({"setting": key, "why": f"{WORKLOAD_ASSUMPTION.why}; {how}"} for key, how in _WORKLOAD)]

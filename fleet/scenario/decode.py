@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
 
+from fleet.scenario.complaints import together
 from fleet.scenario.document import expand_switches, expand_workloads, items, put, tables
 from fleet.scenario.fleet import ARMS_MAX, FIXED_SECTIONS, GROUPS_MAX, Document, Fleet, Group, GroupPlan, Scenario
+from fleet.scenario.keys import unknown_keys
 from fleet.scenario.plain import folder_name_complaint, foreign, name_complaint
 from node_sim.errors import ConfigError
+from node_sim.guesses import one_of
 from node_sim.server.policy import Policy
 from node_sim.server.settings import Setting
 from node_sim.server.workload import SHARE_TOLERANCE
@@ -22,6 +25,26 @@ if TYPE_CHECKING:
 
 COMPLAINTS_MAX = 1000
 """More than so many are enough; each arm would add as many for each group."""
+
+
+_GROUP_KEY = ("group", "NAME")
+_WHOLE, _NUMBER, _TABLE, _LIST = "a whole number", "a number", "a table", "a list"
+_EXPECTED = {
+    "bool_type": "true or false",
+    "dataclass_exact_type": _TABLE,
+    "dataclass_type": _TABLE,
+    "dict_type": _TABLE,
+    "finite_number": "a finite number",
+    "float_type": _NUMBER,
+    "int_from_float": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_parsing_size": "a smaller whole number",
+    "int_type": _WHOLE,
+    "list_type": _LIST,
+    "string_type": "a text",
+    "tuple_type": _LIST,
+}
+"""What the decoder expected, by the kind of its error."""
 
 
 def _range_complaints(kind: Any, value: Any, path: str) -> Iterator[str]:
@@ -73,14 +96,15 @@ def _decode(kind: Any, document: Document, path: str) -> tuple[Any, list[str]]:
         decoded = _decoder(kind).validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         for item in error.errors(include_url=False):
-            where = path + ".".join(str(part) for part in item["loc"])
-            complaints.extend(_explain(where, item, named))
+            complaints.extend(_explain(kind, path, item, named))
         return None, complaints
     return decoded, complaints
 
 
-def _explain(where: str, item: Any, named: set[str]) -> Iterator[str]:
-    """Turn one error of the decoder into complaints, leaving out what the range check has said."""
+def _explain(kind: Any, path: str, item: Any, named: set[str]) -> Iterator[str]:
+    """Turn one error of the decoder into complaints in our words, leaving out what the range check has said."""
+    names = tuple(str(part) for part in item["loc"])
+    where = path + ".".join(names)
     if item["type"] == "value_error":
         text, where = str(item["ctx"]["error"]), where.rstrip(".")
         for part in text.split("; "):
@@ -88,9 +112,12 @@ def _explain(where: str, item: Any, named: set[str]) -> Iterator[str]:
             if full.split(" = ", 1)[0] not in named:
                 yield full
     elif item["type"] == "unexpected_keyword_argument":
-        yield f"{where}: unknown key; remove it or mend its name"
+        above = names[:2] if kind is Scenario and names[:1] == ("group",) and len(names) > len(_GROUP_KEY) else ()
+        in_group = kind is Group or bool(above)
+        for key, advice in unknown_keys(names[len(above) :], item["input"], in_group=in_group):
+            yield f"{path}{'.'.join((*above, key))}: unknown key; {advice}"
     else:
-        yield f"{where} = {item['input']!r}, expected: {item['msg']}"
+        yield f"{where} = {item['input']!r}, expected {_EXPECTED.get(item['type'], 'another kind of value')}"
 
 
 def _node_counts(shares: dict[str, float], nodes: int) -> dict[str, int]:
@@ -141,10 +168,13 @@ def _arm_name_complaints(document: Document) -> Iterator[str]:
         listed = arm.get("groups", ())
         for group in listed if isinstance(listed, list) else ():
             if group not in groups:
-                yield f"arm.{name}.groups = {group!r}, expected one of {', '.join(groups)}"
+                yield f"arm.{name}.groups = {group!r}, {one_of(group, groups)}"
         for key, _ in items(arm.get("set")):
             if key.split(".")[0] in FIXED_SECTIONS:
-                yield f"arm.{name}.set.{key}: an arm cannot change {key.split('.')[0]}; make it a group or a scenario"
+                yield (
+                    f"arm.{name}.set.{key}: an arm cannot change {key.split('.')[0]}, as faults are the same in all "
+                    f"arms; use '--set {key}=VALUE', a run for each value"
+                )
 
 
 def _arm_policies(document: Document, known: list[str]) -> tuple[dict[str, list[Policy]], list[str]]:
@@ -183,7 +213,7 @@ def decode(label: str, document: Document) -> Fleet:
     """
     complaints = foreign(document)
     if large := list(_size_complaints(document)):
-        _refuse(label, complaints + large)
+        _refuse(label, document, complaints + large)
     original = copy.deepcopy(document)
     work = copy.deepcopy(document)
     complaints += [*_share_complaints(work), *_name_complaints(work), *_arm_name_complaints(work)]
@@ -193,13 +223,14 @@ def decode(label: str, document: Document) -> Fleet:
     policies, mine = _arm_policies(document, complaints)
     complaints.extend(mine)
     if complaints:
-        _refuse(label, complaints)
+        _refuse(label, document, complaints)
     return _place_groups(scenario, original, policies, tuple(scenario.arm or ("default",)))
 
 
-def _refuse(label: str, complaints: list[str]) -> NoReturn:
+def _refuse(label: str, document: Document, complaints: list[str]) -> NoReturn:
     """Say all that is wrong, each once."""
-    raise ConfigError("\n".join(f"{label}: {line}" for line in dict.fromkeys(complaints)))
+    groups, arms = (list(dict(items(document.get(noun)))) for noun in ("group", "arm"))
+    raise ConfigError("\n".join(f"{label}: {line}" for line in together(complaints, groups, arms or ["default"])))
 
 
 def _place_groups(

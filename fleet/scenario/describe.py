@@ -14,6 +14,7 @@ from node_sim.catalog.values import Published
 from node_sim.catalog.workloads import WORKLOAD_ASSUMPTION
 from node_sim.dram.cosmic import flux_relative
 from node_sim.errors import ConfigError
+from node_sim.guesses import one_of
 from node_sim.server.page_offline import PageOffline
 from node_sim.server.settings import Setting
 
@@ -29,7 +30,7 @@ def _origin(known: Setting, value: Any) -> str:
     if number is None:
         return "choice" if known.choices or isinstance(value, bool | str) else known.role
     if value != number.value:
-        return f"assumed by the scenario (catalogue: {number.value})"
+        return f"assumed here instead of the catalogue's {number.value}"
     if isinstance(number, Published):
         return f"published: {number.source} [{number.confidence}]"
     return f"assumed {number.low:g} to {number.high:g}: {number.why}"
@@ -84,7 +85,7 @@ def scenario_document(fleet: Fleet, only: str | None = None) -> dict[str, Any]:
     """
     groups = fleet.scenario.group
     if only is not None and only not in groups:
-        msg = f"--group {only}: expected one of {', '.join(groups)}"
+        msg = f"--group {only}: {one_of(only, groups)}"
         raise ConfigError(msg)
     return {
         "name": fleet.scenario.name,

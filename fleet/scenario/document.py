@@ -10,15 +10,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from fleet.inputs import read_input
 from fleet.scenario.fleet import Document, Scenario
 from fleet.scenario.plain import DEPTH_MAX
+from fleet.scenario.toml_errors import toml_complaint
 from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILES
-from node_sim.catalog.workloads import WORKLOADS
+from node_sim.catalog.workloads import BLOCK_USES, WORKLOADS
 from node_sim.errors import ConfigError
+from node_sim.guesses import nearest, one_of
 from node_sim.server.hardware import Hardware
 from node_sim.server.policy import Policy
 from node_sim.server.workload import Use
 
+KEPT = "kept"
+"""Key of ``workload.use``: kinds whose shares stay as they are; the others scale so that all add up to 1."""
 SIZE_MAX = 4 << 20
 """Bytes of a scenario."""
 
@@ -38,16 +43,17 @@ def read_text(name_or_path: str) -> tuple[str, str]:
     if name_or_path in scenario_names():
         return f"{name_or_path}.toml", (resources.files("fleet") / "scenarios" / f"{name_or_path}.toml").read_text()
     try:
-        with Path(name_or_path).open("rb") as stream:  # no more than that of a device that never ends
-            content = stream.read(SIZE_MAX + 1)
+        content = read_input(Path(name_or_path), SIZE_MAX)
         text = content.decode("utf-8").replace("\r\n", "\n")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
     else:
         reason = f"more than {SIZE_MAX >> 20} MiB" if len(content) > SIZE_MAX else ""
     if reason:
+        guess = nearest(name_or_path, scenario_names())
+        advice = f"did you mean {guess}?" if guess else "check the name"
         known = ", ".join(scenario_names())
-        msg = f"{name_or_path}: {reason}, expected a scenario file or one of {known}; check the name"
+        msg = f"{name_or_path}: {reason}, expected a scenario file or one of {known}; {advice}"
         raise ConfigError(msg)
     return name_or_path, text
 
@@ -80,7 +86,7 @@ def parse(label: str, text: str) -> Document:
     try:
         return _read_toml(text)
     except tomllib.TOMLDecodeError as error:
-        msg = f"{label}: not TOML: {error}; mend the syntax"
+        msg = f"{label}: {toml_complaint(str(error))}"
     except ConfigError as error:
         msg = f"{label}: {error}"
     raise ConfigError(msg)
@@ -119,13 +125,19 @@ def _words() -> frozenset[str]:
 
 
 def put(section: Document, path: Sequence[str], value: Any) -> None:
-    """Set a value below a section, making the tables on the way; a workload's name becomes the base of its table."""
+    """Set a value below a section, making the tables on the way; a workload's name becomes the base of its table.
+
+    A share of memory that is set alone (``workload.use.KIND``) is kept as it is, and the others scale: see ``KEPT``.
+    """
     for key in path[:-1]:
         inner = section.setdefault(key, {})
         if not isinstance(inner, dict):
             inner = section[key] = {"base": inner} if key == "workload" else {}
         section = inner
     section[path[-1]] = value
+    if tuple(path[-3:-1]) == ("workload", "use") and path[-1] in BLOCK_USES:
+        kept = section.setdefault(KEPT, [])
+        kept += [path[-1]] if isinstance(kept, list) and path[-1] not in kept else []
 
 
 def apply_setting(document: Document, key: str, value: Any) -> None:
@@ -144,6 +156,32 @@ def expand_workloads(document: Document) -> Iterator[str]:
 
     A named workload, or none, has its transparent huge pages as ordinary ones under a kernel that does not know them.
     """
+    yield from _expand_names(document)
+    for _, group in tables(document.get("group")):
+        use = dict(items(group.get("workload"))).get("use")
+        if isinstance(use, dict) and KEPT in use:
+            group["workload"]["use"] = _scaled(use)
+
+
+def _scaled(use: Document) -> Document:
+    """Return shares of memory of which those that are not kept have been scaled so that all add up to 1.
+
+    What cannot be scaled is left as it is, and complained about for what it is.
+    """
+    kept = use[KEPT]
+    if not (isinstance(kept, list) and all(name in BLOCK_USES and name in use for name in kept)):
+        return use
+    shares = {**dataclasses.asdict(Use()), **{name: value for name, value in use.items() if name != KEPT}}
+    if not all(isinstance(share, int | float) and not isinstance(share, bool) for share in shares.values()):
+        return shares
+    others = sum(share for name, share in shares.items() if name not in kept)
+    left = 1.0 - sum(shares[name] for name in kept)
+    if others <= 0.0 or left < 0.0:
+        return shares
+    return {name: share if name in kept else share * left / others for name, share in shares.items()}
+
+
+def _expand_names(document: Document) -> Iterator[str]:
     for name, group in tables(document.get("group")):
         workload = group.get("workload")
         base = workload if isinstance(workload, str) else workload.get("base") if isinstance(workload, dict) else None
@@ -152,7 +190,7 @@ def expand_workloads(document: Document) -> Iterator[str]:
                 group["workload"] = {"use": _without_huge_pages(dataclasses.asdict(Use()))}
             continue
         if not isinstance(base, str) or base not in WORKLOADS:
-            yield f"group.{name}.workload = {base!r}, expected one of {', '.join(WORKLOADS)}, or a table"
+            yield f"group.{name}.workload = {base!r}, {one_of(base, WORKLOADS)}, or a table"
             group.pop("workload")
             continue
         table: Document = copy.deepcopy(WORKLOADS[base])

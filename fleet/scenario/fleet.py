@@ -124,6 +124,8 @@ class Fleet:
     arms: tuple[str, ...]
     sources: tuple[PolicySource, ...] = ()
     """Texts of the policies of one's own that its arms name, once ``own_policies.with_sources`` has found them."""
+    changes: tuple[str, ...] = ()
+    """What the command line has changed in the scenario, as it was typed."""
 
     @property
     def horizon_ns(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -11,6 +12,7 @@ from fleet.scenario.document import apply_setting, items, parse, parse_value, re
 from fleet.scenario.fleet import ARMS_MAX, Document, Fleet
 from fleet.scenario.own_policies import with_sources
 from node_sim.errors import ConfigError
+from node_sim.guesses import one_of
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
@@ -92,8 +94,8 @@ def _chosen_arms(label: str, arms: tuple[str, ...], known: Document) -> Document
     """
     missing = [arm for arm in arms if arm not in known]
     if missing:
-        msg = f"{label}: --arm {', '.join(missing)}: expected some of {', '.join(known) or 'no arm'}; mend the name"
-        raise ConfigError(msg)
+        lines = (f"{label}: --arm {arm}: {one_of(arm, known) if known else 'expected none'}" for arm in missing)
+        raise ConfigError("\n".join(lines))
     if len(set(arms)) < len(arms):
         msg = f"{label}: --arm {', '.join(arms)}: one is given twice, expected each once; leave it out"
         raise ConfigError(msg)
@@ -123,7 +125,9 @@ def load_fleet(
         document["arm"] = _chosen_arms(label, arms, dict(items(document.get("arm"))))
     if policies:
         document["arm"] = _with_policies(dict(items(document.get("arm"))) or {"default": {}}, policies)
-    return with_sources(decode(label, document))
+    typed = {"--set": settings, "--sweep": sweeps, "--arm": arms, "--policy": policies}
+    changes = tuple(f"{option} {text}" for option, texts in typed.items() for text in texts)
+    return with_sources(replace(decode(label, document), changes=changes))
 
 
 def _with_policies(arms: Document, policies: tuple[str, ...]) -> Document:

@@ -1,4 +1,4 @@
-"""Policies of one's own: found by name, shipped as source text, run as modules, and kept within their time.
+"""Policies of one's own: found by name, tried, shipped as source text and loaded as modules.
 
 The driver reads the file of the module and hands its text to all workers, so that every process of a run, on whichever
 machine, runs the same policy, and a plan can name it by its hash. What the file imports has to be there on the worker.
@@ -7,21 +7,25 @@ machine, runs the same policy, and a plan can name it by its hash. What the file
 from __future__ import annotations
 
 import importlib.util
-import signal
+import io
 import sys
-import threading
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 
+from fleet.inputs import read_input
 from fleet.scenario.fleet import Fleet
+from fleet.scenario.guarded import Guarded, last_line
+from fleet.scenario.own_process import EndedError, Printed, Watch, run_apart
 from fleet.scenario.policy_source import PolicySource
-from node_sim.errors import ConfigError, PolicyError
-from node_sim.orders import Interest, KnownNode, Order, PolicyFunction, RecordArray, interest_of
-from node_sim.records import Flags
+from node_sim.errors import ConfigError
+from node_sim.orders import PolicyFunction
+
+SIZE_MAX = 4 << 20
+"""Bytes of a file with policies."""
 
 
 def hashes_of(fleet: Fleet) -> dict[str, str]:
@@ -49,17 +53,42 @@ def with_sources(fleet: Fleet) -> Fleet:
     if not names:
         return fleet
     found, problems = [], []
+    if (here := str(Path.cwd())) not in sys.path:  # workers get the same
+        sys.path.insert(0, here)
     for name in names:
         try:
-            source = _read(name)
-            _load(source)
+            found.append(_try(name))
         except ConfigError as error:
             problems.append(f"own_policy.function = {name}: {error}")
-        else:
-            found.append(source)
     if problems:
         raise ConfigError("\n".join(problems))
     return replace(fleet, sources=tuple(found))
+
+
+def _try(name: str) -> PolicySource:
+    """Read a policy and load it in a process of its own, which a file that exits or prints when it is imported may do.
+
+    Raises:
+        ConfigError: There is no such policy, or its file cannot be imported.
+    """
+    watch = Watch()
+
+    def read_and_load() -> PolicySource:
+        watch.enter(-1)
+        try:
+            source = _read(name)
+            _load(source)
+        except KeyboardInterrupt:  # Ctrl-C is the parent's; this is the file's own
+            msg = "importing it raised KeyboardInterrupt, expected functions to be defined and no more; mend the file"
+            raise ConfigError(msg) from None
+        watch.leave()
+        return source
+
+    try:
+        return run_apart(read_and_load, watch, Printed(f"own_policy.function = {name}"))
+    except EndedError as error:
+        msg = f"importing it {error}, expected functions to be defined and no more; mend the file"
+        raise ConfigError(msg) from None
 
 
 def _read(name: str) -> PolicySource:
@@ -72,9 +101,6 @@ def _read(name: str) -> PolicySource:
     if not (colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         msg = "expected 'module:function', as in 'analysis.own_policies:risky'"
         raise ConfigError(msg)
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     importlib.invalidate_caches()
     try:
         spec = importlib.util.find_spec(module)
@@ -83,16 +109,23 @@ def _read(name: str) -> PolicySource:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - the package around it is imported, and is the user's
-        msg = f"the package of {module} cannot be imported: {_last_line(error, '')}; mend it"
+        msg = f"the package of {module} cannot be imported: {last_line(error, '')}; mend it"
         raise ConfigError(msg) from None
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        msg = f"no module {module} in {here} or among the installed ones; run in its folder, or set PYTHONPATH"
+        msg = f"no module {module} in {Path.cwd()} or among the installed ones; run in its folder, or set PYTHONPATH"
         raise ConfigError(msg)
     try:
-        return PolicySource(name, spec.origin, Path(spec.origin).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{spec.origin}: {error}; mend the file"
-        raise ConfigError(msg) from None
+        content = read_input(Path(spec.origin), SIZE_MAX)
+        text = content.decode("utf-8")
+    except OSError as error:
+        msg = f"{spec.origin}: {error.strerror}, expected a Python file; mend it"
+    except UnicodeDecodeError:
+        msg = f"{spec.origin}: not UTF-8, expected a Python file; mend it"
+    else:
+        if len(content) <= SIZE_MAX:
+            return PolicySource(name, spec.origin, text)
+        msg = f"{spec.origin}: more than {SIZE_MAX >> 20} MiB, expected a Python file; mend it"
+    raise ConfigError(msg)
 
 
 @cache
@@ -110,7 +143,7 @@ def _load(source: PolicySource) -> PolicyFunction:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a user's file raises is the user's mistake
-        msg = f"{source.path} cannot be imported: {_last_line(error, source.path)}"
+        msg = f"{source.path} cannot be imported: {last_line(error, source.path)}"
         raise ConfigError(msg) from None
     found = getattr(module, function, None)
     if not callable(found):
@@ -122,83 +155,12 @@ def _load(source: PolicySource) -> PolicyFunction:
     return policy
 
 
-def _last_line(error: BaseException, path: str) -> str:
-    """Say what was raised, and in which line of a file, in one line."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    where = f" (line {lines[-1]})" if lines else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no text'}{where}"
-
-
 def functions_of(fleet: Fleet) -> Mapping[str, PolicyFunction]:
-    """Return the policies of a fleet as functions, by name; they raise ``PolicyError`` only."""
+    """Return the policies of a fleet as functions, by name; they raise ``PolicyError`` only.
+
+    Raises:
+        ConfigError: One of them cannot be loaded on this machine.
+    """
     seconds = names_in(fleet)
-    return {source.name: Guarded(source, seconds[source.name]) for source in fleet.sources}
-
-
-class _OutOfTimeError(BaseException):
-    """The calls for one node have taken too long."""
-
-
-def _raise_out_of_time(_number: int, _frame: FrameType | None) -> None:
-    raise _OutOfTimeError
-
-
-class Guarded:
-    """A policy that names the node when it fails, and may take so much processor time for one node."""
-
-    def __init__(self, source: PolicySource, seconds: float) -> None:
-        """Guard a policy."""
-        self.source, self.seconds = source, seconds
-        self.policy = _load(source)
-        self.node_id, self.left = -1, seconds
-        interest = interest_of(self.policy)
-        if interest is not None:
-            self.interest = self._guarded_interest(interest)
-
-    def _guarded_interest(self, interest: Interest) -> Interest:
-        """Return what the policy looks at, with its failures named."""
-
-        def ask(errors: RecordArray) -> Flags:
-            try:
-                return interest(errors)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001 - as in __call__
-                text = f"what it looks at raised {_last_line(error, self.source.path)}"
-                raise PolicyError(self.source.name, -1, text) from None
-
-        return ask
-
-    def __call__(self, node: KnownNode) -> Sequence[Order] | None:
-        """Call the policy.
-
-        Raises:
-            PolicyError: It has raised, taken too long, or returned what is no list.
-        """
-        if node.node_id != self.node_id:
-            self.node_id, self.left = node.node_id, self.seconds
-        timed = threading.current_thread() is threading.main_thread()
-        try:
-            if timed:
-                self._start()
-            found = self.policy(node)
-        except _OutOfTimeError:
-            text = f"took more than own_policy.seconds_per_node = {self.seconds:g} s of processor time"
-            raise PolicyError(self.source.name, node.node_id, text) from None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever a user's function raises is its mistake
-            text = f"raised {_last_line(error, self.source.path)}"
-            raise PolicyError(self.source.name, node.node_id, text) from None
-        finally:
-            if timed:
-                self.left = signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)[0] or 1e-6
-        if found is not None and not isinstance(found, list | tuple):
-            text = f"returned {type(found).__name__}, expected a list of orders"
-            raise PolicyError(self.source.name, node.node_id, text)
-        return found
-
-    def _start(self) -> None:
-        """Start the clock."""
-        signal.signal(signal.SIGVTALRM, _raise_out_of_time)
-        signal.setitimer(signal.ITIMER_VIRTUAL, self.left)
+    with redirect_stdout(io.StringIO()):  # what is printed on import was shown when the file was tried
+        return {source.name: Guarded(source, _load(source), seconds[source.name]) for source in fleet.sources}

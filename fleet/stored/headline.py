@@ -79,7 +79,7 @@ class Metric(NamedTuple):
         counts: Rows it counts; none for a total, and for what ``counting.py`` computes by name.
         parts: Metrics it is the total of.
         unit: "1" for counts.
-        title: Name in the terminal's table of rates; empty if it is not shown there.
+        title: Name in the terminal's tables of rates and effects; empty if it is shown in neither.
     """
 
     key: str
@@ -116,7 +116,7 @@ REGISTRY: Final = (
     Metric("node_years", ("node_years",), "node_years", unit="node-year"),
     _rows("faults", Count("faults")),
     _rows("ce", Count("errors", weight="ce_count"), "errors", "ce"),
-    _rows("ue", Count("errors", (("kind", ErrorKind.UE),)), "errors", "ue"),
+    _rows("ue", Count("errors", (("kind", ErrorKind.UE),)), "errors", "ue", "UEs"),
     _rows("sdc", Count("errors", (("kind", ErrorKind.SDC),)), "errors", "sdc", "silent corruptions"),
     _rows("machine_checks", Count("machine_checks")),
     *(_handled(result) for result in (Result.IGNORED, Result.FAILED, Result.DELAYED, Result.RECOVERED)),
@@ -132,12 +132,12 @@ REGISTRY: Final = (
             Count("signals", (("fate", Fate.KILLED),)),
             Count("lifecycle", (("kind", LifecycleKind.PANIC),), "processes_lost"),
         ),
-        title="losses (kills + panics')",
+        title="losses",
     ),
     _rows("panics", Count("lifecycle", (("kind", LifecycleKind.PANIC),)), title="panics"),
-    _rows("io_errors", Count("io_errors"), title="EIO"),
+    _rows("io_errors", Count("io_errors"), title="I/O errors (EIO)"),
     Metric("ue_survived", ("ue_survived",), "ue_survived"),
-    _rows("pages_offlined", Count("page_offlines", weight="n_pages"), "page_offlines", "offlined"),
+    _rows("pages_offlined", Count("page_offlines", weight="n_pages"), "page_offlines", "offlined", "pages offlined"),
     _rows(
         "pages_not_offlined",
         Count("page_offlines", unless=(("result", OfflineResult.OFFLINED),)),
@@ -146,7 +146,11 @@ REGISTRY: Final = (
     ),
     _rows("ecs_reports", Count("ecs_reports")),
     _rows("cordons", Count("lifecycle", (("kind", LifecycleKind.CORDON),))),
-    _rows("dimm_replacements", Count("lifecycle", (("kind", LifecycleKind.DIMM_REPLACEMENT),))),
+    _rows(
+        "dimm_replacements",
+        Count("lifecycle", (("kind", LifecycleKind.DIMM_REPLACEMENT),)),
+        title="DIMMs replaced",
+    ),
     Metric("memory_lost_byte_years", ("memory_lost_byte_years",), "memory_lost_byte_years", unit="byte-year"),
     Metric("pool_lost_byte_years", ("pool_lost_byte_years",), "pool_lost_byte_years", unit="byte-year"),
     Metric("kills", ("kills",), parts=KILLS, title="kills"),
@@ -162,7 +166,7 @@ POSITION: Final = {metric.key: position for position, metric in enumerate(REGIST
 
 EXPOSURE: Final = "node_years"
 """The metric that all others are given per."""
-RATES_SHOWN: Final = ("kills", *KILLS, "losses", "panics", "io_errors", "sdc")
+RATES_SHOWN: Final = ("ue", "kills", *KILLS, "losses", "panics", "io_errors", "sdc")
 """Rows of the terminal's table of rates, in order."""
 EFFECTS_SHOWN: Final = (
     "kills",

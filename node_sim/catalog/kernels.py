@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from node_sim.catalog.profile import Profile
 from node_sim.errors import ConfigError
+from node_sim.guesses import one_of
 
 PROFILE_NAMES: Final = ("2.6.32", "3.10", "4.18", "5.10", "6.1", "6.12", "7.1")
 DEFAULT_PROFILE: Final = "6.1"
@@ -208,6 +209,8 @@ RELEASES: Final[dict[str, tuple[str, ...]]] = {
 """First releases with the value of the next column, of the switches for which ``profile.py`` names one."""
 
 
+LIST = "hwpoison-fleet inject --list"
+"""Command that shows all names about kernels and pages."""
 _DIGITS_MAX = 9
 """Of each number of a release; Python reads a few thousand and raises at more."""
 
@@ -226,29 +229,52 @@ def _value_at(switch: str, version: tuple[int, ...], older: int) -> Any:
     return switch_value(switch, older + (version >= changes[0])) if changes else None
 
 
+def _place(name: str) -> tuple[int, bool] | None:
+    """Return the column nearest to a release, and whether it lies between that and the next; None of no release.
+
+    One that lies between is no release of the series of a column.
+    """
+    version = _version(name)
+    if version is None:
+        return None
+    columns = [known or () for known in map(_version, PROFILE_NAMES)]
+    series = [column for column, known in enumerate(columns) if version[: len(known)] == known]
+    below = [column for column, known in enumerate(columns) if known < version]
+    return (series or below or [0])[-1], bool(not series and below and len(below) < len(columns))
+
+
 def kernel_advice(name: str) -> str:
     """Say which profiles are nearest to a release that has none, and in what these differ; nothing of other names."""
-    version = _version(name)
-    columns = [(known, column) for column, known in enumerate(map(_version, PROFILE_NAMES)) if known is not None]
-    if version is None:
+    place = _place(name)
+    if place is None:
         return ""
-    series = [column for known, column in columns if version[: len(known)] == known]
-    below = [column for known, column in columns if known < version]
-    if series or not below or len(below) == len(columns):
-        return f" (the nearest is {PROFILE_NAMES[(series or below or [0])[-1]]})"
-    older, newer = PROFILE_NAMES[below[-1]], PROFILE_NAMES[below[-1] + 1]
-    known, open_ = [], []
-    for switch in SWITCHES:
-        values = [switch_value(switch, below[-1] + step) for step in (0, 1)]
-        value = _value_at(switch, version, below[-1])
+    column, between = place
+    if not between:
+        return f" (the nearest is {PROFILE_NAMES[column]})"
+    known, open_ = kernel_differences(name)
+    n = f"{len(known) + len(open_)} switches that differ, {len(known)} of them known of {name}"
+    both = f"it lies between {PROFILE_NAMES[column]} and {PROFILE_NAMES[column + 1]}"
+    return f" ({both}, choose one and set the {n}: see '{LIST} --kernel {name}')"
+
+
+def kernel_differences(name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the switches in which the profiles differ that a release lies between, with its values as texts.
+
+    Returns:
+        Those whose value in the release is known, and those of which it may have either value; none of a release that
+        does not lie between profiles.
+    """
+    known: dict[str, str] = {}
+    open_: dict[str, str] = {}
+    column, between = _place(name) or (0, False)
+    for switch in SWITCHES if between else ():
+        values = [switch_value(switch, column + step) for step in (0, 1)]
+        value = _value_at(switch, _version(name) or (), column)
         if values[0] != values[1] and value is not None:
-            known.append(f"{switch} {value!r}")
+            known[switch] = repr(value)
         elif values[0] != values[1]:
-            open_.append(f"{switch} {values[0]!r} or {values[1]!r}")
-    told = f"known of {name}: {', '.join(known)}, not known: " if known else ""
-    return (
-        f" (it lies between {older} and {newer}, choose one and set the switches that differ, {told}{', '.join(open_)})"
-    )
+            open_[switch] = f"{values[0]!r} or {values[1]!r}"
+    return known, open_
 
 
 def read_switches(switches: Mapping[str, str], where: str = "--switch ") -> dict[str, Any]:
@@ -264,7 +290,7 @@ def read_switches(switches: Mapping[str, str], where: str = "--switch ") -> dict
     problems, changes = [], {}
     for switch, text in switches.items():
         if switch not in SWITCHES:
-            problems.append(f"{where}{switch}: not a switch, expected one of {', '.join(sorted(SWITCHES))}")
+            problems.append(f"{where}{switch}: not a switch, {one_of(switch, sorted(SWITCHES), LIST)}")
             continue
         values = dict.fromkeys((*SWITCHES[switch], *CHOICES.get(switch, ())))
         found = [
@@ -273,8 +299,7 @@ def read_switches(switches: Mapping[str, str], where: str = "--switch ") -> dict
         if found:
             changes[switch] = found[0]
         else:
-            allowed = ", ".join(str(value) for value in values)
-            problems.append(f"{where}{switch}={text}: expected one of {allowed}")
+            problems.append(f"{where}{switch}={text}: {one_of(text, values)}")
     if problems:
         raise ConfigError("\n".join(problems))
     return changes
@@ -292,7 +317,7 @@ def find_profile(name: str, switches: Mapping[str, str] | None = None) -> Profil
     """
     problems, changes = [], {}
     if name not in PROFILES:
-        problems.append(f"--kernel {name}: expected one of {', '.join(PROFILE_NAMES)}{kernel_advice(name)}")
+        problems.append(f"--kernel {name}: {one_of(name, PROFILE_NAMES, advice=kernel_advice(name))}")
     try:
         changes = read_switches(switches or {})
     except ConfigError as error:

@@ -15,8 +15,9 @@ from collections.abc import Mapping as Table
 from typing import Any, Final, NamedTuple
 
 from node_sim.catalog.file_systems import DEFAULT_FILE_SYSTEM, FILE_SYSTEMS
-from node_sim.catalog.kernels import PROFILE_NAMES
+from node_sim.catalog.kernels import LIST, PROFILE_NAMES
 from node_sim.errors import ConfigError
+from node_sim.guesses import one_of
 from node_sim.hwpoison.file import Backing, File
 from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind, Page
 from node_sim.hwpoison.process import Mapping, Pte, Task
@@ -333,7 +334,7 @@ def check_state(name: str, profile: str) -> None:
         ConfigError: It does not.
     """
     if name not in PAGES:
-        msg = f"--page {name}: expected one of {', '.join(PAGES)}"
+        msg = f"--page {name}: {one_of(name, PAGES, LIST)}"
         raise ConfigError(msg)
     since = PAGES[name].since
     if PROFILE_NAMES.index(profile) < PROFILE_NAMES.index(since):

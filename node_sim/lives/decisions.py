@@ -29,7 +29,7 @@ from node_sim.lives.ordered import OrderKind, Orders
 from node_sim.lives.physics import Physics, take_physics
 from node_sim.lives.thinned import Thinned
 from node_sim.lives.world import Block, World
-from node_sim.orders import KnownNode, Layout, Order, Others, PolicyFunction, RecordArray, interest_of
+from node_sim.orders import KnownNode, Layout, Order, Others, PolicyFunction, RecordArray, apart_of, interest_of
 from node_sim.records import Flags, Ints, take
 from node_sim.server.policy import Policy
 from node_sim.units import hours_to_ns
@@ -111,7 +111,13 @@ def decide(block: Block, world: World, physics: Physics, policy: Policy, functio
     Raises:
         PolicyError: It has returned something that is no order, or one that cannot be carried out.
     """
-    arm, n = _Arm(block, world, physics, policy, function, {}), block.node_id.size
+    arm = _Arm(block, world, physics, policy, function, {})
+    return apart_of(function)(lambda: _decide(arm))
+
+
+def _decide(arm: _Arm) -> Orders:
+    """Ask the policy of an arm about the nodes of its block until it orders nothing more."""
+    block, physics, n = arm.block, arm.physics, arm.block.node_id.size
     size = np.bincount(block.node_of_fault[physics.windows.fault], minlength=n)
     size += np.bincount(block.node_of_fault[physics.pages.fault], minlength=n)
     nodes = np.flatnonzero(size)

@@ -24,6 +24,7 @@ from node_sim.dram.rates import FaultRates, table_rates
 from node_sim.dram.screening import CountLaw
 from node_sim.ecc.verdicts import misfit
 from node_sim.errors import ConfigError, ModelError
+from node_sim.guesses import one_of
 from node_sim.server.hardware import FRAILTY_VARIANCE_LEAST
 from node_sim.units import NS_PER_HOUR, NS_PER_YEAR
 
@@ -128,9 +129,7 @@ def ask(  # noqa: PLR0913 - each is an option of the command
         ("--fit-table", fit_table, tuple(RATE_TABLES)),
         ("--extents", extents, EXTENTS),
     )
-    problems = [
-        f"{option} {name}: expected one of {', '.join(names)}" for option, name, names in known if name not in names
-    ]
+    problems = [f"{option} {name}: {one_of(name, names)}" for option, name, names in known if name not in names]
     beats = DESIGNS[ecc].beats if ecc in DESIGNS and rules == "codes" else _COLUMNS_PER_LINE
     if columns % beats:
         problems.append(f"--columns {columns}: expected a multiple of {beats}, the columns of a line")

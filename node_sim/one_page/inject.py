@@ -15,9 +15,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES, PROFILES, SWITCHES, find_profile, switch_value
+from node_sim.catalog.kernels import (
+    DEFAULT_PROFILE,
+    LIST,
+    PROFILE_NAMES,
+    PROFILES,
+    SWITCHES,
+    find_profile,
+    kernel_differences,
+    switch_value,
+)
 from node_sim.codes import KillPolicy
 from node_sim.errors import ConfigError
+from node_sim.guesses import one_of
 from node_sim.hwpoison import kernel
 from node_sim.hwpoison.copies import COPIES, check_copy
 from node_sim.hwpoison.error_states import ERROR_STATES
@@ -67,7 +77,7 @@ def _check(
     names: list[tuple[str, str, Collection[str]]] = [("--page", page, PAGES), ("--event", event, EVENTS)]
     for option, text, known in [*names, *(("--then", name, ACCESSES) for name in then)]:
         if text not in known:
-            problems.append(f"{option} {text}: expected one of {', '.join(known)}")
+            problems.append(f"{option} {text}: {one_of(text, known, LIST)}")
     for check in checks:
         try:
             check()
@@ -238,8 +248,8 @@ def _signal_line(got: dict[str, Any]) -> str:
     return f"{got['task']} during {got['phase']}: {got['signal']} {got['code']}{extent}{address}, {fate}"
 
 
-def list_lines() -> list[str]:
-    """List page states, events, accesses, kernels and switches."""
+def list_lines(kernel_name: str = PROFILE_NAMES[-1]) -> list[str]:
+    """List page states, events, accesses, kernels and switches; of a kernel between the profiles, what it may be."""
     lines, group = ["pages (--page):"], ""
     for name, state in PAGES.items():
         if state.group != group:
@@ -256,9 +266,12 @@ def list_lines() -> list[str]:
         "switches (--switch), with their value in each kernel:",
     ]
     columns = range(len(PROFILE_NAMES))
-    return lines + [
-        f"  {name:<24} {', '.join(str(switch_value(name, column)) for column in columns)}" for name in SWITCHES
-    ]
+    lines += [f"  {name:<24} {', '.join(str(switch_value(name, column)) for column in columns)}" for name in SWITCHES]
+    for heading, switches in zip(("known", "not known"), kernel_differences(kernel_name), strict=True):
+        if switches:
+            lines.append(f"switches in which the profiles around {kernel_name} differ, {heading} of {kernel_name}:")
+            lines += [f"  {name:<24} {value}" for name, value in switches.items()]
+    return lines
 
 
 def rule_lines() -> list[str]:

@@ -18,6 +18,7 @@ from node_sim.catalog.file_systems import DEFAULT_FILE_SYSTEM
 from node_sim.catalog.kernels import PROFILE_NAMES, has_since
 from node_sim.catalog.profile import Profile
 from node_sim.errors import DataError
+from node_sim.guesses import one_of
 from node_sim.hwpoison.file import ZEROS, Backing
 from node_sim.hwpoison.page import ORDER_1G, ORDER_2M, Kind
 
@@ -134,7 +135,7 @@ def type_of(page_type: str, state: str, flags: frozenset[str]) -> RecordedType:
         UnknownScene: The type is not known.
     """
     if page_type not in _TYPES:
-        msg = f"page_type {page_type!r}: expected one of {', '.join(PAGE_TYPES)}"
+        msg = f"page_type {page_type!r}: {one_of(page_type, PAGE_TYPES)}"
         raise UnknownScene(msg)
     kind = _TYPES[page_type]
     if kind.kind is Kind.FREE:

@@ -8,6 +8,7 @@ from typing import Any
 
 from node_sim.catalog.values import Assumed, Number, Published
 from node_sim.errors import ConfigError
+from node_sim.guesses import one_of
 
 FORBID: dict[str, Any] = {"extra": "forbid"}
 """Read by the scenario decoder: unknown keys are mistakes."""
@@ -47,7 +48,7 @@ class Setting:
         """Say what is wrong with a value, or nothing."""
         if self.choices and value not in self.choices:
             advice = self.advice(value) if self.advice and isinstance(value, str) else ""
-            return f"{value!r}, expected one of {', '.join(map(str, self.choices))}{advice}"
+            return f"{value!r}, {one_of(value, self.choices, advice=advice)}"
         if isinstance(value, int | float) and not isinstance(value, bool):
             low_ok = self.low is None or value >= self.low
             gap = self.least is not None and value != self.low and value < self.least

@@ -18,7 +18,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("node_sim", "fleet", "analysis")
 
-WORDS = ("errors", "units", "codes", "columns", "records", "names", "draws", "points", "orders")
+WORDS = ("errors", "units", "codes", "columns", "records", "names", "draws", "points", "orders", "guesses")
 VOCABULARY = tuple(f"node_sim.{name}" for name in WORDS)
 _FAULTS = ("node_sim.catalog", "node_sim.server", "node_sim.dram")
 _KERNEL = ("node_sim.catalog", "node_sim.hwpoison", "node_sim.machine_check")
@@ -43,7 +43,9 @@ PLAN: dict[str, tuple[str, ...]] = {
     "node_sim.one_dimm": (*VOCABULARY, *_FAULTS, "node_sim.ecc"),
     "node_sim.lives": (*VOCABULARY, *_FAULTS, *_KERNEL, "node_sim.memory", "node_sim.ecc", "node_sim.corrected"),
     "fleet.stored": VOCABULARY,
-    "fleet.scenario": (*VOCABULARY, *_FAULTS, "node_sim.ecc"),
+    "fleet.inputs": (),
+    "fleet.printable": (),
+    "fleet.scenario": (*VOCABULARY, *_FAULTS, "node_sim.ecc", "fleet.inputs", "fleet.printable"),
     "fleet.shortage": ("node_sim.errors",),
     "fleet.engines": (*VOCABULARY, "fleet.shortage", "fleet.stored", "fleet.scenario", "node_sim.lives"),
     "fleet.metrics": (*VOCABULARY, "fleet.stored"),
@@ -51,7 +53,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "fleet.run": (*VOCABULARY, *_DRIVERS, "fleet.failed"),
     "fleet.sample": (*VOCABULARY, *_DRIVERS),
     "fleet.replay": (*VOCABULARY, *_DRIVERS),
-    "fleet.conform": (*VOCABULARY, *_KERNEL, "node_sim.one_page"),
+    "fleet.conform": (*VOCABULARY, *_KERNEL, "node_sim.one_page", "fleet.inputs"),
     "analysis.dataset": READ_BY_ANALYSIS,
     "analysis.intervals": (),
     "analysis.rates": (*READ_BY_ANALYSIS, "analysis.intervals"),
@@ -74,6 +76,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "analysis": ("analysis.dataset",),
     "fleet.commands": (
         "node_sim",
+        "fleet.printable",
         "fleet.shortage",
         "fleet.scenario",
         "fleet.stored",

@@ -27,7 +27,9 @@ from tests.architecture.house import (
 )
 
 STDLIB = frozenset(sys.stdlib_module_names)
-PURE = frozenset({"__future__", "collections", "dataclasses", "enum", "functools", "itertools", "math", "re", "typing"})
+PURE = frozenset(
+    {"__future__", "collections", "dataclasses", "enum", "difflib", "functools", "itertools", "math", "re", "typing"}
+)
 """Standard modules that touch nothing outside: all that ``node_sim`` may use."""
 IMPORTLIB = ("importlib.metadata", "importlib.resources")
 """What may be taken of importlib: data, never a module by name."""
@@ -35,9 +37,12 @@ AT_START = (
     "click",
     "node_sim.errors",
     "node_sim.catalog",
+    "node_sim.guesses",
     "fleet.commands.folder",
     "fleet.commands.paths",
     "fleet.commands.printing",
+    "fleet.commands.usage",
+    "fleet.printable",
     "fleet.shortage",
     "fleet.stored.plan",
 )

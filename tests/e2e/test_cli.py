@@ -68,7 +68,7 @@ def test_help_is_fast_and_names_every_command():
 
 @pytest.mark.parametrize(("typed", "meant"), [("runn", "run"), ("summry", "summary"), ("scenarios", "scenario")])
 def test_a_misspelt_command_is_answered_with_the_one_that_was_meant(typed, meant):
-    assert f"Did you mean '{meant}'?" in refused(asked(typed))
+    assert f"(did you mean {meant}?)" in refused(asked(typed))
 
 
 def test_run_prints_every_headline_figure(run):
@@ -238,7 +238,7 @@ def test_all_mistakes_of_a_scenario_are_reported_at_once(tmp_path, command):
         "groups = 'c'",
     ):
         assert words in errors, words
-    assert errors.count("bad.toml") >= 14
+    assert errors.count("bad.toml") >= 13
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -372,10 +372,11 @@ def test_a_study_longer_than_the_simulated_time_is_refused():
     assert "years = 0.5, expected >= 0.75" in text
 
 
-def test_a_code_that_does_not_fit_the_part_is_refused_once_for_each_group():
+def test_a_code_that_does_not_fit_the_part_is_refused_once_for_all_groups_that_have_it():
     text = refused(asked("run", "--set", "server.part=ddr5_16gb_x4"))
-    assert text.count("expected 72") == len(text.splitlines()) == 3
-    assert "group.sddc.ecc.code = sddc_table on server.part = ddr5_16gb_x4" in text
+    assert text.count("expected 72") == len(text.splitlines()) == 2
+    assert "groups sddc, altitude: ecc.code = sddc_table on server.part = ddr5_16gb_x4" in text
+    assert "group.secded.ecc.code = secded on server.part = ddr5_16gb_x4" in text
 
 
 WIRES = "faults.lane_fit=2000", "faults.command_address_fit=2000"
@@ -490,7 +491,7 @@ def test_a_kernel_without_soft_offline_takes_no_page_offline(tmp_path, kernel):
 
 def test_a_kernel_between_the_profiles_is_refused_with_its_neighbours(tmp_path):
     text = refused(asked("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.15"))
-    assert "it lies between 5.10 and 6.1, choose one and set the switches that differ" in text
+    assert re.search(r"it lies between 5\.10 and 6\.1, choose one and set the \d+ switches that differ", text)
     assert "the nearest is 7.1" in refused(asked("inject", "--kernel", "8.0"))
     knob = refused(asked("inject", "--event", "soft_offline", "--no-soft-offline", "--kernel", "5.10"))
     assert knob == (
@@ -501,7 +502,7 @@ def test_a_kernel_between_the_profiles_is_refused_with_its_neighbours(tmp_path):
 
 def test_a_kernel_that_is_not_known_is_refused_with_its_key_path(tmp_path):
     text = refused(asked("run", "-o", tmp_path / "run", *SMALL, "--set", "kernel.profile=5.4"))
-    assert "group.sddc.kernel.profile = '5.4', expected one of" in text.replace('"', "'")
+    assert "groups sddc, altitude, secded: kernel.profile = '5.4', expected one of" in text
 
 
 def test_inject_tells_an_injection_and_explains_mistakes():
@@ -557,7 +558,7 @@ def test_settings_that_do_not_suit_the_server_are_reported_at_once(tmp_path):
 def test_dram_takes_no_number_that_is_none(option):
     done = CliRunner().invoke(main, ["dram", option, "nan"])
     assert done.exit_code == 2
-    assert f"'{option}': nan is not a number" in done.output
+    assert f"error: {option}: 'nan', expected a number from " in done.output
 
 
 def test_dram_shows_lifetimes_it_can_simulate_only():

@@ -150,6 +150,18 @@ def test_a_policy_that_fails_ends_the_run_in_one_line_that_says_how_to_see_it_ag
     assert said in refused(call(folder, *again[1:]), 1)
 
 
+def test_the_messages_lead_out_of_a_failed_policy(folder):
+    line = refused(call(folder, "run", "-o", "run", *SMALL, "--policy", "bad:seven"), 1)
+    assert line.endswith(
+        "; mend the policy and run anew in another folder (-o), as a run has one version of its policies"
+    )
+    (folder / "bad.py").write_text(BAD.replace("return 7", "return []"))
+    assert "choose another with -o" in refused(call(folder, "run", "-o", "run", *SMALL, "--policy", "bad:seven"), 2)
+    for words in (("resume", "run"), ("replay", "run", "--node", "1")):
+        assert "run anew in another folder (-o), or put the file back" in refused(call(folder, *words), 4)
+    assert call(folder, "run", "-o", "other", *SMALL, "--policy", "bad:seven").returncode == 0
+
+
 def test_the_other_shards_are_kept_when_a_policy_fails(folder):
     refused(call(folder, "run", "-o", "run", *SMALL, "--policy", "bad:raises", "--workers", "2"), 1)
     assert (folder / "run" / commit_path(0)).exists()

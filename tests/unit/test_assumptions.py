@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 
 from analysis import open_run
 from analysis.summary import summary_document
 from analysis.text import summary_lines
-from fleet.scenario.assumptions import headline_assumptions
+from fleet.scenario.assumptions import OFF_AT_ZERO, headline_assumptions
 from fleet.scenario.decode import decode
 from fleet.scenario.document import apply_setting
+from fleet.scenario.overrides import load_fleet
 from node_sim.catalog import evolution, numbers, sddc
 from node_sim.catalog.values import Assumed
+from node_sim.catalog.workloads import BLOCK_USES
+from node_sim.errors import ConfigError
 from tests.fleets import BASELINE, busy_document, run_fleet
 
 HEADLINE = [
@@ -22,7 +26,7 @@ HEADLINE = [
     for item in vars(catalogue).values()
     if isinstance(item, Assumed) and item.headline
 ]
-WORKLOAD = "workload.use, workload.process"
+WORKLOADS = {"workload.use.KIND", "workload.process"}
 GROWN = {"faults.growth.share_1x1", "faults.growth.second_device", "ecc.risk.grown_low"}
 RISKS = {"ecc.risk.share_2dq", "ecc.risk.high"}
 UNUSED = {"anonymous": 0.5, "thp": 0.0, "file": 0.0, "tmpfs": 0.0, "hugetlb": 0.0, "hugetlb_1g": 0.0}
@@ -40,7 +44,7 @@ def listed(settings: dict, arms: dict | None = None) -> dict[str, dict]:
 
 def test_the_baseline_uses_every_headline_assumption_of_the_catalogue_as_it_is():
     found = listed({})
-    assert found.pop(WORKLOAD)["why"]
+    assert all(found.pop(name)["why"] for name in WORKLOADS)
     key = [(item["assumed"], item["low"], item["high"], item["unit"], item["why"]) for item in found.values()]
     assert sorted(key) == sorted((item.value, item.low, item.high, item.unit, item.why) for item in HEADLINE)
     assert all(item["values"] == [item["assumed"]] and item["by"] is None for item in found.values())
@@ -109,10 +113,98 @@ def test_a_summary_prints_what_the_run_used(tmp_path):
     lines = summary_lines(run)
     start = next(place for place, line in enumerate(lines) if line.startswith("Such figures depend on assumptions"))
     said = dict(
-        line.strip().split(maxsplit=1) for line in lines[start + 1 :] if not line.strip().startswith("workload.")
+        line.strip().split(maxsplit=1) for line in lines[start + 2 :] if not line.strip().startswith("workload.")
     )
-    assert said["faults.command_address_fit"] == "12.5 FIT/DIMM (0 to 31), set by the scenario; assumed 4"
-    assert said["platform.copy_share"] == "0.25 to 0.5 by arm (0.1 to 0.9), set by the scenario; assumed 0.5"
+    assert said["faults.command_address_fit"] == "12.5 FIT/DIMM (0 to 31), chosen instead of the assumed 4"
+    assert said["platform.copy_share"] == "0.25 to 0.5 by arm (0.1 to 0.9), chosen instead of the assumed 0.5"
     assert said["detection.hot_share"] == "0.3 (0.05 to 0.8)"
     assert said.keys().isdisjoint(GROWN | RISKS)
     assert summary_document(run)["headline_assumptions"] == headline_assumptions(fleet)
+
+
+LISTED = [item for item in listed({}).values() if "values" in item]
+
+
+@pytest.mark.parametrize("item", LISTED, ids=lambda item: item["setting"])
+def test_every_assumption_that_is_listed_varies_by_the_options_it_names_to_both_ends_of_its_range(item):
+    key, ends = item["setting"], (item["low"], item["high"])
+    texts = [f"{end:g}" for end in ends]
+    whole = (f"{item['with']}=0.05",) if item["with"] else ()
+    for text, end in zip(texts, ends, strict=True):
+        fleet = load_fleet("baseline", {}, (f"{key}={text}", *whole), (), ())
+        found = {one["setting"]: one for one in headline_assumptions(fleet)}
+        assert key not in found or found[key]["values"] == [end]
+        assert key in found or (key in OFF_AT_ZERO and end == 0)
+    sweep = (f"{key}={','.join(texts)}",)
+    if item["vary"] == "--set":
+        with pytest.raises(ConfigError, match=f"use '--set {key}=VALUE', a run for each value"):
+            load_fleet("baseline", {}, whole, (), sweep)
+        return
+    assert item["vary"] == "--set or --sweep"
+    fleet = load_fleet("baseline", {}, whole, (), sweep)
+    found = {one["setting"]: one for one in headline_assumptions(fleet)}
+    assert set(found[key]["values"]) <= set(ends)
+    assert len(fleet.arms) == len(ends)
+
+
+def shares(fleet, arm=0):
+    """Shares of memory by kind, of each group in an arm."""
+    return {
+        group.name: dict(zip(BLOCK_USES, group.policies[arm].workload.use.shares(), strict=True))
+        for group in fleet.groups
+    }
+
+
+@pytest.mark.parametrize("kind", BLOCK_USES)
+def test_a_kind_of_memory_that_is_set_alone_scales_the_others(kind):
+    before = shares(load_fleet("baseline", {}, (), (), ()))
+    chosen = load_fleet("baseline", {}, (f"workload.use.{kind}=0.25",), (), ())
+    swept = load_fleet("baseline", {}, (), (), (f"workload.use.{kind}=0.25,1",))
+    assert shares(chosen) == shares(swept)
+    for group, uses in shares(chosen).items():
+        assert uses.pop(kind) == 0.25
+        share = before[group].pop(kind)
+        assert uses == pytest.approx({name: value * 0.75 / (1 - share) for name, value in before[group].items()})
+        assert shares(swept, 1)[group] == {**dict.fromkeys(BLOCK_USES, 0.0), kind: 1.0}
+
+
+def test_kinds_that_are_set_together_are_kept_and_a_plan_means_the_same_when_it_is_read_again():
+    fleet = load_fleet("baseline", {}, ("workload.use.kernel=0.2", "group.sddc.workload.use.file=0.5"), (), ())
+    found = shares(fleet)
+    assert (found["sddc"]["kernel"], found["sddc"]["file"], found["secded"]["kernel"]) == (0.2, 0.5, 0.2)
+    assert all(sum(uses.values()) == pytest.approx(1.0) for uses in found.values())
+    again = decode("plan.json", json.loads(json.dumps(fleet.document)))
+    assert again.sha256() == fleet.sha256()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("workload.use.kernel=1.5", "workload.use.kernel = 1.5, expected a number from 0 to 1"),
+        ("workload.use.kernel=-0.5", "workload.use.kernel = -0.5, expected a number from 0 to 1"),
+        ("workload.use.kernel=much", "workload.use.kernel = 'much', expected a number"),
+        ("workload.use.kernal=0.1", "workload.use.kernal: unknown key; did you mean workload.use.kernel?"),
+        ("workload.use.kept=1", "workload.use.kept: unknown key"),
+        ("workload.use={kernel=0.1}", "use: shares add up to "),
+    ],
+)
+def test_a_share_that_is_none_is_refused(setting, said):
+    with pytest.raises(ConfigError) as error:
+        load_fleet("baseline", {}, (setting,), (), ())
+    assert said in str(error.value)
+
+
+def test_two_kinds_that_take_more_than_all_are_refused():
+    with pytest.raises(ConfigError, match=r"use: shares add up to "):
+        load_fleet("baseline", {}, ("workload.use.kernel=0.6", "workload.use.file=0.6"), (), ())
+
+
+def test_shares_of_a_file_are_not_scaled():
+    with pytest.raises(ConfigError, match=r"use: shares add up to 1\.12"):
+        decode("x.toml", {"group": {"a": {"workload": {"base": "web", "use": {"kernel": 0.2}}}}})
+
+
+def test_the_list_of_processes_varies_as_a_whole():
+    text = 'workload.process=[{kind="web", count=3, share=1.0}]'
+    for fleet in (load_fleet("baseline", {}, (text,), (), ()), load_fleet("baseline", {}, (), (), (text,))):
+        assert {group.policies[0].workload.processes for group in fleet.groups} == {3}

@@ -22,6 +22,7 @@ from node_sim.catalog.kernels import (
     SWITCHES,
     find_profile,
     kernel_advice,
+    kernel_differences,
     switch_value,
 )
 from node_sim.codes import KillPolicy, OfflineResult, PageType, PageUse
@@ -36,6 +37,7 @@ from node_sim.hwpoison.process import Task
 from node_sim.hwpoison.soft_offline import soft_offline
 from node_sim.lives.block import BlockRows, simulate_block
 from node_sim.machine_check.grades import Reporting, grade_table
+from node_sim.one_page.inject import list_lines
 from node_sim.server.hardware import Faults, Hardware
 from node_sim.server.kernel import Kernel
 from node_sim.server.policy import Ecc, PageOffline, Policy, Repair
@@ -219,11 +221,15 @@ def test_a_kernel_between_two_profiles_is_refused_with_both_and_what_differs():
         find_profile("5.15")
     assert str(error.value).startswith(f"--kernel 5.15: {expected.partition(', ')[2]}")
     differ = {switch for switch in SWITCHES if switch_value(switch, 3) != switch_value(switch, 4)}
-    told, _, open_ = kernel_advice("5.15").partition("not known: ")
-    assert "known of 5.15: filter_errno 0, filter_takes_free False, dontneed_hugetlb False, tolerant True, " in told
-    assert "kernel_page 'table' or 'unknown', " in open_
-    named = {word for word in re.findall(r"[a-z_0-9]+", told + open_) if word in SWITCHES}
-    assert named - {"thp", "ksm", "hugetlb"} == differ - {"thp", "ksm", "hugetlb"}
+    known, open_ = kernel_differences("5.15")
+    assert known.keys() | open_.keys() == differ
+    assert known.keys().isdisjoint(open_)
+    assert open_["kernel_page"] == "'table' or 'unknown'"
+    n = f"{len(differ)} switches that differ, {len(known)} of them known of 5.15"
+    assert line.endswith(f"and set the {n}: see 'hwpoison-fleet inject --list --kernel 5.15')")
+    shown = list_lines("5.15")
+    assert shown[-len(differ) - 2] == "switches in which the profiles around 5.15 differ, known of 5.15:"
+    assert shown[: -len(differ) - 2] == list_lines() == list_lines("6.1.20")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +247,7 @@ def test_a_kernel_between_two_profiles_is_refused_with_both_and_what_differs():
     ],
 )
 def test_a_switch_whose_release_is_known_has_its_value_at_a_kernel_between(release, switch, value):
-    assert f"{switch} {value}" in kernel_advice(release).partition("not known")[0]
+    assert kernel_differences(release)[0][switch] == value
 
 
 @pytest.mark.parametrize(
