@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from fleet.stored.manifest import (
 )
 from fleet.stored.parts import Survey, read_part, survey
 from fleet.stored.schema import check_version, empty_table
+from fleet.stored.store import AnyRoot, RunStore, open_store
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLES
 from node_sim.errors import ConfigError, DataError
@@ -45,18 +45,23 @@ class Run:
     """A complete, unaltered run.
 
     Attributes:
-        path: Its folder.
+        root: What it is stored on.
         plan: Content of plan.json.
         manifest: Content of run.json.
         receipts: The commit of each shard, in order.
         tally: Counts over all nodes.
     """
 
-    path: Path
+    root: RunStore
     plan: dict[str, Any]
     manifest: dict[str, Any]
     receipts: tuple[Receipt, ...]
     tally: Tally
+
+    @property
+    def path(self) -> Path | str:
+        """Its folder, or its URL."""
+        return self.root.path
 
     @property
     def parts(self) -> tuple[PartFile, ...]:
@@ -85,7 +90,7 @@ class Run:
             ConfigError: The run has no such arm.
         """
         if arm not in self.arms:
-            msg = f"{self.path}: arm {arm!r}, {one_of(arm, self.arms)}"
+            msg = f"{self.root}: arm {arm!r}, {one_of(arm, self.arms)}"
             raise ConfigError(msg)
         return self.arms.index(arm)
 
@@ -101,18 +106,18 @@ class Run:
             filters: As in ``pyarrow.parquet.read_table``.
         """
         if name not in TABLES:
-            msg = f"{self.path}: table {name!r}, {one_of(name, TABLES)}"
+            msg = f"{self.root}: table {name!r}, {one_of(name, TABLES)}"
             raise ConfigError(msg)
         arm = self.arms[self.check_arm(arm)] if arm is not None else self.arms[0]
         mine = [part for part in self.parts if part.table == name and part.arm in (COMMON_ARM, arm)]
         if not mine:
             empty = empty_table(name)
             return empty.select(list(columns)) if columns is not None else empty
-        return pa.concat_tables([read_part(self.path, part, columns, filters) for part in mine])
+        return pa.concat_tables([read_part(self.root, part, columns, filters) for part in mine])
 
     def read_part(self, part: PartFile, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one committed part; ``columns`` None is all."""
-        return read_part(self.path, part, columns)
+        return read_part(self.root, part, columns)
 
     def digests(self) -> dict[str, dict[str, str]]:
         """Compute the digests of all tables of all arms from the stored rows."""
@@ -135,22 +140,22 @@ class Run:
         }
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: AnyRoot) -> Run:
     """Open a run.
 
     Args:
-        path: Folder of the run.
+        path: Folder of the run, or its URL.
 
     Raises:
         DataError: The run is not complete, a file is missing or was altered, or another version made it.
     """
-    root = Path(path)
-    if not os.path.isdir(root):  # noqa: PTH112 - Path.is_dir() raises for a name that is too long
+    root = open_store(path)
+    if not root.exists():
         msg = f"{root}: no such folder, expected a run; check the path"
         raise DataError(msg)
-    if not os.path.lexists(root / RUN):
+    if not root.holds(RUN):
         unfinished = "an unfinished run; 'hwpoison-fleet resume' it"
-        hint = unfinished if os.path.lexists(root / PLAN) else "not a run; check the path"
+        hint = unfinished if root.holds(PLAN) else "not a run; check the path"
         msg = f"{root}: no {RUN}, expected a complete run; this is {hint}"
         raise DataError(msg)
     plan = read_plan(root)
@@ -165,7 +170,7 @@ def open_run(path: str | Path) -> Run:
     return Run(root, plan, manifest, receipts, _tally(root, plan, manifest))
 
 
-def _tally(root: Path, plan: dict[str, Any], manifest: dict[str, Any]) -> Tally:
+def _tally(root: RunStore, plan: dict[str, Any], manifest: dict[str, Any]) -> Tally:
     """Return the counts of the whole run.
 
     Raises:
@@ -178,7 +183,7 @@ def _tally(root: Path, plan: dict[str, Any], manifest: dict[str, Any]) -> Tally:
         raise DataError(msg) from None
 
 
-def _check_whole(root: Path, plan: dict[str, Any], found: Survey) -> None:
+def _check_whole(root: RunStore, plan: dict[str, Any], found: Survey) -> None:
     """Check that exactly the planned shards are committed, as the manifest saw them, with all their parts.
 
     Raises:

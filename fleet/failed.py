@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from fleet.engines import Job
 from fleet.engines.failure import ShardError, find_nodes
+from fleet.stored.store import RunStore
 from node_sim.errors import ExecutionError, PolicyError
 
 
 @contextmanager
-def naming_the_replay(job: Job, root: Path) -> Iterator[None]:
+def naming_the_replay(job: Job, root: RunStore) -> Iterator[None]:
     """Add to the failure of a shard which node it was, and how to see it again.
 
     Raises:
@@ -27,7 +27,7 @@ def naming_the_replay(job: Job, root: Path) -> Iterator[None]:
         raise ExecutionError(_by_error(job, root, error)) from error
 
 
-def _replay(root: Path, node_id: int) -> str:
+def _replay(root: RunStore, node_id: int) -> str:
     return f"hwpoison-fleet replay {shlex.quote(str(root))} --node {node_id}"
 
 
@@ -36,7 +36,7 @@ def _others(error: ExecutionError) -> list[str]:
     return getattr(error, "__notes__", [])
 
 
-def _by_policy(job: Job, root: Path, error: PolicyError) -> str:
+def _by_policy(job: Job, root: RunStore, error: PolicyError) -> str:
     """Say which node a policy of one's own has failed on, how to see it again, and the way out."""
     arm = job.fleet.arm_of_policy(error.function)
     again = f"; see it again with '{_replay(root, error.node_id)} --arm {arm}'" if error.node_id >= 0 else ""
@@ -44,7 +44,7 @@ def _by_policy(job: Job, root: Path, error: PolicyError) -> str:
     return "; ".join((f"{error}{again}", *_others(error), way_out))
 
 
-def _by_error(job: Job, root: Path, error: ShardError) -> str:
+def _by_error(job: Job, root: RunStore, error: ShardError) -> str:
     """Say what a shard failed with: its last lines, then one line to act on."""
     nodes = find_nodes(job, error)
     if len(nodes) == 1:

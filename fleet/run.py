@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from fleet.engines import Engine, Job
@@ -23,7 +21,6 @@ from fleet.scenario.load import check_loads
 from fleet.scenario.notices import notices
 from fleet.scenario.own_policies import hashes_of, with_sources
 from fleet.stored.digest import add_digests, to_hex
-from fleet.stored.folder import locked, prepare_folder
 from fleet.stored.headline import METRICS
 from fleet.stored.manifest import (
     FORMAT,
@@ -43,6 +40,7 @@ from fleet.stored.parts import Survey, check_parts, survey
 from fleet.stored.plan import Shard, groups_in, plan_shards, shard_size
 from fleet.stored.schema import SCHEMA_VERSION, check_version
 from fleet.stored.sink import discard, remove_strays
+from fleet.stored.store import AnyRoot, RunStore, open_store
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLE_NAMES
 from node_sim.errors import ConfigError, DataError, ModelError, SimError
@@ -80,7 +78,7 @@ def _nodes_by_group(fleet: Fleet, shard: Shard) -> list[int]:
 
 
 def start_run(
-    fleet: Fleet, seed: int, root: Path, choice: EngineChoice, shard_nodes: int | None, progress: Progress
+    fleet: Fleet, seed: int, root: AnyRoot, choice: EngineChoice, shard_nodes: int | None, progress: Progress
 ) -> JsonObject:
     """Plan and execute a new run; return its manifest.
 
@@ -89,13 +87,14 @@ def start_run(
         ModelError: The scenario asks for more than the model covers; nothing is left behind.
         ExecutionError: A shard failed for good; what is committed stays.
     """
+    root = open_store(root)
     check_choice(choice, fleet.nodes)
     shards = planned_shards(fleet, choice, shard_nodes)
     most = [max(nodes) for nodes in zip(*(_nodes_by_group(fleet, shard) for shard in shards), strict=True)]
     check_loads(fleet, most)
     with make_engine(choice, fleet.nodes) as engine:
-        made = prepare_folder(root)
-        with locked(root):
+        made = root.prepare()
+        with root.locked():
             plan = _plan(fleet, seed, shards)
             write_json(root, PLAN, plan)
             try:
@@ -132,12 +131,13 @@ def _plan(fleet: Fleet, seed: int, shards: tuple[Shard, ...]) -> JsonObject:
     )
 
 
-def is_finished(root: Path) -> bool:
+def is_finished(root: AnyRoot) -> bool:
     """Return whether a run is finished; without a plan it is none at all, which is for others to say."""
-    return os.path.lexists(root / RUN) or not os.path.lexists(root / PLAN)
+    root = open_store(root)
+    return root.holds(RUN) or not root.holds(PLAN)
 
 
-def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
+def open_plan(root: AnyRoot) -> tuple[Fleet, JsonObject]:
     """Read the plan of a run, finished or not, with its scenario.
 
     Raises:
@@ -145,7 +145,8 @@ def open_plan(root: Path) -> tuple[Fleet, JsonObject]:
             policy of one's own is not the one it was made with.
         ConfigError: There is no such policy.
     """
-    if not os.path.isdir(root):  # noqa: PTH112 - Path.is_dir() raises for a name that is too long
+    root = open_store(root)
+    if not root.exists():
         msg = f"{root}: no such folder, expected a run; check the path"
         raise DataError(msg)
     plan = read_plan(root)
@@ -170,14 +171,14 @@ def _ignore(_line: str) -> None:
     """Tell nobody."""
 
 
-def is_planned(root: Path, fleet: Fleet) -> bool:
+def is_planned(root: RunStore, fleet: Fleet) -> bool:
     """Return whether a folder has the plan of the same run: scenario, seed and policies of one's own.
 
     Raises:
         ConfigError: It has the plan of another run.
         DataError: Its plan was altered.
     """
-    if not os.path.lexists(root / PLAN):
+    if not root.holds(PLAN):
         return False
     planned, plan = open_plan(root)
     there = {"seed": plan["seed"], "nodes": planned.nodes, "scenario": planned.sha256(), "policies": hashes_of(planned)}
@@ -197,7 +198,7 @@ def is_planned(root: Path, fleet: Fleet) -> bool:
     return True
 
 
-def resume_run(root: Path, choice: EngineChoice, progress: Progress, tell: Tell = _ignore) -> JsonObject:
+def resume_run(root: AnyRoot, choice: EngineChoice, progress: Progress, tell: Tell = _ignore) -> JsonObject:
     """Run the shards of a run that are not committed, or whose parts are not as committed; return its manifest.
 
     Every byte of every part is read first. A run that is finished and whole is not touched.
@@ -207,20 +208,21 @@ def resume_run(root: Path, choice: EngineChoice, progress: Progress, tell: Tell 
             again has other rows than were committed.
         ConfigError: Another process writes the run.
     """
+    root = open_store(root)
     fleet, plan = open_plan(root)
     check_choice(choice, fleet.nodes)
-    if os.path.lexists(root / RUN):
+    if root.holds(RUN):
         found = survey(root, plan)
         if found.manifest is not None and found.is_finished(plan):
             return found.manifest
-    with make_engine(choice, fleet.nodes) as engine, locked(root):
+    with make_engine(choice, fleet.nodes) as engine, root.locked():
         return _execute(fleet, plan, root, engine, choice, progress, tell)
 
 
 def _execute(
     fleet: Fleet,
     plan: JsonObject,
-    root: Path,
+    root: RunStore,
     engine: Engine,
     choice: EngineChoice,
     progress: Progress,
@@ -236,11 +238,11 @@ def _execute(
         progress(receipt)
     left = [Shard(*shard) for shard in plan["shards"] if shard[0] not in receipts]
     if left:
-        job = Job(fleet, plan["seed"], str(root.resolve()))
+        job = Job(fleet, plan["seed"], root.address())
         with _leaving_nothing_loose(root, plan), naming_the_replay(job, root):
             _commit_all(root, plan, engine.run(job, left), found, receipts, progress)
     ordered = [receipts[shard_id] for shard_id in sorted(receipts)]
-    manifest = seal(_manifest(fleet, plan, ordered, choice, started))
+    manifest = seal(_manifest(fleet, plan, ordered, choice, started, root.lock))
     if found.manifest is not None and found.manifest["digests"] != manifest["digests"]:
         msg = f"{root / RUN}: other digests than those of all shards; was the run made by another version? Run it anew"
         raise DataError(msg)
@@ -251,7 +253,7 @@ def _execute(
 
 
 def _commit_all(
-    root: Path,
+    root: RunStore,
     plan: JsonObject,
     finished: Generator[Receipt, None, None],
     found: Survey,
@@ -269,7 +271,7 @@ def _commit_all(
 
 
 @contextmanager
-def _leaving_nothing_loose(root: Path, plan: JsonObject) -> Iterator[None]:
+def _leaving_nothing_loose(root: RunStore, plan: JsonObject) -> Iterator[None]:
     """Delete what no commit names, should the run end before its time: its workers have ended by then."""
     try:
         yield
@@ -281,7 +283,7 @@ def _leaving_nothing_loose(root: Path, plan: JsonObject) -> Iterator[None]:
         raise
 
 
-def _check_again(root: Path, receipt: Receipt, found: Survey) -> None:
+def _check_again(root: RunStore, receipt: Receipt, found: Survey) -> None:
     """Check that a shard that was committed before has the same rows again.
 
     Raises:
@@ -316,7 +318,7 @@ def total_tally(fleet_arms: int, groups: int, receipts: Sequence[Receipt]) -> Ta
 
 
 def _manifest(
-    fleet: Fleet, plan: JsonObject, receipts: Sequence[Receipt], choice: EngineChoice, started: datetime
+    fleet: Fleet, plan: JsonObject, receipts: Sequence[Receipt], choice: EngineChoice, started: datetime, lock: str
 ) -> dict[str, Any]:
     finished = datetime.now(UTC)
     return {
@@ -329,7 +331,7 @@ def _manifest(
         "digests": total_digests(fleet.arms, receipts),
         "metrics": list(METRICS),
         "tally": total_tally(len(fleet.arms), len(fleet.groups), receipts).to_json(),
-        "engine": {"name": choice.name, "workers": choice.cores(), "lock": "flock"},
+        "engine": {"name": choice.name, "workers": choice.cores(), "lock": lock},
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((finished - started).total_seconds(), 3),
         "versions": versions(),

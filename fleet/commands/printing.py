@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
@@ -14,6 +13,7 @@ from fleet.printable import printable
 
 if TYPE_CHECKING:
     from fleet.scenario.fleet import Fleet
+    from fleet.stored.store import AnyRoot
 
 
 _LINE_MAX: Final = 800
@@ -97,7 +97,7 @@ def print_notices(fleet: Fleet) -> None:
         say(f"notice: {notice.line()}", err=True)
 
 
-def print_summary(root: Path, *, as_json: bool, hints: bool) -> None:
+def print_summary(root: AnyRoot, *, as_json: bool, hints: bool) -> None:
     """Print the summary of a run, and what to type next.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,11 +11,14 @@ from fleet.commands.printing import print_json, print_summary, say
 from fleet.shortage import check_address_space
 from node_sim.errors import DataError
 
+if TYPE_CHECKING:
+    from fleet.stored.store import RunStore
+
 
 @click.command("summary")
 @click.argument("folder", type=Folder())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def summary_command(folder: Path, as_json: bool) -> None:
+def summary_command(folder: RunStore, as_json: bool) -> None:
     """Print rates, ratios and paired effects of a finished run."""
     print_summary(folder, as_json=as_json, hints=False)
 
@@ -24,7 +27,7 @@ def summary_command(folder: Path, as_json: bool) -> None:
 @click.argument("folder", type=Folder())
 @click.option("--baseline", metavar="ARM", help="Arm to compare with.  [default: the first]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def compare_command(folder: Path, baseline: str | None, as_json: bool) -> None:
+def compare_command(folder: RunStore, baseline: str | None, as_json: bool) -> None:
     """Compare every arm with a baseline, paired node by node.
 
     If an arm acted on corrected errors (offlined pages, replaced DIMMs at a limit of CE or ECS), a second table shows
@@ -55,7 +58,7 @@ def compare_command(folder: Path, baseline: str | None, as_json: bool) -> None:
 @click.option("--node", type=int, required=True, help="Node to simulate again.")
 @click.option("--arm", metavar="NAME", help="Arm.  [default: the first]")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as one JSON document.")
-def replay_command(folder: Path, node: int, arm: str | None, as_json: bool) -> None:
+def replay_command(folder: RunStore, node: int, arm: str | None, as_json: bool) -> None:
     """Simulate one node of a run again, alone, and tell its life as a timeline.
 
     The rows must be those of the run, if it is finished.

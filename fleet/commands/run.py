@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fleet.engines.choice import EngineChoice
     from fleet.scenario.fleet import Fleet
     from fleet.stored.manifest import JsonObject, Receipt
+    from fleet.stored.store import RunStore
 
 
 def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,7 +101,12 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Callab
 
 @click.command("run")
 @click.argument("scenario", default="baseline")
-@click.option("-o", "--output", type=Folder(), help="Folder of the run.  [default: a new one in runs/]")
+@click.option(
+    "-o",
+    "--output",
+    type=Folder(),
+    help="Folder or URL (file:///PATH, s3://BUCKET/NAME) of the run.  [default: a new folder in runs/]",
+)
 @click.option(
     "--arm", "arms", multiple=True, metavar="NAME", help="Run only this arm; repeatable, the first is the baseline."
 )
@@ -121,7 +127,7 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Callab
 @_engine_options
 def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     scenario: str,
-    output: Path | None,
+    output: RunStore | None,
     arms: tuple[str, ...],
     nodes: int | None,
     years: float | None,
@@ -168,7 +174,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
 @click.argument("folder", type=Folder())
 @_engine_options
 def resume_command(  # noqa: PLR0913, PLR0917 - one argument per option
-    folder: Path,
+    folder: RunStore,
     engine: str,
     workers: int | None,
     address: str | None,
@@ -186,7 +192,7 @@ def resume_command(  # noqa: PLR0913, PLR0917 - one argument per option
     _resume(folder, _choice(engine, workers, address, nodes_per_actor, aggregators), metrics_port, as_json=as_json)
 
 
-def _resume(folder: Path, choice: EngineChoice, metrics_port: int | None, *, as_json: bool) -> None:
+def _resume(folder: RunStore, choice: EngineChoice, metrics_port: int | None, *, as_json: bool) -> None:
     """Finish or mend a run and print its summary."""
     from fleet.run import open_plan, resume_run
 

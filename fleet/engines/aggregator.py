@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 
 from fleet.engines.shard import ShardSums
 from fleet.scenario.fleet import Fleet
-from fleet.stored.folder import remove_file
 from fleet.stored.manifest import PartFile, Receipt
 from fleet.stored.plan import Shard
 from fleet.stored.sink import give_memory_back, sync_parts, write_part
+from fleet.stored.store import open_store
 
 PENDING_BYTES_MAX = 8 << 20
 """Rows that wait to be written, of all shards in flight; beyond it the largest table of them becomes a part."""
@@ -36,7 +35,7 @@ class Aggregator:
     def __init__(self, root: str, fleet: Fleet) -> None:
         """Prepare to write below the folder of a run."""
         give_memory_back()
-        self.root = Path(root)
+        self.root = open_store(root)
         self.fleet = fleet
         self.attempts: dict[str, _Attempt] = {}
         self.waiting_bytes = 0
@@ -61,7 +60,7 @@ class Aggregator:
         mine = self.attempts.pop(attempt, _Attempt())
         self.waiting_bytes -= sum(mine.size_bytes.values())
         for part in mine.parts:
-            remove_file(self.root, part.path)
+            self.root.remove(part.path)
 
     def finish(self, attempt: str, shard: Shard, sums: ShardSums) -> Receipt:
         """Write what waits of an attempt, and have all of it on disk.

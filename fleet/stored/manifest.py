@@ -7,21 +7,12 @@ import io
 import json
 import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from fleet.stored.digest import to_hex
-from fleet.stored.folder import (
-    LOCK,
-    TEMPORARY,
-    check_folder,
-    files_in,
-    names_in,
-    open_file,
-    remove_file,
-    replace_file,
-)
+from fleet.stored.folder import LOCK, TEMPORARY
 from fleet.stored.plan import Shard
+from fleet.stored.store import RunStore
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLES
 from node_sim.errors import DataError, ExecutionError
@@ -106,28 +97,28 @@ class Receipt:
         )
 
 
-def write_json(root: Path, path: str, document: JsonObject) -> None:
+def write_json(root: RunStore, path: str, document: JsonObject) -> None:
     """Write a document of a run so that it is on disk either whole or not at all.
 
     Raises:
         ExecutionError: The file could not be written.
     """
     try:
-        replace_file(root, path, json.dumps(document, indent=1).encode())
+        root.replace(path, json.dumps(document, indent=1).encode())
     except OSError as error:
         msg = f"{root / path}: {error.strerror}, expected to write it; free space or mend the permissions, then resume"
         raise ExecutionError(msg) from error
 
 
-def read_json(root: Path, path: str) -> JsonObject:
+def read_json(root: RunStore, path: str) -> JsonObject:
     """Read a document of a run.
 
     Raises:
         DataError: It is missing or not JSON.
     """
     try:
-        with open_file(root, path) as stream:
-            document = json.loads(stream.read())
+        with root.open(path) as file:
+            document = json.loads(file.stream().read())
     except FileNotFoundError:
         msg = f"{root / path}: missing, expected a file of a run; check the path, or 'hwpoison-fleet resume' the run"
         raise DataError(msg) from None
@@ -150,7 +141,7 @@ def seal(document: JsonObject) -> JsonObject:
     return {**document, "seal": content_sha256(document)}
 
 
-def read_sealed(root: Path, path: str) -> JsonObject:
+def read_sealed(root: RunStore, path: str) -> JsonObject:
     """Read a document and check that it is as it was written.
 
     Raises:
@@ -169,7 +160,7 @@ def commit_path(shard_id: int) -> str:
     return f"{COMMITS}/{shard_id:06d}.json"
 
 
-def write_commit(root: Path, plan: JsonObject, receipt: Receipt) -> None:
+def write_commit(root: RunStore, plan: JsonObject, receipt: Receipt) -> None:
     """Commit a shard of a plan: from now on its parts count.
 
     Raises:
@@ -179,17 +170,17 @@ def write_commit(root: Path, plan: JsonObject, receipt: Receipt) -> None:
     write_json(root, commit_path(receipt.shard.shard_id), seal(document))
 
 
-def commits_in(root: Path) -> list[str]:
+def commits_in(root: RunStore) -> list[str]:
     """Return the files that have the name of a commit; others in their folder are not ours.
 
     Raises:
         DataError: The folder is a link or cannot be read.
     """
-    check_folder(root, COMMITS)
-    return [f"{COMMITS}/{name}" for name in names_in(root, COMMITS) if _COMMIT.fullmatch(name)]
+    root.check_folder(COMMITS)
+    return [f"{COMMITS}/{name}" for name in root.names(COMMITS) if _COMMIT.fullmatch(name)]
 
 
-def read_plan(root: Path) -> JsonObject:
+def read_plan(root: RunStore) -> JsonObject:
     """Read the plan of a run.
 
     Raises:
@@ -207,7 +198,7 @@ def read_plan(root: Path) -> JsonObject:
     return plan
 
 
-def read_manifest(root: Path, plan: JsonObject) -> JsonObject:
+def read_manifest(root: RunStore, plan: JsonObject) -> JsonObject:
     """Read the manifest of a finished run.
 
     Raises:
@@ -223,7 +214,7 @@ def read_manifest(root: Path, plan: JsonObject) -> JsonObject:
     return manifest
 
 
-def read_receipts(root: Path, plan: JsonObject) -> dict[int, Receipt]:
+def read_receipts(root: RunStore, plan: JsonObject) -> dict[int, Receipt]:
     """Read the commits of a run, complete or not, by shard.
 
     Raises:
@@ -232,8 +223,8 @@ def read_receipts(root: Path, plan: JsonObject) -> dict[int, Receipt]:
     planned = {shard[0]: Shard(*shard) for shard in plan["shards"]}
     plan_sha256 = content_sha256(plan)
     found = {}
-    for path in commits_in(root):
-        document = read_sealed(root, path)
+    paths = commits_in(root)
+    for path, document in zip(paths, root.for_each(lambda path: read_sealed(root, path), paths), strict=True):
         if document.get("plan_sha256") != plan_sha256:
             msg = f"{root / path}: not a commit of {root / PLAN}, but of another run; put back what belongs together"
             raise DataError(msg)
@@ -251,7 +242,7 @@ def read_receipts(root: Path, plan: JsonObject) -> dict[int, Receipt]:
     return found
 
 
-def _check_names(path: Path, receipt: Receipt, arms: list[str]) -> None:
+def _check_names(path: object, receipt: Receipt, arms: list[str]) -> None:
     """Check that a commit names parts of its own shard, where the parts of a run are.
 
     Raises:
@@ -267,15 +258,15 @@ def _check_names(path: Path, receipt: Receipt, arms: list[str]) -> None:
             raise DataError(msg)
 
 
-def remove_documents(root: Path) -> None:
+def remove_documents(root: RunStore) -> None:
     """Delete plan, commits and lock of a run that comes to nothing."""
     for path in (*commits_in(root), PLAN, LOCK):
-        remove_file(root, path)
+        root.remove(path)
 
 
-def remove_temporaries(root: Path) -> None:
+def remove_temporaries(root: RunStore) -> None:
     """Delete what processes that were killed have left of documents."""
     for folder in ((), (COMMITS,)):
-        for name in files_in(root, *folder):
+        for name in root.files(*folder):
             if TEMPORARY.fullmatch(name):
-                remove_file(root, "/".join((*folder, name)))
+                root.remove("/".join((*folder, name)))

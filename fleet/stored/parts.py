@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fleet.stored.folder import check_folder, open_file
 from fleet.stored.manifest import (
     COMMON_ARM,
     RUN,
@@ -25,6 +21,7 @@ from fleet.stored.manifest import (
     read_receipts,
 )
 from fleet.stored.schema import table_schema
+from fleet.stored.store import OpenFile, RunStore
 from node_sim.columns import TABLES
 from node_sim.errors import DataError, ExecutionError
 
@@ -33,24 +30,23 @@ class _Checksums:
     """Checksums of files; one that lies at several places by hard links is read once."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[int, int], str] = {}
+        self.known: dict[Hashable, str] = {}
 
-    def of(self, stream: io.BufferedReader) -> str:
-        found = os.fstat(stream.fileno())
-        inode = found.st_dev, found.st_ino
-        if inode not in self.known:
-            self.known[inode] = checksum_file(stream)
-        return self.known[inode]
+    def of(self, file: OpenFile) -> str:
+        identity = file.identity()
+        if identity not in self.known:
+            self.known[identity] = checksum_file(file.stream())
+        return self.known[identity]
 
 
-def _damage(root: Path, part: PartFile, checksums: _Checksums) -> str | None:
+def _damage(root: RunStore, part: PartFile, checksums: _Checksums) -> str | None:
     """Say what is wrong with a part; None where nothing is."""
     try:
-        with open_file(root, part.path) as stream:
-            size_bytes = os.fstat(stream.fileno()).st_size
+        with root.open(part.path) as file:
+            size_bytes = file.size_bytes()
             if size_bytes != part.size_bytes:
                 return f"{size_bytes} bytes, expected {part.size_bytes} as committed"
-            return None if checksums.of(stream) == part.checksum else "altered, not the bytes that were committed"
+            return None if checksums.of(file) == part.checksum else "altered, not the bytes that were committed"
     except FileNotFoundError:
         return "missing"
     except OSError as error:
@@ -104,7 +100,7 @@ class Survey:
         return self.manifest is not None and not (self.missing(plan) or self.foreign() or self.damage)
 
 
-def survey(root: Path, plan: JsonObject) -> Survey:
+def survey(root: RunStore, plan: JsonObject) -> Survey:
     """Read all commits and the bytes of all their parts.
 
     Raises:
@@ -112,35 +108,42 @@ def survey(root: Path, plan: JsonObject) -> Survey:
     """
     for table in TABLES:
         for arm in (COMMON_ARM, *plan["arms"]):
-            check_folder(root, table, f"arm={arm}")
-    manifest = read_manifest(root, plan) if os.path.lexists(root / RUN) else None
+            root.check_folder(table, f"arm={arm}")
+    manifest = read_manifest(root, plan) if root.holds(RUN) else None
     receipts, checksums = read_receipts(root, plan), _Checksums()
+
+    def look(part: PartFile) -> tuple[str, str | None]:
+        return part.path, _damage(root, part, checksums)
+
     found = {
-        shard: [(part.path, wrong) for part in receipt.parts if (wrong := _damage(root, part, checksums))]
+        shard: [(path, wrong) for path, wrong in root.for_each(look, receipt.parts) if wrong]
         for shard, receipt in sorted(receipts.items())
     }
     return Survey(receipts, {shard: damage for shard, damage in found.items() if damage}, manifest)
 
 
-def check_parts(root: Path, receipt: Receipt) -> None:
+def check_parts(root: RunStore, receipt: Receipt) -> None:
     """Check that the parts of a shard lie in the folder of the run before it is committed.
 
     Raises:
         ExecutionError: They do not: the workers write somewhere else.
     """
-    for part in receipt.parts:
+
+    def is_there(part: PartFile) -> bool:
         try:
-            with open_file(root, part.path) as stream:
-                there = os.fstat(stream.fileno()).st_size == part.size_bytes
+            with root.open(part.path) as file:
+                return file.size_bytes() == part.size_bytes
         except OSError:
-            there = False
+            return False
+
+    for part, there in zip(receipt.parts, root.for_each(is_there, receipt.parts), strict=True):
         if not there:
             where = f"{root / part.path}: not there after shard {receipt.shard.shard_id}"
             msg = f"{where}, expected workers to write here; use storage that all machines share at the same path"
             raise ExecutionError(msg)
 
 
-def read_part(root: Path, part: PartFile, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+def read_part(root: RunStore, part: PartFile, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
     """Read one committed part.
 
     Args:
@@ -155,20 +158,20 @@ def read_part(root: Path, part: PartFile, columns: Sequence[str] | None = None, 
     wanted = list(columns) if columns is not None else None
     try:
         # A file that is open already: a path would be taken for a URI, or its "~" for somebody's home.
-        with open_file(root, part.path) as stream:
+        with root.open(part.path) as file:
             # Threads of Arrow may outlive the interpreter, and abort the process when it ends.
-            file = pq.ParquetFile(stream, pre_buffer=False)
-            _check_footer(root / part.path, part, file.metadata)
+            parquet = pq.ParquetFile(file.stream(), pre_buffer=False)
+            _check_footer(root / part.path, part, parquet.metadata)
             if filters is None:
-                return file.read(columns=wanted, use_threads=False)
-            rows = file.read(use_threads=False).filter(pq.filters_to_expression(filters))
+                return parquet.read(columns=wanted, use_threads=False)
+            rows = parquet.read(use_threads=False).filter(pq.filters_to_expression(filters))
             return rows if wanted is None else rows.select(wanted)
     except (OSError, pa.ArrowException) as error:
         msg = f"{root / part.path}: unreadable ({error}), expected a part of the run; 'hwpoison-fleet resume' mends it"
         raise DataError(msg) from None
 
 
-def _check_footer(where: Path, part: PartFile, footer: pq.FileMetaData) -> None:
+def _check_footer(where: object, part: PartFile, footer: pq.FileMetaData) -> None:
     """Compare rows and columns before anything of that size is read.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ SCHEMA_VERSION = 4
 """Raised whenever a stored column or document, or a sum of a tally, changes its name, type or meaning."""
 
 
-def check_version(path: Path, plan: dict[str, Any]) -> None:
+def check_version(path: object, plan: dict[str, Any]) -> None:
     """Check that a run was planned with the tables of this version.
 
     Args:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fleet.stored.folder import files_in, link_file, remove_empty, remove_file, sync, write_file
 from fleet.stored.manifest import (
     COMMITS,
     COMMON_ARM,
@@ -19,6 +18,7 @@ from fleet.stored.manifest import (
     remove_temporaries,
 )
 from fleet.stored.schema import table_schema
+from fleet.stored.store import RunStore
 from node_sim.columns import TABLES
 from node_sim.errors import TransientError
 
@@ -49,7 +49,7 @@ def _encode(name: str, rows: pa.Table) -> pa.Buffer:
     return buffer.getvalue()
 
 
-def write_part(root: Path, name: str, arms: tuple[str, ...], stem: str, rows: pa.Table) -> list[PartFile]:
+def write_part(root: RunStore, name: str, arms: tuple[str, ...], stem: str, rows: pa.Table) -> list[PartFile]:
     """Write rows once and put the file under every arm they belong to.
 
     Args:
@@ -66,12 +66,12 @@ def write_part(root: Path, name: str, arms: tuple[str, ...], stem: str, rows: pa
     checksum = checksum_bytes(content)
     places = [f"{name}/arm={arm}/{stem}.parquet" for arm in arms or (COMMON_ARM,)]
     try:
-        write_file(root, places[0], content)
+        root.write(places[0], content)
         for place in places[1:]:
             try:
-                link_file(root, places[0], place)
+                root.link(places[0], place)
             except OSError:  # no hard links here
-                write_file(root, place, content)
+                root.write(place, content)
     except OSError as error:
         msg = f"{root / places[0]}: {error.strerror}, expected to write a part; free space or mend the permissions"
         raise TransientError(msg) from error
@@ -82,42 +82,42 @@ def write_part(root: Path, name: str, arms: tuple[str, ...], stem: str, rows: pa
     ]
 
 
-def sync_parts(root: Path, parts: Sequence[PartFile]) -> None:
+def sync_parts(root: RunStore, parts: Sequence[PartFile]) -> None:
     """Have parts on disk, and their names in their folders, before a commit names them.
 
     Raises:
         TransientError: The disk is full or broken.
     """
     try:
-        sync(root, (part.path for part in parts))
+        root.sync(part.path for part in parts)
     except OSError as error:
         msg = f"{root}: {error.strerror}, expected to write parts to disk; free space or mend the permissions"
         raise TransientError(msg) from error
 
 
-def _own_parts(root: Path, arms: Iterable[str]) -> Iterator[str]:
+def _own_parts(root: RunStore, arms: Iterable[str]) -> Iterator[str]:
     """Yield the paths of all files that have the name and place of a part of a run."""
     for table in TABLES:
         for arm in (COMMON_ARM, *arms):
             folder = f"{table}/arm={arm}"
-            yield from (f"{folder}/{name}" for name in files_in(root, *folder.split("/")) if PART_NAME.fullmatch(name))
+            yield from (f"{folder}/{name}" for name in root.files(*folder.split("/")) if PART_NAME.fullmatch(name))
 
 
-def remove_strays(root: Path, arms: Iterable[str], known: set[str]) -> int:
+def remove_strays(root: RunStore, arms: Iterable[str], known: set[str]) -> int:
     """Delete parts that no commit names (left by attempts that did not finish); return how many.
 
     Only files with the name and place of a part are ours; links are left alone, and so is what they point to.
     """
     strays = [path for path in _own_parts(root, arms) if path not in known]
     for path in strays:
-        remove_file(root, path)
+        root.remove(path)
     return len(strays)
 
 
-def discard(root: Path, arms: Iterable[str], made: Sequence[Path]) -> None:
+def discard(root: RunStore, arms: Iterable[str], made: Sequence[Path]) -> None:
     """Delete a new run that comes to nothing, with the folders that were made for it if nothing else is in them."""
     remove_strays(root, arms, set())
     remove_documents(root)
     remove_temporaries(root)
-    inner = [root / table / f"arm={arm}" for table in TABLES for arm in (COMMON_ARM, *arms)]
-    remove_empty((*inner, *(root / table for table in TABLES), root / COMMITS, *reversed(made)))
+    inner = [f"{table}/arm={arm}" for table in TABLES for arm in (COMMON_ARM, *arms)]
+    root.remove_empty((*inner, *TABLES, COMMITS), made)

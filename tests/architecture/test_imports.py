@@ -44,6 +44,7 @@ AT_START = (
     "fleet.commands.usage",
     "fleet.printable",
     "fleet.shortage",
+    "fleet.stored.address",
     "fleet.stored.plan",
 )
 """What the command line may load for its help, beside the standard library."""

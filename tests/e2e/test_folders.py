@@ -69,7 +69,26 @@ def test_the_suggested_commands_can_be_typed_for_any_name(name):
     assert subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/x", "file:///tmp/x", "gs://b/x", "HTTP://h/x", "a+b.c-d://x"])
+URLS = {
+    "gs://b/x": "gs://...: a URL of this kind is not supported",
+    "HTTP://me:hush@h/x?token=hush": "HTTP://...: a URL of this kind is not supported",
+    "a+b.c-d://x": "a+b.c-d://...: a URL of this kind is not supported",
+    "s3://me:hush@b/x": "credentials in the URL",
+    "s3://b/x?endpoint_override=me:hush@h": "credentials in the URL",
+    "s3://b/x?secret_key=hush": "secret_key after the '?'",
+    "s3://b/x?X-Amz-Signature=hush": "X-Amz-Signature after the '?'",
+    "s3://b/x?allow_bucket_creation=true": "allow_bucket_creation after the '?'",
+    "s3://b": "no bucket, no name in it",
+    "s3:///x": "no bucket, no name in it",
+    "s3://b/x/%2E%2E/y": "no bucket, no name in it, or one that is empty, '.' or '..'",
+    "s3://b/a b": "a character that a URL writes as %XX",
+    "file://host/x": "a host or a query",
+    "file:///x?y": "a host or a query",
+    "file:///x%00": "a NUL",
+}
+
+
+@pytest.mark.parametrize("url", URLS)
 @pytest.mark.parametrize(
     "command", [("run", *SMALL, "-o"), ("resume",), ("summary",), ("compare",), ("replay", "--node=0")]
 )
@@ -77,7 +96,9 @@ def test_a_url_is_refused_before_anything_is_done(url, command, monkeypatch):
     monkeypatch.setattr(fleet.run, "start_run", lambda *_: pytest.fail("it was simulated"))
     done = call(*command, url)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert f"'{url}' is a URL, expected a folder" in done.stderr
+    assert URLS[url] in done.stderr
+    assert "expected a path, file:///PATH or s3://BUCKET/NAME" in done.stderr
+    assert "hush" not in done.stderr
     assert left_behind() == []
 
 
