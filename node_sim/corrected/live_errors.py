@@ -116,18 +116,15 @@ class SeenErrors(NamedTuple):
         return take(self, index)
 
 
-def _last_seen(spans: Spans, some: Ints, index: WindowIndex, marks: Marks) -> tuple[Ints, Ints]:
-    """Return how far the errors of marked pages are seen in some spans.
-
-    Returns:
-        Names of (position in ``some``, page), ascending, and the number of the last error of the window that comes
-        before the page goes out of use, ``MANY`` if all do.
-    """
+def _out_before(errors: SeenErrors, spans: Spans, index: WindowIndex, marks: Marks) -> Ints:
+    """Return which errors come after their page has gone out of use by a mark, by position."""
     marks = marks.take(marks.out_ns < FOREVER)
-    mine, step = expand_counts(marks.in_era(spans.era[some]))
-    mark = marks.first_of(spans.era[some])[mine] + step
-    page, out_ns = marks.page[mark], marks.out_ns[mark]
-    return name_page(mine, page), last_before(some[mine], out_ns, spans, index)
+    hit, at = find_names(marks.name, name_page(spans.era[errors.span], errors.page))
+    # Errors of one page and span share the answer; marks of pages without errors in it are not asked about.
+    pair, of_pair = np.unique(errors.span[hit] * marks.name.size + at, return_inverse=True)
+    span, mark = np.divmod(pair, max(marks.name.size, 1))
+    until = last_before(span, marks.out_ns[mark], spans, index)
+    return hit[errors.number[hit] > until[of_pair]]
 
 
 def go_through(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SeenErrors:
@@ -145,9 +142,7 @@ def go_through(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -
     errors = SeenErrors(span, number, page_of_error(index.windows, spans.window[span], number))
     own = counted.offlines.take(counted.offlines.offlined)
     unseen = np.zeros(span.size, np.bool_)
-    name, until = _last_seen(spans, some, index, counted.marks)
-    hit, at = find_names(name, name_page(mine, errors.page))
-    unseen[hit] = number[hit] > until[at]
+    unseen[_out_before(errors, spans, index, counted.marks)] = True
     hit, at = find_names(name_page(own.era, own.page), name_page(spans.era[span], errors.page))
     unseen[hit] |= (span[hit] > own.span[at]) | ((span[hit] == own.span[at]) & (number[hit] > own.error[at]))
     return errors.take(~unseen | index.windows.scrub[spans.window[span]])
