@@ -165,6 +165,8 @@ def words(
     parts = [np.asarray(part) for part in (c0, c1, c2, c3)]
     n = max((part.shape[0] for part in (*parts, key.low) if part.ndim), default=1)
     out = np.empty((4, n), np.uint32)
+    if not n:
+        return out[0], out[1], out[2], out[3]
     if n <= FEW:
         cells = np.empty((4, n), np.uint64)
         for cell, part in zip(cells, parts, strict=True):

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.catalog.parts import DDR2
-from node_sim.records import Flags, Index, Ints, take
+from node_sim.records import Flags, Index, Ints, expand_counts, take
 from node_sim.server.hardware import Server
 from node_sim.units import LINES_PER_PAGE
 
@@ -226,11 +226,11 @@ class AddressMap:
         """
         most = (1, 1) if self.alike else (int(box.n_ranks.max(initial=1)), int(box.n_banks.max(initial=1)))
         pages = np.zeros((box.row.size, *most), np.int64)
-        for rank, bank in np.ndindex(most):
-            some = np.flatnonzero((box.n_ranks > rank) & (box.n_banks > bank))
-            part = box.take(some)
-            offsets = np.full(some.size, rank), np.full(some.size, bank)
-            pages[some, rank, bank] = part.n_rows * self.pages_per_row(part, *offsets)
+        n_banks = np.minimum(box.n_banks, most[1])
+        of, step = expand_counts(np.minimum(box.n_ranks, most[0]) * n_banks)
+        rank, bank = np.divmod(step, n_banks[of])
+        part = box.take(of)
+        pages[of, rank, bank] = part.n_rows * self.pages_per_row(part, rank, bank)
         return pages
 
     def page_count(self, box: Footprint) -> Ints:
