@@ -62,7 +62,7 @@ def _host_and_port(address: str) -> tuple[str, int] | None:
     return (host.strip("[]"), int(port)) if host and port.isdigit() else None
 
 
-class Watch:
+class ClusterWatch:
     """Asks now and then whether what a driver cannot do without still answers."""
 
     def __init__(self, places: Mapping[str, str]) -> None:

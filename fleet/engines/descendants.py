@@ -20,12 +20,22 @@ def _below(pid: int) -> Iterator[int]:
                 yield from _below(int(child))
 
 
+def descendants() -> frozenset[int]:
+    """Return the processes below this one."""
+    return frozenset(_below(os.getpid()))
+
+
 @contextmanager
-def outliving_none(grace_s: float) -> Iterator[None]:
-    """End the processes below this one that are there now and still there at the end, after a while of grace."""
+def outliving_none(grace_s: float, others: frozenset[int]) -> Iterator[None]:
+    """End the processes below this one that are there now and still there at the end, after a while of grace.
+
+    Args:
+        grace_s: How long they may take to end.
+        others: Processes that are none of ours.
+    """
     with ExitStack() as stack:
         handles = []
-        for pid in list(_below(os.getpid())):
+        for pid in descendants() - others:
             with suppress(ProcessLookupError):
                 handles.append(os.pidfd_open(pid))
                 stack.callback(os.close, handles[-1])

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
 from typing import Final, Self
@@ -29,6 +29,8 @@ from node_sim.errors import SimError
 PRELOADED: Final = ["fleet.engines.processes"]
 STARTS_MAX: Final = 3
 """How often a worker's start is tried, should the fork server die in the midst of it."""
+DESCRIPTORS: Final = 16
+"""Files that are open while a worker starts, with the fork server and its tracker."""
 END_S: Final = 2.0
 
 
@@ -158,6 +160,17 @@ class Workers:
         worker.kill()
         worker.forget()
 
+    @staticmethod
+    def _check_descriptors() -> None:
+        """Open as many files as a worker's start does: cut short, the fork server would say so at length.
+
+        Raises:
+            OSError: The machine gives fewer.
+        """
+        with ExitStack() as stack:
+            for _ in range(DESCRIPTORS):
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+
     def _start(self) -> Worker:
         """Start a worker; the fork server is started again if it is gone.
 
@@ -165,6 +178,7 @@ class Workers:
             OSError: The machine gives no process or file.
             LostError: The fork server dies whenever it is asked.
         """
+        self._check_descriptors()
         multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
         for _ in range(STARTS_MAX):
             with suppress(ConnectionError, EOFError, ProcessLookupError), ignoring(signal.SIGINT):

@@ -21,8 +21,8 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fleet.engines import Job, name_attempt
-from fleet.engines.cluster import Watch, check_limits, check_reachable, lost_cluster, no_cluster
-from fleet.engines.descendants import outliving_none
+from fleet.engines.cluster import ClusterWatch, check_limits, check_reachable, lost_cluster, no_cluster
+from fleet.engines.descendants import descendants, outliving_none
 from fleet.engines.failure import ShardError
 from fleet.engines.ledger import Ledger, LostError
 from fleet.engines.ray_actors import ActorPlace, AggregatorActor, NodeHost
@@ -112,7 +112,7 @@ class _Crew:
 
     known: Any
     aggregators: _Aggregators
-    watch: Watch
+    watch: ClusterWatch
     starting: dict[Any, _Host] = field(default_factory=dict)
     idle: list[_Host] = field(default_factory=list)
     running: dict[Any, _Work] = field(default_factory=dict)
@@ -243,6 +243,7 @@ class RayEngine:
         self.workers = workers
         self.address = address
         self.aggregators = aggregators
+        self._others: frozenset[int] = frozenset()
 
     def __enter__(self) -> Self:
         """Join or start a cluster.
@@ -263,6 +264,7 @@ class RayEngine:
                 "address": "local",
             }
             waiting.append(signal.SIGINT)  # half a cluster would be left behind
+            self._others = descendants()
         else:
             check_reachable(self.address)
             options["address"] = self.address
@@ -279,7 +281,7 @@ class RayEngine:
 
     def __exit__(self, *_: object) -> None:
         """Leave the cluster; one started for the run ends with it."""
-        with undisturbed(), nullcontext() if self.address else outliving_none(END_S):
+        with undisturbed(), nullcontext() if self.address else outliving_none(END_S, self._others):
             ray.shutdown()
 
     def run(self, job: Job, shards: Sequence[Shard]) -> Generator[Receipt, None, None]:
@@ -288,7 +290,7 @@ class RayEngine:
         A free host gets the next shard; hosts that find no free core take no part.
         """
         ledger, known = Ledger(shards), ray.put(job)
-        crew = _Crew(known, _Aggregators(known, self.aggregators), Watch(_needed()))
+        crew = _Crew(known, _Aggregators(known, self.aggregators), ClusterWatch(_needed()))
         try:
             for _ in range(min(self.workers, len(shards))):
                 crew.hire()

@@ -49,7 +49,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "fleet.shortage": ("node_sim.errors",),
     "fleet.engines": (*VOCABULARY, "fleet.shortage", "fleet.stored", "fleet.scenario", "node_sim.lives"),
     "fleet.metrics": (*VOCABULARY, "fleet.stored"),
-    "fleet.failed": (*VOCABULARY, "fleet.engines"),
+    "fleet.failed": (*VOCABULARY, "fleet.engines", "fleet.stored"),
     "fleet.run": (*VOCABULARY, *_DRIVERS, "fleet.failed"),
     "fleet.sample": (*VOCABULARY, *_DRIVERS),
     "fleet.replay": (*VOCABULARY, *_DRIVERS),

@@ -12,7 +12,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
-import fleet.engines.local
+import fleet.engines.processes
 import fleet.run
 from analysis import open_run
 from fleet.cli import main
@@ -292,7 +292,7 @@ def test_a_run_begins_only_where_no_other_began_meanwhile(server, stored, name):
 
 @pytest.fixture
 def nothing_simulated(monkeypatch):
-    monkeypatch.setattr(fleet.engines.local, "run_shard", lambda *_: pytest.fail("it was simulated"))
+    monkeypatch.setattr(fleet.engines.processes, "run_shard", lambda *_: pytest.fail("it was simulated"))
 
 
 def any_request(_method, _path, _query):

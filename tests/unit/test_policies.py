@@ -16,6 +16,7 @@ from analysis.text import BASELINE_ROWS, POLICY_ROWS, policy_lines
 from fleet.scenario.decode import decode
 from fleet.stored.manifest import PartFile
 from fleet.stored.schema import to_arrow
+from fleet.stored.store import open_store
 from node_sim.codes import LifecycleKind, LifecycleReason, OfflineResult
 from node_sim.columns import TABLES
 from tests.fleets import counting_document, run_fleet
@@ -116,7 +117,7 @@ def run_by_hand(root, arms, common=()):
         "groups": [vars(GroupInfo("g", 0, 10, 1 << 35, {"web": 10}))],
         "horizon_ns": YEAR_HOURS * HOUR_NS,
     }
-    return Run(root, plan, {}, tuple(receipts), None)
+    return Run(open_store(root), plan, {}, tuple(receipts), None)
 
 
 def plain(figures):
