@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test test-long lint format bench clean
+.PHONY: help install demo test test-long test-cluster lint format bench clean
 
 help:
-	@echo "make demo       install into $(VENV) and simulate the baseline fleet"
-	@echo "make test       install and run the tests (about thirteen minutes on two cores)"
-	@echo "make test-long  the tests that take longer"
-	@echo "make lint       ruff and mypy"
-	@echo "make bench      speed, with rows and faults per node-year beside it"
+	@echo "make demo          install into $(VENV) and simulate the baseline fleet"
+	@echo "make test          install and run the tests (about thirteen minutes on two cores)"
+	@echo "make test-long     the tests that take longer"
+	@echo "make test-cluster  a job with a token on a Ray cluster of this machine, in an environment of its own"
+	@echo "make lint          ruff and mypy"
+	@echo "make bench         speed, with rows and faults per node-year beside it"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +29,15 @@ test: install
 test-long: install
 	$(BIN)/pytest -m long
 
+# Of its own, because Ray's agents take more time and memory in every test once they can serve a dashboard.
+$(VENV)-cluster/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-cluster
+	$(VENV)-cluster/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,cluster]'
+	touch $@
+
+test-cluster: $(VENV)-cluster/.installed
+	$(VENV)-cluster/bin/pytest -m long tests/e2e/test_job_submit.py
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,4 +51,4 @@ bench: install
 	$(BIN)/pytest -m bench -s tests/bench
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-cluster .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

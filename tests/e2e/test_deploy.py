@@ -3,106 +3,25 @@
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-import click
 import pytest
-import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleet.cli import main
 from fleet.metrics import PREFIX, RunCollector
 from fleet.stored.headline import FAMILIES, REGISTRY
+from tests.deployed import DEPLOY, TOP, YAML_FILES, command_lines, entrypoint, load, parse, pinned
+from tests.ports import free_port
 
-TOP = Path(__file__).parents[2]
-DEPLOY = TOP / "deploy"
 PROGRAM = str(Path(sys.executable).with_name("hwpoison-fleet"))
-MANIFESTS = sorted((DEPLOY / "kuberay").glob("*.yaml"))
-YAML_FILES = [*MANIFESTS, *sorted((DEPLOY / "prometheus").glob("*.yml"))]
-TEXT_FILES = [DEPLOY / "README.md", DEPLOY / "Dockerfile", *YAML_FILES]
 NAME = re.compile(r"hwpoison_fleet_[a-z0-9_]+")
-
-
-def load(path):
-    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-
-
-def manifest(name):
-    (document,) = load(DEPLOY / "kuberay" / name)
-    return document
-
-
-def ray_cluster_specs():
-    return [manifest("ray-cluster.yaml")["spec"], manifest("ray-job.yaml")["spec"]["rayClusterSpec"]]
-
-
-def pod_specs():
-    return [
-        pod
-        for spec in ray_cluster_specs()
-        for pod in (
-            spec["headGroupSpec"]["template"]["spec"],
-            *(group["template"]["spec"] for group in spec["workerGroupSpecs"]),
-        )
-    ]
-
-
-def pinned(name):
-    (version,) = re.findall(rf"^{name}==(\S+)$", (TOP / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
-    return version
-
-
-def entrypoint():
-    """The command of the job, as the shell that submits it splits it."""
-    return shlex.split(manifest("ray-job.yaml")["spec"]["entrypoint"])
-
-
-def without_shell(words):
-    """The words up to the first operator of the shell."""
-    stop = next((i for i, word in enumerate(words) if re.match(r"[|&;<>]|2>", word)), len(words))
-    return words[:stop]
-
-
-def command_lines():
-    """Every ``hwpoison-fleet ...`` and ``docker run ... IMAGE ...`` in deploy/: file, words after the program."""
-    found = []
-    for path in TEXT_FILES:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".md":
-            blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-            lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-            lines += re.findall(r"`(hwpoison-fleet [^`]*)`", text)
-        elif path.name == "ray-job.yaml":
-            lines = [shlex.join(entrypoint())]
-        else:
-            lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-        for line in lines:
-            start = re.search(
-                r"(?:^|exec |-- +)hwpoison-fleet (?=\w|--)|\bdocker run .*?hwpoison-fleet:\S+ ", line.strip()
-            )
-            if start:
-                found.append((path.name, without_shell(shlex.split(line.strip()[start.end() :]))))
-    return found
-
-
-def parse(words):
-    """Parse a command line as the program does, without running it."""
-    command, context, rest = main, click.Context(main, info_name="hwpoison-fleet"), list(words)
-    while isinstance(command, click.Group):
-        name = rest.pop(0)
-        command = command.get_command(context, name)
-        assert command is not None, f"no command {name}"
-        if not isinstance(command, click.Group):
-            return command.make_context(name, rest, parent=context)
-        context = click.Context(command, info_name=name, parent=context)
-    raise AssertionError
 
 
 def scrape_text():
@@ -142,77 +61,6 @@ def test_yaml_parses(path):
     assert all(isinstance(document, dict) for document in load(path))
 
 
-def test_manifests_name_the_pinned_ray():
-    assert [spec["rayVersion"] for spec in ray_cluster_specs()] == [pinned("ray")] * 2
-
-
-def test_cluster_and_job_describe_the_same_cluster():
-    stays, once = ray_cluster_specs()
-    assert stays == once
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "fields"),
-    [
-        ("ray-cluster.yaml", "RayCluster", {"rayVersion", "headGroupSpec", "workerGroupSpecs"}),
-        (
-            "ray-job.yaml",
-            "RayJob",
-            {
-                "entrypoint",
-                "submissionMode",
-                "shutdownAfterJobFinishes",
-                "ttlSecondsAfterFinished",
-                "backoffLimit",
-                "activeDeadlineSeconds",
-                "rayClusterSpec",
-            },
-        ),
-    ],
-)
-def test_manifests_have_the_fields_of_their_kind_and_no_others(name, kind, fields):
-    document = manifest(name)
-    assert (document["apiVersion"], document["kind"]) == ("ray.io/v1", kind)
-    assert set(document) == {"apiVersion", "kind", "metadata", "spec"}
-    assert set(document["spec"]) == fields
-
-
-@pytest.mark.parametrize("spec", ray_cluster_specs(), ids=["cluster", "job"])
-def test_ray_groups_have_their_essential_fields(spec):
-    head, (group,) = spec["headGroupSpec"], spec["workerGroupSpecs"]
-    assert set(head) == {"rayStartParams", "template"}
-    assert set(group) == {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
-    assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
-    for params in (head["rayStartParams"], group["rayStartParams"]):
-        assert all(isinstance(value, str) for value in params.values())
-
-
-@pytest.mark.parametrize("pod", pod_specs(), ids=["cluster-head", "cluster-worker", "job-head", "job-worker"])
-def test_every_pod_has_the_image_no_statistics_and_the_shared_folder(pod):
-    (container,) = pod["containers"]
-    build = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()[0]
-    assert container["image"] in build.split()
-    assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
-    (mount,), (volume,) = container["volumeMounts"], pod["volumes"]
-    claim = manifest("runs-volume.yaml")
-    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/runs")
-    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-
-
-def test_job_asks_for_as_many_workers_as_its_cluster_has_cores():
-    spec = manifest("ray-job.yaml")["spec"]["rayClusterSpec"]
-    (group,) = spec["workerGroupSpecs"]
-    (container,) = group["template"]["spec"]["containers"]
-    cores = group["replicas"] * int(container["resources"]["limits"]["cpu"])
-    assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
-    calls = [parse(words) for name, words in command_lines() if name == "ray-job.yaml"]
-    assert [call.info_name for call in calls] == ["run"]
-    assert calls[0].params["workers"] == cores
-    assert calls[0].params["resume_if_planned"]
-    assert (calls[0].params["output"] / "x").is_absolute()
-
-
 def call_id(value):
     return value if isinstance(value, str) else "-".join(value[:2])
 
@@ -237,11 +85,32 @@ def test_runs_on_a_given_cluster_name_workers_and_an_absolute_folder():
         assert folder.startswith(("/", "$PWD/"))
 
 
-def test_copied_paths_exist_and_are_all_the_build_needs():
+def copied():
+    """What the Dockerfile copies."""
     copies = re.findall(r"^COPY (.+) \S+$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
-    sources = {source for copy in copies for source in copy.split()}
-    assert all((TOP / source).exists() for source in sources)
-    assert sources == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "node_sim", "fleet", "analysis"}
+    return {source for copy_line in copies for source in copy_line.split() if source != "./"}
+
+
+def test_copied_paths_exist_and_are_all_the_build_needs():
+    assert all((TOP / source).exists() for source in copied())
+    assert copied() == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "node_sim", "fleet", "analysis"}
+
+
+def test_the_build_is_sent_what_it_copies_and_nothing_else():
+    lines = (TOP / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if not line.startswith("#")]
+    assert rules[0] == "*"
+    assert {line.removeprefix("!") for line in rules if line.startswith("!")} == copied()
+    assert [line for line in rules[1:] if not line.startswith("!")] == ["**/__pycache__"]
+
+
+def test_the_image_has_the_extra_with_the_pinned_dashboard():
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (wanted,) = project["optional-dependencies"]["cluster"]
+    assert re.match(r"ray\[default\]>=\S+$", wanted)
+    assert "pip install --no-cache-dir -c constraints.txt '.[cluster]'" in (DEPLOY / "Dockerfile").read_text("utf-8")
+    for name in ("aiohttp", "aiohttp-cors", "grpcio", "opencensus", "opentelemetry-exporter-prometheus"):
+        assert pinned(name)
 
 
 def test_readme_table_is_the_exporters_output():
@@ -336,12 +205,6 @@ def test_entrypoint_of_the_job_runs_then_resumes(tmp_path):
     assert second.returncode == 0, second.stderr
     assert (tmp_path / "run" / "run.json").exists()
     assert (tmp_path / "run" / "commit" / "000000.json").stat().st_mtime_ns == kept
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def scrape(port):
