@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from fleet.progress import Event, Retried
 from fleet.stored.headline import FAMILIES, INDEX, REGISTRY
-from fleet.stored.manifest import Receipt
 from fleet.stored.tally import Tally
 from node_sim.errors import ConfigError
 
@@ -31,10 +31,14 @@ class RunCollector(Collector):
         self.info = info
         self.tally = Tally.zero(len(arms), len(groups))
         self.done = 0
+        self.retries = 0
 
-    def add(self, receipt: Receipt) -> None:
-        """Count a committed shard."""
-        self.tally = self.tally + receipt.tally
+    def add(self, event: Event) -> None:
+        """Count a committed shard, or one that is tried again."""
+        if isinstance(event, Retried):
+            self.retries += 1
+            return
+        self.tally = self.tally + event.receipt.tally
         self.done += 1
 
     def collect(self) -> Iterator[Metric]:
@@ -42,6 +46,10 @@ class RunCollector(Collector):
         yield InfoMetricFamily(f"{PREFIX}run", "The run.", value=self.info)
         yield GaugeMetricFamily(f"{PREFIX}shards", "Shards planned.", value=self.shards)
         yield GaugeMetricFamily(f"{PREFIX}shards_committed", "Shards committed.", value=self.done)
+        sentence = (
+            "Attempts at a shard that failed for a reason outside of it and were repeated, since the driver began."
+        )
+        yield CounterMetricFamily(f"{PREFIX}shard_retries", sentence, value=self.retries)
         yield GaugeMetricFamily(f"{PREFIX}nodes", "Nodes planned.", value=self.nodes)
         committed = float(self.tally.nodes.sum())
         yield GaugeMetricFamily(f"{PREFIX}nodes_committed", "Nodes committed.", value=committed)

@@ -14,6 +14,7 @@ from fleet.engines.choice import EngineChoice, check_choice, make_engine
 from fleet.engines.shard import expected_work
 from fleet.engines.signals import undisturbed
 from fleet.failed import naming_the_replay
+from fleet.progress import Committed, Kept, Progress, Retried
 from fleet.scenario.assumptions import headline_assumptions
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Fleet
@@ -45,7 +46,6 @@ from fleet.stored.tally import Tally
 from node_sim.columns import TABLE_NAMES
 from node_sim.errors import ConfigError, DataError, ModelError, SimError
 
-Progress = Callable[[Receipt], None]
 Tell = Callable[[str], None]
 """Takes a line about what is mended."""
 
@@ -235,12 +235,13 @@ def _execute(
         tell(line)
     receipts = found.sound()
     for receipt in receipts.values():
-        progress(receipt)
+        progress(Kept(receipt))
     left = [Shard(*shard) for shard in plan["shards"] if shard[0] not in receipts]
     if left:
         job = Job(fleet, plan["seed"], root.address())
         with _leaving_nothing_loose(root, plan), naming_the_replay(job, root):
-            _commit_all(root, plan, engine.run(job, left), found, receipts, progress)
+            finished = engine.run(job, left, lambda: progress(Retried()))
+            _commit_all(root, plan, finished, found, receipts, progress)
     ordered = [receipts[shard_id] for shard_id in sorted(receipts)]
     manifest = seal(_manifest(fleet, plan, ordered, choice, started, root.lock))
     if found.manifest is not None and found.manifest["digests"] != manifest["digests"]:
@@ -267,7 +268,7 @@ def _commit_all(
             _check_again(root, receipt, found)
             write_commit(root, plan, receipt)
             receipts[receipt.shard.shard_id] = receipt
-            progress(receipt)
+            progress(Committed(receipt))
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,14 @@ import click
 
 from fleet.commands.folder import Folder
 from fleet.commands.printing import print_notices, print_summary, say
+from fleet.commands.progress import KINDS, shown_progress
 from fleet.shortage import check_address_space
 from fleet.stored.plan import SHARD_NODES_MAX
 
 if TYPE_CHECKING:
     from fleet.engines.choice import EngineChoice
+    from fleet.progress import Event, Progress
     from fleet.scenario.fleet import Fleet
-    from fleet.stored.manifest import JsonObject, Receipt
     from fleet.stored.store import RunStore
 
 
@@ -34,6 +35,14 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--aggregators", type=click.IntRange(1, 4096), help="Actors that write.  [default: one per Ray node]"
+        ),
+        click.option(
+            "--progress",
+            type=click.Choice(KINDS),
+            default="auto",
+            show_default=True,
+            help="How far it is, on stderr: a bar, or a line at most every 10 s and one at the end; auto: a bar on a "
+            "terminal, else lines if it lasts more than 10 s.",
         ),
         click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics on 127.0.0.1."),
         click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON document."),
@@ -60,33 +69,21 @@ def _default_folder(fleet: Fleet) -> Path:
     return next((path for path in candidates if not os.path.lexists(path)), candidates[-1])
 
 
-def _run_with_progress(
-    nodes: int, metrics: Callable[[Receipt], None] | None, work: Callable[[Callable[[Receipt], None]], JsonObject]
-) -> JsonObject:
-    """Run work with a progress bar on a terminal."""
+@contextmanager
+def _watched(kind: str, nodes: int, metrics: Progress | None) -> Iterator[Progress]:
+    """Show how far a run is, and tell the exporter, if there is one."""
+    with shown_progress(kind, nodes) as show:
 
-    def observe(receipt: Receipt) -> None:
-        if metrics is not None:
-            metrics(receipt)
+        def tell(event: Event) -> None:
+            if metrics is not None:
+                metrics(event)
+            show(event)
 
-    if sys.stderr is None or not sys.stderr.isatty():
-        return work(observe)
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn
-
-    columns = (*Progress.get_default_columns(), TextColumn("{task.completed:,.0f} nodes"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("simulating", total=nodes)
-
-        def advance(receipt: Receipt) -> None:
-            observe(receipt)
-            bar.advance(task, receipt.shard.nodes)
-
-        return work(advance)
+        yield tell
 
 
-def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Callable[[Receipt], None] | None:
-    """Serve metrics if a port is given; return what tells them of a committed shard."""
+def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Progress | None:
+    """Serve metrics if a port is given; return what they are told by."""
     if port is None:
         return None
     from fleet.metrics import HOST, RunCollector, serve_metrics
@@ -142,6 +139,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     address: str | None,
     nodes_per_actor: int | None,
     aggregators: int | None,
+    progress: str,
     metrics_port: int | None,
     as_json: bool,
 ) -> None:
@@ -157,16 +155,13 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     print_notices(fleet)
     choice = _choice(engine, workers, address, nodes_per_actor, aggregators)
     if resume_if_planned and output is not None and is_planned(output, fleet):
-        _resume(output, choice, metrics_port, as_json=as_json)
+        _resume(output, choice, progress, metrics_port, as_json=as_json)
         return
     root = output or _default_folder(fleet)
     shards = planned_shards(fleet, choice, shard_nodes)
     watch = _collector(fleet, fleet.scenario.seed, len(shards), metrics_port)
-    _run_with_progress(
-        fleet.nodes,
-        watch,
-        lambda progress: start_run(fleet, fleet.scenario.seed, root, choice, shard_nodes, progress),
-    )
+    with _watched(progress, fleet.nodes, watch) as tell:
+        start_run(fleet, fleet.scenario.seed, root, choice, shard_nodes, tell)
     print_summary(root, as_json=as_json, hints=True)
 
 
@@ -180,6 +175,7 @@ def resume_command(  # noqa: PLR0913, PLR0917 - one argument per option
     address: str | None,
     nodes_per_actor: int | None,
     aggregators: int | None,
+    progress: str,
     metrics_port: int | None,
     as_json: bool,
 ) -> None:
@@ -189,17 +185,19 @@ def resume_command(  # noqa: PLR0913, PLR0917 - one argument per option
     plan, a commit or a run.json that was altered, or is of another run, is refused (exit code 4).
     """
     check_address_space()
-    _resume(folder, _choice(engine, workers, address, nodes_per_actor, aggregators), metrics_port, as_json=as_json)
+    choice = _choice(engine, workers, address, nodes_per_actor, aggregators)
+    _resume(folder, choice, progress, metrics_port, as_json=as_json)
 
 
-def _resume(folder: RunStore, choice: EngineChoice, metrics_port: int | None, *, as_json: bool) -> None:
+def _resume(folder: RunStore, choice: EngineChoice, progress: str, metrics_port: int | None, *, as_json: bool) -> None:
     """Finish or mend a run and print its summary."""
     from fleet.run import open_plan, resume_run
 
-    def tell(line: str) -> None:
+    def mending(line: str) -> None:
         say(f"mending: {line}", err=True)
 
     fleet, plan = open_plan(folder)
     watch = _collector(fleet, plan["seed"], len(plan["shards"]), metrics_port)
-    _run_with_progress(fleet.nodes, watch, lambda progress: resume_run(folder, choice, progress, tell))
+    with _watched(progress, fleet.nodes, watch) as tell:
+        resume_run(folder, choice, tell, mending)
     print_summary(folder, as_json=as_json, hints=True)

@@ -7,7 +7,7 @@ shard only if nothing else was finished meanwhile, and a shard that failed is tr
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fleet.stored.plan import Shard
@@ -21,11 +21,20 @@ class LostError(TransientError):
     """A worker, a host or an aggregator was lost with an attempt."""
 
 
+Retry = Callable[[], None]
+"""Told of every shard that is tried again."""
+
+
+def tell_nobody() -> None:
+    """Hear of a shard that is tried again, and do nothing."""
+
+
 class Ledger:
     """Hands out shards and takes back what became of them."""
 
-    def __init__(self, shards: Sequence[Shard]) -> None:
+    def __init__(self, shards: Sequence[Shard], tell_retry: Retry = tell_nobody) -> None:
         """Start with all shards left."""
+        self._tell_retry = tell_retry
         self._left = deque(shards)
         self._finished_before: dict[Shard, int] = {}
         """Of shards in work: how many were finished when the attempt began."""
@@ -71,6 +80,7 @@ class Ledger:
         self._fruitless[shard] = self._fruitless.get(shard, 0) + fruitless
         if self._fruitless[shard] < ATTEMPTS_MAX:
             self._left.append(shard)
+            self._tell_retry()
             return
         given_up = _given_up(shard, error)
         if not isinstance(error, LostError) or self._finished_at_loss == self._finished:

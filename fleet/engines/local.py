@@ -7,7 +7,7 @@ from typing import Self
 
 from fleet.engines import Job
 from fleet.engines.failure import ShardError
-from fleet.engines.ledger import Ledger, LostError
+from fleet.engines.ledger import Ledger, LostError, Retry, tell_nobody
 from fleet.engines.processes import Workers, simulate_shard
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
@@ -28,9 +28,9 @@ class LocalEngine:
     def __exit__(self, *_: object) -> None:
         """Nothing to let go of."""
 
-    def run(self, job: Job, shards: Sequence[Shard]) -> Generator[Receipt, None, None]:
+    def run(self, job: Job, shards: Sequence[Shard], tell_retry: Retry = tell_nobody) -> Generator[Receipt, None, None]:
         """Simulate shards; see ``Engine.run``."""
-        ledger = Ledger(shards)
+        ledger = Ledger(shards, tell_retry)
         if self.workers == 1 or len(shards) <= 1:
             yield from _in_this_process(job, ledger)
         else:

@@ -24,7 +24,7 @@ from fleet.engines import Job, name_attempt
 from fleet.engines.cluster import ClusterWatch, check_limits, check_reachable, lost_cluster, no_cluster
 from fleet.engines.descendants import descendants, outliving_none
 from fleet.engines.failure import ShardError
-from fleet.engines.ledger import Ledger, LostError
+from fleet.engines.ledger import Ledger, LostError, Retry, tell_nobody
 from fleet.engines.ray_actors import ActorPlace, AggregatorActor, NodeHost
 from fleet.engines.signals import holding_back, undisturbed
 from fleet.stored.manifest import Receipt
@@ -284,12 +284,12 @@ class RayEngine:
         with undisturbed(), nullcontext() if self.address else outliving_none(END_S, self._others):
             ray.shutdown()
 
-    def run(self, job: Job, shards: Sequence[Shard]) -> Generator[Receipt, None, None]:
+    def run(self, job: Job, shards: Sequence[Shard], tell_retry: Retry = tell_nobody) -> Generator[Receipt, None, None]:
         """Simulate shards; see ``Engine.run``.
 
         A free host gets the next shard; hosts that find no free core take no part.
         """
-        ledger, known = Ledger(shards), ray.put(job)
+        ledger, known = Ledger(shards, tell_retry), ray.put(job)
         crew = _Crew(known, _Aggregators(known, self.aggregators), ClusterWatch(_needed()))
         try:
             for _ in range(min(self.workers, len(shards))):

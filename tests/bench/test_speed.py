@@ -44,6 +44,17 @@ def test_whole_chain_one_arm_one_worker(tmp_path):
     )
 
 
+def test_rows_of_a_storm_of_corrected_errors(tmp_path):
+    nodes = 6_000
+    options = ("--workers", 1, "--arm", "default", "--nodes", nodes)
+    cpu, wall, peak, text = cpu_seconds("run", "ce-storm", "-o", tmp_path / "run", *options)
+    _, rows = density(text)
+    print(
+        f"\nce-storm, one arm: {float(rows) * nodes / cpu:,.0f} rows on disk per core-second (goal 1,000,000) at "
+        f"{rows} rows per node-year (goal 300); {cpu:.1f} s CPU, {wall:.1f} s wall, peak {peak:,.0f} MiB"
+    )
+
+
 def test_four_arms_against_one(tmp_path):
     common = ("--nodes", FOUR_ARM_NODES, "--workers", 1)
     one, _, _, _ = cpu_seconds("run", "-o", tmp_path / "1", *common, "--arm", "default")

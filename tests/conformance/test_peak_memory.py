@@ -38,6 +38,13 @@ def test_a_century_of_few_nodes_needs_little_more_than_a_year_of_many(tmp_path):
 
 
 @pytest.mark.long
+def test_a_storm_of_corrected_errors_needs_little_more_for_ten_times_the_nodes(tmp_path):
+    few, many = (peak_mb(tmp_path / nodes, "ce-storm", "--nodes", nodes) for nodes in ("2000", "20000"))
+    assert many < 1.2 * few
+    assert many < PEAK_MB
+
+
+@pytest.mark.long
 def test_ten_times_the_nodes_need_about_the_same_memory(tmp_path):
     few, many = (peak_mb(tmp_path / nodes, "--nodes", nodes, "--years", "1") for nodes in ("100000", "1000000"))
     assert many < 1.2 * few

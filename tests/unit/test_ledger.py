@@ -75,6 +75,15 @@ def test_a_store_that_fails_again_and_again_ends_the_run():
         ledger.retry(ledger.take(), FULL)
 
 
+def test_every_shard_that_is_tried_again_is_told_of_and_none_that_is_given_up():
+    told = []
+    ledger = Ledger(SHARDS[:1], lambda: told.append(1))
+    while ledger.is_open():
+        ledger.retry(ledger.take(), LOST)
+    assert list(ledger.failed) == SHARDS[:1]
+    assert len(told) == ATTEMPTS_MAX - 1
+
+
 def test_the_first_of_several_failures_is_raised_and_the_others_are_named():
     ledger = Ledger(SHARDS)
     for _ in SHARDS:
