@@ -38,9 +38,10 @@ cluster.shutdown()
 
 
 def start(*words: object, folder: Path | None = None, **environment: str) -> subprocess.Popen[str]:
-    """Start the program in a session of its own."""
+    """Start the program in a session of its own; how far a run is, is not said, however slow the machine."""
+    quiet = ("--progress", "none") if words[0] in {"run", "resume"} else ()
     return subprocess.Popen(
-        [*COMMAND, *map(str, words)],
+        [*COMMAND, *map(str, words), *quiet],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -48,7 +48,7 @@ def refused(done, code=2):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("cli") / "run"
-    done = asked("run", "-o", root, *SMALL, "--set", "group.secded.faults.fit_factor=30.0")
+    done = asked("run", "-o", root, *SMALL, "--set", "group.secded.faults.fit_factor=30.0", "--progress", "none")
     assert done.returncode == 0, done.stderr
     return root, done
 

@@ -75,7 +75,8 @@ def reads(node):
 
 def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a program."""
-    command = [sys.executable, "-c", "from fleet.cli import main; main()", *words]
+    quiet = ("--progress", "none") if words[0] == "run" else ()
+    command = [sys.executable, "-c", "from fleet.cli import main; main()", *words, *quiet]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
