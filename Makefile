@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo          install into $(VENV) and simulate the baseline fleet"
-	@echo "make test          install and run the tests (about thirteen minutes on two cores)"
+	@echo "make test          install and run the tests (about nineteen minutes on two cores)"
 	@echo "make test-long     the tests that take longer"
 	@echo "make test-cluster  a job with a token on a Ray cluster of this machine, in an environment of its own"
 	@echo "make lint          ruff and mypy"

@@ -19,7 +19,6 @@ import pytest
 from tests.deployed import manifest
 from tests.ports import free_port
 
-pytest.importorskip("aiohttp_cors", reason="no dashboard here; make test-cluster")
 pytestmark = pytest.mark.long
 
 BIN = Path(sys.executable).parent
@@ -106,6 +105,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster():
+    pytest.importorskip("aiohttp_cors", reason="no dashboard here; make test-cluster")
     with tempfile.TemporaryDirectory(prefix="hf", dir="/tmp") as folder:  # the paths of Ray's sockets must be short
         made = Cluster(folder)
         try:
