@@ -18,6 +18,7 @@ from fleet.stored.headline import METRICS
 from fleet.stored.tally import Tally
 from tests.fleets import BASELINE, busy_document, counting_document
 
+SEED = 42
 STORED = Path(__file__).with_name("counts.json")
 EXACT = [name for name in METRICS if name not in ("node_years", "memory_lost_byte_years", "pool_lost_byte_years")]
 
@@ -40,7 +41,7 @@ def documents():
 
 def count(document, root):
     fleet = decode("golden", document)
-    manifest = start_run(fleet, 42, root, EngineChoice(workers=1), None, lambda _receipt: None)
+    manifest = start_run(fleet, SEED, root, EngineChoice(workers=1), None, lambda _receipt: None)
     total = Tally.from_json(manifest["tally"], len(fleet.arms), len(fleet.groups)).total.sum(axis=1)
     return {
         arm: {name: round(float(row[METRICS.index(name)])) for name in EXACT}
