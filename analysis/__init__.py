@@ -1,5 +1,5 @@
 """Reading runs: rates, intervals, paired effects of policies. Simulates nothing."""
 
-from analysis.dataset import Run, open_run
+from analysis.dataset.run import Run, open_run
 
 __all__ = ["Run", "open_run"]

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from analysis.compare import cost_per_avoided, effect, effect_on_exposure
-from analysis.rates import Ends, Estimate, Sums, ends_of, rate, recovery_ratio, survival_ratio, weights
+from analysis.comparison.effects import cost_per_avoided, effect, effect_on_exposure
+from analysis.estimators.rates import Ends, Estimate, Sums, ends_of, rate, recovery_ratio, survival_ratio, weights
 from fleet.engines.shard import run_shard
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Fleet

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.rates import NO_PROCESSES, Sums
+from analysis.estimators.rates import NO_PROCESSES, Sums
 from fleet.stored.headline import INDEX, METRICS
 from fleet.stored.tally import Tally
 

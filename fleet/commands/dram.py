@@ -76,7 +76,7 @@ def dram_command(dump: int | None, as_json: bool, lifetimes: int, seed: int, **o
     ever, and devices are counted: two whose faults meet are uncorrectable; a fault that has met two more, be it at
     different times, is silent.
     """
-    from analysis.reliability import reliability_document, reliability_lines
+    from analysis.estimators.reliability import reliability_document, reliability_lines
     from node_sim.draws import Seed
     from node_sim.one_dimm.question import ask
     from node_sim.one_dimm.simulate import describe_lifetime, simulate_lifetimes

@@ -103,12 +103,12 @@ def print_summary(root: AnyRoot, *, as_json: bool, hints: bool) -> None:
     Raises:
         DataError: The run is not complete, or a file is missing or was altered.
     """
-    from analysis.dataset import open_run
+    from analysis.dataset.run import open_run
 
     run = open_run(root)
-    from analysis.examples import example_node
-    from analysis.summary import summary_document
-    from analysis.text import summary_lines
+    from analysis.dataset.examples import example_node
+    from analysis.text.document import summary_document
+    from analysis.text.lines import summary_lines
 
     if as_json:
         print_json(summary_document(run))

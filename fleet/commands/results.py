@@ -35,11 +35,11 @@ def compare_command(folder: RunStore, baseline: str | None, as_json: bool) -> No
     alarms about DIMMs. An alarm is right if the DIMM has a UE after it in the baseline, which should not act on
     corrected errors itself.
     """
-    from analysis.compare import compare_run, to_json
-    from analysis.dataset import open_run
-    from analysis.policies import compare_policies, policies_json
-    from analysis.summary import node_years
-    from analysis.text import NOTE, effect_lines, policy_lines
+    from analysis.comparison.effects import compare_run, to_json
+    from analysis.comparison.policies import compare_policies, policies_json
+    from analysis.dataset.run import open_run
+    from analysis.text.document import node_years
+    from analysis.text.lines import NOTE, effect_lines, policy_lines
 
     run = open_run(folder)
     chosen = baseline or run.arms[0]
@@ -64,8 +64,8 @@ def replay_command(folder: RunStore, node: int, arm: str | None, as_json: bool) 
     The rows must be those of the run, if it is finished.
     """
     check_address_space()
-    from analysis.dataset import open_run
-    from analysis.examples import same_rows
+    from analysis.dataset.examples import same_rows
+    from analysis.dataset.run import open_run
     from fleet.replay import replay_node, timeline_lines
     from fleet.run import is_finished, open_plan
 

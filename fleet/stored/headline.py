@@ -1,8 +1,8 @@
 """The registry of headline metrics: what is counted per node, how, and under which names it is shown.
 
 Tally, exporter, summary, comparison and their tests read it. The few metrics that no count of rows gives are computed
-by name in ``counting.py``; ratios of metrics are those of ``analysis/rates.py``. Every metric has a paired effect and a
-JSON key.
+by name in ``counting.py``; ratios of metrics are those of ``analysis/estimators/rates.py``. Every metric has a paired
+effect and a JSON key.
 """
 
 from __future__ import annotations

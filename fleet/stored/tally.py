@@ -2,8 +2,8 @@
 
 For the vector x of a node's metrics the tally keeps Σx, Σx·xᵀ and, against the same node in the baseline arm (x₀),
 Σx·x₀ᵀ. Few nodes have events, and fewer differ from the baseline, so it also keeps how many those are, what they differ
-by, up and down apart, and the largest: what the intervals of rare things need (``analysis/intervals.py``). Tallies of
-shards add up.
+by, up and down apart, and the largest: what the intervals of rare things need (``analysis/estimators/intervals.py``).
+Tallies of shards add up.
 """
 
 from __future__ import annotations

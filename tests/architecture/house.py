@@ -24,6 +24,7 @@ _FAULTS = ("node_sim.catalog", "node_sim.server", "node_sim.dram")
 _KERNEL = ("node_sim.catalog", "node_sim.hwpoison", "node_sim.machine_check")
 _DRIVERS = ("fleet.stored", "fleet.scenario", "fleet.engines")
 READ_BY_ANALYSIS = (*VOCABULARY, "node_sim.catalog", "node_sim.one_dimm.counts", "fleet.stored")
+_READ_AND_ESTIMATED = (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.estimators")
 
 PLAN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(VOCABULARY, ()),
@@ -56,24 +57,13 @@ PLAN: dict[str, tuple[str, ...]] = {
     "fleet.replay": (*VOCABULARY, *_DRIVERS),
     "fleet.conform": (*VOCABULARY, *_KERNEL, "node_sim.one_page", "fleet.inputs"),
     "analysis.dataset": READ_BY_ANALYSIS,
-    "analysis.intervals": (),
-    "analysis.rates": (*READ_BY_ANALYSIS, "analysis.intervals"),
+    "analysis.estimators": READ_BY_ANALYSIS,
     "analysis.field": READ_BY_ANALYSIS,
     "analysis.own_policies": READ_BY_ANALYSIS,
-    "analysis.reliability": (*READ_BY_ANALYSIS, "analysis.intervals", "analysis.rates"),
-    "analysis.exposure": (*READ_BY_ANALYSIS, "analysis.dataset"),
-    "analysis.examples": (*READ_BY_ANALYSIS, "analysis.dataset"),
-    "analysis.compare": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.intervals", "analysis.rates"),
-    "analysis.policies": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.rates", "analysis.compare"),
-    "analysis.summary": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.rates", "analysis.compare"),
-    "analysis.text": (
-        *READ_BY_ANALYSIS,
-        "analysis.dataset",
-        "analysis.rates",
-        "analysis.compare",
-        "analysis.summary",
-        "analysis.policies",
-    ),
+    "analysis.comparison": _READ_AND_ESTIMATED,
+    "analysis.figures": (*_READ_AND_ESTIMATED, "analysis.comparison"),
+    "analysis.text": (*_READ_AND_ESTIMATED, "analysis.comparison"),
+    "analysis.report": (*_READ_AND_ESTIMATED, "analysis.comparison", "analysis.figures", "analysis.text"),
     "analysis": ("analysis.dataset",),
     "fleet.commands": (
         "node_sim",

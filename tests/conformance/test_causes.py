@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis import open_run
-from analysis.exposure import exposure_from_rows
+from analysis.dataset.exposure import exposure_from_rows
 from fleet.scenario.decode import decode
 from fleet.stored.headline import INDEX
 from node_sim.codes import LifecycleReason

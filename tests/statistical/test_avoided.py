@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.compare import Paired, cost_per_avoided, share_avoided
-from analysis.rates import UNDEFINED, NodeSums, median
+from analysis.comparison.effects import Paired, cost_per_avoided, share_avoided
+from analysis.estimators.rates import UNDEFINED, NodeSums, median
 
 Z = 1.959963984540054
 COST, EVENTS = np.asarray([1.0, 0.0]), np.asarray([0.0, 1.0])

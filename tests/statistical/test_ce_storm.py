@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from analysis.dataset import open_run
+from analysis.dataset.run import open_run
 from fleet.scenario.overrides import load_fleet
 from node_sim.units import NS_PER_DAY
 from tests.fleets import run_fleet

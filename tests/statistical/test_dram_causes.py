@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from analysis.reliability import exact_proportion, reliability_document
+from analysis.estimators.reliability import exact_proportion, reliability_document
 from node_sim.catalog.designs import DESIGNS
 from node_sim.codes import Mode
 from node_sim.dram.faults import simulate_faults

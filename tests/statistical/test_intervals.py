@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.compare import Paired, effect, ratio
-from analysis.intervals import count_interval, difference_interval, share_interval, trials_of_clusters, unseen_size
-from analysis.rates import Ends, rate, weights
+from analysis.comparison.effects import Paired, effect, ratio
+from analysis.estimators.intervals import (
+    count_interval,
+    difference_interval,
+    share_interval,
+    trials_of_clusters,
+    unseen_size,
+)
+from analysis.estimators.rates import Ends, rate, weights
 from tests.node_sums import nodes, sums_of
 
 FLEETS = 3000

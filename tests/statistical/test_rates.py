@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.compare import effect, effect_on_exposure
-from analysis.rates import Ends, proportion, rate, survival_ratio, weights
+from analysis.comparison.effects import effect, effect_on_exposure
+from analysis.estimators.rates import Ends, proportion, rate, survival_ratio, weights
 from fleet.stored.headline import INDEX
 from tests.node_sums import nodes, sums_of
 

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from analysis import open_run
-from analysis.summary import summary_document
-from analysis.text import summary_lines
+from analysis.text.document import summary_document
+from analysis.text.lines import summary_lines
 from fleet.scenario.assumptions import OFF_AT_ZERO, headline_assumptions
 from fleet.scenario.decode import decode
 from fleet.scenario.document import apply_setting

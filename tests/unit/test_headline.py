@@ -7,9 +7,9 @@ import pyarrow.compute as pc
 import pytest
 
 from analysis import open_run
-from analysis.compare import compare_run, tally_against, to_json
-from analysis.summary import summary_document
-from analysis.text import summary_lines
+from analysis.comparison.effects import compare_run, tally_against, to_json
+from analysis.text.document import summary_document
+from analysis.text.lines import summary_lines
 from fleet.metrics import PREFIX, RunCollector
 from fleet.stored.counting import COMPUTED
 from fleet.stored.headline import BY_KEY, EFFECTS_SHOWN, FAMILIES, INDEX, KILLS, METRICS, RATES_SHOWN, REGISTRY, Count

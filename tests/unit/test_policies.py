@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from analysis import open_run
-from analysis.dataset import GroupInfo, Run
-from analysis.policies import FIGURES, compare_policies, policies_json
-from analysis.rates import Estimate
-from analysis.text import BASELINE_ROWS, POLICY_ROWS, policy_lines
+from analysis.comparison.policies import FIGURES, compare_policies, policies_json
+from analysis.dataset.run import GroupInfo, Run
+from analysis.estimators.rates import Estimate
+from analysis.text.lines import BASELINE_ROWS, POLICY_ROWS, policy_lines
 from fleet.scenario.decode import decode
 from fleet.stored.manifest import PartFile
 from fleet.stored.schema import to_arrow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import open_run
-from analysis.compare import tally_against
+from analysis.comparison.effects import tally_against
 from fleet.scenario.decode import decode
 from fleet.stored.headline import INDEX, METRICS, POSITION, REGISTRY
 from node_sim.columns import TABLES

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from analysis import open_run
-from analysis.compare import compare_run
-from analysis.rates import Sums, ends_of, rate
-from analysis.summary import node_years
-from analysis.text import effect_lines, format_byte_years, format_estimate, summary_lines
+from analysis.comparison.effects import compare_run
+from analysis.estimators.rates import Sums, ends_of, rate
+from analysis.text.document import node_years
+from analysis.text.lines import effect_lines, format_byte_years, format_estimate, summary_lines
 from fleet.stored.headline import BY_KEY, EFFECTS_SHOWN, RATES_SHOWN
 from tests.fleets import busy_fleet, run_fleet
 
@@ -58,7 +58,7 @@ def test_the_table_of_rates_begins_with_uncorrected_errors(run):
 def test_one_of_a_kind_is_in_the_singular_and_columns_stay_below_each_other(run, monkeypatch):
     one = dict.fromkeys(("nodes", "faults", "ue", "kills", "panics"), 1.0)
     many = dict.fromkeys(one, 12.0)
-    monkeypatch.setattr("analysis.text.group_ue", lambda _run, _arm: {"a": one, "b": many})
+    monkeypatch.setattr("analysis.text.lines.group_ue", lambda _run, _arm: {"a": one, "b": many})
     lines = summary_lines(run)
     start = next(place for place, line in enumerate(lines) if line.startswith("node groups in arm")) + 1
     first, second = lines[start : start + 2]

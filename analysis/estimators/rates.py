@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from analysis.intervals import TAIL, count_interval, share_interval, trials_of_clusters, unseen_size
+from analysis.estimators.intervals import TAIL, count_interval, share_interval, trials_of_clusters, unseen_size
 from fleet.stored.headline import ALL_RESULTS, BY_KEY, EXPOSURE, INDEX, KILLS, POSITION
 from fleet.stored.tally import LARGEST, PAIRED, Tally
 from node_sim.codes import ProcessClass

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.dataset import Run
+from analysis.dataset.run import Run
 from fleet.stored.digest import digest_table
 from node_sim.columns import TABLES
 

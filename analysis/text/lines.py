@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from analysis.compare import Effect, compare_run
-from analysis.dataset import Run
-from analysis.policies import PolicyTable
-from analysis.rates import DAEMONS, Estimate, Sums, ends_of, rate, recovery_ratio, survival_ratio
-from analysis.summary import group_ue, node_years, summary_document
+from analysis.comparison.effects import Effect, compare_run
+from analysis.comparison.policies import PolicyTable
+from analysis.dataset.run import Run
+from analysis.estimators.rates import DAEMONS, Estimate, Sums, ends_of, rate, recovery_ratio, survival_ratio
+from analysis.text.document import group_ue, node_years, summary_document
 from fleet.stored.headline import BY_KEY, EFFECTS_SHOWN, INDEX, RATES_SHOWN, REGISTRY
 
 ARMS_PER_BLOCK = 4

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.compare import compare_run, to_json
-from analysis.dataset import Run
-from analysis.rates import Sums, ends_of, rate, recovery_ratio, survival_ratio, weights
+from analysis.comparison.effects import compare_run, to_json
+from analysis.dataset.run import Run
+from analysis.estimators.rates import Sums, ends_of, rate, recovery_ratio, survival_ratio, weights
 from fleet.stored.headline import INDEX, REGISTRY
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from scipy import special
 
-from analysis.intervals import TAIL
-from analysis.rates import Estimate
+from analysis.estimators.intervals import TAIL
+from analysis.estimators.rates import Estimate
 from node_sim.codes import Mode
 from node_sim.one_dimm.counts import LifetimeCounts
 from node_sim.records import Ints

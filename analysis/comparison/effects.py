@@ -9,9 +9,16 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from analysis.dataset import Run
-from analysis.intervals import Interval, Z, difference_interval, share_interval, trials_of_clusters, unseen_size
-from analysis.rates import (
+from analysis.dataset.run import Run
+from analysis.estimators.intervals import (
+    Interval,
+    Z,
+    difference_interval,
+    share_interval,
+    trials_of_clusters,
+    unseen_size,
+)
+from analysis.estimators.rates import (
     ENOUGH_NODES,
     HEAVY,
     PER_NODE_YEARS,

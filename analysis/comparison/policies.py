@@ -21,9 +21,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.compare import Paired, cost_per_avoided, share_avoided
-from analysis.dataset import Run
-from analysis.rates import Estimate, NodeSums, Vector, median, proportion
+from analysis.comparison.effects import Paired, cost_per_avoided, share_avoided
+from analysis.dataset.run import Run
+from analysis.estimators.rates import Estimate, NodeSums, Vector, median, proportion
 from fleet.stored.counting import Tables, next_after
 from fleet.stored.manifest import COMMON_ARM, Receipt
 from fleet.stored.schema import empty_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from analysis.dataset import Run
+from analysis.dataset.run import Run
 from node_sim.units import NS_PER_YEAR
 
 

@@ -1,0 +1,1 @@
+"""Rates, ratios and their intervals; nothing of files."""

@@ -1,0 +1,1 @@
+"""The report of a run: one file that is read without a network."""
