@@ -1,43 +1,104 @@
-"""The README is true: its output is that of the demo, its commands exist and its code runs."""
+"""The README and those of the folders are true: what they show is printed, their commands and their code run."""
 
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 
-from fleet.cli import main
+from tests.keys_page import PAGE, page
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+PAGES = ("README.md", "node_sim/README.md", "fleet/README.md", "analysis/README.md")
 COMMAND = (sys.executable, "-c", "from fleet.cli import main; main()")
-CHANGING = ("data: ", "next: ", "      hwpoison-fleet compare")
-"""Lines that name the folder or the time of a run."""
+SMALLER = {
+    "run": ("--nodes", "60", "--workers", "1", "--progress", "none"),
+    "dram": ("--lifetimes", "2000"),
+    "scenario show": ("--sample", "200"),
+}
+"""Options that make a command shown cheap, those given twice counting as given last."""
+OF_MANY_NODES = ("--sample", "--lifetimes")
+"""Options of ``SMALLER`` that mean something else than a size where they are not given."""
+REPLACED = {"9200": free_port}
+"""Words that stand for something of the reader's machine."""
+LINES_MAX = 150
 
 
-def lasting(text):
-    return [line.rstrip() for line in text.strip().splitlines() if not line.startswith(CHANGING)]
+def text(name):
+    return (ROOT / name).read_text()
 
 
-def test_the_output_shown_is_that_of_the_demo(tmp_path):
-    shown = re.search(r"```text\n(.*?)```", README, re.DOTALL).group(1)
+def blocks(name, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text(name), re.DOTALL | re.MULTILINE)
+
+
+def commands(name):
+    """Commands of ours that a page shows, as their words."""
+    lines = [line for block in blocks(name, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("hwpoison-fleet ")]
+
+
+def smaller(words):
+    """The words of a command that does the same with less."""
+    words = [str(REPLACED[word]()) if word in REPLACED else word for word in words]
+    for command, options in SMALLER.items():
+        if words[: len(command.split())] == command.split() and (
+            options[0] in words or options[0] not in OF_MANY_NODES
+        ):
+            return [*words, *options]
+    return words
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as a reader may have it: a run named DIR, and the recordings of the project."""
+    subprocess.run([*COMMAND, *smaller(["run", "-o", "DIR"])], capture_output=True, check=True, cwd=tmp_path)
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_and_all_code_shown_run(name, folder):
+    for words in map(smaller, commands(name)):
+        done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, cwd=folder)
+        assert done.returncode == 0, f"{name}: hwpoison-fleet {shlex.join(words)}\n{done.stderr}"
+    inside = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for code in blocks(name, "python"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder, env=inside
+        )
+        assert done.returncode == 0, f"{name}:\n{code}\n{done.stderr}"
+
+
+def test_the_output_shown_is_of_the_demo(tmp_path):
+    (shown,) = blocks("README.md", "text")
     done = subprocess.run([*COMMAND, "run"], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert lasting(done.stdout) == lasting(shown)
-    assert "hwpoison-fleet run" in (ROOT / "Makefile").read_text()
+    assert shown in done.stdout
+    assert "hwpoison-fleet run\n" in text("Makefile")
 
 
-@pytest.mark.parametrize("line", re.findall(r"^hwpoison-fleet (.*?)(?: +#.*)?$", README, re.MULTILINE))
-def test_every_command_shown_parses(line):
-    command, context, words = main, click.Context(main), line.split()
-    while isinstance(command, click.Group):
-        command = command.get_command(context, words.pop(0))
-        assert command is not None
-    options = [option for parameter in command.params for option in parameter.opts]
-    assert {word for word in words if word.startswith("-")} <= set(options)
+def test_the_readme_is_one_page():
+    assert len(text("README.md").splitlines()) <= LINES_MAX
+
+
+def test_the_table_of_keys_is_that_of_the_settings():
+    assert PAGE.read_text() == page(PAGE.read_text()), "python -m tests.keys_page writes it anew"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name):
+    for target in re.findall(r"\]\(([^)]+)\)", text(name)):
+        path, _, heading = target.partition("#")
+        there = (ROOT / name).parent / path if path else ROOT / name
+        assert there.exists(), target
+        titles = re.findall(r"^#+ (.*)$", there.read_text() if heading else "", re.MULTILINE)
+        assert not heading or heading in [re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in titles]
 
 
 def test_every_make_target_shown_exists():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`?make ([a-z-]+)", README)) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z-]+)", text("README.md"))) <= targets
