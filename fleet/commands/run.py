@@ -34,7 +34,7 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--nodes-per-actor", type=click.IntRange(1, SHARD_NODES_MAX), help="Nodes a Ray actor holds at a time."
         ),
         click.option(
-            "--aggregators", type=click.IntRange(1, 4096), help="Actors that write.  [default: one per Ray node]"
+            "--aggregators", type=click.IntRange(1, 4096), help="Actors that write.  [default: one for 4 hosts]"
         ),
         click.option(
             "--progress",

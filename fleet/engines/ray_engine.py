@@ -35,6 +35,8 @@ TICK_S: Final = 1.0
 START_TIMEOUT_S: Final = 120
 STARTS_MAX: Final = 8
 """How many hosts may fail to start without a shard being finished meanwhile."""
+HOSTS_PER_AGGREGATOR: Final = 4
+"""More wait for each other: writing a shard takes a tenth of simulating it (``deploy/scale.md``)."""
 END_S: Final = 2.0
 OBJECT_STORE_BYTES: Final = 256 << 20
 
@@ -50,7 +52,7 @@ class _Seat:
 
 
 class _Aggregators:
-    """The aggregators of a run: one on each Ray node that has hosts, or as many as asked, spread over the nodes."""
+    """The aggregators of a run: enough on each Ray node for its hosts, or as many as asked, spread over the nodes."""
 
     def __init__(self, known: Any, wanted: int | None) -> None:
         """Start none before it is needed."""
@@ -62,9 +64,10 @@ class _Aggregators:
     def near(self, node_id: str) -> _Seat:
         """Return the seat for a host on a node, with an aggregator on it."""
         mine = [seat for seat in self.seats if seat.node_id == node_id]
-        if not mine and (self._by_node or not self.seats):
-            mine = [_Seat(node_id)]
-            self.seats.extend(mine)
+        full = all(seat.attempts >= HOSTS_PER_AGGREGATOR for seat in mine)
+        if full and (self._by_node or not self.seats):
+            mine.append(_Seat(node_id))
+            self.seats.append(mine[-1])
         seat = min(mine or self.seats, key=lambda one: one.attempts)
         if seat.actor is None:
             placed = NodeAffinitySchedulingStrategy(seat.node_id, soft=True)
@@ -300,6 +303,7 @@ class RayEngine:
                     if reference in crew.starting:
                         crew.begin(reference)
                     elif (receipt := crew.end(reference, ledger)) is not None:
+                        crew.issue(ledger)  # no host waits until the driver has committed
                         yield receipt
         except (ConnectionError, RayError) as error:
             raise ExecutionError(lost_cluster(_said(error))) from None
