@@ -53,16 +53,24 @@ def _scenario() -> tuple[click.Command, ...]:
     return (scenario_group,)
 
 
+def _tables() -> tuple[click.Command, ...]:
+    from fleet.commands.tables import export_command, tables_command
+
+    return tables_command, export_command
+
+
 COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
     "compare": _results,
     "conform": _kernel,
     "dram": _dram,
+    "export": _tables,
     "inject": _kernel,
     "replay": _results,
     "resume": _simulate,
     "run": _simulate,
     "scenario": _scenario,
     "summary": _results,
+    "tables": _tables,
 }
 """Every command, and what loads the commands of its subject."""
 COMMITTING: Final = ("run", "resume")

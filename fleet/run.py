@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from fleet.engines import Engine, Job
 from fleet.engines.choice import EngineChoice, check_choice, make_engine
@@ -27,6 +27,7 @@ from fleet.stored.manifest import (
     FORMAT,
     PLAN,
     RUN,
+    VIEWS,
     JsonObject,
     Receipt,
     content_sha256,
@@ -34,7 +35,9 @@ from fleet.stored.manifest import (
     read_receipts,
     remove_temporaries,
     seal,
+    sha256_of,
     write_commit,
+    write_document,
     write_json,
 )
 from fleet.stored.parts import Survey, check_parts, survey
@@ -43,9 +46,12 @@ from fleet.stored.schema import SCHEMA_VERSION, check_version
 from fleet.stored.sink import discard, remove_strays
 from fleet.stored.store import AnyRoot, RunStore, open_store
 from fleet.stored.tally import Tally
+from fleet.stored.views import views_sql
 from node_sim.columns import TABLE_NAMES
 from node_sim.errors import ConfigError, DataError, ModelError, SimError
 
+_OF_GROUP: Final = ("name", "first_node", "nodes", "part", "code", "site", "dimms", "dimm_bytes", "processes")
+"""What a plan has of each group, beside its workload."""
 Tell = Callable[[str], None]
 """Takes a line about what is mended."""
 
@@ -114,10 +120,11 @@ def _plan(fleet: Fleet, seed: int, shards: tuple[Shard, ...]) -> JsonObject:
             "seed": seed,
             "nodes": fleet.nodes,
             "years": fleet.scenario.years,
+            "start": fleet.start,
             "horizon_ns": fleet.horizon_ns,
             "arms": list(fleet.arms),
             "groups": [
-                {name: getattr(group, name) for name in ("name", "first_node", "nodes", "dimm_bytes", "processes")}
+                {name: getattr(group, name) for name in _OF_GROUP} | {"workload": fleet.workload_of(group.name)}
                 for group in fleet.groups
             ],
             "scenario": fleet.document,
@@ -171,6 +178,12 @@ def _ignore(_line: str) -> None:
     """Tell nobody."""
 
 
+def _identity(fleet: Fleet, seed: int) -> dict[str, Any]:
+    """Return what makes two runs one and the same."""
+    named = {"seed": seed, "nodes": fleet.nodes, "start": fleet.start}
+    return named | {"scenario": fleet.sha256(), "policies": hashes_of(fleet)}
+
+
 def is_planned(root: RunStore, fleet: Fleet) -> bool:
     """Return whether a folder has the plan of the same run: scenario, seed and policies of one's own.
 
@@ -181,13 +194,7 @@ def is_planned(root: RunStore, fleet: Fleet) -> bool:
     if not root.holds(PLAN):
         return False
     planned, plan = open_plan(root)
-    there = {"seed": plan["seed"], "nodes": planned.nodes, "scenario": planned.sha256(), "policies": hashes_of(planned)}
-    asked = {
-        "seed": fleet.scenario.seed,
-        "nodes": fleet.nodes,
-        "scenario": fleet.sha256(),
-        "policies": hashes_of(fleet),
-    }
+    there, asked = _identity(planned, plan["seed"]), _identity(fleet, fleet.scenario.seed)
     other = [name for name, value in asked.items() if there[name] != value]
     if other:
         named = ", ".join(f"{name} {there[name]} instead of {asked[name]}" for name in other if name != "policies")
@@ -215,6 +222,7 @@ def resume_run(root: AnyRoot, choice: EngineChoice, progress: Progress, tell: Te
         found = survey(root, plan)
         if found.manifest is not None and found.is_finished(plan):
             return found.manifest
+    check_version(root / PLAN, plan, SCHEMA_VERSION)
     with make_engine(choice, fleet.nodes) as engine, root.locked():
         return _execute(fleet, plan, root, engine, choice, progress, tell)
 
@@ -243,12 +251,14 @@ def _execute(
             finished = engine.run(job, left, lambda: progress(Retried()))
             _commit_all(root, plan, finished, found, receipts, progress)
     ordered = [receipts[shard_id] for shard_id in sorted(receipts)]
-    manifest = seal(_manifest(fleet, plan, ordered, choice, started, root.lock))
+    views = views_sql(plan, [part for receipt in ordered for part in receipt.parts]).encode()
+    manifest = seal(_manifest(fleet, plan, ordered, choice, started, root.lock) | {"files": {VIEWS: sha256_of(views)}})
     if found.manifest is not None and found.manifest["digests"] != manifest["digests"]:
         msg = f"{root / RUN}: other digests than those of all shards; was the run made by another version? Run it anew"
         raise DataError(msg)
     remove_strays(root, fleet.arms, {part.path for receipt in ordered for part in receipt.parts})
     remove_temporaries(root)
+    write_document(root, VIEWS, views)
     write_json(root, RUN, manifest)
     return manifest
 

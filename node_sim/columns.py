@@ -25,7 +25,7 @@ class Column:
         unit: Unit, or ``1`` for counts and ``-`` for names.
         sentence: What it holds.
         code: Enumeration whose texts are stored, if any.
-        nullable: Whether unknown or not applicable (null) occurs; kernels carry null as a negative number.
+        null: When it is unknown or not applicable (null), which kernels carry as a negative number; empty if never.
     """
 
     name: str
@@ -33,18 +33,24 @@ class Column:
     unit: str
     sentence: str
     code: type[Code] | None = None
-    nullable: bool = False
+    null: str = ""
+
+    @property
+    def nullable(self) -> bool:
+        """Whether null occurs."""
+        return bool(self.null)
 
 
-def _code(name: str, code: type[Code], sentence: str, *, nullable: bool = False) -> Column:
-    return Column(name, "int8", "-", sentence, code, nullable)
+def _code(name: str, code: type[Code], sentence: str, null: str = "") -> Column:
+    return Column(name, "int8", "-", sentence, code, null)
 
 
 def _cells(name: str, dtype: str, unit: str, sentence: str) -> Column:
-    """Return a column about the faulty cells; wrong commands or addresses have none."""
-    return Column(name, dtype, unit, f"{sentence.removesuffix('.')}; null of wrong commands or addresses.", None, True)
+    """Return a column about the faulty cells."""
+    return Column(name, dtype, unit, sentence, null=_WRONG_COMMANDS)
 
 
+_WRONG_COMMANDS: Final = "wrong commands or addresses, which have no cells"
 _HEAD: Final = (
     Column("time_ns", "int64", "ns", "When it happened, since the start of the scenario."),
     Column("node_id", "uint32", "-", "Server."),
@@ -86,9 +92,8 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
             "first_pfn",
             "uint64",
             "4 KiB",
-            "Physical number of the page of the footprint that shows errors first; null if errors belong to no page.",
-            None,
-            True,
+            "Physical number of the page of the footprint that shows errors first.",
+            null="errors belong to no page",
         ),
     ),
     "errors": (
@@ -104,16 +109,16 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
             codes.Observer,
             "Who read the wrong words; 'demand' is any CPU or device access, 'write-back' the last-level cache.",
         ),
-        Column("ce_count", "uint32", "1", "Logged corrected errors in the window; null for UE and SDC.", None, True),
+        Column("ce_count", "uint32", "1", "Logged corrected errors in the window.", null="UE and SDC"),
         Column("n_pages", "uint64", "1", "Distinct pages that showed the errors; 0 of wrong commands or addresses."),
-        Column("first_pfn", "uint64", "4 KiB", "Physical page number of the first error; null if none.", None, True),
+        Column(
+            "first_pfn", "uint64", "4 KiB", "Physical page number of the first error.", null="errors belong to no page"
+        ),
         Column("first_time_ns", "int64", "ns", "Time of the first error."),
         Column("last_time_ns", "int64", "ns", "Time of the last error."),
-        _code("path", codes.Path, "How the fault came to an uncorrected error; null for CE.", nullable=True),
-        Column(
-            "first_ce_ns", "int64", "ns", "Time of the DIMM's first CE before it; null if none, and for CE.", None, True
-        ),
-        Column("n_ce_before", "uint64", "1", "Corrected errors of the DIMM before it; null for CE.", None, True),
+        _code("path", codes.Path, "How the fault came to an uncorrected error.", null="CE"),
+        Column("first_ce_ns", "int64", "ns", "Time of the DIMM's first CE before it.", null="none before it, and CE"),
+        Column("n_ce_before", "uint64", "1", "Corrected errors of the DIMM before it.", null="CE"),
     ),
     "ecs_reports": (
         *_HEAD,
@@ -128,11 +133,9 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         _code("severity", codes.Severity, "Grade given by the kernel."),
         Column("bank", "uint8", "-", "Machine-check bank: one per memory channel, then the one of the core that read."),
         _code("cpu_context", codes.CpuContext, "What the CPU was doing."),
-        _code(
-            "kernel_read", codes.KernelRead, "Which kernel code read the poison; null where none did.", nullable=True
-        ),
+        _code("kernel_read", codes.KernelRead, "Which kernel code read the poison.", null="none did"),
         Column("overflow", "bool", "-", "The bank still held an unread record (OVER)."),
-        Column("pfn", "uint64", "4 KiB", "Physical page number; null of wrong commands or addresses.", None, True),
+        Column("pfn", "uint64", "4 KiB", "Physical page number.", null=_WRONG_COMMANDS),
         _code("action", codes.CheckAction, "What the kernel did about it."),
     ),
     "memory_failures": (
@@ -140,8 +143,8 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         _CAUSE,
         _PFN,
         _code("page_use", codes.PageUse, "What the page was used for."),
-        _code("page_type", codes.PageType, "Page type of the action line; null where none is printed.", nullable=True),
-        _code("result", codes.Result, "Result of the action line; null where none is printed.", nullable=True),
+        _code("page_type", codes.PageType, "Page type of the action line.", null="no action line is printed"),
+        _code("result", codes.Result, "Result of the action line.", null="no action line is printed"),
         Column("errno", "int16", "-", "Return value of memory_failure(), 0 or a negative errno."),
         Column("latency_ns", "int64", "ns", "From the machine check to the end of handling."),
         Column(
@@ -189,11 +192,32 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         _code("kind", codes.LifecycleKind, "Why the node was down; one that drains, or goes on without a DIMM, is up."),
         _code("reason", codes.LifecycleReason, "What brought it down, or led to its cordon."),
         Column("end_ns", "int64", "ns", "End of the interval; may lie beyond the horizon."),
-        Column("dimm", "uint8", "-", "DIMM slot replaced, repaired or mapped out; null for other kinds.", None, True),
+        Column("dimm", "uint8", "-", "DIMM slot replaced, repaired or mapped out.", null="other kinds"),
         Column("processes_lost", "uint16", "1", "Processes that died with the node."),
     ),
 }
 """Event tables in causal order: at one time, a row of a later table may be caused by one of an earlier."""
+
+SENTENCES: Final = {
+    "faults": "What is physically wrong in DRAM, also on DIMMs that only other arms have installed.",
+    "errors": "Wrong words that were read: corrected ones by window, all others one by one.",
+    "ecs_reports": "What DDR5 devices report of the errors they count themselves.",
+    "machine_checks": "How the CPU reported an uncorrected error, and what the kernel did at once.",
+    "memory_failures": "What memory_failure() made of a poisoned page.",
+    "signals": "SIGBUS and SIGKILL that processes were sent for bad memory.",
+    "io_errors": "System calls that returned an error for bad memory.",
+    "page_offlines": "Pages, or all pages of a bank, that somebody asked the kernel to take out of use.",
+    "lifecycle": "Times that nodes were down, drained or repaired, and why.",
+}
+"""What a row of each table is."""
+VIEW_COLUMNS: Final = (
+    Column("arm", "str", "-", "Arm whose row it is; a row that all arms share is one of each."),
+    Column("group", "str", "-", "Node group of the server."),
+    Column(
+        "ts", "datetime64[us]", "UTC", "When it happened: the start of the scenario and time_ns, to the microsecond."
+    ),
+)
+"""What views and exports put before the stored columns of each table."""
 
 TABLE_NAMES: Final = tuple(TABLES)
 TABLE_RANK: Final = {name: rank for rank, name in enumerate(TABLE_NAMES)}

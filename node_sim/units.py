@@ -22,6 +22,8 @@ PAGES_PER_HUGE_PAGE = 512
 """4 KiB pages in a 2 MiB huge page, the block for which use and owner are drawn."""
 PAGES_PER_GIGANTIC_PAGE = 512 * PAGES_PER_HUGE_PAGE
 """4 KiB pages in a 1 GiB huge page."""
+START = "2025-01-01T00:00:00Z"
+"""When the time of a run is 0, if nobody says otherwise."""
 FOREVER = (1 << 62) - 1
 """Stands for "never" in columns of times [ns]: 146 years, beyond any horizon; sums of two still fit 64 bits."""
 

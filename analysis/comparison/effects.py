@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from analysis.comparison.shown import Comparison
 from analysis.dataset.run import Run
 from analysis.estimators.intervals import (
     Interval,
@@ -157,6 +158,12 @@ class Effect:
     difference: Estimate
     ratio: Estimate
     paired: Paired
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        rows = {"difference": self.difference, "ratio": self.ratio, "nodes that differ": f"{self.differing:,}"}
+        cells = (f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+        return f"<table>{''.join(cells)}</table>"
 
     @property
     def differing(self) -> int:
@@ -326,13 +333,15 @@ def tally_against(run: Run, baseline: str) -> tuple[Tally, tuple[str, ...]]:
     return total, order
 
 
-def compare_run(run: Run, baseline: str | None = None) -> dict[str, dict[str, Effect]]:
+def compare_run(run: Run, baseline: str | None = None) -> Comparison[Effect]:
     """Compare every arm of a run with a baseline (the first arm by default).
 
     Raises:
         ConfigError: The run has no such arm.
     """
-    return compare_tally(*tally_against(run, baseline or run.arms[0]), ends_of(group.processes for group in run.groups))
+    chosen = baseline or run.arms[0]
+    ends = ends_of(group.processes for group in run.groups)
+    return Comparison(compare_tally(*tally_against(run, chosen), ends), chosen)
 
 
 def compare_tally(tally: Tally, arms: tuple[str, ...], ends: Ends) -> dict[str, dict[str, Effect]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
+from analysis.dataset.frames import import_pandas, to_frame, widened
+from analysis.dataset.groups import GroupInfo
+from analysis.dataset.reading import EVERY_ARM, stored_dataset, view_batches, view_schema
+from analysis.dataset.shown import Facts, as_html, as_text, run_facts
 from fleet.stored.digest import add_digests, digest_table, to_hex
 from fleet.stored.headline import METRICS
 from fleet.stored.manifest import (
@@ -24,23 +29,16 @@ from fleet.stored.parts import Survey, read_part, survey
 from fleet.stored.schema import check_version, empty_table
 from fleet.stored.store import AnyRoot, RunStore, open_store
 from fleet.stored.tally import Tally
+from fleet.stored.views import start_us
 from node_sim.columns import TABLES
 from node_sim.errors import ConfigError, DataError
 from node_sim.guesses import one_of
 
-
-@dataclass(frozen=True)
-class GroupInfo:
-    """A node group of a run; of its processes, how many of each kind a node runs in the first arm."""
-
-    name: str
-    first_node: int
-    nodes: int
-    dimm_bytes: int
-    processes: dict[str, int]
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A complete, unaltered run.
 
@@ -57,6 +55,19 @@ class Run:
     manifest: dict[str, Any]
     receipts: tuple[Receipt, ...]
     tally: Tally
+
+    def _shown(self) -> Facts:
+        mine = {COMMON_ARM, self.arms[0]}
+        rows = {table: sum(p.rows for p in self.parts if p.table == table and p.arm in mine) for table in TABLES}
+        return run_facts(self.plan, self.manifest, self.path, rows)
+
+    def __repr__(self) -> str:
+        """Show what the run is in a few lines."""
+        return as_text("Run of hwpoison-fleet", self._shown())
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return as_html("Run of hwpoison-fleet", self._shown())
 
     @property
     def path(self) -> Path | str:
@@ -105,15 +116,94 @@ class Run:
             columns: Columns to read; None is all.
             filters: As in ``pyarrow.parquet.read_table``.
         """
-        if name not in TABLES:
-            msg = f"{self.root}: table {name!r}, {one_of(name, TABLES)}"
-            raise ConfigError(msg)
-        arm = self.arms[self.check_arm(arm)] if arm is not None else self.arms[0]
-        mine = [part for part in self.parts if part.table == name and part.arm in (COMMON_ARM, arm)]
+        chosen = self.arms[0] if arm is None else self.arms[self.check_arm(arm)]
+        mine = self._parts_of(name, chosen)[chosen]
         if not mine:
             empty = empty_table(name)
             return empty.select(list(columns)) if columns is not None else empty
         return pa.concat_tables([read_part(self.root, part, columns, filters) for part in mine])
+
+    def _check_table(self, name: str) -> None:
+        if name not in TABLES:
+            msg = f"{self.root}: table {name!r}, {one_of(name, TABLES)}"
+            raise ConfigError(msg)
+
+    def _parts_of(self, name: str, arm: str | None) -> dict[str, list[PartFile]]:
+        """Return the parts of a table in an arm's view, the common ones first, by arm; None is the baseline.
+
+        Raises:
+            ConfigError: There is no such table or arm.
+        """
+        self._check_table(name)
+        arms = self.arms if arm == EVERY_ARM else (self.arms[0 if arm is None else self.check_arm(arm)],)
+        of_table: dict[str, list[PartFile]] = {}
+        for part in self.parts:
+            if part.table == name:
+                of_table.setdefault(part.arm, []).append(part)
+        return {one: [*of_table.get(COMMON_ARM, ()), *of_table.get(one, ())] for one in arms}
+
+    def dataset(self, name: str, arm: str | None = None) -> ds.Dataset:
+        """Return one table of an arm's view as a dataset of Arrow, which is read piece by piece and only where asked.
+
+        Args:
+            name: Table.
+            arm: Arm; None is the baseline, ``"*"`` are all, with a column ``arm``.
+
+        Raises:
+            ConfigError: There is no such table or arm.
+        """
+        return stored_dataset(self.root, name, self._parts_of(name, arm), with_arm=arm == EVERY_ARM)
+
+    def view_schema(self, name: str, columns: Sequence[str] | None = None) -> pa.Schema:
+        """Return the schema of a table as its view has it: arm, group and date of each row, then what is stored.
+
+        Args:
+            name: Table.
+            columns: Columns in the order wanted; None is all.
+
+        Raises:
+            ConfigError: There is no such table or column.
+        """
+        self._check_table(name)
+        known = view_schema(name)
+        for column in columns or ():
+            if column not in known.names:
+                msg = f"{self.root}: column {column!r} of {name}, {one_of(column, known.names)}"
+                raise ConfigError(msg)
+        return known if columns is None else pa.schema([known.field(column) for column in columns])
+
+    def view_batches(self, name: str, arm: str | None, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a table as its view has them, with the columns and types of a schema, batch by batch.
+
+        Args:
+            name: Table.
+            arm: Arm; None is the baseline, ``"*"`` are all.
+            schema: As from ``view_schema``.
+
+        Raises:
+            ConfigError: There is no such table or arm.
+        """
+        dataset = stored_dataset(self.root, name, self._parts_of(name, arm), with_arm=True)
+        return view_batches(dataset, schema, self.groups, start_us(self.plan))
+
+    def frame(self, name: str, arm: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Read one table of an arm's view as a pandas frame of Arrow types, with group and date of each row.
+
+        Integers of up to 32 bits have 64 there, as sums in pandas keep the type.
+
+        Args:
+            name: Table.
+            arm: Arm; None is the baseline, ``"*"`` are all, with a column ``arm``.
+            columns: Columns to read; None is all.
+
+        Raises:
+            ImportError: pandas is not installed.
+            ConfigError: There is no such table, arm or column.
+        """
+        pandas = import_pandas()
+        schema = widened(self.view_schema(name, columns))
+        frame = to_frame(pandas, pa.Table.from_batches(self.view_batches(name, arm, schema), schema))
+        return frame.drop(columns="arm") if columns is None and arm != EVERY_ARM else frame
 
     def read_part(self, part: PartFile, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one committed part; ``columns`` None is all."""
@@ -199,4 +289,7 @@ def _check_whole(root: RunStore, plan: dict[str, Any], found: Survey) -> None:
     for damage in found.damage.values():
         path, wrong = damage[0]
         msg = f"{root / path}: {wrong}, expected a part of the run; {mend}"
+        raise DataError(msg)
+    for path, wrong in found.altered:
+        msg = f"{root / path}: {wrong}, expected the views of the run; {mend}"
         raise DataError(msg)

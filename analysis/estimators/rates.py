@@ -38,6 +38,17 @@ class Estimate:
     low: float | None
     high: float | None
 
+    def __str__(self) -> str:
+        """Show it to three digits."""
+        if self.value is None:
+            return "undefined"
+        known = self.low is not None and self.high is not None
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]" if known else f"{self.value:.3g} [no interval]"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return f"<span>{self}</span>"
+
     def to_json(self) -> dict[str, float | list[float | None] | None]:
         """Return value and ``ci95``."""
         known = self.low is not None and self.high is not None

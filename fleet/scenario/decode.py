@@ -13,7 +13,8 @@ from fleet.scenario.complaints import together
 from fleet.scenario.document import expand_switches, expand_workloads, items, put, tables
 from fleet.scenario.fleet import ARMS_MAX, FIXED_SECTIONS, GROUPS_MAX, Document, Fleet, Group, GroupPlan, Scenario
 from fleet.scenario.keys import unknown_keys
-from fleet.scenario.plain import folder_name_complaint, foreign, name_complaint
+from fleet.scenario.plain import arm_name_complaint, folder_name_complaint, foreign, name_complaint
+from fleet.scenario.start import start_complaint
 from node_sim.errors import ConfigError
 from node_sim.guesses import one_of
 from node_sim.server.policy import Policy
@@ -150,11 +151,13 @@ def _share_complaints(document: Document) -> Iterator[str]:
             yield f"group: shares add up to {total:g}, expected 1; change group.NAME.share"
 
 
-def _name_complaints(document: Document) -> Iterator[str]:
-    """Yield names that no file can be called by, or that cannot be read."""
+def _text_complaints(document: Document) -> Iterator[str]:
+    """Yield names that no file can be called by, or that cannot be read, and what is no date."""
     name = document.get("name", Scenario.name)
     if isinstance(name, str) and (complaint := folder_name_complaint(name)):
         yield f"name = {name!r}, {complaint}; choose another"
+    if complaint := start_complaint(document.get("start")):
+        yield complaint
     for group, _ in items(document.get("group")):
         if complaint := name_complaint(group):
             yield f"group.{group}: name = {group!r}, {complaint}; choose another"
@@ -163,7 +166,7 @@ def _name_complaints(document: Document) -> Iterator[str]:
 def _arm_name_complaints(document: Document) -> Iterator[str]:
     groups = dict(tables(document.get("group")))
     for name, arm in tables(document.get("arm")):
-        if complaint := folder_name_complaint(name):
+        if complaint := arm_name_complaint(name):
             yield f"arm.{name}: name, {complaint}; choose another, or leave out a --sweep"
         listed = arm.get("groups", ())
         for group in listed if isinstance(listed, list) else ():
@@ -216,7 +219,7 @@ def decode(label: str, document: Document) -> Fleet:
         _refuse(label, document, complaints + large)
     original = copy.deepcopy(document)
     work = copy.deepcopy(document)
-    complaints += [*_share_complaints(work), *_name_complaints(work), *_arm_name_complaints(work)]
+    complaints += [*_share_complaints(work), *_text_complaints(work), *_arm_name_complaints(work)]
     complaints.extend((*expand_workloads(work), *expand_switches(work)))
     scenario, mine = _decode(Scenario, work, "")
     complaints.extend(mine)

@@ -93,6 +93,7 @@ def scenario_document(fleet: Fleet, only: str | None = None) -> dict[str, Any]:
         "nodes": fleet.nodes,
         "years": fleet.scenario.years,
         "seed": fleet.scenario.seed,
+        "start": fleet.start,
         "scenario_sha256": fleet.sha256(),
         "groups": {
             name: [*_entries(group, ""), *_rates(group)] for name, group in groups.items() if only in (None, name)
@@ -124,6 +125,7 @@ def scenario_lines(fleet: Fleet, only: str | None = None) -> list[str]:
     lines = [
         f"{document['name']}: {document['description']}",
         f"{document['nodes']:,} nodes x {document['years']:g} years, default seed {document['seed']}",
+        f"time 0 of the rows is {document['start']}",
     ]
     for name, entries in document["groups"].items():
         lines.extend(["", f"group {name}"])

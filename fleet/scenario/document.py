@@ -95,7 +95,7 @@ def parse(label: str, text: str) -> Document:
 def parse_value(key: str, text: str) -> Any:
     """Read a value of the command line as TOML, or as a plain string if it is none or its setting is a word.
 
-    A kernel version is a word, too: 3.10 is not 3.1.
+    A kernel version is a word, too: 3.10 is not 3.1. So is a date, which TOML would read as something else.
 
     Raises:
         ConfigError: It is TOML, with what nothing can hold.
@@ -113,7 +113,7 @@ def parse_value(key: str, text: str) -> Any:
 
 def _words() -> frozenset[str]:
     """Names of the settings that are words to choose from."""
-    nested, words = [Hardware, Policy], set()
+    nested, words = [Hardware, Policy], {"start"}
     while nested:
         kind = nested.pop()
         for item in dataclasses.fields(kind):

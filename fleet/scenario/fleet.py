@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet.scenario.policy_source import PolicySource
+from fleet.scenario.start import start_utc
 from node_sim.catalog import numbers
 from node_sim.catalog.field import STUDIES
 from node_sim.dram.geometry import Dimm
@@ -18,7 +19,7 @@ from node_sim.server.consistency import complaints
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Policy
 from node_sim.server.settings import FORBID, Checked, setting
-from node_sim.units import NS_PER_YEAR
+from node_sim.units import NS_PER_YEAR, START
 
 Document = dict[str, Any]
 """A scenario as TOML holds it."""
@@ -83,6 +84,9 @@ class Scenario(Checked):
     nodes: int = setting(10_000, "Nodes of the fleet.", "1", low=1, high=NODES_MAX)
     years: float = setting(1.0, "Simulated time.", "year", low=1e-6, high=100.0)
     seed: int = setting(1, "Default seed.", "1", low=0, high=2**64 - 1)
+    start: str = setting(
+        START, "When the time of the rows is 0, as 2025-01-01T00:00:00Z; it dates them and changes none.", "UTC"
+    )
     field_study: str = setting(
         "none", "Field study whose figures are shown beside the simulated ones.", choices=("none", *STUDIES)
     )
@@ -99,6 +103,26 @@ class GroupPlan:
     nodes: int
     hardware: Hardware
     policies: tuple[Policy, ...]
+
+    @property
+    def part(self) -> str:
+        """DRAM part."""
+        return self.hardware.server.part
+
+    @property
+    def code(self) -> str:
+        """ECC code, in the first arm."""
+        return self.policies[0].ecc.code
+
+    @property
+    def site(self) -> str:
+        """Where it stands."""
+        return self.hardware.faults.site
+
+    @property
+    def dimms(self) -> int:
+        """DIMM slots of a node."""
+        return self.hardware.server.dimms
 
     @property
     def dimm_bytes(self) -> int:
@@ -133,9 +157,19 @@ class Fleet:
         return round(self.scenario.years * NS_PER_YEAR)
 
     @property
+    def start(self) -> str:
+        """When the time of the rows is 0, in UTC."""
+        return start_utc(self.scenario.start)
+
+    @property
     def nodes(self) -> int:
         """Nodes of the fleet."""
         return self.scenario.nodes
+
+    def workload_of(self, group: str) -> str:
+        """Return the workload that a group names or starts from, ``default`` if it names none."""
+        workload = self.document["group"][group].get("workload", {})
+        return str(workload if isinstance(workload, str) else workload.get("base", "default"))
 
     def arm_of_policy(self, function: str) -> str:
         """Return the first arm in which a policy of one's own decides."""
@@ -145,7 +179,7 @@ class Fleet:
         return self.arms[0]
 
     def sha256(self) -> str:
-        """Hash of everything that determines the rows, except the seed and the texts."""
+        """Hash of everything that determines the rows, except the seed and the texts; its start dates them only."""
         content = {
             "nodes": self.scenario.nodes,
             "years": self.scenario.years,

@@ -21,6 +21,8 @@ ITEMS_MAX: Final = 100_000
 INTEGER_MAX: Final = 2**64 - 1
 NAME_BYTES_MAX: Final = 200
 """Of a name that becomes part of the name of a file, of which file systems take 255."""
+ARM_BYTES_MAX: Final = 250
+"""Of the name of an arm as its folders bear it, after ``arm=``."""
 
 
 def foreign(document: dict[str, Any]) -> list[str]:
@@ -64,6 +66,13 @@ def folder_name_complaint(name: str) -> str | None:
     if not name or name.startswith("_") or not all(one.isalnum() or one in "_-+.=" for one in name):
         return "expected letters, digits and _ - + . =, no leading _, as folders are called by it"
     return name_complaint(name)
+
+
+def arm_name_complaint(name: str) -> str | None:
+    """Say what is wrong with the name of an arm, in the names of whose folders a = takes three bytes."""
+    size = len(name.encode("utf-8", "replace")) + 2 * name.count("=")
+    too_long = f"{size:,} bytes, a = counted three times, expected at most {ARM_BYTES_MAX}, as folders are called by it"
+    return folder_name_complaint(name) or (too_long if size > ARM_BYTES_MAX else None)
 
 
 def _of_key(key: str | int) -> Iterator[str]:

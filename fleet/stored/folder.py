@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
+from pyarrow import fs
+
 from node_sim.errors import ConfigError, DataError
 
 One = TypeVar("One")
@@ -141,6 +143,19 @@ class LocalFolder:
     def address(self) -> str:
         """Return its path as it is from everywhere on this machine."""
         return str(self.path.resolve())
+
+    def arrow(self) -> tuple[fs.FileSystem, str]:
+        """Return pyarrow's file system and the path of the run in it.
+
+        Raises:
+            ConfigError: Arrow takes no path that is not Unicode.
+        """
+        try:
+            self.address().encode()
+        except UnicodeEncodeError:
+            msg = f"{self.path}: not Unicode, expected a path that Arrow can take; move the run"
+            raise ConfigError(msg) from None
+        return fs.LocalFileSystem(), self.address()
 
     def exists(self) -> bool:
         """Return whether it is there."""

@@ -11,13 +11,15 @@ from typing import Any, Final
 
 from fleet.stored.digest import to_hex
 from fleet.stored.folder import LOCK, TEMPORARY
+from fleet.stored.layout import arm_folder
 from fleet.stored.plan import Shard
+from fleet.stored.schema import OLDEST_READ
 from fleet.stored.store import RunStore
 from fleet.stored.tally import Tally
 from node_sim.columns import TABLES
 from node_sim.errors import DataError, ExecutionError
 
-PLAN, RUN, COMMITS = "plan.json", "run.json", "commit"
+PLAN, RUN, VIEWS, COMMITS = "plan.json", "run.json", "views.sql", "commit"
 FORMAT = "hwpoison-fleet run 1"
 COMMON_ARM = "_common"
 PART_NAME: Final = re.compile(r"shard-(\d{6,})-[0-9a-f]{12}-\d+\.parquet")
@@ -98,13 +100,18 @@ class Receipt:
 
 
 def write_json(root: RunStore, path: str, document: JsonObject) -> None:
-    """Write a document of a run so that it is on disk either whole or not at all.
+    """Write a JSON document of a run so that it is on disk either whole or not at all.
 
     Raises:
         ExecutionError: The file could not be written.
     """
+    write_document(root, path, json.dumps(document, indent=1).encode())
+
+
+def write_document(root: RunStore, path: str, content: bytes) -> None:
+    """Write a document of a run likewise."""
     try:
-        root.replace(path, json.dumps(document, indent=1).encode())
+        root.replace(path, content)
     except OSError as error:
         msg = f"{root / path}: {error.strerror}, expected to write it; free space or mend the permissions, then resume"
         raise ExecutionError(msg) from error
@@ -134,6 +141,11 @@ def read_json(root: RunStore, path: str) -> JsonObject:
 def content_sha256(document: JsonObject) -> str:
     """Hash a document by its content."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_of(content: bytes) -> str:
+    """Hash a document that is not JSON."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def seal(document: JsonObject) -> JsonObject:
@@ -208,8 +220,9 @@ def read_manifest(root: RunStore, plan: JsonObject) -> JsonObject:
     if manifest.get("plan_sha256") != content_sha256(plan):
         msg = f"{root / RUN}: of another run than {PLAN}, expected the same; put back what belongs together"
         raise DataError(msg)
-    if not all(isinstance(manifest.get(name), dict) for name in ("commits", "digests", "tally")):
-        msg = f"{root / RUN}: not the manifest of a run, expected its commits, digests and tally; do not use it"
+    needed = ("commits", "digests", "tally", *(("files",) if plan["schema_version"] > OLDEST_READ else ()))
+    if not all(isinstance(manifest.get(name), dict) for name in needed):
+        msg = f"{root / RUN}: not the manifest of a run, expected its {', '.join(needed)}; do not use it"
         raise DataError(msg)
     return manifest
 
@@ -237,12 +250,12 @@ def read_receipts(root: RunStore, plan: JsonObject) -> dict[int, Receipt]:
         if path != commit_path(shard.shard_id) or planned.get(shard.shard_id) != shard:
             msg = f"{root / path}: the commit of shard {shard.shard_id}; put back the one of this name"
             raise DataError(msg)
-        _check_names(root / path, receipt, plan["arms"])
+        _check_names(root / path, receipt, plan)
         found[shard.shard_id] = receipt
     return found
 
 
-def _check_names(path: object, receipt: Receipt, arms: list[str]) -> None:
+def _check_names(path: object, receipt: Receipt, plan: JsonObject) -> None:
     """Check that a commit names parts of its own shard, where the parts of a run are.
 
     Raises:
@@ -250,9 +263,9 @@ def _check_names(path: object, receipt: Receipt, arms: list[str]) -> None:
     """
     for part in receipt.parts:
         folder, _, name = part.path.rpartition("/")
-        known = part.table in TABLES and part.arm in (COMMON_ARM, *arms)
+        known = part.table in TABLES and part.arm in (COMMON_ARM, *plan["arms"])
         own = PART_NAME.fullmatch(name)
-        expected = f"{part.table}/arm={part.arm}"
+        expected = arm_folder(part.table, part.arm, plan["schema_version"])
         if not known or folder != expected or own is None or int(own[1]) != receipt.shard.shard_id:
             msg = f"{path}: names {part.path!r}, expected parts of its shard; do not use this run"
             raise DataError(msg)

@@ -140,6 +140,10 @@ class ObjectStore:
         selector = fs.FileSelector(self._key(*names), allow_not_found=True, recursive=recursive)
         return [info for info in self._opened[0].get_file_info(selector) if info.type == fs.FileType.File]
 
+    def arrow(self) -> tuple[fs.FileSystem, str]:
+        """Return pyarrow's file system and what stands before each name in it."""
+        return self._opened
+
     def exists(self) -> bool:
         """Return whether there is anything.
 

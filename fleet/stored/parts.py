@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fleet.stored.layout import arm_folder
 from fleet.stored.manifest import (
     COMMON_ARM,
     RUN,
+    VIEWS,
     JsonObject,
     PartFile,
     Receipt,
@@ -19,6 +22,7 @@ from fleet.stored.manifest import (
     content_sha256,
     read_manifest,
     read_receipts,
+    sha256_of,
 )
 from fleet.stored.schema import table_schema
 from fleet.stored.store import OpenFile, RunStore
@@ -61,11 +65,13 @@ class Survey:
         receipts: The commit of each committed shard.
         damage: What is wrong with parts, by shard, for shards with such parts: path and reason.
         manifest: Content of run.json; None where there is none.
+        altered: What is wrong with the files that it lists.
     """
 
     receipts: Mapping[int, Receipt]
     damage: Mapping[int, Sequence[tuple[str, str]]]
     manifest: JsonObject | None
+    altered: Sequence[tuple[str, str]] = ()
 
     def sound(self) -> dict[int, Receipt]:
         """Return the commits whose parts are all there."""
@@ -89,6 +95,7 @@ class Survey:
         for shard, ((path, wrong), *more) in self.damage.items():
             others = f" and {len(more)} other part{'s' * (len(more) > 1)}" if more else ""
             yield f"shard {shard}: {path}: {wrong}{others}; simulated again"
+        yield from (f"{path}: {wrong}; written anew" for path, wrong in self.altered)
         if self.manifest is not None:
             yield from (f"shard {shard}: its commit is missing; simulated again" for shard in self.missing(plan))
             yield from (
@@ -97,7 +104,7 @@ class Survey:
 
     def is_finished(self, plan: JsonObject) -> bool:
         """Return whether everything planned is there, as run.json says."""
-        return self.manifest is not None and not (self.missing(plan) or self.foreign() or self.damage)
+        return self.manifest is not None and not (self.missing(plan) or self.foreign() or self.damage or self.altered)
 
 
 def survey(root: RunStore, plan: JsonObject) -> Survey:
@@ -108,7 +115,7 @@ def survey(root: RunStore, plan: JsonObject) -> Survey:
     """
     for table in TABLES:
         for arm in (COMMON_ARM, *plan["arms"]):
-            root.check_folder(table, f"arm={arm}")
+            root.check_folder(*arm_folder(table, arm, plan["schema_version"]).split("/"))
     manifest = read_manifest(root, plan) if root.holds(RUN) else None
     receipts, checksums = read_receipts(root, plan), _Checksums()
 
@@ -119,7 +126,27 @@ def survey(root: RunStore, plan: JsonObject) -> Survey:
         shard: [(path, wrong) for path, wrong in root.for_each(look, receipt.parts) if wrong]
         for shard, receipt in sorted(receipts.items())
     }
-    return Survey(receipts, {shard: damage for shard, damage in found.items() if damage}, manifest)
+    altered = _altered_views(root, (manifest or {}).get("files", {}).get(VIEWS))
+    return Survey(receipts, {shard: damage for shard, damage in found.items() if damage}, manifest, altered)
+
+
+def _altered_views(root: RunStore, sha256: str | None) -> list[tuple[str, str]]:
+    """Say how the views differ from those that run.json lists, if it lists any.
+
+    Raises:
+        DataError: What has their name is no file, so that they could not be written anew either.
+    """
+    try:
+        with root.open(VIEWS) as file:
+            wrong = None if sha256_of(file.stream().read()) == sha256 else f"altered, not what {RUN} lists"
+    except FileNotFoundError:
+        wrong = "missing"
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            msg = f"{root / VIEWS}: {error.strerror}, expected the views of the run; move it away, then resume"
+            raise DataError(msg) from None
+        wrong = error.strerror
+    return [(VIEWS, str(wrong))] if wrong and sha256 else []
 
 
 def check_parts(root: RunStore, receipt: Receipt) -> None:

@@ -12,25 +12,30 @@ import pyarrow as pa
 from node_sim.columns import TABLES, Column, Columns
 from node_sim.errors import DataError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised whenever a stored column or document, or a sum of a tally, changes its name, type or meaning."""
+OLDEST_READ = 4
+"""Runs since this version are read; the older of them, which differ in names of folders and have no views, are not
+written to."""
 
 
-def check_version(path: object, plan: dict[str, Any]) -> None:
+def check_version(path: object, plan: dict[str, Any], oldest: int = OLDEST_READ) -> None:
     """Check that a run was planned with the tables of this version.
 
     Args:
         path: Where the plan is, for the message.
         plan: Its content.
+        oldest: Version that will do.
 
     Raises:
         DataError: It was not.
     """
     found = plan.get("schema_version")
-    if found != SCHEMA_VERSION:
+    if not (isinstance(found, int) and oldest <= found <= SCHEMA_VERSION):
+        what = "other folders" if found == OLDEST_READ else "other columns"
         msg = (
             f"{path}: schema_version = {found}, expected {SCHEMA_VERSION}: another version planned this run, with "
-            "other columns; run the scenario anew, or use the version that planned it"
+            f"{what}; run the scenario anew, or use the version that planned it"
         )
         raise DataError(msg)
 
@@ -41,6 +46,8 @@ def arrow_type(column: Column) -> pa.DataType:
         return pa.dictionary(pa.int8(), pa.utf8())
     if column.dtype == "bool":
         return pa.bool_()
+    if column.dtype == "str":
+        return pa.utf8()
     return pa.from_numpy_dtype(np.dtype(column.dtype))
 
 
@@ -52,7 +59,7 @@ def table_schema(name: str) -> pa.Schema:
             column.name,
             arrow_type(column),
             nullable=column.nullable,
-            metadata={"unit": column.unit, "description": column.sentence},
+            metadata={"unit": column.unit, "description": column.sentence, "null": column.null},
         )
         for column in TABLES[name]
     ]

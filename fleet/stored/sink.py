@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fleet.stored.layout import arm_folder
 from fleet.stored.manifest import (
     COMMITS,
     COMMON_ARM,
@@ -64,7 +65,7 @@ def write_part(root: RunStore, name: str, arms: tuple[str, ...], stem: str, rows
     """
     content = memoryview(_encode(name, rows))
     checksum = checksum_bytes(content)
-    places = [f"{name}/arm={arm}/{stem}.parquet" for arm in arms or (COMMON_ARM,)]
+    places = [f"{arm_folder(name, arm)}/{stem}.parquet" for arm in arms or (COMMON_ARM,)]
     try:
         root.write(places[0], content)
         for place in places[1:]:
@@ -99,7 +100,7 @@ def _own_parts(root: RunStore, arms: Iterable[str]) -> Iterator[str]:
     """Yield the paths of all files that have the name and place of a part of a run."""
     for table in TABLES:
         for arm in (COMMON_ARM, *arms):
-            folder = f"{table}/arm={arm}"
+            folder = arm_folder(table, arm)
             yield from (f"{folder}/{name}" for name in root.files(*folder.split("/")) if PART_NAME.fullmatch(name))
 
 
@@ -119,5 +120,5 @@ def discard(root: RunStore, arms: Iterable[str], made: Sequence[Path]) -> None:
     remove_strays(root, arms, set())
     remove_documents(root)
     remove_temporaries(root)
-    inner = [f"{table}/arm={arm}" for table in TABLES for arm in (COMMON_ARM, *arms)]
+    inner = [arm_folder(table, arm) for table in TABLES for arm in (COMMON_ARM, *arms)]
     root.remove_empty((*inner, *TABLES, COMMITS), made)

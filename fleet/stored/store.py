@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, Self
 
+from pyarrow import fs
+
 from fleet.stored.address import parse_address
 from fleet.stored.folder import Done, LocalFolder, One
 
@@ -50,6 +52,9 @@ class RunStore(Protocol):
 
     def address(self) -> str:
         """Return what ``open_store`` opens again in another process, whatever its working folder."""
+
+    def arrow(self) -> tuple[fs.FileSystem, str]:
+        """Return pyarrow's file system and the path of the run in it, for parts that have been looked at."""
 
     def exists(self) -> bool:
         """Return whether there is such a folder, or anything below such a URL."""

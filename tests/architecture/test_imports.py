@@ -55,6 +55,8 @@ FLEET_MAY_IMPORT = ("pyarrow", "pydantic", "click", "rich", "prometheus_client",
 RAY_MODULES = ("fleet/engines/ray_actors.py", "fleet/engines/ray_engine.py")
 USERS_CODE = "fleet/scenario/own_policies.py"
 """Runs the file of a policy of the user's own: it alone may find modules and run text by name."""
+EXTRAS = {"analysis/dataset": "pandas", "analysis/figures": "matplotlib", "analysis/report": "jinja2"}
+"""What a folder may import of what is installed as an extra: inside functions, or for annotations."""
 MODULES = modules()
 
 
@@ -105,6 +107,8 @@ def allowed(one: Import, module: str) -> bool:
     package = top(dotted(module))
     if package == "node_sim":
         return node_sim_may_import(one)
+    if package == "analysis" and not one.module_level and top(one.name) == EXTRAS.get(module.rsplit("/", 1)[0]):
+        return True
     return fleet_may_import(one, module) if package == "fleet" else analysis_may_import(one)
 
 
@@ -240,6 +244,9 @@ def test_one_arrow_runs_up_and_only_inside_functions():
         ("node_sim/lives/block.py", "import numpy.random"),
         ("analysis/estimators/rates.py", "import ray"),
         ("analysis/estimators/rates.py", "import pandas"),
+        ("analysis/estimators/rates.py", "def f():\n    import pandas"),
+        ("analysis/dataset/frames.py", "import pandas"),
+        ("analysis/dataset/frames.py", "def f():\n    import matplotlib"),
     ],
 )
 def test_an_import_that_breaks_the_rules_is_found(module, text):
@@ -265,6 +272,8 @@ def test_an_import_that_breaks_the_rules_is_found(module, text):
         ("analysis/estimators/rates.py", "from node_sim import codes\nfrom fleet.stored.headline import KILLS"),
         ("analysis/estimators/rates.py", "from scipy import stats\nfrom node_sim.catalog import numbers"),
         ("analysis/text/lines.py", "from analysis.dataset.run import Run"),
+        ("analysis/dataset/frames.py", "def f():\n    import pandas as pd"),
+        ("analysis/figures/axes.py", "if TYPE_CHECKING:\n    import matplotlib"),
     ],
 )
 def test_an_import_that_keeps_the_rules_is_not_found(module, text):

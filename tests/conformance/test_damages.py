@@ -30,7 +30,7 @@ READS = (("summary",), ("compare",), ("compare", "--baseline", "early_kill"))
 
 def small(**changes):
     """Two arms whose rows are the same, so that their parts are hard links, and one with others."""
-    document = busy_document(6, 50.0) | {"arm": {"default": {}, "same": {}}}
+    document = busy_document(6, 50.0) | {"arm": {"default": {}, "same=1": {}}}
     document["arm"]["early_kill"] = {"set": {"kernel.memory_failure_early_kill": 1}}
     return decode("test", document | changes)
 
@@ -176,7 +176,7 @@ def test_a_part_that_is_lost_cut_altered_or_no_file_is_named_and_made_again(root
 
 
 def test_a_byte_altered_through_a_hard_link_is_seen_in_both_arms(whole, truth):
-    path = shard_0(whole, "errors/arm=same")
+    path = shard_0(whole, "errors/arm=same%3D1")
     assert path.samefile(shard_0(whole, "errors/arm=default"))
     flip(path)
     assert "and 1 other part" in resume(whole).stderr
@@ -255,7 +255,7 @@ def test_resume_deletes_its_own_strays_and_nothing_else(root, truth):
     check_mended(root, truth)
 
 
-@pytest.mark.parametrize("folder", ["errors/arm=early_kill", "errors", "commit"])
+@pytest.mark.parametrize("folder", ["errors/arm=early_kill", "errors/arm=same%3D1", "errors", "commit"])
 def test_nothing_is_read_or_deleted_through_links_inside_a_run(root, tmp_path, folder):
     outside = tmp_path / "outside"
     shutil.move(root / folder, outside)

@@ -18,7 +18,9 @@ from analysis import open_run
 from fleet.cli import main
 from fleet.scenario.decode import decode
 from fleet.stored import lease
+from fleet.stored.layout import encoded
 from fleet.stored.store import open_store
+from fleet.stored.views import views_sql
 from node_sim.errors import ConfigError, ExecutionError, ModelError
 from tests.damages import tree
 from tests.fleets import busy_document, run_fleet
@@ -50,7 +52,7 @@ def call(*words):
 
 def small():
     """Two arms whose rows are the same, so that their parts are copies, and one with others."""
-    document = busy_document(4, 50.0) | {"arm": {"default": {}, "same": {}}}
+    document = busy_document(4, 50.0) | {"arm": {"default": {}, "same=1": {}}}
     document["arm"]["early_kill"] = {"set": {"kernel.memory_failure_early_kill": 1}}
     return decode("test", document)
 
@@ -95,6 +97,22 @@ def test_rows_and_prints_are_those_of_a_folder(server, stored, truth):
     objects = server.objects(stored)
     assert not [name for name in objects if lease.LEASE.search(name)]
     assert not [name for name, content in objects.items() if SECRET.encode() in content]
+
+
+def test_views_datasets_and_exports_are_those_of_a_folder(server, stored, truth, tmp_path, name):
+    run = open_run(f"s3://{BUCKET}/{stored}")
+    assert server.objects(stored)["views.sql"].decode() == views_sql(run.plan, run.parts)
+    assert f"'arm={encoded('same=1')}/shard-" in server.objects(stored)["views.sql"].decode()
+    for arm in run.arms:
+        assert run.dataset("errors", arm).to_table().equals(run.table("errors", arm))
+    done = call("export", "parquet", f"s3://{BUCKET}/{stored}", "-o", tmp_path / "out", "--table", "errors")
+    rows = sum(run.table("errors", arm).num_rows for arm in run.arms)
+    assert done.stdout == f"{tmp_path}/out/errors.parquet: {rows:,} rows\n"
+    root = server.copy(stored, name)
+    server.put(name, "views.sql", b"select 1")
+    assert "views.sql: altered" in call("summary", root).stderr
+    assert "mending: views.sql: altered" in call("resume", root, "--workers", "1").stderr
+    check_whole(root, truth)
 
 
 def test_actors_of_ray_store_the_same_rows(server, tmp_path, name):

@@ -311,6 +311,9 @@ def finished(random: Random) -> Case:
     node = hostile.word(random) if random.random() < 0.3 else str(random.choice((0, 59, 60, -1, 2**31, 2**63, 10**30)))
     words = random.choice((["compare", "run", "--baseline", word], ["replay", "run", "--node", node, "--arm", word]))
     others = (["replay", "run", "--node", node], ["summary", word], ["resume", "run", "--workers", word])
+    table = hostile.word(random) if random.random() < 0.5 else random.choice(("errors", "groups", "lifecycle"))
+    reading = (["tables", table], ["export", "csv", "run", "-o", "out", "--table", table, "--arm", word])
+    others = (*others, *reading, ["export", word, "run", "-o", "out"])
     return Case("finished", [*random.choice((words, *others)), *random.choice(([], ["--json"]))], run=True)
 
 
@@ -318,7 +321,14 @@ def printing(random: Random) -> Case:
     """Healthy commands that cannot print."""
     run = random.choice((["summary", "run"], ["compare", "run", "--json"], ["replay", "run", "--node", "3"]))
     others = (["scenario", "list"], ["scenario", "show", "--sample", "0"], ["--help"], ["run", "--help"], ["--version"])
-    more = (["inject", "--list"], ["inject"], ["dram", "--lifetimes", "10"], ["run", *TINY, "--json"], ["nosuch"])
+    more = (
+        ["inject", "--list"],
+        ["inject"],
+        ["tables"],
+        ["dram", "--lifetimes", "10"],
+        ["run", *TINY, "--json"],
+        ["nosuch"],
+    )
     case = Case("printing", random.choice((run, *others, *more)), run=True)
     case.stdout = random.choice(PLACES[-5:])
     return case

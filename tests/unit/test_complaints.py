@@ -114,7 +114,7 @@ def test_long_lists_are_cut_and_name_the_command_that_shows_all():
 
 def test_the_keys_are_those_of_the_settings():
     assert {one[0] for one in tree()} <= set(group_keys())
-    assert set(scenario_keys()) == {"name", "description", "nodes", "years", "seed", "field_study"}
+    assert set(scenario_keys()) == {"name", "description", "nodes", "years", "seed", "start", "field_study"}
 
 
 @pytest.mark.parametrize("name", ["memory_failure_early_kill", "memory_failure_recovery", "enable_soft_offline"])

@@ -11,7 +11,7 @@ from fleet.cli import main
 from fleet.engines.choice import EngineChoice
 from fleet.run import resume_run
 from fleet.stored.manifest import seal
-from fleet.stored.schema import SCHEMA_VERSION
+from fleet.stored.schema import OLDEST_READ, SCHEMA_VERSION
 from node_sim.errors import DataError
 from tests.fleets import busy_fleet, run_fleet
 
@@ -81,7 +81,7 @@ def test_an_altered_run_is_refused(root, name):
         open_run(root)
 
 
-@pytest.mark.parametrize("version", [1, SCHEMA_VERSION - 1, SCHEMA_VERSION + 1, None])
+@pytest.mark.parametrize("version", [1, OLDEST_READ - 1, SCHEMA_VERSION + 1, None])
 def test_a_run_with_other_columns_is_refused_by_every_command_and_says_what_to_do(root, version):
     plan = {key: value for key, value in json.loads((root / "plan.json").read_text()).items() if key != "seal"}
     assert plan.pop("schema_version") == SCHEMA_VERSION
