@@ -59,6 +59,12 @@ def _tables() -> tuple[click.Command, ...]:
     return tables_command, export_command
 
 
+def _schema() -> tuple[click.Command, ...]:
+    from fleet.commands.schema import schema_command
+
+    return (schema_command,)
+
+
 COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
     "compare": _results,
     "conform": _kernel,
@@ -69,10 +75,13 @@ COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
     "resume": _simulate,
     "run": _simulate,
     "scenario": _scenario,
+    "schema": _schema,
     "summary": _results,
     "tables": _tables,
 }
 """Every command, and what loads the commands of its subject."""
+COMPLETING: Final = "_HWPOISON_FLEET_COMPLETE"
+"""Set by a shell that asks for completions."""
 COMMITTING: Final = ("run", "resume")
 """Commands that commit what they have done, so that there is something to resume."""
 _KEPT: Final = "; what is committed is kept, 'hwpoison-fleet resume' goes on"
@@ -138,6 +147,8 @@ class _Guarded(click.Group):
         """Run the command line as a program."""
         code: Any = EXIT_FAILED
         _occupy_standard_files()
+        if COMPLETING in os.environ:
+            import fleet.commands.completion  # noqa: F401 - before click chooses what completes
         words: Sequence[str] = (args[0] if args else extra.get("args")) or ()
         try:
             if any("\0" in word for word in words):

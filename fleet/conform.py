@@ -14,61 +14,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from fleet.inputs import read_input
+from fleet.recorded import ALLOWED, INPUTS, NEVER_READ, OUTCOMES, find_recording
 from node_sim.catalog.kernels import find_profile
 from node_sim.catalog.profile import Profile
 from node_sim.errors import ConfigError
-from node_sim.hwpoison.filters import KPF
-from node_sim.hwpoison.process import Disposition
 from node_sim.one_page.page_types import ScenarioRow, UnknownScene
 from node_sim.one_page.player import COMPARED, predict
 
-INPUTS: Final = (
-    "id",
-    "group",
-    "page_type",
-    "state_details",
-    "processes",
-    "kpageflags_before",
-    "mapcount",
-    "filter",
-    "injection",
-    "mce",
-    "boot",
-    "early_kill",
-    "recovery",
-    "proc_policy",
-    "sigbus_disposition",
-    "plan",
-)
-_NEVER_READ: Final = ("id", "group")
-_OUTCOMES: Final = (
-    *COMPARED,
-    "kpageflags_after",
-    "unpoison",
-    "hw_corrupted_kb_after_unpoison",
-    "racy",
-    "unpoison_log",
-    "kernel_log",
-)
-"""Columns of a recording after the inputs; what is not predicted is left empty."""
 SIZE_MAX: Final = 64 << 20
 """Bytes of a table."""
 _FIRST_LINE: Final = 2
 _MISSING: Final = "(missing)"
 _TOO_MANY: Final = "fields beyond the last column"
-_FLAG: Final = "|".join(KPF)
-_ALLOWED: Final[dict[str, str]] = {
-    "processes": "[0-9]",
-    "early_kill": "[01]",
-    "recovery": "[01]",
-    "proc_policy": "unset|EARLY|LATE|DEFAULT|EARLY then CLEAR|n/a",
-    "sigbus_disposition": "|".join(member.value for member in Disposition) + "|n/a",
-    "injection": "madvise|corrupt-pfn|hard_offline|soft_offline|madvise_soft|mce|mce-msr|mce-inject",
-    "plan": r"\S+",
-    "filter": r"|0( \S+){5}|1( -| \d+){2}( -| 0x[0-9a-f]+){2}( -| in| out)",
-    "mce": r"|((msr|sw|hw) )?\d+( 0x[0-9a-f]{1,16}){2,3}( b| @[a-z-]+)*",
-    "kpageflags_before": rf"|-|\(no such pfn\)|({_FLAG})(\+({_FLAG}))*",
-}
 _LETTER = re.compile(r"ok\((?:'.'|0x..)\)")
 
 
@@ -105,7 +62,7 @@ def _malformed(row: dict[str, str]) -> str | None:
     """Say what is wrong with the values of a row; None where nothing is."""
     problems = [
         f"{column} = {row[column]!r}, expected {pattern}"
-        for column, pattern in _ALLOWED.items()
+        for column, pattern in ALLOWED.items()
         if not re.fullmatch(pattern, row[column])
     ]
     missing = sum(row[column] == _MISSING for column in INPUTS)
@@ -124,9 +81,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     Raises:
         ConfigError: The file cannot be read, or input columns are missing; all of them at once.
     """
+    file = find_recording(path)
     reader: csv.DictReader[str] | None = None
     try:
-        content = read_input(path, SIZE_MAX)
+        content = read_input(file, SIZE_MAX)
         text = io.StringIO(content[:SIZE_MAX].decode("utf-8-sig"), newline="")
         reader = csv.DictReader(text, restkey=_TOO_MANY, restval=_MISSING)
         rows, columns = list(reader), list(reader.fieldnames or ())
@@ -166,7 +124,7 @@ def _predict(row: dict[str, str], profile: Profile) -> dict[str, str]:
     malformed = _malformed(row)
     if malformed is not None:
         raise UnknownScene(malformed)
-    return predict({name: row[name] for name in INPUTS if name not in _NEVER_READ}, profile)
+    return predict({name: row[name] for name in INPUTS if name not in NEVER_READ}, profile)
 
 
 def _unknown_data(row: ScenarioRow) -> str | None:
@@ -258,7 +216,7 @@ def _write_new(out: Path, predictions: list[dict[str, str]]) -> None:
     partial = out.parent / f".{uuid.uuid4().hex}.partial"
     try:
         with partial.open("x", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, [*INPUTS, *_OUTCOMES], restval=_MISSING, lineterminator="\n")
+            writer = csv.DictWriter(stream, [*INPUTS, *OUTCOMES], restval=_MISSING, lineterminator="\n")
             writer.writeheader()
             writer.writerows(predictions)
         _check_free(out)

@@ -1,6 +1,16 @@
-"""Text that a terminal can be given: nothing in it is an order to it."""
+"""Text that a terminal can be given: nothing in it is an order to it, and no line is wider than it is."""
 
 from __future__ import annotations
+
+import re
+import textwrap
+from typing import Final
+
+WIDTH: Final = 100
+"""Columns of text that is not for a terminal."""
+_HANG_MAX: Final = 48
+"""A second column that begins further right leaves no room to go on below it."""
+_FIRST_COLUMN = re.compile(r" *\S+(?: \S+)* {2,}(?=\S)")
 
 
 def printable(text: str) -> str:
@@ -10,3 +20,22 @@ def printable(text: str) -> str:
     return "".join(
         one if one == "\n" or one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
     )
+
+
+def fitted(line: str, width: int, hang: int | None = None) -> list[str]:
+    """Break a line into lines of a width.
+
+    Those after the first begin below the second column, if the line has two; else they are set in.
+
+    Args:
+        line: One line, maybe of columns with two spaces or more between them.
+        width: Columns there are.
+        hang: Columns by which the lines after the first are set in, if not as said above.
+    """
+    if len(line) <= width:
+        return [line]
+    if hang is None:
+        first = _FIRST_COLUMN.match(line)
+        hang = first.end() if first else width
+        hang = hang if hang <= min(_HANG_MAX, width // 2) else len(line) - len(line.lstrip()) + 2
+    return textwrap.wrap(line, width, subsequent_indent=" " * hang, break_on_hyphens=False)

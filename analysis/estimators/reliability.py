@@ -14,7 +14,7 @@ from node_sim.codes import Mode
 from node_sim.one_dimm.counts import LifetimeCounts
 from node_sim.records import Ints
 
-_OUTCOMES = ("p_any", "p_ue", "p_sdc")
+_OUTCOMES = {"p_any": "any fault", "p_ue": "uncorrectable", "p_sdc": "silent"}
 _FAILURES = {"p_ue": "uncorrectable", "p_sdc": "silent"}
 
 
@@ -89,7 +89,7 @@ def _causes(counts: LifetimeCounts, alone: Ints, met: Ints) -> dict[str, Any]:
 
 def _cell(one: dict[str, Any]) -> str:
     low, high = one["ci95"]
-    return f"{one['value']:.4g} ({low:.4g}-{high:.4g})"
+    return f"{one['value']:.3g} ({low:.3g}-{high:.3g})"
 
 
 def _cause_lines(word: str, causes: dict[str, Any]) -> Iterator[str]:
@@ -108,13 +108,13 @@ def reliability_lines(found: dict[str, Any]) -> Iterator[str]:
     with_fault = found["lifetimes_with_fault"]
     yield f"{found['lifetimes']:,} lifetimes of {found['years']:g} years; {with_fault:,} with a fault"
     yield ""
-    yield f"{'':<14}{'any fault':<32}{'uncorrectable':<32}{'silent'}"
     rows = [("all", found)]
     rows += [(f"by year {entry['year']:g}", entry) for entry in found["by_year"]]
     rows += [(f"in year {number}", entry["in_year"]) for number, entry in enumerate(found["by_year"], start=1)]
     rows += list(found["by_mode"].items())
-    for name, entry in rows:
-        yield f"{name:<14}" + "".join(f"{_cell(entry[outcome]):<32}" for outcome in _OUTCOMES).rstrip()
+    table = [("", *_OUTCOMES.values()), *((name, *(_cell(entry[one]) for one in _OUTCOMES)) for name, entry in rows)]
+    wide = [max(map(len, column)) for column in zip(*table, strict=True)]
+    yield from ("  ".join(f"{cell:<{one}}" for cell, one in zip(row, wide, strict=True)).rstrip() for row in table)
     yield ""
     yield "probabilities with exact 95 % intervals; of a mode: a fault of it, the first such error came with one"
     yield ""

@@ -110,29 +110,30 @@ def _number(value: float | None, unit: str) -> str:
     return f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.3g}"
 
 
-def _row(figure: dict[str, Any]) -> tuple[str, str, str, str, str]:
+def _row(figure: dict[str, Any]) -> tuple[str, tuple[str, str, str]]:
+    """Return what a figure is, and what is here, what was published, and how they differ."""
     unit = figure["unit"]
     here, error = _number(figure["value"], unit), figure["standard_error"]
     if figure["value"] is not None:
         here += f" +- {UNKNOWN if error is None else _number(error, unit)}"
     text = figure["means"] if unit in ("%", "1") else f"{figure['means']} [{unit}]"
+    text = f"{text}, {figure['role']}"
     if "published" not in figure:
-        return text, figure["role"], here, "-", ""
+        return text, (here, "-", "")
     low, high = (_number(end, unit) for end in figure["interval"])
     verdict = "inside" if figure["inside"] else _VERDICTS[figure["agrees"]]
     published = f"{_number(figure['published'], unit)} ({low} to {high})"
     deviation = "-" if figure["deviation"] is None else f"{100 * figure['deviation']:+.1f} %"
-    return text, figure["role"], here, published, f"{deviation}, {verdict}"
+    return text, (here, published, f"{deviation}, {verdict}")
 
 
 def study_lines(document: dict[str, Any]) -> list[str]:
-    """Write the figures of a study as text."""
-    head = ("figure", "role", "here", "published (interval)", "deviation")
+    """Write the figures of a study as text: a line that says what each is, and one of numbers."""
+    head = ("figure, fitted or predicted", ("here", "published (interval)", "deviation"))
     rows = [head, *(_row(figure) for figure in document["figures"])]
-    width = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return [
-        "",
-        f"field figures: {document['servers']:,} simulated servers, the last {document['months']} months",
-        *("  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, width, strict=True)).rstrip() for row in rows),
-        f"error process {document['error_process']}",
-    ]
+    width = [max(map(len, column)) for column in zip(*(cells for _, cells in rows), strict=True)]
+    lines = ["", f"field figures: {document['servers']:,} simulated servers, the last {document['months']} months"]
+    for text, cells in rows:
+        numbers = "  ".join(f"{cell:<{w}}" for cell, w in zip(cells, width, strict=True))
+        lines += [f"  {text}", f"      {numbers}".rstrip()]
+    return [*lines, f"error process {document['error_process']}"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fleet.commands.printing import print_json, say
+from fleet.commands.printing import print_json, say_fitted
 from node_sim.catalog.designs import DESIGNS
 from node_sim.catalog.numbers import SCRUB_HOURS
 
@@ -86,14 +86,14 @@ def dram_command(dump: int | None, as_json: bool, lifetimes: int, seed: int, **o
         rows = describe_lifetime(stream, question, dump)
         lines = [" ".join(f"{name}={value}" for name, value in row.items()) for row in rows]
         if as_json:
-            print_json({"lifetime": dump, "faults": rows})
+            print_json("dram-lifetime", {"lifetime": dump, "faults": rows})
         else:
-            say("\n".join(lines or ["no faults"]))
+            say_fitted(lines or ["no faults"])
         return
     begun = time.perf_counter()
     counts = simulate_lifetimes(stream, question, lifetimes)
     found = reliability_document(counts, time.perf_counter() - begun)
     if as_json:
-        print_json(found)
+        print_json("dram", found)
     else:
-        say("\n".join(reliability_lines(found)))
+        say_fitted(reliability_lines(found))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from fleet.commands import completion
 from fleet.commands.paths import UsablePath
-from fleet.commands.printing import print_json, say
+from fleet.commands.printing import print_json, say, say_fitted
 from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES
 from node_sim.errors import ConfigError
 
@@ -33,16 +35,37 @@ _SWITCH = click.option(
     metavar="NAME=VALUE",
     multiple=True,
     callback=_pairs,
+    shell_complete=completion.switches,
     help="Set a switch of the profile otherwise, for kernels between the profiles; repeatable.",
 )
 
 
 @click.command("inject")
-@click.option("--page", metavar="NAME", default="anonymous", show_default=True, help="Page use and state; see --list.")
 @click.option(
-    "--kernel", "kernel_name", metavar="PROFILE", default=DEFAULT_PROFILE, show_default=True, help=f"{_PROFILES}."
+    "--page",
+    metavar="NAME",
+    default="anonymous",
+    show_default=True,
+    help="Page use and state; see --list.",
+    shell_complete=completion.pages,
 )
-@click.option("--event", metavar="NAME", default="ao", show_default=True, help="How the error comes; see --list.")
+@click.option(
+    "--kernel",
+    "kernel_name",
+    metavar="PROFILE",
+    default=DEFAULT_PROFILE,
+    show_default=True,
+    help=f"{_PROFILES}.",
+    shell_complete=completion.kernels,
+)
+@click.option(
+    "--event",
+    metavar="NAME",
+    default="ao",
+    show_default=True,
+    help="How the error comes; see --list.",
+    shell_complete=completion.events,
+)
 @click.option(
     "--process",
     "processes",
@@ -75,7 +98,13 @@ _SWITCH = click.option(
     help="Switch the injection filter on: dev-major, dev-minor, flags-mask, flags-value, memcg=in|out; repeatable.",
 )
 @_SWITCH
-@click.option("--then", metavar="LIST", default="", help="What happens next, e.g. read,pread,fsync; see --list.")
+@click.option(
+    "--then",
+    metavar="LIST",
+    default="",
+    help="What happens next, e.g. read,pread,fsync; see --list.",
+    shell_complete=completion.accesses,
+)
 @click.option("--list", "show_list", is_flag=True, help="List page states, events, accesses, kernels and switches.")
 @click.option("--rules", "show_rules", is_flag=True, help="List every rule with kernel file and function.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -85,10 +114,13 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
     It prints each step with the rule that decided it, the kernel log, signals, and what processes see later.
     """
     from node_sim.one_page.events import MachineFacts
-    from node_sim.one_page.inject import inject, inject_lines, list_lines, rule_lines
+    from node_sim.one_page.inject import inject, inject_lines, list_document, list_lines, rule_lines
 
+    if show_list and as_json:
+        print_json("inject-list", list_document(options["kernel_name"]))
+        return
     if show_list or show_rules:
-        say("\n".join(list_lines(options["kernel_name"]) if show_list else rule_lines()))
+        say_fitted(list_lines(options["kernel_name"]) if show_list else rule_lines())
         return
     found = inject(
         options["page"],
@@ -110,44 +142,73 @@ def inject_command(show_list: bool, show_rules: bool, as_json: bool, **options: 
         switches=options["switches"],
     )
     if as_json:
-        print_json(found)
+        print_json("inject", found)
     else:
-        say("\n".join(inject_lines(found)))
+        say_fitted(inject_lines(found))
 
 
 @click.command("conform")
-@click.argument("table", type=UsablePath(), required=False)
-@click.option("--kernel", metavar="PROFILE", required=True, help=f"{_PROFILES}.")
+@click.argument("table", type=UsablePath(), required=False, shell_complete=completion.recordings)
+@click.option(
+    "--kernel",
+    metavar="PROFILE",
+    shell_complete=completion.kernels,
+    help=f"{_PROFILES}.  [default: of a builtin recording the kernel it was made on]",
+)
 @click.option("--predict", "inputs", type=UsablePath(), help="Predict the rows of this file instead.")
 @click.option("-o", "--output", "out", type=UsablePath(), help="Where --predict writes: a new file.")
 @_SWITCH
+@click.option("--columns", "show_columns", is_flag=True, help="List the columns of a recording, and the builtin ones.")
 @click.option("-v", "--verbose", is_flag=True, help="Name the rows that match, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def conform_command(as_json: bool, verbose: bool, **options: Any) -> None:
+def conform_command(as_json: bool, verbose: bool, show_columns: bool, **options: Any) -> None:
     """Hold the hwpoison handler against a recording of a real kernel.
 
-    Every row of TABLE is predicted from its input columns alone, then compared. Exit code 3: some rows differ, or
-    none could be compared.
+    TABLE is a CSV file or builtin:NAME, one that comes with the program. Every row of it is predicted from its input
+    columns alone, then compared. Exit code 3: some rows differ, or none could be compared.
     """
     from fleet.conform import conform, conform_lines, write_predictions
+    from fleet.recorded import column_lines, columns_document
 
+    if show_columns:
+        if as_json:
+            print_json("columns", columns_document())
+        else:
+            say_fitted(column_lines())
+        return
     table, inputs, out = options["table"], options["inputs"], options["out"]
     if (table is None) == (inputs is None) or (inputs is None) != (out is None):
         msg = "conform: expected either TABLE, or --predict INPUTS and -o OUT"
         raise ConfigError(msg)
+    kernel = _kernel_of(options["kernel"], table or inputs)
     if inputs is not None:
-        left_out = write_predictions(inputs, out, options["kernel"], options["switches"])
+        left_out = write_predictions(inputs, out, kernel, options["switches"])
         if as_json:
-            print_json({"written": str(out), "not_modelled": left_out})
+            print_json("prediction", {"written": str(out), "not_modelled": left_out})
             return
         for entry in left_out:
             say(f"not modelled   {entry['id']}: {entry['reason']}", err=True)
         say(f"wrote {out}")
         return
-    found = conform(table, options["kernel"], options["switches"])
+    found = conform(table, kernel, options["switches"])
     if as_json:
-        print_json(found.to_json())
+        print_json("conform", found.to_json())
     else:
         say("\n".join(conform_lines(found, verbose=verbose)))
     if found.mismatched or not found.matched:
         sys.exit(EXIT_GATE)
+
+
+def _kernel_of(given: str | None, recording: Path) -> str:
+    """Return the profile to predict with.
+
+    Raises:
+        ConfigError: It is not given, and the recording does not tell.
+    """
+    from fleet.recorded import profile_of
+
+    kernel = given or profile_of(recording)
+    if kernel is None:
+        msg = f"--kernel: missing, expected one of {_PROFILES}; see 'hwpoison-fleet conform --help'"
+        raise ConfigError(msg)
+    return kernel

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
 from fleet.commands.folder import typed
-from fleet.printable import printable
+from fleet.printable import WIDTH, fitted, printable
 
 if TYPE_CHECKING:
     from fleet.scenario.fleet import Fleet
     from fleet.stored.store import AnyRoot
 
 
+JSON_VERSION: Final = 1
+"""Of the documents; it is raised when a key goes or comes to mean something else."""
 _LINE_MAX: Final = 800
 """Characters of a line of a message that are shown."""
+NARROWEST: Final = 72
+"""Columns below which lines of tables are wider than the terminal."""
 _LINES_MAX: Final = 200
 """Lines of it."""
 
@@ -72,6 +79,19 @@ def say(text: str, *, err: bool = False) -> None:
         click.echo(printable(text), err=True)
 
 
+def columns() -> int:
+    """Return how wide text may be: as the terminal is, though no table is narrower than ``NARROWEST``."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return WIDTH
+    return max(NARROWEST, shutil.get_terminal_size((WIDTH, 0)).columns)
+
+
+def say_fitted(lines: Iterable[str]) -> None:
+    """Print lines, those that are too wide broken."""
+    width = columns()
+    say("\n".join(part for line in lines for part in fitted(line, width)))
+
+
 def shortened(message: str) -> list[str]:
     """Return the lines of a message with the middle of long ones left out, and not too many of them."""
     lines = printable(message).split("\n")
@@ -84,9 +104,9 @@ def shortened(message: str) -> list[str]:
     return [*shown, f"and more: {more:,} lines like these"] if more else shown
 
 
-def print_json(document: Any) -> None:
-    """Print one JSON document."""
-    say(json.dumps(document, indent=1, allow_nan=False))
+def print_json(kind: str, document: Mapping[str, Any]) -> None:
+    """Print one JSON document that begins with its format; the schema of its kind is in ``fleet/schemas``."""
+    say(json.dumps({"format": f"hwpoison-fleet {kind} {JSON_VERSION}", **document}, indent=1, allow_nan=False))
 
 
 def print_notices(fleet: Fleet) -> None:
@@ -111,10 +131,11 @@ def print_summary(root: AnyRoot, *, as_json: bool, hints: bool) -> None:
     from analysis.text.lines import summary_lines
 
     if as_json:
-        print_json(summary_document(run))
+        print_json("summary", summary_document(run))
         return
-    say("\n".join(summary_lines(run)))
+    say("\n".join(summary_lines(run, columns())))
     if hints:
         say(f"\ndata: {typed(root)} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
         say(f"next: hwpoison-fleet replay {typed(root)} --node {example_node(run)}")
-        say(f"      hwpoison-fleet compare {typed(root)}")
+        if len(run.arms) > 1:
+            say(f"      hwpoison-fleet compare {typed(root)}")

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleet.commands.folder import Folder
-from fleet.commands.printing import print_json, print_summary, say
+from fleet.commands.completion import arms_of_run
+from fleet.commands.folder import Folder, typed
+from fleet.commands.printing import columns, print_json, print_summary, say
 from fleet.shortage import check_address_space
-from node_sim.errors import DataError
+from node_sim.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from fleet.stored.store import RunStore
+
+MIN_ARMS = 2
 
 
 @click.command("summary")
@@ -25,7 +28,9 @@ def summary_command(folder: RunStore, as_json: bool) -> None:
 
 @click.command("compare")
 @click.argument("folder", type=Folder())
-@click.option("--baseline", metavar="ARM", help="Arm to compare with.  [default: the first]")
+@click.option(
+    "--baseline", metavar="ARM", help="Arm to compare with.  [default: the first]", shell_complete=arms_of_run
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def compare_command(folder: RunStore, baseline: str | None, as_json: bool) -> None:
     """Compare every arm with a baseline, paired node by node.
@@ -38,25 +43,43 @@ def compare_command(folder: RunStore, baseline: str | None, as_json: bool) -> No
     from analysis.comparison.effects import compare_run, to_json
     from analysis.comparison.policies import compare_policies, policies_json
     from analysis.dataset.run import open_run
-    from analysis.text.document import node_years
-    from analysis.text.lines import NOTE, effect_lines, policy_lines
+    from analysis.text.ce_policies import policy_lines
+    from analysis.text.differences import comparison_lines, note_lines
 
     run = open_run(folder)
     chosen = baseline or run.arms[0]
+    run.check_arm(chosen)
+    _check_arms(folder, run.arms)
     found, policies = compare_run(run, chosen), compare_policies(run, chosen)
     if as_json:
-        print_json({"baseline": chosen, "effects": to_json(found), "ce_policies": policies_json(policies)})
+        print_json(
+            "comparison", {"baseline": chosen, "effects": to_json(found), "ce_policies": policies_json(policies)}
+        )
         return
-    say("\n".join(effect_lines(found, chosen, node_years(run))).lstrip("\n"))
-    say(NOTE)
+    width = columns()
+    say("\n".join([*comparison_lines(run, found, chosen, width), *note_lines(width)]))
     if policies is not None and policies.arms:
-        say("\n".join(policy_lines(policies, chosen)))
+        say("\n".join(policy_lines(policies, chosen, width)))
+
+
+def _check_arms(folder: RunStore, arms: tuple[str, ...]) -> None:
+    """Check that there is something to compare.
+
+    Raises:
+        ConfigError: The run has one arm.
+    """
+    if len(arms) < MIN_ARMS:
+        msg = (
+            f"{folder}: one arm, {arms[0]}, expected two or more to compare; run the fleet with --sweep KEY=V1,V2, or "
+            f"a scenario with arms, or see 'hwpoison-fleet summary {typed(folder)}'"
+        )
+        raise ConfigError(msg)
 
 
 @click.command("replay")
 @click.argument("folder", type=Folder())
 @click.option("--node", type=int, required=True, help="Node to simulate again.")
-@click.option("--arm", metavar="NAME", help="Arm.  [default: the first]")
+@click.option("--arm", metavar="NAME", help="Arm.  [default: the first]", shell_complete=arms_of_run)
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as one JSON document.")
 def replay_command(folder: RunStore, node: int, arm: str | None, as_json: bool) -> None:
     """Simulate one node of a run again, alone, and tell its life as a timeline.
@@ -76,7 +99,7 @@ def replay_command(folder: RunStore, node: int, arm: str | None, as_json: bool) 
     same = None if run is None else same_rows(run, chosen, node, tables)
     if as_json:
         rows = {name: table.to_pylist() for name, table in tables.items()}
-        print_json({"node": node, "arm": chosen, "equals_stored_rows": same, "tables": rows})
+        print_json("replay", {"node": node, "arm": chosen, "equals_stored_rows": same, "tables": rows})
     else:
         say(f"node {node} in arm {chosen}: row, time since the start, what happened, <- the row that caused it")
         lines = list(timeline_lines(tables))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleet.commands.completion import of_scenario, scenarios
+from fleet.commands.completion import settings as settings_completion
 from fleet.commands.folder import Folder
 from fleet.commands.printing import print_notices, print_summary, say
 from fleet.commands.progress import KINDS, shown_progress
@@ -97,7 +99,7 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Progre
 
 
 @click.command("run")
-@click.argument("scenario", default="baseline")
+@click.argument("scenario", default="baseline", shell_complete=scenarios)
 @click.option(
     "-o",
     "--output",
@@ -105,13 +107,32 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Progre
     help="Folder or URL (file:///PATH, s3://BUCKET/NAME) of the run.  [default: a new folder in runs/]",
 )
 @click.option(
-    "--arm", "arms", multiple=True, metavar="NAME", help="Run only this arm; repeatable, the first is the baseline."
+    "--arm",
+    "arms",
+    multiple=True,
+    metavar="NAME",
+    help="Run only this arm; repeatable, the first is the baseline.",
+    shell_complete=of_scenario("arm"),
 )
 @click.option("--nodes", type=int, help="Nodes of the fleet.")
 @click.option("--years", type=float, help="Simulated years.")
 @click.option("--seed", type=int, help="Seed.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting in all groups and arms.")
-@click.option("--sweep", "sweeps", multiple=True, metavar="KEY=V1,V2", help="Replace the arms by a grid of values.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a setting in all groups and arms.",
+    shell_complete=settings_completion,
+)
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="KEY=V1,V2",
+    help="Replace the arms by a grid of values.",
+    shell_complete=settings_completion,
+)
 @click.option(
     "--policy",
     "policies",

@@ -1,4 +1,4 @@
-"""The commands about scenarios: list, show, init and check."""
+"""The commands about scenarios: list, show, init, schema and check."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleet.commands.completion import of_scenario, scenarios
+from fleet.commands.completion import settings as settings_completion
 from fleet.commands.paths import UsablePath
-from fleet.commands.printing import print_json, print_notices, say
+from fleet.commands.printing import print_json, print_notices, say, say_fitted
 from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,18 +31,22 @@ def scenario_group() -> None:
 
 
 @scenario_group.command("list")
-def scenario_list() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def scenario_list(as_json: bool) -> None:
     """List the shipped scenarios."""
     from fleet.scenario.document import parse, read_text, scenario_names
 
-    for name in scenario_names():
-        document = parse(name, read_text(name)[1])
-        say(f"{name:<20} {document.get('description', '')}")
+    described = {name: parse(name, read_text(name)[1]).get("description", "") for name in scenario_names()}
+    if as_json:
+        listed = [{"name": name, "description": text} for name, text in described.items()]
+        print_json("scenario-list", {"scenarios": listed})
+        return
+    say_fitted(f"{name:<20}  {text}" for name, text in described.items())
 
 
 @scenario_group.command("show")
-@click.argument("name", default="baseline")
-@click.option("--group", metavar="NAME", help="Only this node group.")
+@click.argument("name", default="baseline", shell_complete=scenarios)
+@click.option("--group", metavar="NAME", help="Only this node group.", shell_complete=of_scenario("group"))
 @click.option(
     "--sample",
     type=click.IntRange(0),
@@ -49,7 +55,14 @@ def scenario_list() -> None:
     help="Servers to simulate for the figures of the scenario's field study; 0 = none.",
 )
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="Seed of the sample.  [default: of the scenario]")
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting first.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a setting first.",
+    shell_complete=settings_completion,
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def scenario_show(
     name: str, group: str | None, sample: int, seed: int | None, settings: tuple[str, ...], as_json: bool
@@ -68,9 +81,9 @@ def scenario_show(
         document["field"] = field_figures(_load(name, {"nodes": sample}, settings), seed)
         lines += study_lines(document["field"])
     if as_json:
-        print_json(document)
+        print_json("scenario", document)
     else:
-        say("\n".join(lines))
+        say_fitted(lines)
 
 
 def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
@@ -117,23 +130,49 @@ def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
 
 @scenario_group.command("init")
 @click.argument("path", type=UsablePath())
-@click.option("--from", "source", default="baseline", show_default=True, help="Scenario to copy.")
+@click.option(
+    "--from",
+    "source",
+    default="baseline",
+    show_default=True,
+    help="Scenario to copy.",
+    shell_complete=scenarios,
+)
 def scenario_init(path: Path, source: str) -> None:
-    """Copy a scenario to a new file to start from."""
+    """Copy a scenario to a new file to start from, with its JSON Schema beside it for editors.
+
+    The first line names the schema, as editors with Taplo or tombi read it.
+    """
     from fleet.scenario.document import read_text
+    from fleet.scenario.json_schema import FILE_NAME
+    from fleet.scenario.schema_file import check_ours, with_schema_line, write_schema
 
     _, text = read_text(source)
+    beside = path.parent / FILE_NAME
+    check_ours(beside)
     try:
         with path.open("x", encoding="utf-8") as stream:
-            stream.write(text)
+            stream.write(with_schema_line(text))
     except OSError as error:
         msg = f"{path}: {error.strerror}, expected a new file; choose another name"
         raise ConfigError(msg) from None
-    say(f"wrote {path}; edit it, then: hwpoison-fleet scenario check {path}")
+    write_schema(beside)
+    say(f"wrote {path} and {beside}; edit it, then: hwpoison-fleet scenario check {path}")
+
+
+@scenario_group.command("schema")
+def scenario_schema_command() -> None:
+    """Print the JSON Schema of scenario files.
+
+    It finds mistakes of one key; what ties keys together (shares that add up to 1) is left to 'scenario check'.
+    """
+    from fleet.scenario.json_schema import schema_text
+
+    say(schema_text().rstrip("\n"))
 
 
 @scenario_group.command("check")
-@click.argument("path")
+@click.argument("path", shell_complete=scenarios)
 def scenario_check(path: str) -> None:
     """Check a scenario; all mistakes are reported at once.
 
@@ -142,4 +181,4 @@ def scenario_check(path: str) -> None:
     fleet = _load(path)
     print_notices(fleet)
     sizes = ", ".join(f"{group.name} {group.nodes:,}" for group in fleet.groups)
-    say(f"{path}: ok, {fleet.nodes:,} nodes ({sizes}), {len(fleet.arms)} arms: {', '.join(fleet.arms)}")
+    say_fitted([f"{path}: ok, {fleet.nodes:,} nodes ({sizes}), {len(fleet.arms)} arms: {', '.join(fleet.arms)}"])

@@ -15,6 +15,7 @@ from fleet.scenario.fleet import ARMS_MAX, FIXED_SECTIONS, GROUPS_MAX, Document,
 from fleet.scenario.keys import unknown_keys
 from fleet.scenario.plain import arm_name_complaint, folder_name_complaint, foreign, name_complaint
 from fleet.scenario.start import start_complaint
+from fleet.scenario.sysctls import move_sysctls
 from node_sim.errors import ConfigError
 from node_sim.guesses import one_of
 from node_sim.server.policy import Policy
@@ -217,6 +218,8 @@ def decode(label: str, document: Document) -> Fleet:
     complaints = foreign(document)
     if large := list(_size_complaints(document)):
         _refuse(label, document, complaints + large)
+    document = copy.deepcopy(document)
+    move_sysctls(document)
     original = copy.deepcopy(document)
     work = copy.deepcopy(document)
     complaints += [*_share_complaints(work), *_text_complaints(work), *_arm_name_complaints(work)]

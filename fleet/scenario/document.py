@@ -13,6 +13,7 @@ from typing import Any
 from fleet.inputs import read_input
 from fleet.scenario.fleet import Document, Scenario
 from fleet.scenario.plain import DEPTH_MAX
+from fleet.scenario.sysctls import setting_key
 from fleet.scenario.toml_errors import toml_complaint
 from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILES
 from node_sim.catalog.workloads import BLOCK_USES, WORKLOADS
@@ -142,7 +143,7 @@ def put(section: Document, path: Sequence[str], value: Any) -> None:
 
 def apply_setting(document: Document, key: str, value: Any) -> None:
     """Set a dotted key: of the scenario, of one group (``group.NAME.…``), or of every group."""
-    path = key.split(".")
+    path = setting_key(key).split(".")
     top = {item.name for item in dataclasses.fields(Scenario)}
     if path[0] in top:
         put(document, path, value)

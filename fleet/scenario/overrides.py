@@ -11,6 +11,7 @@ from fleet.scenario.decode import decode
 from fleet.scenario.document import apply_setting, items, parse, parse_value, read_text
 from fleet.scenario.fleet import ARMS_MAX, Document, Fleet
 from fleet.scenario.own_policies import with_sources
+from fleet.scenario.sysctls import move_sysctls
 from node_sim.errors import ConfigError
 from node_sim.guesses import one_of
 
@@ -113,6 +114,7 @@ def load_fleet(
     """Read a scenario and apply the command line to it."""
     label, text = read_text(name)
     document = parse(label, text)
+    move_sysctls(document)
     for key, value in overrides.items():
         if value is not None:
             document[key] = value

@@ -274,6 +274,32 @@ def list_lines(kernel_name: str = PROFILE_NAMES[-1]) -> list[str]:
     return lines
 
 
+def list_document(kernel_name: str = PROFILE_NAMES[-1]) -> dict[str, Any]:
+    """Return what ``list_lines`` lists."""
+    known, unknown = kernel_differences(kernel_name)
+    return {
+        "pages": [
+            {"name": name, "group": state.group, "means": state.text, "since": state.since}
+            for name, state in PAGES.items()
+        ],
+        "events": [{"name": name, "means": text, "simulated": name in SIMULATED} for name, text in EVENTS.items()],
+        "accesses": [{"name": name, "means": text} for name, text in ACCESSES.items()],
+        "kernels": list(PROFILE_NAMES),
+        "switches": [
+            {
+                "name": name,
+                "values": {one: str(switch_value(name, place)) for place, one in enumerate(PROFILE_NAMES)},
+            }
+            for name in SWITCHES
+        ],
+        "asked": {
+            "kernel": kernel_name,
+            "known": {name: str(value) for name, value in known.items()},
+            "not_known": {name: str(value) for name, value in unknown.items()},
+        },
+    }
+
+
 def rule_lines() -> list[str]:
     """List every rule with the kernel file and function it models, and the rows of the state table."""
     lines = [f"{name:<27} {where}" for name, where in kernel.RULES.items()]

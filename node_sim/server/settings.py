@@ -12,6 +12,8 @@ from node_sim.guesses import one_of
 
 FORBID: dict[str, Any] = {"extra": "forbid"}
 """Read by the scenario decoder: unknown keys are mistakes."""
+GROUPED_FROM = 10_000
+"""Bounds from here on are written in groups of three digits."""
 COUNT_MAX = 10_000_000
 """Limits of counts: as many as the log may hold."""
 
@@ -58,13 +60,19 @@ class Setting:
 
     def expectation(self) -> str:
         """Describe the allowed range."""
+        low, least, high = (_bound(end) for end in (self.low, self.least, self.high))
         if self.high is None:
-            return f"a number >= {self.low:g}"
+            return f"a number >= {low}"
         if self.least is not None:
-            return (
-                f"{self.low:g} or a number from {self.least:g} to {self.high:g}, as less is no more than {self.low:g}"
-            )
-        return f"a number from {self.low:g} to {self.high:g}"
+            return f"{low} or a number from {least} to {high}, as less is no more than {low}"
+        return f"a number from {low} to {high}"
+
+
+def _bound(end: float | None) -> str:
+    """Write the end of a range; a whole number as one, whatever its size."""
+    if end is None:
+        return "none"
+    return f"{int(end):,}" if abs(end) >= GROUPED_FROM and end == int(end) else f"{end:g}"
 
 
 def setting(  # noqa: PLR0913, PLR0917 - each is a fact about the setting

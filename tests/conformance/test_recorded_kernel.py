@@ -1,7 +1,8 @@
 """The handler against a real kernel: every recorded scenario is predicted from its input columns alone.
 
-The tables in ``tests/oracle/recorded`` were observed on unmodified Debian kernels 6.1.192 and 5.10.262 in a virtual
-machine; ``inputs*.csv`` hold the inputs of all scenarios of the three lists, also of those whose outcome is kept back.
+The tables in ``fleet/recordings`` were observed on unmodified Debian kernels 6.1.192 and 5.10.262 in a virtual machine;
+``tests/oracle/recorded/inputs*.csv`` hold the inputs of all scenarios of the three lists, also of those whose outcome
+is kept back.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from fleet.cli import main
-from fleet.conform import INPUTS, conform, read_rows, write_predictions
+from fleet.conform import conform, read_rows, write_predictions
+from fleet.recorded import INPUTS
 from node_sim.catalog.kernels import PROFILE_NAMES, PROFILES
 from node_sim.errors import ConfigError
 from node_sim.hwpoison.filters import KPF, stable_flags
@@ -25,8 +27,8 @@ from node_sim.one_page.player import predict
 from node_sim.one_page.scene import build_scene
 
 ROOT = Path(__file__).parents[2]
-RECORDED = ROOT / "tests/oracle/recorded"
-TABLE, ALL_INPUTS = RECORDED / "kernel_6_1_192.csv", RECORDED / "inputs.csv"
+RECORDED, INPUT_LISTS = ROOT / "fleet/recordings", ROOT / "tests/oracle/recorded"
+TABLE, ALL_INPUTS = RECORDED / "6.1.192.csv", INPUT_LISTS / "inputs.csv"
 ROWS = read_rows(TABLE)
 SCENARIOS = read_rows(ALL_INPUTS)
 KERNEL = PROFILES["6.1"]
@@ -41,12 +43,12 @@ def test_every_recorded_row_is_predicted_but_two_whose_data_is_not_an_input():
 
 
 def test_every_row_of_the_second_list_is_predicted():
-    found = conform(RECORDED / "kernel_6_1_192_list2.csv", "6.1")
+    found = conform(RECORDED / "6.1.192-list2.csv", "6.1")
     assert (found.rows, len(found.matched)) == (77, 77)
 
 
 def test_every_row_of_the_third_list_is_predicted():
-    found = conform(RECORDED / "kernel_6_1_192_list3.csv", "6.1")
+    found = conform(RECORDED / "6.1.192-list3.csv", "6.1")
     assert (found.rows, len(found.matched)) == (120, 120)
 
 
@@ -84,7 +86,7 @@ def test_every_anonymous_page_of_6_12_shows_the_flag_of_merged_ones_and_is_none(
 
 
 def test_every_row_of_5_10_262_is_predicted_but_two_whose_data_is_not_an_input():
-    found = conform(RECORDED / "kernel_5_10_262.csv", "5.10")
+    found = conform(RECORDED / "5.10.262.csv", "5.10")
     assert found.mismatched == []
     reasons = {entry["reason"].partition(" is ")[0] for entry in found.not_modelled}
     assert reasons == {"which neighbour read-ahead brought in"}
@@ -109,7 +111,7 @@ def test_the_kernel_log_is_the_recorded_one_line_by_line():
 
 
 UNPOISONED = [("6.1", row) for row in COMPARABLE] + [
-    ("5.10", row) for row in read_rows(RECORDED / "kernel_5_10_262.csv") if not row["injection"].startswith("mce")
+    ("5.10", row) for row in read_rows(RECORDED / "5.10.262.csv") if not row["injection"].startswith("mce")
 ]
 
 
@@ -167,7 +169,7 @@ PAGED_OUT = {"calls-fileclean-pfn", "calls-hugefile-pfn", "remote-hugefile-pfn",
 @pytest.mark.parametrize("kernel", PROFILE_NAMES)
 def test_rows_of_the_later_lists_are_written_for_every_kernel_and_blank_only_where_it_lacks_the_word(kernel, tmp_path):
     for number in (2, 3):
-        path, out = RECORDED / f"inputs_list{number}.csv", tmp_path / f"out{number}.csv"
+        path, out = INPUT_LISTS / f"inputs_list{number}.csv", tmp_path / f"out{number}.csv"
         left = {entry["id"] for entry in write_predictions(path, out, kernel)}
         lacking = {
             row["id"]
@@ -181,7 +183,7 @@ def test_rows_of_the_later_lists_are_written_for_every_kernel_and_blank_only_whe
 
 def test_what_other_words_of_the_third_list_show():
     def shown(name, column, kernel, **changes):
-        row = next(row for row in read_rows(RECORDED / "inputs_list3.csv") if row["id"] == name)
+        row = next(row for row in read_rows(INPUT_LISTS / "inputs_list3.csv") if row["id"] == name)
         return predict({**row, **changes}, PROFILES[kernel])[column]
 
     # A guard replaces the hwpoison entry: the process is wrong then, not the memory (madvise_guard_install(), 6.13).
@@ -308,7 +310,7 @@ def test_a_malformed_row_is_not_modelled_with_all_its_reasons_and_refuses_no_oth
     assert (done.exit_code, found["matched"]) == (0, 2)
     [entry] = found["not_modelled"]
     assert entry["id"] == ROWS[1]["id"]
-    assert [reason.split(" = ")[0] for reason in entry["reason"].split("; ")] == ["early_kill", "injection", "filter"]
+    assert [reason.split(" = ")[0] for reason in entry["reason"].split("; ")] == ["filter", "injection", "early_kill"]
 
 
 def test_a_row_that_is_too_short_and_a_column_that_is_missing_are_named(tmp_path):

@@ -18,7 +18,7 @@ from tests.damages import tree
 from tests.fleets import BASELINE
 
 SMALL = ("--nodes", "40", "--workers", "1", "--arm", "default", "--set", "faults.fit_factor=30.0")
-RECORDED = Path(__file__).parents[1] / "oracle" / "recorded" / "kernel_6_1_192.csv"
+RECORDED = Path(__file__).parents[2] / "fleet" / "recordings" / "6.1.192.csv"
 
 
 @pytest.fixture(autouse=True)

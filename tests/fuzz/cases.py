@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from fleet.conform import INPUTS
+from fleet.recorded import INPUTS
 from fleet.scenario.document import parse, put, read_text, scenario_names, tables
 from fleet.stored.manifest import seal
 from node_sim.catalog.designs import DESIGNS
@@ -21,7 +21,7 @@ from node_sim.catalog.kernels import PROFILE_NAMES
 from node_sim.one_page.inject import list_lines
 from tests.fuzz import hostile, keys
 
-RECORDED: Final = Path(__file__).parents[1] / "oracle" / "recorded" / "kernel_6_1_192.csv"
+RECORDED: Final = Path(__file__).parents[2] / "fleet" / "recordings" / "6.1.192.csv"
 PLACES: Final = ("file",) * 18 + ("full", "closed", "broken", "all closed", "all full")
 """Where a command prints: a device that is full, nowhere, a reader that has gone; all: its errors, too."""
 TINY: Final = ("--nodes", "20", "--years", "0.1", "--workers", "1")
@@ -242,6 +242,8 @@ def conform(random: Random) -> Case:
         content = hostile.bytes_of(random, content)
     kernel = random.choice(PROFILE_NAMES) if random.random() < 0.9 else hostile.word(random)
     asked = random.choice((["x.csv"], ["x.csv", "-v"], ["x.csv", "--json"], ["--predict", "x.csv", "-o", "y.csv"]))
+    if random.random() < 0.05:
+        asked = [f"builtin:{hostile.word(random)}", *random.choice(([], ["--columns"]))]
     if random.random() < 0.1:
         asked = random.choice((["/dev/zero"], ["."], ["--predict", "x.csv", "-o", hostile.word(random)], ["/dev/null"]))
     return Case("conform", ["conform", *asked, "--kernel", kernel], {"x.csv": content})
@@ -254,9 +256,22 @@ OPTIONS: Final = (
     *("--workers", "--address", "--nodes-per-actor", "--aggregators", "--resume-if-planned", "--metrics-port"),
     *("--json", "--baseline", "--node", "--group"),
     *("--sample", "--from", "--kernel", "--predict", "--then", "--filter", "--switch", "-v", "-h", "--help", "--list"),
-    *("--version", "--rules", "--lifetimes", "--dump", "--nosuch", "--", "-x"),
+    *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--nosuch", "--", "-x"),
 )
-COMMANDS: Final = ("compare", "conform", "dram", "inject", "replay", "resume", "run", "scenario", "summary", "runn", "")
+COMMANDS: Final = (
+    "compare",
+    "conform",
+    "dram",
+    "inject",
+    "replay",
+    "resume",
+    "run",
+    "scenario",
+    "schema",
+    "summary",
+    "runn",
+    "",
+)
 WORDS: Final = ("list", "show", "init", "check", "baseline", "run", "run/plan.json", ".", "/dev/zero", "/dev/full", "1")
 
 

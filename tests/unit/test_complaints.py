@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from fleet.cli import main
-from fleet.conform import INPUTS
+from fleet.recorded import INPUTS
 from fleet.scenario.complaints import together
 from fleet.scenario.decode import decode
 from fleet.scenario.keys import group_keys, meant_by, scenario_keys
@@ -118,7 +118,7 @@ def test_the_keys_are_those_of_the_settings():
 
 
 @pytest.mark.parametrize("name", ["memory_failure_early_kill", "memory_failure_recovery", "enable_soft_offline"])
-@pytest.mark.parametrize("above", ["vm.", "vm/", "sysctl.vm.", "kernel.vm.", "", "fault."])
+@pytest.mark.parametrize("above", ["vm/", "sysctl.vm.", "kernel.vm.", "", "fault."])
 def test_the_names_that_the_kernel_has_are_answered_with_the_key_here(name, above):
     (line,) = said("run", "--set", f"{above}{name}=1").splitlines()
     assert line.endswith(f"{above}{name}: unknown key; did you mean kernel.{name}?")
@@ -149,7 +149,7 @@ def test_a_key_of_a_group_at_the_top_is_told_its_place():
 
 
 def test_all_keys_of_an_unknown_table_are_answered():
-    found = mistakes({"group": {"a": {"vm": {"memory_failure_recovery": 0, "enable_soft_offline": 0}}}})
+    found = mistakes({"group": {"a": {"sysctl": {"memory_failure_recovery": 0, "enable_soft_offline": 0}}}})
     assert [line.split("did you mean ")[1] for line in found] == [
         "kernel.memory_failure_recovery?",
         "kernel.enable_soft_offline?",

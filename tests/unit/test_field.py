@@ -356,7 +356,7 @@ def test_where_no_fold_differs_the_error_is_unknown_and_not_0():
     found = figure_document(figure, [calm], WATCHED)
     assert (found["value"], found["standard_error"], found["inside"], found["agrees"]) == (0.0, None, False, None)
     document = {"servers": 8, "months": 12, "error_process": "x", "figures": [found]}
-    row = study_lines(document)[3]
+    row = study_lines(document)[5]
     assert "0 % +- unknown" in row
     assert row.endswith("-100.0 %, too few to say")
     inside = figure_document(dataclasses.replace(figure, low=0.0), [calm], WATCHED)

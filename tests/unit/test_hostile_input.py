@@ -19,8 +19,8 @@ from click.testing import CliRunner
 
 from fleet.cli import main
 from fleet.commands.printing import shortened
-from fleet.conform import INPUTS
 from fleet.printable import printable
+from fleet.recorded import INPUTS
 from fleet.scenario.decode import decode
 from fleet.scenario.plain import DEPTH_MAX, ITEMS_MAX, KEY_MAX, NAME_BYTES_MAX, TEXT_MAX, foreign
 from node_sim.catalog.kernels import PROFILE_NAMES

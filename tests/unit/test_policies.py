@@ -12,7 +12,7 @@ from analysis import open_run
 from analysis.comparison.policies import FIGURES, compare_policies, policies_json
 from analysis.dataset.run import GroupInfo, Run
 from analysis.estimators.rates import Estimate
-from analysis.text.lines import BASELINE_ROWS, POLICY_ROWS, policy_lines
+from analysis.text.ce_policies import BASELINE_ROWS, POLICY_ROWS, policy_lines
 from fleet.scenario.decode import decode
 from fleet.stored.manifest import PartFile
 from fleet.stored.schema import to_arrow
