@@ -40,7 +40,7 @@ def tables_command(name: str | None, as_json: bool) -> None:
         raise ConfigError(msg)
     chosen = {table: entries(table) for table in TABLES if name in (None, table)}
     if as_json:
-        print_json({"format": "hwpoison-fleet tables 1", "tables": _document(chosen, SENTENCES)})
+        print_json("tables", {"tables": _document(chosen, SENTENCES)})
         return
     blocks = ("\n".join([f"{table}: {SENTENCES[table]}", *_lines(of)]) for table, of in chosen.items())
     say("\n\n".join(blocks))

@@ -60,6 +60,8 @@ COMMANDS = [
     ("scenario", "scenario show baseline --set workload=database"),
     ("scenario", "scenario show google-2008 --sample 100"),
     ("scenario-list", "scenario list"),
+    ("tables", "tables"),
+    ("tables", "tables errors"),
 ]
 
 
