@@ -148,7 +148,7 @@ class _Guarded(click.Group):
         code: Any = EXIT_FAILED
         _occupy_standard_files()
         if COMPLETING in os.environ:
-            import fleet.commands.completion  # noqa: F401 - before click chooses what completes
+            from fleet.commands import completion  # noqa: F401 - before click chooses what completes
         words: Sequence[str] = (args[0] if args else extra.get("args")) or ()
         try:
             if any("\0" in word for word in words):
