@@ -77,6 +77,9 @@ def mutated(rng: random.Random, text: str) -> bytes:
     for _ in range(rng.choice((0, 0, 1, 20))):
         if content:
             content[rng.randrange(len(content))] = rng.randrange(256)
+    if rng.random() < 0.2:
+        at = rng.randrange(len(content) + 1)
+        content[at:at] = rng.choice((b"\r", b'"', b"\0", b"x" * 140_000, b"\xff", b"\xef\xbb\xbf", b"\n\n"))
     return bytes(content[: rng.choice((len(content), len(content), rng.randrange(len(content) + 1)))])
 
 
@@ -132,3 +135,10 @@ def test_a_name_that_is_none_and_a_file_without_a_kernel_are_refused(tmp_path):
     done = asked("conform", tmp_path / "x.csv")
     assert done.exit_code == 2
     assert "--kernel: missing" in done.stderr
+
+
+def test_a_cell_longer_than_the_reader_takes_is_no_csv(tmp_path):
+    (tmp_path / "x.csv").write_text(",".join(INPUTS) + "\n" + "x" * 140_000 + "\n")
+    done = asked("conform", tmp_path / "x.csv", "--kernel", "6.1")
+    assert done.exit_code == 2
+    assert "line 2: not CSV" in done.stderr
