@@ -25,7 +25,7 @@ def import_pandas() -> Any:
 
 
 def widened(schema: pa.Schema) -> pa.Schema:
-    """Return a schema with small integers as 64-bit ones: sums of frames keep the type, and would wrap."""
+    """Return a schema with small integers as 64-bit ones: columns added or subtracted keep the type, and must fit."""
     small = (pa.uint8(), pa.uint16(), pa.uint32(), pa.int16())
     return pa.schema([field.with_type(pa.int64()) if field.type in small else field for field in schema])
 

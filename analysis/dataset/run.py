@@ -189,7 +189,7 @@ class Run:
     def frame(self, name: str, arm: str | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read one table of an arm's view as a pandas frame of Arrow types, with group and date of each row.
 
-        Integers of up to 32 bits have 64 there, as sums in pandas keep the type.
+        Integers of up to 32 bits have 64 there, as pandas refuses to add two columns whose sum does not fit their type.
 
         Args:
             name: Table.
