@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := runs/demo-$(shell date -u +%Y%m%dT%H%M%S)
 
 .PHONY: help install demo test test-long test-cluster lint format bench clean
 
 help:
-	@echo "make demo          install into $(VENV) and simulate the baseline fleet"
+	@echo "make demo          install into $(VENV), simulate the baseline fleet, write its report"
 	@echo "make test          install and run the tests (about nineteen minutes on two cores)"
 	@echo "make test-long     the tests that take longer"
 	@echo "make test-cluster  a job with a token on a Ray cluster of this machine, in an environment of its own"
@@ -23,7 +24,8 @@ install: $(VENV)/.installed
 
 demo: install
 	@echo "simulating 10,000 servers for a year under four policies: some ten seconds"
-	$(BIN)/hwpoison-fleet run
+	$(BIN)/hwpoison-fleet run -o $(DEMO)
+	$(BIN)/hwpoison-fleet report $(DEMO)
 
 test: install
 	@echo "running the tests: about sixteen minutes on two cores"
@@ -54,4 +56,4 @@ bench: install
 	$(BIN)/pytest -m bench -s tests/bench
 
 clean:
-	rm -rf $(VENV) $(VENV)-cluster .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-cluster .browser .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -35,6 +35,12 @@ def _results() -> tuple[click.Command, ...]:
     return summary_command, compare_command, replay_command
 
 
+def _report() -> tuple[click.Command, ...]:
+    from fleet.commands.report import report_command
+
+    return (report_command,)
+
+
 def _kernel() -> tuple[click.Command, ...]:
     from fleet.commands.kernel import conform_command, inject_command
 
@@ -65,13 +71,21 @@ def _schema() -> tuple[click.Command, ...]:
     return (schema_command,)
 
 
+def _figures() -> tuple[click.Command, ...]:
+    from fleet.commands.figures import figures_command
+
+    return (figures_command,)
+
+
 COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
     "compare": _results,
     "conform": _kernel,
     "dram": _dram,
     "export": _tables,
+    "figures": _figures,
     "inject": _kernel,
     "replay": _results,
+    "report": _report,
     "resume": _simulate,
     "run": _simulate,
     "scenario": _scenario,

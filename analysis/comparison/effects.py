@@ -12,6 +12,7 @@ import numpy as np
 from analysis.comparison.shown import Comparison
 from analysis.dataset.run import Run
 from analysis.estimators.intervals import (
+    TAIL,
     Interval,
     Z,
     difference_interval,
@@ -139,10 +140,10 @@ class Paired(NamedTuple):
             usual if self.nodes_less < ENOUGH_NODES <= self.nodes_more else self.size,
         )
 
-    def interval(self, times: float = 1.0) -> Interval:
+    def interval(self, times: float = 1.0, tail: float = TAIL) -> Interval:
         """Return the interval of ``more - less``, of so many times the nodes if they were like these."""
-        more, less = self.variances()
-        return difference_interval(times * self.more, times * self.less, (times * more, times * less), self.sizes())
+        more, less = (times * one for one in self.variances())
+        return difference_interval(times * self.more, times * self.less, (more, less), self.sizes(), tail)
 
 
 @dataclass(frozen=True)

@@ -34,21 +34,22 @@ def unseen_size(largest: float, nodes: float) -> float:
     return largest * (2.0 + 4.0 / nodes)
 
 
-def count_interval(total: float, variance: float, size: float) -> Interval:
+def count_interval(total: float, variance: float, size: float, tail: float = TAIL) -> Interval:
     """Return the interval of the mean of a compound Poisson count.
 
     Args:
         total: The count, >= 0.
         variance: Its estimated variance, the sum of the squares of clusters; > 0 if the count is.
         size: Of one more cluster, > 0.
+        tail: Probability left out on each side.
     """
-    low = variance / total * float(special.gammaincinv(total**2 / variance, TAIL)) if total > 0.0 else 0.0
+    low = variance / total * float(special.gammaincinv(total**2 / variance, tail)) if total > 0.0 else 0.0
     mean, spread = total + size, variance + size**2
-    return low, spread / mean * float(special.gammaincinv(mean**2 / spread, 1.0 - TAIL))
+    return low, spread / mean * float(special.gammainccinv(mean**2 / spread, tail))
 
 
 def difference_interval(
-    more: float, less: float, variances: tuple[float, float], sizes: tuple[float, float]
+    more: float, less: float, variances: tuple[float, float], sizes: tuple[float, float], tail: float = TAIL
 ) -> Interval:
     """Return the interval of ``more - less``, two independent compound Poisson counts.
 
@@ -57,9 +58,10 @@ def difference_interval(
         less: The second, >= 0.
         variances: Theirs, > 0 where the counts are.
         sizes: Of one more cluster of each, > 0.
+        tail: Probability left out on each side.
     """
     (more_low, more_high), (less_low, less_high) = (
-        count_interval(*one) for one in zip((more, less), variances, sizes, strict=True)
+        count_interval(*one, tail) for one in zip((more, less), variances, sizes, strict=True)
     )
     below = math.hypot(more - more_low, less_high - less)
     above = math.hypot(more_high - more, less - less_low)

@@ -64,7 +64,13 @@ PLAN: dict[str, tuple[str, ...]] = {
     "analysis.comparison": _READ_AND_ESTIMATED,
     "analysis.figures": (*_READ_AND_ESTIMATED, "analysis.comparison"),
     "analysis.text": (*_READ_AND_ESTIMATED, "analysis.comparison", "fleet.printable"),
-    "analysis.report": (*_READ_AND_ESTIMATED, "analysis.comparison", "analysis.figures", "analysis.text"),
+    "analysis.report": (
+        *_READ_AND_ESTIMATED,
+        "fleet.printable",
+        "analysis.comparison",
+        "analysis.figures",
+        "analysis.text",
+    ),
     "analysis": ("analysis.dataset",),
     "fleet.commands": (
         "node_sim",

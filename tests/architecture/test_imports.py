@@ -55,10 +55,14 @@ AT_START = (
 START_MODULES = ("fleet.cli", "fleet.commands")
 FLEET_MAY_IMPORT = ("pyarrow", "pydantic", "click", "rich", "prometheus_client", "numpy")
 RAY_MODULES = ("fleet/engines/ray_actors.py", "fleet/engines/ray_engine.py")
+EXTRAS = {
+    "analysis/dataset/": ("pandas",),
+    "analysis/figures/": ("matplotlib",),
+    "analysis/report/render.py": ("jinja2", "markupsafe"),
+}
+"""What the extras bring, by the folder that may import it inside functions; everything else works without."""
 USERS_CODE = "fleet/scenario/own_policies.py"
 """Runs the file of a policy of the user's own: it alone may find modules and run text by name."""
-EXTRAS = {"analysis/dataset": "pandas", "analysis/figures": "matplotlib", "analysis/report": "jinja2"}
-"""What a folder may import of what is installed as an extra: inside functions, or for annotations."""
 MODULES = modules()
 
 
@@ -86,7 +90,10 @@ def declared_distributions() -> set[str]:
     return {re.split(r"[<>=!~\[ ;]", line)[0].replace("-", "_").lower() for line in project["dependencies"]}
 
 
-def analysis_may_import(one: Import) -> bool:
+def analysis_may_import(one: Import, module: str) -> bool:
+    extras = [name for folder, names in EXTRAS.items() if module.startswith(folder) for name in names]
+    if within(one.name, *extras):
+        return not one.module_level
     if within(one.name, "ray", "pydantic", "prometheus_client"):
         return False
     return top(one.name) in STDLIB | declared_distributions()
@@ -109,9 +116,7 @@ def allowed(one: Import, module: str) -> bool:
     package = top(dotted(module))
     if package == "node_sim":
         return node_sim_may_import(one)
-    if package == "analysis" and not one.module_level and top(one.name) == EXTRAS.get(module.rsplit("/", 1)[0]):
-        return True
-    return fleet_may_import(one, module) if package == "fleet" else analysis_may_import(one)
+    return fleet_may_import(one, module) if package == "fleet" else analysis_may_import(one, module)
 
 
 def forbidden(text: str, module: str) -> list[str]:
@@ -249,6 +254,8 @@ def test_one_arrow_runs_up_and_only_inside_functions():
         ("analysis/estimators/rates.py", "def f():\n    import pandas"),
         ("analysis/dataset/frames.py", "import pandas"),
         ("analysis/dataset/frames.py", "def f():\n    import matplotlib"),
+        ("analysis/estimators/rates.py", "def f():\n    import matplotlib"),
+        ("analysis/figures/style.py", "import matplotlib"),
     ],
 )
 def test_an_import_that_breaks_the_rules_is_found(module, text):
@@ -276,6 +283,8 @@ def test_an_import_that_breaks_the_rules_is_found(module, text):
         ("analysis/text/lines.py", "from analysis.dataset.run import Run"),
         ("analysis/dataset/frames.py", "def f():\n    import pandas as pd"),
         ("analysis/figures/axes.py", "if TYPE_CHECKING:\n    import matplotlib"),
+        ("analysis/figures/style.py", "def f():\n    import matplotlib"),
+        ("analysis/figures/style.py", "if TYPE_CHECKING:\n    from matplotlib.axes import Axes"),
     ],
 )
 def test_an_import_that_keeps_the_rules_is_not_found(module, text):

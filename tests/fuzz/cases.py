@@ -254,24 +254,15 @@ WRITING: Final = frozenset(("-o", "--output", "init"))
 OPTIONS: Final = (
     *("-o", "--output", "--arm", "--nodes", "--years", "--seed", "--set", "--sweep", "--policy", "--shard-nodes"),
     *("--workers", "--address", "--nodes-per-actor", "--aggregators", "--resume-if-planned", "--metrics-port"),
-    *("--json", "--baseline", "--node", "--group"),
+    *("--json", "--baseline", "--node", "--group", "--only", "--format", "--size", "--dpi", "--csv", "--top"),
     *("--sample", "--from", "--kernel", "--predict", "--then", "--filter", "--switch", "-v", "-h", "--help", "--list"),
     *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--nosuch", "--", "-x"),
 )
-COMMANDS: Final = (
-    "compare",
-    "conform",
-    "dram",
-    "inject",
-    "replay",
-    "resume",
-    "run",
-    "scenario",
-    "schema",
-    "summary",
-    "runn",
-    "",
+SUBJECTS: Final = (
+    *("compare", "conform", "dram", "export", "figures", "inject", "replay", "report", "resume", "run"),
+    *("scenario", "schema", "summary", "tables"),
 )
+COMMANDS: Final = (*SUBJECTS, "runn", "")
 WORDS: Final = ("list", "show", "init", "check", "baseline", "run", "run/plan.json", ".", "/dev/zero", "/dev/full", "1")
 
 
@@ -314,8 +305,9 @@ def _damaged(random: Random, own_seal: bool) -> Callable[[bytes], bytes]:
 def folders(random: Random) -> Case:
     """Commands over a run whose documents were altered."""
     name = random.choice(("run/run.json", "run/plan.json", "run/commit/000000.json"))
-    command = random.choice((["summary"], ["compare"], ["replay", "--node", "1"], ["resume", "--workers", "1"]))
-    more = random.choice(([], ["--json"]))
+    figure = ["figures", "-o", "drawn", "--only", "kills_by_cause,response_to_sweep"]
+    command = random.choice((["summary"], ["compare"], ["replay", "--node", "1"], ["resume", "--workers", "1"], figure))
+    more = random.choice(([], ["--json"])) if command[0] != "figures" else []
     damage = {name: _damaged(random, random.random() < 0.5)}
     return Case("folders", [command[0], "run", *command[1:], *more], run=True, damage=damage)
 

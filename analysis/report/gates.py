@@ -1,0 +1,32 @@
+"""The gates a run had to pass: what was asked, what was found, and the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from analysis.report.plain import Cell, Grid, Head, Paragraph, Section
+from analysis.report.words import number
+
+
+def gates_section(gates: Sequence[dict[str, Any]]) -> Section | None:
+    """Show the verdicts of gates: ``expression``, ``value``, ``limit``, ``passed`` of each; None if there are none."""
+    if not gates:
+        return None
+    failed = sum(not gate["passed"] for gate in gates)
+    heads = (Head("asked", holds="code"), Head("found"), Head("limit"), Head("verdict", holds="text"))
+    rows = tuple(
+        (
+            Cell(str(gate["expression"])),
+            Cell(_value(gate["value"]), str(gate.get("unit", ""))),
+            Cell(_value(gate["limit"])),
+            Cell("passed" if gate["passed"] else "FAILED"),
+        )
+        for gate in gates
+    )
+    text = f"{len(gates) - failed} of {len(gates)} passed." if failed else f"All {len(gates)} passed."
+    return Section("gates", "Gates", (Paragraph(text), Grid("Gates of the run", heads, rows)))
+
+
+def _value(value: Any) -> str:
+    return number(float(value)) if isinstance(value, int | float) else "undefined"
