@@ -134,6 +134,15 @@ def _occupy_standard_files() -> None:
     os.close(descriptor)
 
 
+def _complete_as_bash_splits() -> None:
+    """Have click take our completion for bash, before it chooses one."""
+    from click.shell_completion import add_completion_class
+
+    from fleet.commands.completion import SplitAtEquals
+
+    add_completion_class(SplitAtEquals)
+
+
 class _Guarded(click.Group):
     """Loads commands by name, and turns errors of ours and Ctrl-C into messages and exit codes."""
 
@@ -162,7 +171,7 @@ class _Guarded(click.Group):
         code: Any = EXIT_FAILED
         _occupy_standard_files()
         if COMPLETING in os.environ:
-            from fleet.commands import completion  # noqa: F401 - before click chooses what completes
+            _complete_as_bash_splits()
         words: Sequence[str] = (args[0] if args else extra.get("args")) or ()
         try:
             if any("\0" in word for word in words):

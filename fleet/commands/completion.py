@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class
+from click.shell_completion import BashComplete, CompletionItem
 
 from fleet.inputs import read_input
 from node_sim.catalog.kernels import CHOICES, PROFILE_NAMES, SWITCHES
@@ -27,7 +27,6 @@ _PLAN: Final = "plan.json"
 _SYSCTLS: Final = ("vm.memory_failure_early_kill", "vm.memory_failure_recovery", "vm.enable_soft_offline")
 
 
-@add_completion_class
 class SplitAtEquals(BashComplete):
     """Completion for bash, which takes KEY=VALUE for three words and puts what it is offered in place of the last."""
 

@@ -209,6 +209,6 @@ def _kernel_of(given: str | None, recording: Path) -> str:
 
     kernel = given or profile_of(recording)
     if kernel is None:
-        msg = f"--kernel: missing, expected one of {_PROFILES}; see 'hwpoison-fleet conform --help'"
+        msg = f"--kernel: missing, expected PROFILE, one of {_PROFILES}; see 'hwpoison-fleet conform --help'"
         raise ConfigError(msg)
     return kernel

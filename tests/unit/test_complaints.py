@@ -269,7 +269,7 @@ def test_what_is_not_toml_is_told_with_its_place_in_our_words(tmp_path, text):
         (("scenario", "show", "--sample", "-1"), "--sample: -1, expected a whole number of 0 or more"),
         (("run", "--nodes", "x"), "--nodes: 'x', expected a whole number"),
         (("dram", "--width", "5"), "--width: '5', expected one of 4, 8, 16"),
-        (("conform",), "--kernel: missing, expected PROFILE"),
+        (("replay", "x"), "--node: missing, expected a whole number"),
         (("summary",), "FOLDER: missing, expected a name"),
         (("summary", "a", "b c"), "b c: an extra argument, expected none"),
     ],
