@@ -30,9 +30,15 @@ def _simulate() -> tuple[click.Command, ...]:
 
 
 def _results() -> tuple[click.Command, ...]:
-    from fleet.commands.results import compare_command, replay_command, summary_command
+    from fleet.commands.results import replay_command, summary_command
 
-    return summary_command, compare_command, replay_command
+    return summary_command, replay_command
+
+
+def _compare() -> tuple[click.Command, ...]:
+    from fleet.commands.compare import compare_command
+
+    return (compare_command,)
 
 
 def _report() -> tuple[click.Command, ...]:
@@ -77,8 +83,15 @@ def _figures() -> tuple[click.Command, ...]:
     return (figures_command,)
 
 
+def _check() -> tuple[click.Command, ...]:
+    from fleet.commands.check import check_command
+
+    return (check_command,)
+
+
 COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
-    "compare": _results,
+    "check": _check,
+    "compare": _compare,
     "conform": _kernel,
     "dram": _dram,
     "export": _tables,
@@ -225,6 +238,6 @@ class _Guarded(click.Group):
 def main() -> None:
     """Simulate what memory errors do to a fleet of Linux servers, and what another policy would have done.
 
-    Exit codes: 0 ok, 1 run failed, 2 usage or scenario wrong, 3 rows differ (conform),
-    4 data unreadable, 130 interrupted, 143 terminated.
+    Exit codes: 0 ok, 1 run failed, 2 usage or scenario wrong, 3 a gate or check failed (--fail-if,
+    check) or rows differ (conform), 4 data unreadable, 130 interrupted, 143 terminated.
     """

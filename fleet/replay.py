@@ -10,7 +10,7 @@ import pyarrow as pa
 from fleet.engines.shard import run_shard
 from fleet.scenario.fleet import Fleet
 from fleet.stored.plan import Shard
-from node_sim.codes import LifecycleKind
+from node_sim.codes import ErrorKind, LifecycleKind
 from node_sim.errors import ConfigError
 from node_sim.guesses import one_of
 from node_sim.units import NS_PER_DAY, NS_PER_S
@@ -129,9 +129,36 @@ _DESCRIBE: dict[str, tuple[str, Callable[[StoredRow], str]]] = {
 }
 
 
-def timeline_lines(tables: dict[str, pa.Table]) -> Iterator[str]:
-    """Write the life of a node, one line per row: number, time, what happened, and the row that caused it."""
-    for name, row in timeline_rows(tables):
+def timeline_lines(tables: dict[str, pa.Table], *, brief: bool = False) -> Iterator[str]:
+    """Write the life of a node, one line per row: number, time, what happened, and the row that caused it.
+
+    In brief, corrected errors of a fault between two other rows are one line: in how many windows, until when, and how
+    many in all.
+    """
+    rows = timeline_rows(tables)
+    for group in _folded(rows) if brief else ([item] for item in rows):
+        name, row = group[0]
         kind, describe = _DESCRIBE[name]
         cause = f" <- {row['cause_seq']}" if "cause_seq" in row else ""
-        yield f"{row['seq']:>5} {format_time(row['time_ns'])}  {kind:<13} {describe(row)}{cause}"
+        text = describe(row) if len(group) == 1 else _windows([one for _, one in group])
+        yield f"{row['seq']:>5} {format_time(row['time_ns'])}  {kind:<13} {text}{cause}"
+
+
+def _folded(rows: list[tuple[str, StoredRow]]) -> Iterator[list[tuple[str, StoredRow]]]:
+    """Put windows of corrected errors together, by fault, as long as nothing else happens to the node."""
+    waiting: dict[tuple[int, int], list[tuple[str, StoredRow]]] = {}
+    for name, row in rows:
+        if name == "errors" and row["kind"] == ErrorKind.CE.text:
+            waiting.setdefault((row["fault_id"], row["cause_seq"]), []).append((name, row))
+        else:
+            yield from waiting.values()
+            waiting.clear()
+            yield [(name, row)]
+    yield from waiting.values()
+
+
+def _windows(rows: list[StoredRow]) -> str:
+    """Sum up windows of corrected errors of one fault."""
+    total = sum(row["ce_count"] for row in rows)
+    until = format_time(max(row["last_time_ns"] for row in rows)).strip()
+    return f"{total:,} CE in {len(rows):,} windows, until {until}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from analysis.comparison.shown import Comparison
+from analysis.comparison.shown import EffectsByArm
 from analysis.dataset.run import Run
 from analysis.estimators.intervals import (
     TAIL,
@@ -31,11 +33,12 @@ from analysis.estimators.rates import (
     Sums,
     Vector,
     ends_of,
+    not_alike,
     weights,
 )
 from fleet.stored.counting import tally_shard
 from fleet.stored.headline import BY_KEY, EXPOSURE, REGISTRY
-from fleet.stored.manifest import COMMON_ARM
+from fleet.stored.manifest import COMMON_ARM, Receipt
 from fleet.stored.plan import groups_in
 from fleet.stored.tally import Tally
 
@@ -43,6 +46,9 @@ HEAVY_APART: Final = (*HEAVY, "ce")
 """Metrics whose differences have no interval; of corrected errors, one DIMM that stays in use may have most."""
 TIMES_MAX: Final = 1e4
 """More node-years than so many times those of the run are not worth naming."""
+
+
+RowsToCount = tuple[list[tuple[tuple[int, ...], str, pa.Table]], list[tuple[int, int]], list[int], int, int]
 
 
 class Paired(NamedTuple):
@@ -98,10 +104,13 @@ class Paired(NamedTuple):
         )
 
     @classmethod
-    def by_node(cls, nodes: int, arm: Vector, base: Vector) -> Paired:
-        """Pair what so many nodes have, given by those that have any, each shape ``(nodes with any,)``."""
+    def by_node(cls, nodes: int, arm: Vector, base: Vector, at_least: float = 1.0) -> Paired:
+        """Pair what so many nodes have, given by those that have any, each shape ``(nodes with any,)``.
+
+        One more node may have ``at_least`` so much while few have any.
+        """
         more, less = np.maximum(arm - base, 0.0), np.maximum(base - arm, 0.0)
-        most = float(np.maximum(arm, base).max(initial=1.0))
+        most = float(np.maximum(arm, base).max(initial=at_least))
         differing = int((arm != base).sum())
         size = unseen_size(float((more + less).max()), differing) if differing else 0.0
         return cls(
@@ -124,8 +133,7 @@ class Paired(NamedTuple):
         mean = (self.more - self.less) ** 2 / self.nodes
         more = self.more_square - (mean if self.more > self.less else 0.0)
         less = self.less_square - (mean if self.less > self.more else 0.0)
-        # Nodes that all differ by as much have no variance, which does not mean that the next one is like them.
-        return more if more > 0.0 else self.more_square, less if less > 0.0 else self.less_square
+        return not_alike(more, self.more_square), not_alike(less, self.less_square)
 
     def sizes(self) -> tuple[float, float]:
         """Return what one more node may have more, and less.
@@ -153,12 +161,12 @@ class Effect:
     Attributes:
         difference: Of the events, per node-year of the baseline.
         ratio: Of the events.
-        paired: What they were estimated from.
+        paired: What they were estimated from; None if nodes could not be paired.
     """
 
     difference: Estimate
     ratio: Estimate
-    paired: Paired
+    paired: Paired | None
 
     def _repr_html_(self) -> str:
         """Show it in a notebook."""
@@ -167,17 +175,19 @@ class Effect:
         return f"<table>{''.join(cells)}</table>"
 
     @property
-    def differing(self) -> int:
-        """Nodes that have more or fewer."""
-        return self.paired.nodes_more + self.paired.nodes_less
+    def differing(self) -> int | None:
+        """Nodes that have more or fewer; None if they were not paired."""
+        return self.paired.nodes_more + self.paired.nodes_less if self.paired is not None else None
 
     @property
     def wanted(self) -> float | None:
         """Of how many times the node-years the interval of the difference would leave out 0, if they were like these.
 
-        It is 1 if it does, and None if it would not or there is none.
+        It is 1 if it does, and None if it would not or there is none, or nodes were not paired.
         """
-        return times_wanted(self.paired) if self.difference.low is not None else None
+        if self.paired is None or self.difference.low is None:
+            return None
+        return times_wanted(self.paired)
 
     def without_intervals(self) -> Effect:
         """Return the values alone."""
@@ -191,14 +201,14 @@ def effect(sums: Sums, metric: str, per: float = PER_NODE_YEARS) -> Effect:
     The same events are no difference, however long the nodes were up: both arms are given per node-year of the
     baseline.
     """
-    found = _effect(Paired.of(sums, metric), float(weights(EXPOSURE) @ sums.base_total), per)
+    found = effect_of(Paired.of(sums, metric), float(weights(EXPOSURE) @ sums.base_total), per)
     return found.without_intervals() if metric in HEAVY_APART else found
 
 
 def effect_on_exposure(sums: Sums, per: float = PER_NODE_YEARS) -> Effect:
     """Compare the node-years up with the baseline's, paired by node, per ``per`` nodes."""
     paired = Paired.of(sums, EXPOSURE)
-    found = _effect(paired, float(sums.nodes), per)
+    found = effect_of(paired, float(sums.nodes), per)
     low, high = found.difference.low, found.difference.high
     if found.ratio.value is None or low is None or high is None:
         return dataclasses.replace(found, ratio=Estimate(found.ratio.value, None, None))
@@ -208,7 +218,8 @@ def effect_on_exposure(sums: Sums, per: float = PER_NODE_YEARS) -> Effect:
     return dataclasses.replace(found, ratio=times)
 
 
-def _effect(paired: Paired, exposure: float, per: float) -> Effect:
+def effect_of(paired: Paired, exposure: float, per: float = PER_NODE_YEARS) -> Effect:
+    """Return difference and ratio of what was paired, per node-year of an exposure of the baseline."""
     if exposure <= 0.0:
         return Effect(UNDEFINED, UNDEFINED, paired)
     value = per * (paired.more - paired.less) / exposure
@@ -325,16 +336,21 @@ def tally_against(run: Run, baseline: str) -> tuple[Tally, tuple[str, ...]]:
         return run.tally, order
     total = Tally.zero(len(order), len(run.groups))
     for receipt in run.receipts:
-        tables = [
-            (() if part.arm == COMMON_ARM else (order.index(part.arm),), part.table, run.read_part(part))
-            for part in receipt.parts
-        ]
-        groups = groups_in(receipt.shard, run.groups)
-        total += tally_shard(tables, groups, [group.dimm_bytes for group in run.groups], len(order), run.horizon_ns)
+        total += tally_shard(*rows_to_count(run, receipt, order))
     return total, order
 
 
-def compare_run(run: Run, baseline: str | None = None) -> Comparison[Effect]:
+def rows_to_count(run: Run, receipt: Receipt, order: Sequence[str]) -> RowsToCount:
+    """Return the arguments of ``tally_shard`` for a shard of a run, arms in some order."""
+    tables: list[tuple[tuple[int, ...], str, pa.Table]] = [
+        (() if part.arm == COMMON_ARM else (order.index(part.arm),), part.table, run.read_part(part))
+        for part in receipt.parts
+    ]
+    dimm_bytes = [group.dimm_bytes for group in run.groups]
+    return tables, groups_in(receipt.shard, run.groups), dimm_bytes, len(order), run.horizon_ns
+
+
+def compare_run(run: Run, baseline: str | None = None) -> EffectsByArm[Effect]:
     """Compare every arm of a run with a baseline (the first arm by default).
 
     Raises:
@@ -342,15 +358,15 @@ def compare_run(run: Run, baseline: str | None = None) -> Comparison[Effect]:
     """
     chosen = baseline or run.arms[0]
     ends = ends_of(group.processes for group in run.groups)
-    return Comparison(compare_tally(*tally_against(run, chosen), ends), chosen)
+    return EffectsByArm(compare_tally(*tally_against(run, chosen), ends), chosen)
 
 
 def compare_tally(tally: Tally, arms: tuple[str, ...], ends: Ends) -> dict[str, dict[str, Effect]]:
     """Compare every arm but the first with the first, in every metric of the registry."""
-    return {arm: _effects(Sums.of(tally, position, ends=ends)) for position, arm in enumerate(arms) if position}
+    return {arm: effects_of(Sums.of(tally, position, ends=ends)) for position, arm in enumerate(arms) if position}
 
 
-def _effects(sums: Sums) -> dict[str, Effect]:
+def effects_of(sums: Sums) -> dict[str, Effect]:
     """Return the effect on each metric; that on the exposure itself is per node, all others per node-year up."""
     return {
         metric.key: effect_on_exposure(sums) if metric.key == EXPOSURE else effect(sums, metric.key)
@@ -364,7 +380,7 @@ def to_json(found: dict[str, dict[str, Effect]]) -> dict[str, Any]:
         arm: {
             name: {
                 "difference": item.difference.to_json(),
-                "unit": _unit(name),
+                "unit": unit_of(name),
                 "ratio": item.ratio.to_json(),
                 "nodes_differing": item.differing,
                 "times_the_node_years_wanted": item.wanted,
@@ -375,7 +391,7 @@ def to_json(found: dict[str, dict[str, Effect]]) -> dict[str, Any]:
     }
 
 
-def _unit(key: str) -> str:
+def unit_of(key: str) -> str:
     """Return the unit of a difference."""
     if key == EXPOSURE:
         return "node-years per 1,000 nodes"

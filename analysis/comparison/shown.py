@@ -26,7 +26,7 @@ class Compared(Protocol):
 EffectT = TypeVar("EffectT", bound=Compared)
 
 
-class Comparison(dict[str, dict[str, EffectT]]):
+class EffectsByArm(dict[str, dict[str, EffectT]]):
     """Effects on each metric by arm, without the baseline.
 
     Attributes:

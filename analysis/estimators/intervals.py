@@ -12,8 +12,9 @@ of a size that is named, so that zero clusters have a bound, too.
 
 **Sources.** Garwood 1936 for a Poisson count; Fay and Feuer 1997 (Statistics in Medicine 16, 791) for a weighted sum of
 Poisson counts, whose upper limit is conservative; Zou and Donner 2008 (ibid. 27, 1693) for the difference of two
-estimates from the limits of each; Wilson 1927 for a share, Kish 1965 for its effective number of trials, Korn and
-Graubard 1998 (Survey Methodology 24, 193) for the loss by few clusters.
+estimates from the limits of each, Donner and Zou 2012 (Statistical Methods in Medical Research 21, 347) for the ratio;
+Wilson 1927 for a share, Kish 1965 for its effective number of trials, Korn and Graubard 1998 (Survey Methodology 24,
+193) for the loss by few clusters.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ LEVEL: Final = 0.95
 TAIL: Final = (1.0 - LEVEL) / 2.0
 Z: Final = float(special.ndtri(1.0 - TAIL))
 Interval = tuple[float, float]
+ValueAndLimits = tuple[float, float, float]
+"""Value, low and high."""
 
 
 def unseen_size(largest: float, nodes: float) -> float:
@@ -41,7 +44,7 @@ def count_interval(total: float, variance: float, size: float, tail: float = TAI
         total: The count, >= 0.
         variance: Its estimated variance, the sum of the squares of clusters; > 0 if the count is.
         size: Of one more cluster, > 0.
-        tail: Probability left out on each side.
+        tail: Probability to be missed on each side.
     """
     low = variance / total * float(special.gammaincinv(total**2 / variance, tail)) if total > 0.0 else 0.0
     mean, spread = total + size, variance + size**2
@@ -58,14 +61,30 @@ def difference_interval(
         less: The second, >= 0.
         variances: Theirs, > 0 where the counts are.
         sizes: Of one more cluster of each, > 0.
-        tail: Probability left out on each side.
+        tail: Probability to be missed on each side.
     """
     (more_low, more_high), (less_low, less_high) = (
         count_interval(*one, tail) for one in zip((more, less), variances, sizes, strict=True)
     )
-    below = math.hypot(more - more_low, less_high - less)
-    above = math.hypot(more_high - more, less - less_low)
-    return more - less - below, more - less + above
+    return apart_interval((more, more_low, more_high), (less, less_low, less_high))
+
+
+def apart_interval(one: ValueAndLimits, other: ValueAndLimits) -> Interval:
+    """Return the interval of the difference of two independent estimates, given as value, low and high."""
+    (a, a_low, a_high), (b, b_low, b_high) = one, other
+    return a - b - math.hypot(a - a_low, b_high - b), a - b + math.hypot(a_high - a, b - b_low)
+
+
+def quotient_interval(one: ValueAndLimits, other: ValueAndLimits) -> Interval:
+    """Return the interval of the ratio of two independent estimates >= 0; the other and its low limit are above 0.
+
+    It holds the ratios r for which ``apart_interval`` of the first and r times the other holds 0.
+    """
+    (a, a_low, a_high), (b, b_low, b_high) = one, other
+    small, large = a_low * (2 * a - a_low), a_high * (2 * a - a_high)
+    above, below = b_high * (2 * b - b_high), b_low * (2 * b - b_low)
+    low = small / (a * b + math.sqrt((a * b) ** 2 - small * above)) if a > 0.0 else 0.0
+    return low, (a * b + math.sqrt((a * b) ** 2 - large * below)) / below
 
 
 def share_interval(p: float, trials: float) -> Interval:

@@ -59,11 +59,10 @@ def adjusted_p(effects: dict[str, dict[str, Effect]], metrics: tuple[str, ...]) 
 
     There is one where the difference has an interval and some node differs.
     """
-    asked = [
-        (arm, key)
+    asked = {
+        (arm, key): paired
         for arm, found in effects.items()
         for key in metrics
-        if found[key].difference.low is not None and found[key].differing
-    ]
-    values = adjusted([p_value(effects[arm][key].paired) for arm, key in asked])
-    return dict(zip(asked, values, strict=True))
+        if (paired := found[key].paired) and found[key].difference.low is not None and found[key].differing
+    }
+    return dict(zip(asked, adjusted([p_value(paired) for paired in asked.values()]), strict=True))

@@ -29,7 +29,7 @@ def note_lines(width: int = WIDTH) -> list[str]:
     return fitted(NOTE, width, 0)
 
 
-def comparison_lines(run: Run, effects: dict[str, dict[str, Effect]], baseline: str, width: int = WIDTH) -> list[str]:
+def effects_of_run(run: Run, effects: dict[str, dict[str, Effect]], baseline: str, width: int = WIDTH) -> list[str]:
     """Lay out all arms against a baseline: side by side as long as they are few."""
     if len(run.arms) > ARMS_SIDE_BY_SIDE:
         return one_line_each(run, effects, baseline, width)

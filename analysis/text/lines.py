@@ -7,7 +7,7 @@ from typing import Any
 from analysis.comparison.effects import compare_run
 from analysis.dataset.run import Run
 from analysis.estimators.rates import DAEMONS, Sums, ends_of, rate, recovery_ratio, survival_ratio
-from analysis.text.differences import ARMS_SIDE_BY_SIDE, comparison_lines, note_lines
+from analysis.text.differences import ARMS_SIDE_BY_SIDE, effects_of_run, note_lines
 from analysis.text.document import faults_per_node_year, group_ue, rows_per_node_year, run_document
 from analysis.text.layout import columns, format_byte_years, format_estimate
 from fleet.printable import WIDTH, fitted
@@ -60,7 +60,7 @@ def summary_lines(run: Run, width: int = WIDTH) -> list[str]:
         lines.extend(_headline(run, width))
         lines.extend([""] * (len(run.arms) > 1))
     if len(run.arms) > 1:
-        lines.extend([*comparison_lines(run, compare_run(run), run.arms[0], width), *note_lines(width)])
+        lines.extend([*effects_of_run(run, compare_run(run), run.arms[0], width), *note_lines(width)])
     lines.extend(["", *_group_lines(run, width), "", *_assumption_lines(run.plan["headline_assumptions"], width)])
     return lines
 

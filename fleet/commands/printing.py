@@ -15,6 +15,9 @@ from fleet.commands.folder import typed
 from fleet.printable import WIDTH, fitted, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.comparison.gates import Verdict
     from fleet.scenario.fleet import Fleet
     from fleet.stored.store import AnyRoot
 
@@ -117,25 +120,32 @@ def print_notices(fleet: Fleet) -> None:
         say(f"notice: {notice.line()}", err=True)
 
 
-def print_summary(root: AnyRoot, *, as_json: bool, hints: bool) -> None:
-    """Print the summary of a run, and what to type next.
+def print_summary(root: AnyRoot, *, as_json: bool, hints: bool, fail_if: Sequence[str] = ()) -> list[Verdict]:
+    """Print the summary of a run, what to type next, and what came of gates; return their verdicts.
 
     Raises:
         DataError: The run is not complete, or a file is missing or was altered.
+        ConfigError: A gate is none, or about what the run has not.
     """
     from analysis.dataset.run import open_run
 
     run = open_run(root)
+    from analysis.comparison.gates import evaluate
     from analysis.dataset.examples import example_node
     from analysis.text.document import summary_document
     from analysis.text.lines import summary_lines
 
+    verdicts = evaluate(run, fail_if)
     if as_json:
-        print_json("summary", summary_document(run))
-        return
+        print_json("summary", summary_document(run) | {"gates": [verdict.to_json() for verdict in verdicts]})
+        return verdicts
     say("\n".join(summary_lines(run, columns())))
     if hints:
         say(f"\ndata: {typed(root)} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
-        say(f"next: hwpoison-fleet replay {typed(root)} --node {example_node(run)}")
+        say(f"next: hwpoison-fleet report {typed(root)}")
+        say(f"      hwpoison-fleet replay {typed(root)} --node {example_node(run)}")
         if len(run.arms) > 1:
             say(f"      hwpoison-fleet compare {typed(root)}")
+    for verdict in verdicts:
+        say(verdict.line())
+    return verdicts

@@ -13,6 +13,7 @@ import click
 from fleet.commands.completion import of_scenario, scenarios
 from fleet.commands.completion import settings as settings_completion
 from fleet.commands.folder import Folder
+from fleet.commands.gates import fail_if_option, leave_if_failed
 from fleet.commands.printing import print_notices, print_summary, say
 from fleet.commands.progress import KINDS, shown_progress
 from fleet.shortage import check_address_space
@@ -143,6 +144,7 @@ def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Progre
 @click.option("--shard-nodes", type=click.IntRange(1, SHARD_NODES_MAX), help="Nodes per shard; never changes a row.")
 @click.option("--resume-if-planned", is_flag=True, help="Resume the run if its folder (-o) has its plan already.")
 @_engine_options
+@fail_if_option
 def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     scenario: str,
     output: RunStore | None,
@@ -163,8 +165,12 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     progress: str,
     metrics_port: int | None,
     as_json: bool,
+    fail_if: tuple[str, ...],
 ) -> None:
-    """Simulate a fleet under one or several policies (SCENARIO: a shipped name or a TOML file)."""
+    """Simulate a fleet under one or several policies (SCENARIO: a shipped name or a TOML file).
+
+    Exit code 3: the run is complete, and a condition of --fail-if holds.
+    """
     if resume_if_planned and output is None:
         msg = "--resume-if-planned: needs the folder of the run; add -o"
         raise click.UsageError(msg)
@@ -173,17 +179,30 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     from fleet.scenario.overrides import load_fleet
 
     fleet = load_fleet(scenario, {"nodes": nodes, "years": years, "seed": seed}, settings, arms, sweeps, policies)
+    _check_gates(fleet, fail_if)
     print_notices(fleet)
     choice = _choice(engine, workers, address, nodes_per_actor, aggregators)
     if resume_if_planned and output is not None and is_planned(output, fleet):
-        _resume(output, choice, progress, metrics_port, as_json=as_json)
+        _resume(output, choice, progress, metrics_port, as_json=as_json, fail_if=fail_if)
         return
     root = output or _default_folder(fleet)
     shards = planned_shards(fleet, choice, shard_nodes)
     watch = _collector(fleet, fleet.scenario.seed, len(shards), metrics_port)
     with _watched(progress, fleet.nodes, watch) as tell:
         start_run(fleet, fleet.scenario.seed, root, choice, shard_nodes, tell)
-    print_summary(root, as_json=as_json, hints=True)
+    leave_if_failed(print_summary(root, as_json=as_json, hints=True, fail_if=fail_if))
+
+
+def _check_gates(fleet: Fleet, fail_if: tuple[str, ...]) -> None:
+    """Read gates before anything is simulated.
+
+    Raises:
+        ConfigError: Some are none, or about what the fleet has not.
+    """
+    if fail_if:
+        from analysis.comparison.gates import parse_gates, vocabulary_of_rates
+
+        parse_gates(fail_if, vocabulary_of_rates(fleet.arms, (group.name for group in fleet.groups)))
 
 
 @click.command("resume")
@@ -210,7 +229,15 @@ def resume_command(  # noqa: PLR0913, PLR0917 - one argument per option
     _resume(folder, choice, progress, metrics_port, as_json=as_json)
 
 
-def _resume(folder: RunStore, choice: EngineChoice, progress: str, metrics_port: int | None, *, as_json: bool) -> None:
+def _resume(
+    folder: RunStore,
+    choice: EngineChoice,
+    progress: str,
+    metrics_port: int | None,
+    *,
+    as_json: bool,
+    fail_if: tuple[str, ...] = (),
+) -> None:
     """Finish or mend a run and print its summary."""
     from fleet.run import open_plan, resume_run
 
@@ -221,4 +248,4 @@ def _resume(folder: RunStore, choice: EngineChoice, progress: str, metrics_port:
     watch = _collector(fleet, plan["seed"], len(plan["shards"]), metrics_port)
     with _watched(progress, fleet.nodes, watch) as tell:
         resume_run(folder, choice, tell, mending)
-    print_summary(folder, as_json=as_json, hints=True)
+    leave_if_failed(print_summary(folder, as_json=as_json, hints=True, fail_if=fail_if))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -287,7 +287,6 @@ def tally_shard(
     common = _joined([(name, rows) for arms, name, rows in tables if not arms])
     own = [_joined([(n, r) for a, n, r in tables if arm in a]) for arm in range(n_arms)]
     tally.rows += sum(rows.num_rows for rows in common.values())
-    faults = {"faults": common["faults"]} if "faults" in common else {}
     special = _nodes_of([rows for part in own for rows in part.values()])
     others = np.setdiff1d(_nodes_of(list(common.values())), special, assume_unique=True)
     shared = NodeCounts(others, _size_of_dimms(others, groups, dimm_bytes), horizon_ns)
@@ -298,12 +297,54 @@ def tally_shard(
         low, high = np.searchsorted(known, (first, first + nodes))
         tally.add_idle(position, nodes - int(high - low), horizon_ns / NS_PER_YEAR)
     baseline: NodeCounts | None = None
-    for arm, part in enumerate(own):
-        counts = NodeCounts(special, _size_of_dimms(special, groups, dimm_bytes), horizon_ns)
-        counts.add_tables(part | faults)
+    for arm, counts in enumerate(counts_apart(tables, groups, dimm_bytes, n_arms, horizon_ns)):
         baseline = baseline or counts
         _accumulate(tally, (arm,), groups, counts, baseline)
-        tally.rows[arm] += sum(rows.num_rows for rows in part.values())
+        tally.rows[arm] += sum(rows.num_rows for rows in own[arm].values())
+    return tally
+
+
+def counts_apart(
+    tables: Sequence[tuple[tuple[int, ...], str, pa.Table]],
+    groups: Sequence[tuple[int, int]],
+    dimm_bytes: Sequence[int],
+    n_arms: int,
+    horizon_ns: int,
+) -> Iterator[NodeCounts]:
+    """Yield, arm by arm, what is counted of the nodes that arms may tell apart; all others are alike in all arms.
+
+    The arguments are those of ``tally_shard``.
+    """
+    own = [_joined([(n, r) for a, n, r in tables if arm in a]) for arm in range(n_arms)]
+    faults = _joined([(name, rows) for arms, name, rows in tables if not arms and name == "faults"])
+    special = _nodes_of([rows for part in own for rows in part.values()])
+    for part in own:
+        counts = NodeCounts(special, _size_of_dimms(special, groups, dimm_bytes), horizon_ns)
+        counts.add_tables(part | faults)
+        yield counts
+
+
+def tally_pair(
+    base: Tables, tables: Tables, groups: Sequence[tuple[int, int]], dimm_bytes: Sequence[int], horizon_ns: int
+) -> Tally:
+    """Count two views of some nodes, which may be of two runs of the same faults; the first is the baseline.
+
+    The arguments are those of ``tally_shard``, and so is what is returned, of two arms.
+    """
+    tally = Tally.zero(2, len(groups))
+    tally.nodes[:] = [nodes for _, nodes in groups]
+    views = (base, tables)
+    nodes = _nodes_of([rows for view in views for rows in view.values()])
+    baseline: NodeCounts | None = None
+    for arm, view in enumerate(views):
+        counts = NodeCounts(nodes, _size_of_dimms(nodes, groups, dimm_bytes), horizon_ns)
+        counts.add_tables(view)
+        baseline = baseline or counts
+        _accumulate(tally, (arm,), groups, counts, baseline)
+        tally.rows[arm] += sum(rows.num_rows for rows in view.values())
+    for position, (first, n) in enumerate(groups):
+        low, high = np.searchsorted(nodes, (first, first + n))
+        tally.add_idle(position, n - int(high - low), horizon_ns / NS_PER_YEAR)
     return tally
 
 

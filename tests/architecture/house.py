@@ -62,8 +62,10 @@ PLAN: dict[str, tuple[str, ...]] = {
     "analysis.field": READ_BY_ANALYSIS,
     "analysis.own_policies": READ_BY_ANALYSIS,
     "analysis.comparison": _READ_AND_ESTIMATED,
+    "analysis.theory": (*VOCABULARY, "node_sim.catalog"),
+    "analysis.checks": (*_READ_AND_ESTIMATED, "analysis.theory"),
     "analysis.figures": (*_READ_AND_ESTIMATED, "analysis.comparison"),
-    "analysis.text": (*_READ_AND_ESTIMATED, "analysis.comparison", "fleet.printable"),
+    "analysis.text": (*_READ_AND_ESTIMATED, "analysis.comparison", "analysis.checks", "fleet.printable"),
     "analysis.report": (
         *_READ_AND_ESTIMATED,
         "fleet.printable",

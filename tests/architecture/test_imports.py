@@ -40,6 +40,7 @@ AT_START = (
     "node_sim.guesses",
     "fleet.commands.completion",
     "fleet.commands.folder",
+    "fleet.commands.gates",
     "fleet.commands.paths",
     "fleet.commands.printing",
     "fleet.commands.progress",

@@ -254,12 +254,14 @@ WRITING: Final = frozenset(("-o", "--output", "init"))
 OPTIONS: Final = (
     *("-o", "--output", "--arm", "--nodes", "--years", "--seed", "--set", "--sweep", "--policy", "--shard-nodes"),
     *("--workers", "--address", "--nodes-per-actor", "--aggregators", "--resume-if-planned", "--metrics-port"),
-    *("--json", "--baseline", "--node", "--group", "--only", "--format", "--size", "--dpi", "--csv", "--top"),
+    *("--json", "--baseline", "--node", "--group", "--only", "--format", "--size", "--dpi", "--top"),
+    *("--json", "--baseline", "--node", "--group", "--fail-if", "--metric", "--by", "--csv", "--pareto", "--cost"),
+    *("--brief", "--every-row", "--all"),
     *("--sample", "--from", "--kernel", "--predict", "--then", "--filter", "--switch", "-v", "-h", "--help", "--list"),
     *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--nosuch", "--", "-x"),
 )
 SUBJECTS: Final = (
-    *("compare", "conform", "dram", "export", "figures", "inject", "replay", "report", "resume", "run"),
+    *("check", "compare", "conform", "dram", "export", "figures", "inject", "replay", "report", "resume", "run"),
     *("scenario", "schema", "summary", "tables"),
 )
 COMMANDS: Final = (*SUBJECTS, "runn", "")
@@ -321,6 +323,9 @@ def finished(random: Random) -> Case:
     table = hostile.word(random) if random.random() < 0.5 else random.choice(("errors", "groups", "lifecycle"))
     reading = (["tables", table], ["export", "csv", "run", "-o", "out", "--table", table, "--arm", word])
     others = (*others, *reading, ["export", word, "run", "-o", "out"])
+    others += (["compare", "run", "--by", word], ["compare", "run", "--metric", word], ["compare", "run", word])
+    others += (["compare", "run", "--pareto", word], ["compare", "run", "--cost", word], ["check", "run"])
+    others += (["summary", "run", "--fail-if", word], ["compare", "run", "--fail-if", word])
     return Case("finished", [*random.choice((words, *others)), *random.choice(([], ["--json"]))], run=True)
 
 

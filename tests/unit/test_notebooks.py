@@ -8,7 +8,7 @@ from IPython.core.formatters import DisplayFormatter
 
 from analysis import open_run
 from analysis.comparison.effects import Effect, compare_run, to_json
-from analysis.comparison.shown import Comparison
+from analysis.comparison.shown import EffectsByArm
 from analysis.estimators.rates import UNDEFINED, Estimate
 from tests.fleets import busy_fleet, run_fleet
 
@@ -50,7 +50,7 @@ def test_a_run_shows_what_it_is_and_how_to_cite_it(run):
 
 def test_what_is_shown_is_short_for_small_runs_and_large(run, large):
     effects = next(iter(compare_run(run).values()))
-    many = Comparison({f"{HOSTILE}{n}": effects for n in range(255)}, HOSTILE)
+    many = EffectsByArm({f"{HOSTILE}{n}": effects for n in range(255)}, HOSTILE)
     for thing in (run, large, compare_run(run), many, effects["kills"], effects["kills"].difference, UNDEFINED):
         found = shown(thing)
         assert 0 < len(found["text/plain"]) < TEXT_MAX
@@ -62,7 +62,7 @@ def test_what_is_shown_is_short_for_small_runs_and_large(run, large):
 def test_what_is_left_out_is_counted(large, run):
     effects = next(iter(compare_run(run).values()))
     assert "and 250 more" in repr(large)
-    many = Comparison({f"{n}": effects for n in range(255)}, "x")
+    many = EffectsByArm({f"{n}": effects for n in range(255)}, "x")
     assert "and 249 more arms" in repr(many)
     assert "and 215 more arms" in many._repr_html_()
 

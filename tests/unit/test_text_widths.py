@@ -12,7 +12,7 @@ from analysis.comparison.effects import compare_run
 from analysis.comparison.policies import PolicyTable, compare_policies
 from analysis.estimators.rates import Estimate
 from analysis.text.ce_policies import POLICY_ROWS, policy_lines
-from analysis.text.differences import comparison_lines
+from analysis.text.differences import effects_of_run
 from analysis.text.layout import columns, cut, format_estimate, format_number, head, lines_of_arms, short_names
 from analysis.text.lines import summary_lines
 from fleet.printable import WIDTH, fitted
@@ -66,13 +66,13 @@ def test_no_line_is_wider_than_the_terminal(run, effects, policies, width, monke
     monkeypatch.setattr("analysis.text.lines.compare_run", lambda _run: effects)
     lines = summary_lines(run, width)
     if effects:
-        lines += [*comparison_lines(run, effects, run.arms[0], width), *policy_lines(policies, run.arms[0], width)]
+        lines += [*effects_of_run(run, effects, run.arms[0], width), *policy_lines(policies, run.arms[0], width)]
     assert len(lines) > len(run.arms)
     assert [line for line in lines if len(line.encode()) > width] == []
 
 
 def test_every_arm_is_named_in_full(run, effects):
-    lines = comparison_lines(run, effects, run.arms[0]) if effects else summary_lines(run)
+    lines = effects_of_run(run, effects, run.arms[0]) if effects else summary_lines(run)
     text = "".join(line.strip() for line in lines)
     assert all(arm in text for arm in run.arms)
 
@@ -80,7 +80,7 @@ def test_every_arm_is_named_in_full(run, effects):
 def test_many_arms_have_one_line_each_the_baseline_first_then_by_difference(four):
     run = with_arms(four, 24)
     effects = compare_run(run)
-    lines = comparison_lines(run, effects, run.arms[0])
+    lines = effects_of_run(run, effects, run.arms[0])
     start = next(at for at, line in enumerate(lines) if line.startswith("arm "))
     rows = lines[start + 1 : start + 1 + len(run.arms)]
     assert rows[0].startswith("t0 ")
