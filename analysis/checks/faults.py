@@ -88,6 +88,8 @@ def fault_checks(run: Run, hardware: Sequence[Mapping[str, Any]]) -> Iterator[Fi
     removed = _removed(run)
     horizon = run.horizon_ns / NS_PER_YEAR
     for group, settings in zip(run.groups, hardware, strict=True):
+        if not group.nodes:
+            continue
         node = table.column("node_id")
         mine = pc.and_(pc.greater_equal(node, group.first_node), pc.less(node, group.first_node + group.nodes))
         watched = _watched(group, settings["server"], removed, horizon)
@@ -159,7 +161,7 @@ def _of_group(
     born = rows.take(~grown)
     soft, hard = born.take(~born.hard), born.take(born.hard)
     expected, with_any = _hard_expected(law, hard, watched)
-    slots = watched.dimms // max(1, group.nodes)
+    slots = watched.dimms // group.nodes
     age_variance = group.nodes * (slots * law.age_spread) ** 2
     years = watched.years_in(0.0, watched.horizon)
     yield from _by_mode(group.name, law, (soft, hard), years, (expected, age_variance))

@@ -36,12 +36,12 @@ class Wish(NamedTuple):
     Attributes:
         baseline: Arm that all others are compared with; None is the first.
         top: Servers to look at.
-        gates: Verdicts of gates; None takes those that the run has.
+        gates: Verdicts of gates, as plain data.
     """
 
     baseline: str | None = None
     top: int = TOP
-    gates: Sequence[dict[str, Any]] | None = None
+    gates: Sequence[dict[str, Any]] = ()
 
 
 def against(run: Run, baseline: str | None) -> Run:
@@ -73,7 +73,7 @@ def page_of(run: Run, about: Provenance, asked: Wish, figures: Mapping[str, Figu
     arms, baseline = run.arms, run.arms[0]
     effects: dict[str, dict[str, Effect]] = compare_run(run) if len(arms) > 1 else {}
     p = adjusted_p(effects, EFFECTS_SHOWN)
-    gates = gates_section(run.manifest.get("gates", []) if asked.gates is None else asked.gates)
+    gates = gates_section(asked.gates)
     effects_part = effects_section(effects, baseline, p)
     worth = corrected_block(compare_policies(run, baseline), baseline) if effects else ()
     sections = (

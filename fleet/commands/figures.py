@@ -121,15 +121,15 @@ def _write(output: Path, figure: RunFigure, drawn: Rendered, kind: str, *, with_
     from analysis.figures.files import is_figure, is_table, table_as_csv
 
     path = output / f"{figure.name}.{kind}"
-    _replace(path, drawn.content, ours=is_figure)
+    put_in_place(path, drawn.content, ours=is_figure)
     if not with_csv:
         return [str(path)]
     table = output / f"{figure.name}.csv"
-    _replace(table, table_as_csv(drawn.table), ours=is_table(drawn.table))
+    put_in_place(table, table_as_csv(drawn.table), ours=is_table(drawn.table))
     return [str(path), str(table)]
 
 
-def _replace(path: Path, content: bytes, ours: Any) -> None:
+def put_in_place(path: Path, content: bytes, ours: Any) -> None:
     """Put a file in place, whole or not at all.
 
     Raises:

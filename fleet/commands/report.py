@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleet.commands.folder import Folder, typed
+from fleet.commands.gates import fail_if_option, leave_if_failed, print_verdicts
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import say
 from node_sim.errors import ConfigError
@@ -28,13 +29,19 @@ FORMATS = ("html", "md")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: that of FILE, or html]")
 @click.option("--baseline", metavar="ARM", help="Arm to compare with.  [default: the first]")
 @click.option("--top", type=click.IntRange(0, 1000), default=10, show_default=True, help="Servers to look at.")
-def report_command(folder: RunStore, output: Path | None, form: str | None, baseline: str | None, top: int) -> None:
+@fail_if_option
+def report_command(
+    folder: RunStore, output: Path | None, form: str | None, baseline: str | None, top: int, fail_if: tuple[str, ...]
+) -> None:
     """Write a report of a finished run that people read: one HTML file, without scripts and without a network.
 
     It has the answer, what was run and how to run it again, rates and effects with their intervals, the events that
     made the difference, figures, and what all that hangs on. In Markdown the figures are files beside it. An older
-    report is overwritten, no other file is.
+    report is overwritten, no other file is. What is asked with --fail-if stands in it, too.
+
+    Exit code 3: the report is written, and a condition of --fail-if holds.
     """
+    from analysis.comparison.gates import evaluate
     from analysis.dataset.run import open_run
     from analysis.figures import FIGURES
     from analysis.report.files import target_of, write_report
@@ -44,10 +51,13 @@ def report_command(folder: RunStore, output: Path | None, form: str | None, base
 
     check_installed()
     run = open_run(folder)
+    verdicts = evaluate(run, fail_if)
     chosen = form or ("md" if output is not None and output.suffix == ".md" else "html")
     target = target_of(output or _default(folder, chosen), chosen)
-    page = page_of(run, provenance(run), Wish(baseline, top), FIGURES, drawn)
+    page = page_of(run, provenance(run), Wish(baseline, top, [one.to_json() for one in verdicts]), FIGURES, drawn)
     say(f"wrote {typed(write_report(page, target))}")
+    print_verdicts(verdicts)
+    leave_if_failed(verdicts)
 
 
 def _default(folder: RunStore, form: str) -> Path:

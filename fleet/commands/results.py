@@ -10,11 +10,17 @@ import click
 from fleet.commands.completion import arms_of_run
 from fleet.commands.folder import Folder
 from fleet.commands.gates import fail_if_option, leave_if_failed
+from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_json, print_summary, say
 from fleet.shortage import check_address_space
-from node_sim.errors import DataError
+from node_sim.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pyarrow as pa
+
     from fleet.stored.store import RunStore
 
 
@@ -30,6 +36,31 @@ def summary_command(folder: RunStore, as_json: bool, fail_if: tuple[str, ...]) -
     leave_if_failed(print_summary(folder, as_json=as_json, hints=False, fail_if=fail_if))
 
 
+def _draw(tables: Mapping[str, pa.Table], node: int, arm: str, figure: Path) -> None:
+    """Draw the life of a node into a file."""
+    from analysis.figures.files import is_figure
+    from analysis.figures.timeline import render_timeline
+    from fleet.commands.figures import put_in_place
+
+    put_in_place(figure, render_timeline(tables, node, arm, figure.suffix[1:]), ours=is_figure)
+
+
+def _check_figure(figure: Path | None) -> None:
+    """Check the kind of a figure before anything is simulated.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if figure is not None and figure.suffix not in SUFFIXES:
+        msg = f"--figure {figure}: {figure.suffix or 'no suffix'}, expected one of {', '.join(SUFFIXES)}; rename it"
+        raise ConfigError(msg)
+    if figure is not None:
+        from analysis.figures.style import load_matplotlib
+
+        load_matplotlib()
+
+
+SUFFIXES: Final = (".svg", ".pdf", ".png")
 BRIEF_FROM_ROWS: Final = 40
 """More rows than so many are folded where a person reads them."""
 
@@ -49,13 +80,17 @@ def _is_terminal() -> bool:
     help="A line for all corrected errors of a fault between two other rows.  [default: brief on a terminal if there "
     f"are more than {BRIEF_FROM_ROWS} rows]",
 )
+@click.option("--figure", type=UsablePath(), metavar="FILE", help="Draw the timeline, too: .svg, .pdf or .png.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as one JSON document.")
-def replay_command(folder: RunStore, node: int, arm: str | None, brief: bool | None, as_json: bool) -> None:
+def replay_command(
+    folder: RunStore, node: int, arm: str | None, brief: bool | None, figure: Path | None, as_json: bool
+) -> None:
     """Simulate one node of a run again, alone, and tell its life as a timeline.
 
     The rows must be those of the run, if it is finished.
     """
     check_address_space()
+    _check_figure(figure)
     from analysis.dataset.examples import same_rows
     from analysis.dataset.run import open_run
     from fleet.replay import replay_node, timeline_lines
@@ -66,6 +101,8 @@ def replay_command(folder: RunStore, node: int, arm: str | None, brief: bool | N
     chosen = arm or fleet.arms[0]
     tables = replay_node(fleet, plan["seed"], node, chosen)
     same = None if run is None else same_rows(run, chosen, node, tables)
+    if figure is not None:
+        _draw(tables, node, chosen, figure)
     if as_json:
         rows = {name: table.to_pylist() for name, table in tables.items()}
         print_json("replay", {"node": node, "arm": chosen, "equals_stored_rows": same, "tables": rows})

@@ -18,8 +18,9 @@ from analysis.comparison.policies import compare_policies, policies_json
 from analysis.comparison.ranks import Largest, PairSums, parse_cost, rank_arms, ranking
 from analysis.estimators.rates import Ends, Estimate, rate, recovery_ratio, survival_ratio
 from analysis.text.compared import comparison_json, comparison_lines
+from analysis.text.differences import effect_lines
 from analysis.text.document import summary_document
-from analysis.text.lines import effect_lines, summary_lines
+from analysis.text.lines import summary_lines
 from analysis.text.ranked import rankings_json
 from fleet.scenario.decode import decode
 from fleet.stored.headline import BY_KEY, REGISTRY

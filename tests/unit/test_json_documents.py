@@ -32,6 +32,8 @@ def runs(tmp_path_factory):
     four = busy_document(40)
     run_fleet(decode("test", four), root / "four")
     run_fleet(decode("test", {**four, "arm": {}, "nodes": 5}), root / "one")
+    two = {name: four["arm"][name] for name in ("default", "early_kill")}
+    run_fleet(decode("test", {**four, "arm": two, "nodes": 5}), root / "two")
     (root / "few.csv").write_text("".join(RECORDING.read_text().splitlines(keepends=True)[:4]))
     words = ["conform", "--kernel", "6.1", "--predict", f"{root}/few.csv", "-o", f"{root}/predicted.csv"]
     assert CliRunner().invoke(main, words).exit_code == 0
@@ -44,6 +46,14 @@ COMMANDS = [
     ("summary", "summary {}/one"),
     ("comparison", "compare {}/four"),
     ("comparison", "compare {}/four --baseline early_kill"),
+    ("comparison", "compare {0}/four {0}/four"),
+    ("comparison", "compare {0}/four {0}/one"),
+    ("comparison", "compare {}/four --by group --metric kills"),
+    ("comparison", "compare {}/four --by page_use"),
+    ("ranking", "compare {}/four --pareto kills,memory_lost"),
+    ("ranking", "compare {}/four --cost kill=1,panic=20"),
+    ("sensitivity", "compare {}/two --sensitivity --nodes 5"),
+    ("check", "check {}/one"),
     ("replay", "replay {}/four --node 3"),
     ("inject", "inject"),
     ("inject", "inject --page file-dirty --kernel 4.18 --process late:handler --then read,pread,fsync"),
