@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.keys_page import PAGE, page
 from tests.ports import free_port
+from tests.shown_figures import FOLDER, SHOWN, draw
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "node_sim/README.md", "fleet/README.md", "analysis/README.md")
@@ -26,6 +28,7 @@ OF_MANY_NODES = ("--sample", "--lifetimes")
 REPLACED = {"9200": free_port}
 """Words that stand for something of the reader's machine."""
 LINES_MAX = 150
+PICTURE_BYTES_MAX = 150_000
 
 
 def text(name):
@@ -53,11 +56,17 @@ def smaller(words):
     return words
 
 
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory):
+    root = tmp_path_factory.mktemp("reader") / "DIR"
+    subprocess.run([*COMMAND, "run", "-o", str(root)], capture_output=True, check=True)
+    return root
+
+
 @pytest.fixture
-def folder(tmp_path):
-    """A folder as a reader may have it: a run named DIR, and the recordings of the project."""
-    subprocess.run([*COMMAND, *smaller(["run", "-o", "DIR"])], capture_output=True, check=True, cwd=tmp_path)
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
+def folder(tmp_path, baseline):
+    """A folder as a reader may have it, with a run named DIR."""
+    shutil.copytree(baseline, tmp_path / "DIR")
     return tmp_path
 
 
@@ -74,11 +83,18 @@ def test_every_command_and_all_code_shown_run(name, folder):
         assert done.returncode == 0, f"{name}:\n{code}\n{done.stderr}"
 
 
-def test_the_output_shown_is_of_the_demo(tmp_path):
-    (shown,) = blocks("README.md", "text")
-    done = subprocess.run([*COMMAND, "run"], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert shown in done.stdout
-    assert "hwpoison-fleet run\n" in text("Makefile")
+def test_the_output_and_the_figures_shown_are_of_the_runs_they_name(tmp_path):
+    (output,) = blocks("README.md", "text")
+    assert "hwpoison-fleet run -o $(DEMO)\n" in text("Makefile")
+    for number, shown in enumerate(SHOWN):
+        words = [*COMMAND, *shown.words, "-o", f"{number}"]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert number or output in done.stdout
+        drawn, stored = draw(shown, tmp_path / f"{number}"), (FOLDER / shown.name).read_bytes()
+        assert drawn == stored, f"{shown.name}: python -m tests.shown_figures draws it anew"
+        assert f"](tests/shown/{shown.name})" in text("README.md")
+        assert len(stored) <= PICTURE_BYTES_MAX
+        assert f"hwpoison-fleet {shlex.join(shown.words)}" in text("README.md") or shown is SHOWN[0]
 
 
 def test_the_readme_is_one_page():
