@@ -44,7 +44,7 @@ def simulate_shard(job: Job, shard: Shard) -> Receipt:
                 sums = sums.plus(job.fleet, block)
                 for arms, table, rows in block.tables:
                     aggregator.add(attempt, arms, table, rows)
-                reached.node = block.nodes.first_node + block.nodes.nodes
+                reached.node = block.next_node
             return aggregator.finish(attempt, shard, sums)
     except BaseException:
         aggregator.drop(attempt)

@@ -93,7 +93,7 @@ class _NodeHost(_Actor):
                     sums = sums.plus(self.job.fleet, block)
                     for item in block.tables:
                         _send(item, attempt, aggregator, sent)
-                    reached.node = block.nodes.first_node + block.nodes.nodes
+                    reached.node = block.next_node
                 ray.get(sent)
                 receipt: Receipt = ray.get(aggregator.finish.remote(attempt, shard, sums))
             except RayTaskError as error:  # raised by the aggregator itself

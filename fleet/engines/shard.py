@@ -31,14 +31,16 @@ class ShardTable(NamedTuple):
 
 
 class ShardBlock(NamedTuple):
-    """All rows of some consecutive nodes of a shard.
+    """All rows of some nodes of a shard.
 
     Attributes:
-        nodes: The nodes.
+        nodes: How many of each group.
+        next_node: From it on there are nodes of the shard that are not done.
         tables: In a fixed order: by arms, then by table; empty ones are left out.
     """
 
-    nodes: Shard
+    nodes: tuple[int, ...]
+    next_node: int
     tables: list[ShardTable]
 
 
@@ -62,8 +64,8 @@ class ShardSums(NamedTuple):
             for arm in [names[one] for one in arms] or names:
                 digests[arm][table] = add_digests(digests[arm].get(table, 0), digest)
         dimm_bytes = [group.dimm_bytes for group in groups]
-        inside = groups_in(block.nodes, groups)
-        tally = tally_shard(block.tables, inside, dimm_bytes, len(names), fleet.horizon_ns)
+        places = [(group.first_node, group.nodes) for group in groups]
+        tally = tally_shard(block.tables, places, dimm_bytes, len(names), fleet.horizon_ns, block.nodes)
         return ShardSums(digests, self.tally + tally)
 
 
@@ -82,20 +84,19 @@ def run_shard(fleet: Fleet, seed: int, shard: Shard) -> Iterator[ShardBlock]:
         shard: Nodes to simulate.
 
     Yields:
-        Its blocks, in the order of the nodes; each is done before the next one begins.
+        All rows of some of its nodes after those of others; each block is done before the next one begins.
 
     Raises:
         PolicyError: A policy of the user's own has failed.
     """
     seeded, functions = Seed.of(seed), functions_of(fleet)
-    for group, (first, nodes) in zip(fleet.groups, groups_in(shard, fleet.groups), strict=True):
+    for position, (group, (first, nodes)) in enumerate(zip(fleet.groups, groups_in(shard, fleet.groups), strict=True)):
         if not nodes:
             continue
         node_id = np.arange(first, first + nodes)
-        done = first
         for rows in simulate_nodes(seeded, node_id, group.hardware, group.policies, fleet.horizon_ns, functions):
-            yield ShardBlock(Shard(shard.shard_id, done, rows.nodes), _tables(rows))
-            done += rows.nodes
+            counted = tuple(rows.nodes if other == position else 0 for other in range(len(fleet.groups)))
+            yield ShardBlock(counted, first + rows.done, _tables(rows))
 
 
 def _tables(rows: BlockRows) -> list[ShardTable]:

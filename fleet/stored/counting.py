@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fleet.stored.arrays import Numbers, from_numpy, to_numpy
 from fleet.stored.headline import INDEX, METRICS, REGISTRY, Count
 from fleet.stored.tally import Tally
 from node_sim.codes import UP_KINDS, ErrorKind, Fate, LifecycleKind
 from node_sim.names import slot_in_fleet
-from node_sim.records import Flags, Ints
+from node_sim.records import NULL, Flags, Ints
 from node_sim.units import NS_PER_YEAR, PAGE_BYTES
 
 Tables = Mapping[str, pa.Table]
@@ -23,15 +24,19 @@ NODES_AT_ONCE = 8192
 """Nodes added to the sums together, at some 4 KiB each."""
 
 
-def _ints(table: pa.Table, column: str) -> Ints:
-    values: Ints = table.column(column).to_numpy().astype(np.int64)
-    return values
+def _ints(table: pa.Table, column: str, null: int = NULL) -> Ints:
+    """Values of a column, with ``null`` in the place of nulls."""
+    return _numbers(table.column(column).chunks, null).astype(np.int64)
 
 
 def _codes(table: pa.Table, column: str) -> Ints:
     """Codes of an enumeration column written with its full vocabulary; -1 for null."""
-    chunks = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in table.column(column).chunks]
-    return np.concatenate(chunks).astype(np.int64) if chunks else np.empty(0, np.int64)
+    return _numbers([chunk.indices for chunk in table.column(column).chunks], NULL).astype(np.int64)
+
+
+def _numbers(chunks: Sequence[pa.Array], null: int) -> Numbers:
+    """Put the values of chunks together."""
+    return np.concatenate([to_numpy(chunk, null) for chunk in chunks]) if chunks else np.empty(0, np.int64)
 
 
 class NodeCounts:
@@ -80,7 +85,7 @@ class NodeCounts:
             column: _codes(table, column)[kept] for _, count in counts for column, _ in (*count.where, *count.unless)
         }
         for key, count in counts:
-            amount = table.column(count.weight).fill_null(0).to_numpy()[kept] if count.weight else np.ones(1)
+            amount = _ints(table, count.weight, 0)[kept] if count.weight else np.ones(1)
             if not (count.where or count.unless):
                 self._add(key, row, amount)
                 continue
@@ -131,7 +136,7 @@ def _memory_lost(counts: NodeCounts, tables: Tables) -> None:
 def _without_dimms(counts: NodeCounts, tables: Tables) -> None:
     """Add the DIMMs that are mapped out times the years that their nodes are up meanwhile."""
     table = tables["lifecycle"]
-    table = table.filter(pa.array(_codes(table, "kind") == LifecycleKind.MAP_OUT))
+    table = table.filter(from_numpy(_codes(table, "kind") == LifecycleKind.MAP_OUT))
     node, since_ns = _ints(table, "node_id"), _ints(table, "time_ns")
     until_ns = np.minimum(_ints(table, "end_ns"), counts.horizon_ns)
     down_node, down_ns, up_ns = _down(tables, counts.horizon_ns)
@@ -175,7 +180,7 @@ def _down(tables: Tables, horizon_ns: int) -> tuple[Ints, Ints, Ints]:
     if "lifecycle" not in tables:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
     table = tables["lifecycle"]
-    table = table.filter(pa.array(~np.isin(_codes(table, "kind"), UP_KINDS)))
+    table = table.filter(from_numpy(~np.isin(_codes(table, "kind"), UP_KINDS)))
     end_ns = np.minimum(_ints(table, "end_ns"), horizon_ns)
     return down_intervals(_ints(table, "node_id"), _ints(table, "time_ns"), end_ns)
 
@@ -256,7 +261,7 @@ def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> Flags:
     if lifecycle is None:
         return first_dimm
     kind, end_ns = _codes(lifecycle, "kind"), _ints(lifecycle, "end_ns")
-    slot = lifecycle.column("dimm").fill_null(0).to_numpy().astype(np.int64)
+    slot = _ints(lifecycle, "dimm", 0)
     changed, since_ns = slot_in_fleet(_ints(lifecycle, "node_id"), slot), _ints(lifecycle, "time_ns")
     dimm, time_ns = slot_in_fleet(_ints(faults, "node_id"), _ints(faults, "dimm")), _ints(faults, "time_ns")
     swap, out = kind == LifecycleKind.DIMM_REPLACEMENT, kind == LifecycleKind.MAP_OUT
@@ -272,18 +277,20 @@ def tally_shard(
     dimm_bytes: Sequence[int],
     n_arms: int,
     horizon_ns: int,
+    counted: Sequence[int] | None = None,
 ) -> Tally:
     """Count the tables of one shard, or of some of its nodes; such counts add up.
 
     Args:
         tables: (arms, table name, rows); no arms means all.
-        groups: First node and number of those nodes of each group; number 0 where it has none.
+        groups: First node and number of the nodes of each group; number 0 where it has none.
         dimm_bytes: Memory of a DIMM of each group.
         n_arms: Arms of the run.
         horizon_ns: End of simulated time [ns].
+        counted: How many nodes of each group the tables are of, if not of all.
     """
     tally = Tally.zero(n_arms, len(groups))
-    tally.nodes[:] = [nodes for _, nodes in groups]
+    tally.nodes[:] = [nodes for _, nodes in groups] if counted is None else counted
     common = _joined([(name, rows) for arms, name, rows in tables if not arms])
     own = [_joined([(n, r) for a, n, r in tables if arm in a]) for arm in range(n_arms)]
     tally.rows += sum(rows.num_rows for rows in common.values())
@@ -295,7 +302,7 @@ def tally_shard(
     known = np.sort(np.concatenate((special, others)))
     for position, (first, nodes) in enumerate(groups):
         low, high = np.searchsorted(known, (first, first + nodes))
-        tally.add_idle(position, nodes - int(high - low), horizon_ns / NS_PER_YEAR)
+        tally.add_idle(position, int(tally.nodes[position] - (high - low)), horizon_ns / NS_PER_YEAR)
     baseline: NodeCounts | None = None
     for arm, counts in enumerate(counts_apart(tables, groups, dimm_bytes, n_arms, horizon_ns)):
         baseline = baseline or counts

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fleet.stored.arrays import to_numpy, valid_of
+
 Hashes = npt.NDArray[np.uint64]
 
 CHUNK_ROWS = 16384
@@ -41,18 +43,20 @@ def _mix(x: Hashes) -> Hashes:
     return mixed
 
 
+@cache
+def _text_table(texts: tuple[str, ...]) -> Hashes:
+    """64-bit stand-ins of the texts of an enumeration."""
+    return np.asarray([_hash64(text) for text in texts] or [0], np.uint64)
+
+
 def _values(array: pa.Array) -> Hashes:
     """64-bit stand-ins of the logical values of an array."""
-    null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
     if pa.types.is_dictionary(array.type):
-        table = np.asarray([_hash64(text) for text in array.dictionary.to_pylist()] or [0], np.uint64)
-        values = table[array.indices.fill_null(0).to_numpy(zero_copy_only=False)]
-    elif pa.types.is_boolean(array.type):
-        values = array.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint64)
+        values = _text_table(tuple(array.dictionary.to_pylist()))[to_numpy(array.indices, 0)]
     else:
-        values = array.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
-    found: Hashes = values if null is None else np.where(null, _NULL, values)
-    return found
+        values = to_numpy(array, 0).astype(np.int64).view(np.uint64)
+    valid = valid_of(array)
+    return values if valid is None else np.where(valid, values, _NULL)
 
 
 def digest_table(table: pa.Table) -> int:

@@ -7,9 +7,9 @@ from typing import NamedTuple, Protocol
 
 from node_sim.errors import ConfigError
 
-SHARD_NODES_MAX = 131_072
+SHARD_NODES_MAX = 524_288
 SHARD_NODES_MIN = 1_024
-SHARD_NODES_USUAL = 65_536
+SHARD_NODES_USUAL = 262_144
 """Fewer waste the steps of lives, which cost much the same for few nodes as for many."""
 SHARDS_AT_LEAST = 4
 """So that a small fleet still keeps several workers busy."""

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fleet.stored.arrays import from_numpy, from_texts
+from node_sim.codes import Code
 from node_sim.columns import TABLES, Column, Columns
 from node_sim.errors import DataError
 
@@ -68,11 +70,15 @@ def table_schema(name: str) -> pa.Schema:
 
 def _array(column: Column, values: npt.NDArray[np.generic]) -> pa.Array:
     """Turn one column of a kernel into Arrow; negative numbers in nullable columns are null."""
-    mask = values < 0 if column.nullable else None  # type: ignore[operator]
+    valid = values >= 0 if column.nullable else None  # type: ignore[operator]
     if column.code is not None:
-        indices = pa.array(values.astype(np.int8), mask=mask)
-        return pa.DictionaryArray.from_arrays(indices, pa.array(column.code.vocabulary()))
-    return pa.array(values.astype(column.dtype), mask=mask)
+        return pa.DictionaryArray.from_arrays(from_numpy(values.astype(np.int8), valid), _vocabulary(column.code))
+    return from_numpy(values.astype(column.dtype), valid)
+
+
+@cache
+def _vocabulary(code: type[Code]) -> pa.Array:
+    return from_texts(code.vocabulary())
 
 
 def to_arrow(name: str, columns: Columns) -> pa.Table:

@@ -17,7 +17,7 @@ of a window are on the pages of the fault in turn; corrected errors by themselve
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -32,6 +32,8 @@ P_MAX: Final = 1.0 - 2.0**-10
 """Higher risks count as this one: its hazard is below the first edge."""
 EDGES: Final = np.asarray([*(8.0 ** np.arange(1, -9, -1)), 0.0])
 """Hazards that part the levels, each of which is a process of its own."""
+_TOP_LEVELS: Final = 2
+"""Levels in which most of a stream's failures are: its highest, and the next, as it may accept little of that one."""
 _TRIES: Final = 4
 """Pairs of points of each stream that are drawn together while streams are many."""
 _DRAWS_AT_ONCE: Final = 1024
@@ -82,6 +84,26 @@ class Failures(NamedTuple):
         return take(self, index)
 
 
+class Processes(NamedTuple):
+    """Points of one level for one stream; arrays of shape ``(n,)``.
+
+    Attributes:
+        node_id: Node of the stream's fault.
+        tag: Name of the fault in it.
+        label: Name of stream and level.
+        room: How many reads there are.
+        hazard: Of the whole level per read.
+        share: Which share of its points the stream accepts.
+    """
+
+    node_id: Ints
+    tag: Ints
+    label: Ints
+    room: Ints
+    hazard: Floats
+    share: Floats
+
+
 class Found(NamedTuple):
     """Reads of streams, by stream and number among all reads of the stream, from 1."""
 
@@ -115,48 +137,51 @@ def find_failures(seed: Seed, faults: FaultTable, streams: Streams, stretches: S
     hazard = -np.log1p(-np.minimum(streams.p, P_MAX))
     found = Found(*(np.empty(0, np.int64) for _ in range(2)))
     room = total - begin
-    for level, (high, low) in enumerate(pairwise(EDGES.tolist())):
-        some = np.flatnonzero((hazard > low) & (room > 0))
-        if some.size:
-            law = high - low, (np.minimum(hazard[some], high) - low) / (high - low)
-            more = _points(seed, faults.take(streams.fault[some]), (streams.name[some], level), room[some], law)
-            found = _first_of(join([found, more._replace(stream=some[more.stream])]))
-            _, at, size = np.unique(found.stream, return_index=True, return_counts=True)
-            full = at[size == FAILURES_MAX] + FAILURES_MAX - 1
-            room[found.stream[full]] = found.read[full]  # what comes later does not count
+    for some, level in _levels(hazard):
+        mine = streams.fault[some]
+        high, low = EDGES[level], EDGES[level + 1]
+        share = (np.minimum(hazard[some], high) - low) / (high - low)
+        label = (streams.name[some] + 1) << 8 | level
+        more = _points(seed, Processes(faults.node_id[mine], faults.tag[mine], label, room[some], high - low, share))
+        found = _first_of(join([found, more._replace(stream=some[more.stream])]))
+        _, at, size = np.unique(found.stream, return_index=True, return_counts=True)
+        full = at[size == FAILURES_MAX] + FAILURES_MAX - 1
+        room[found.stream[full]] = found.read[full]  # what comes later does not count
     stream, read = found
     at = np.searchsorted(end, begin[stream] + read)
     number = begin[stream] + read - (end[at] - (stretches.last - stretches.first)[at])
     return Failures(stream, stretches.window[at], stretches.first[at] + number)
 
 
-def _points(seed: Seed, faults: FaultTable, name: tuple[Ints, int], room: Ints, law: tuple[float, Floats]) -> Found:
-    """Draw the reads of streams on which points of one level fall that the streams accept, the first of each.
+def _levels(hazard: Floats) -> Iterator[tuple[Ints, Ints]]:
+    """Yield streams with levels of theirs: first the top ones, after which little is left of most; then the others."""
+    offset = np.arange(EDGES.size - 1)
+    level = EDGES.size - 1 - np.searchsorted(EDGES[::-1], hazard)[:, None] + offset
+    mine = (level < EDGES.size - 1) & (hazard > 0.0)[:, None]
+    for part in (offset < _TOP_LEVELS, offset >= _TOP_LEVELS):
+        stream, place = np.nonzero(mine & part)
+        yield stream, level[stream, place]
 
-    Args:
-        seed: Of the run.
-        faults: Fault of each stream, shape ``(n,)``.
-        name: Names of the streams, and the level.
-        room: How many reads each has, shape ``(n,)``.
-        law: Hazard of the whole level per read, and what share of it each stream accepts, shape ``(n,)``.
+
+def _points(seed: Seed, processes: Processes) -> Found:
+    """Draw the reads on which points fall that their streams accept, the first of each process.
 
     Returns:
-        Streams by their position among those asked about.
+        Processes by their position, in the place of streams.
     """
-    hazard, share = law
-    key, label = seed.key(Purpose.RISK), (name[0] + 1) << 8 | name[1]
-    open_, place = np.arange(room.size), np.zeros(room.size)
+    key, room = seed.key(Purpose.RISK), processes.room
+    open_, place = np.flatnonzero(room > 0), np.zeros(room.size)
     found, last = np.zeros(room.size, np.int64), np.full(room.size, -1)
-    parts, step, tries = [], 0, 1
+    parts, step, tries = [Found(open_[:0], open_[:0])], 0, 1
     while open_.size:
         who = np.repeat(open_, tries)
         number = np.tile(step + np.arange(tries), open_.size)
-        w0, w1, w2, w3 = words(key, faults.node_id[who], faults.tag[who], label[who], number)
-        gaps = -np.log(unit32(np.stack((w0, w2), axis=-1))).reshape(open_.size, -1) / hazard
+        w0, w1, w2, w3 = words(key, processes.node_id[who], processes.tag[who], processes.label[who], number)
+        gaps = -np.log(unit32(np.stack((w0, w2), axis=-1))).reshape(open_.size, -1) / processes.hazard[open_, None]
         marks = unit32(np.stack((w1, w3), axis=-1)).reshape(open_.size, -1)
         at = np.cumsum(np.hstack((place[open_, None], gaps)), axis=1)[:, 1:]
         inside = at < room[open_, None]
-        row, column = np.nonzero(inside & (marks < share[open_, None]))
+        row, column = np.nonzero(inside & (marks < processes.share[open_, None]))
         read = np.floor(at[row, column]).astype(np.int64) + 1
         parts.append(Found(open_[row], read))
         new = np.ones(row.size, np.bool_)

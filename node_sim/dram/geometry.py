@@ -173,7 +173,8 @@ class AddressMap:
         total, below = np.zeros(place.row.shape, np.int64), 1
         for digit in self.digits:
             value = getattr(place, digit.field).astype(np.int64, copy=False)
-            total += (value // digit.weight if digit.weight > 1 else value) % digit.size * below
+            if digit.size > 1:
+                total += (value // digit.weight if digit.weight > 1 else value) % digit.size * below
             below *= digit.size
         return total
 
@@ -214,10 +215,9 @@ class AddressMap:
         """Pages that the lines of one row touch in a rank and bank of each box, both offsets from its first."""
         if self.line_stride >= LINES_PER_PAGE:
             return box.n_lines
-        zero = np.zeros_like(box.row)
-        first = self.corner(box, rank, bank, zero, zero) // LINES_PER_PAGE
-        last = self.corner(box, rank, bank, zero, box.n_lines - 1) // LINES_PER_PAGE
-        return last - first + 1
+        first = self.corner(box, rank, bank, np.zeros_like(box.row), np.zeros_like(box.row))
+        last = first + (box.n_lines - 1) * self.line_stride
+        return last // LINES_PER_PAGE - first // LINES_PER_PAGE + 1
 
     def pages_by_part(self, box: Footprint) -> Ints:
         """Pages of each bank of each rank of each box, shape ``(n, most ranks, most banks)``, 0 beyond those of a box.

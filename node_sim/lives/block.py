@@ -1,9 +1,9 @@
 """Many nodes at once: physics, triage, lives, and the event tables of every set of arms.
 
 **Models.** Nodes that can go down in some arm are *busy*, the others *quiet*; each kind has its own way to its rows.
-Physics and quiet nodes take the most memory, so they are done in pieces of about equal work (``load.py``). Lives take
-the most steps, and a step costs much the same for few lanes as for many, so the busy nodes of many pieces are lived
-together: those pieces are a block.
+Physics and quiet nodes take the most memory, so they are done in pieces of about equal work (``load.py``), and their
+rows leave as soon as they are many. Lives take the most steps, and a step costs much the same for few lanes as for
+many, so the busy nodes of many pieces wait and are lived together: those pieces are a block.
 
 **Leaves out.** Anything shared between nodes.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from node_sim.dram.rates import expected_per_dimm
 from node_sim.draws import Seed
 from node_sim.lives.busy_nodes import FinishedLives, busy_tables, finish_lives, placed_faults
 from node_sim.lives.decisions import decide
-from node_sim.lives.load import FAULTS_AT_ONCE, cut_pieces, is_full, points_of_nodes
+from node_sim.lives.load import FAULTS_AT_ONCE, cut_pieces, has_many_busy, has_many_rows, points_of_nodes
 from node_sim.lives.ordered import Orders
 from node_sim.lives.physics import Physics, join_physics, simulate_physics, take_physics
 from node_sim.lives.quiet_nodes import quiet_tables
@@ -42,15 +43,17 @@ from node_sim.server.policy import Policy
 
 @dataclass(frozen=True)
 class BlockRows:
-    """Everything that happened to the nodes of a block.
+    """Everything that happened to some nodes.
 
     Attributes:
-        nodes: How many nodes it has.
+        nodes: How many nodes these are.
+        done: How many of all nodes asked for, from the first on, have no rows still to come.
         faults: Rows of all their faults.
         parts: The other tables, by arms.
     """
 
     nodes: int
+    done: int
     faults: Columns
     parts: list[ArmTables]
 
@@ -68,23 +71,22 @@ class _Busy(NamedTuple):
     physics: list[Physics]
     ordered: dict[Policy, Orders]
 
+    def windows(self) -> int:
+        """Return how many windows with corrected errors they have, in all ways to draw them."""
+        return sum(physics.windows.fault.size for physics in self.physics)
 
-class _Piece(NamedTuple):
-    """Some nodes of a block: the rows of those that are quiet, and what the lives of the others begin with."""
+
+class _Rows(NamedTuple):
+    """All rows of some nodes, by table and arms."""
 
     nodes: int
     faults: Columns
     parts: list[ArmTables]
-    busy: _Busy
 
-    def rows(self) -> int:
-        """Return how many rows it has so far."""
+    def size(self) -> int:
+        """Return how many rows these are."""
         tables = (table for part in self.parts for table in part.tables.values())
         return int(self.faults["time_ns"].size) + sum(table["time_ns"].size for table in tables)
-
-    def windows(self) -> int:
-        """Return how many windows with corrected errors its busy nodes have, in all ways to draw them."""
-        return sum(physics.windows.fault.size for physics in self.busy.physics)
 
 
 Functions = Mapping[str, PolicyFunction]
@@ -98,10 +100,10 @@ def simulate_nodes(
     horizon_ns: int,
     functions: Functions | None = None,
 ) -> Iterator[BlockRows]:
-    """Simulate nodes of one group under all arms, block by block; see ``simulate_block``.
+    """Simulate nodes of one group under all arms; see ``simulate_block``.
 
     Yields:
-        The rows of one block after the other, in the order of the nodes.
+        All rows of some nodes after those of others: of quiet ones, or of all that are left of a block.
 
     Raises:
         ModelError: One node has too many faults or events.
@@ -110,7 +112,9 @@ def simulate_nodes(
     group, lanes = _Group(seed, hardware, policies, horizon_ns, functions or {}), len(set(policies))
     per_node = expected_per_dimm(hardware, horizon_ns) * hardware.server.dimms
     at_once = max(1, int(min(node_id.size, FAULTS_AT_ONCE / max(per_node, 1e-12))))
-    pieces: list[_Piece] = []
+    quiet: list[_Rows] = []
+    busy: list[_Busy] = []
+    done = 0
     for first in range(0, node_id.size, at_once):
         some = node_id[first : first + at_once]
         faults = draw_all(seed, some, hardware, horizon_ns)
@@ -118,13 +122,23 @@ def simulate_nodes(
         for nodes in cut_pieces(points, lanes):
             mine = some[nodes]
             begin, end = np.searchsorted(faults.node_id, (mine[0], mine[-1] + 1))
-            pieces.append(group.piece(mine, faults.take(slice(begin, end))))
-            rows, windows = (sum(part) for part in zip(*((one.rows(), one.windows()) for one in pieces), strict=True))
-            if is_full(rows, windows, lanes):
-                yield group.finish(pieces)
-                pieces = []
-    if pieces:
-        yield group.finish(pieces)
+            rows, waiting = group.piece(mine, faults.take(slice(begin, end)))
+            quiet.append(rows)
+            busy.extend(waiting)
+            reached = first + nodes.stop
+            done = done if busy else reached
+            full = has_many_busy(sum(one.windows() for one in busy), lanes)
+            if full or has_many_rows(sum(one.size() for one in quiet)):
+                yield group.finish(quiet, [], done)
+                quiet = []
+            if full:
+                done = reached
+                yield group.finish([], busy, done)
+                busy = []
+    if quiet:
+        yield group.finish(quiet, [], done)
+    if busy:
+        yield group.finish([], busy, node_id.size)
 
 
 def simulate_block(
@@ -152,7 +166,8 @@ def simulate_block(
     """
     policies = tuple(policy.on(hardware.server) for policy in policies)
     group = _Group(seed, hardware, policies, horizon_ns, functions or {})
-    return group.finish([group.piece(node_id, draw_all(seed, node_id, hardware, horizon_ns))])
+    quiet, busy = group.piece(node_id, draw_all(seed, node_id, hardware, horizon_ns))
+    return group.finish([quiet], busy, node_id.size)
 
 
 def draw_all(seed: Seed, node_id: Ints, hardware: Hardware, horizon_ns: int) -> FaultTable:
@@ -179,8 +194,8 @@ class _Group:
         self.alike = list(arms_by(lambda arm: corrected_settings(policies[arm]), every).values())
         self.kind = {arm: kind for kind, arms in enumerate(self.alike) for arm in arms}
 
-    def piece(self, node_id: Ints, faults: FaultTable) -> _Piece:
-        """Draw what follows from the faults of some nodes, and write the rows of those that are quiet."""
+    def piece(self, node_id: Ints, faults: FaultTable) -> tuple[_Rows, list[_Busy]]:
+        """Draw what follows from the faults of some nodes: rows of the quiet ones, and the others, if there are any."""
         block = Block.of(self.seed, self.hardware, self.policies, node_id, self.horizon_ns, faults)
         drawn = [simulate_physics(self.worlds[arms[0]], faults) for arms in self.alike]
         physics = {arm: drawn[kind] for arm, kind in self.kind.items()}
@@ -188,23 +203,23 @@ class _Group:
         triage = sort_nodes(block, physics, ordered)
         parts = quiet_tables(block, self.worlds, physics, ~triage.busy, triage.decided)
         quiet = ~triage.busy[block.node_of_fault]
-        busy = _busy(block, drawn, ordered, triage.busy)
+        busy = [_busy(block, drawn, ordered, triage.busy)] if triage.busy.any() else []
         rows = fault_columns(faults.take(quiet), block.fault_seq()[quiet])
-        return _Piece(node_id.size, rows, [part for part in parts if part.tables], busy)
+        return _Rows(int((~triage.busy).sum()), rows, [part for part in parts if part.tables]), busy
 
-    def finish(self, pieces: list[_Piece]) -> BlockRows:
-        """Live the busy nodes of all pieces of a block, and put all rows together."""
-        parts = [part for piece in pieces for part in piece.parts]
-        faults, nodes = [piece.faults for piece in pieces], sum(piece.nodes for piece in pieces)
-        busy = _join([piece.busy for piece in pieces])
-        if busy.block.node_id.size:
-            finished = [self._live(busy, arms) for arms in self.calls]
-            placed = placed_faults(finished, busy.block)
-            faults.append(fault_columns(placed.table, placed.seq))
-            for lives in finished:
-                parts.extend(busy_tables(lives, placed))
+    def finish(self, quiet: list[_Rows], busy: list[_Busy], done: int) -> BlockRows:
+        """Live busy nodes together, and put their rows and those of quiet ones together."""
+        lived = [self._lived(_join(busy))] if busy else []
+        nodes, faults, parts = zip(*quiet, *lived, strict=True)
         columns = {name: np.concatenate([part[name] for part in faults]) for name in faults[0]}
-        return BlockRows(nodes, columns, [part for part in parts if part.tables])
+        return BlockRows(sum(nodes), done, columns, list(chain(*parts)))
+
+    def _lived(self, busy: _Busy) -> _Rows:
+        """Live busy nodes together; return their rows."""
+        finished = [self._live(busy, arms) for arms in self.calls]
+        placed = placed_faults(finished, busy.block)
+        parts = [part for lives in finished for part in busy_tables(lives, placed) if part.tables]
+        return _Rows(busy.block.node_id.size, fault_columns(placed.table, placed.seq), parts)
 
     def _live(self, busy: _Busy, arms: tuple[int, ...]) -> FinishedLives:
         """Live the busy nodes of a block under arms that share a call."""
