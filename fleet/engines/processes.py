@@ -21,7 +21,7 @@ from fleet.engines.aggregator import Aggregator
 from fleet.engines.failure import naming_failure
 from fleet.engines.ledger import LostError
 from fleet.engines.shard import ShardSums, run_shard
-from fleet.engines.signals import ignoring, undisturbed
+from fleet.engines.signals import holding_back, undisturbed
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
 from node_sim.errors import SimError
@@ -146,7 +146,6 @@ class Workers:
         idle = next((worker for worker in self.workers if worker.shard is None), None)
         if idle is None and len(self.workers) < self.most:
             idle = self._start()
-            self.workers.append(idle)
         return idle
 
     def wait(self) -> list[Worker]:
@@ -172,7 +171,7 @@ class Workers:
                 stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
 
     def _start(self) -> Worker:
-        """Start a worker; the fork server is started again if it is gone.
+        """Start a worker; the fork server is started again if it is gone. A Ctrl-C meanwhile waits until that is done.
 
         Raises:
             OSError: The machine gives no process or file.
@@ -181,8 +180,9 @@ class Workers:
         self._check_descriptors()
         multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
         for _ in range(STARTS_MAX):
-            with suppress(ConnectionError, EOFError, ProcessLookupError), ignoring(signal.SIGINT):
+            with suppress(ConnectionError, EOFError, ProcessLookupError), holding_back(signal.SIGINT):
                 forkserver.ensure_running()
-                return Worker(self.job)
+                self.workers.append(Worker(self.job))
+                return self.workers[-1]
         msg = "this machine: no worker process starts, expected one; check memory, then 'hwpoison-fleet resume'"
         raise LostError(msg)

@@ -6,26 +6,21 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 
 @contextmanager
-def ignoring(*numbers: signal.Signals) -> Iterator[None]:
-    """Ignore signals meanwhile, as processes do that are started meanwhile; only the main thread can."""
+def undisturbed() -> Iterator[None]:
+    """Ignore what asks the process to end, while it is ending; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def undisturbed() -> AbstractContextManager[None]:
-    """Ignore what asks the process to end, while it is ending."""
-    return ignoring(signal.SIGINT, signal.SIGTERM)
 
 
 _held: set[signal.Signals] = set()
