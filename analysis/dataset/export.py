@@ -16,7 +16,7 @@ from pyarrow import csv
 
 from analysis.dataset.reading import EVERY_ARM
 from analysis.dataset.run import Run
-from fleet.stored.views import SIDE_VIEWS, side_tables
+from fleet.stored.views import SIDE_VIEWS, side_views
 from node_sim.columns import TABLES
 from node_sim.errors import ConfigError, ExecutionError
 from node_sim.guesses import one_of
@@ -135,7 +135,7 @@ def _view(run: Run, view: str, arm: str) -> tuple[pa.Schema, Iterable[pa.RecordB
     if view in TABLES:
         schema = run.view_schema(view)
         return schema, run.view_batches(view, arm, schema)
-    table = side_tables(run.plan)[view]
+    table = side_views(run.plan)[view].table()
     return table.schema, table.to_batches()
 
 

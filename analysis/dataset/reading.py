@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from analysis.dataset.groups import GroupInfo, groups_of
 from fleet.stored.dictionary import view_columns, view_type
 from fleet.stored.manifest import PartFile
 from fleet.stored.schema import table_schema
 from fleet.stored.store import RunStore
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 EVERY_ARM: Final = "*"
 ARM: Final = pa.field("arm", pa.utf8(), nullable=False)
@@ -38,6 +40,8 @@ def stored_dataset(
     """
     schema = table_schema(table).insert(0, ARM) if with_arm else table_schema(table)
     store, base = root.arrow()
+    import pyarrow.dataset as ds  # brings pandas along, if it is installed
+
     parquet = ds.ParquetFileFormat()
     fragments = [
         parquet.make_fragment(f"{base}/{part.path}", filesystem=store, partition_expression=ds.field("arm") == arm)

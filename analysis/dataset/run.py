@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from analysis.dataset.frames import import_pandas, to_frame, widened
 from analysis.dataset.groups import GroupInfo
@@ -36,6 +35,7 @@ from node_sim.guesses import one_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow.dataset as ds
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
@@ -49,21 +49,31 @@ def start_us(plan: JsonObject) -> int:
     return (datetime.fromisoformat(plan.get("start", START)) - _EPOCH) // timedelta(microseconds=1)
 
 
-def side_tables(plan: JsonObject) -> dict[str, pa.Table]:
+class SideView(NamedTuple):
+    """A small view: its columns, and its rows, which lack what is null."""
+
+    columns: Sequence[str]
+    rows: Sequence[JsonObject]
+
+    def types(self) -> dict[str, pa.DataType]:
+        """Return the type of each column."""
+        return {column: _SIDE_TYPES.get(column, pa.string()) for column in self.columns}
+
+    def table(self) -> pa.Table:
+        """Return it as a table."""
+        types = self.types().items()
+        return pa.table({column: pa.array([row.get(column) for row in self.rows], kind) for column, kind in types})
+
+
+def side_views(plan: JsonObject) -> dict[str, SideView]:
     """Return the small views: arms in order, node groups, and what each column is.
 
     Of runs before schema version 5 some of what a group is is null.
     """
-    rows: dict[str, tuple[Sequence[str], Iterable[JsonObject]]] = {
-        "arms": (("arm", "position"), [{"arm": arm, "position": n} for n, arm in enumerate(plan["arms"])]),
-        "groups": (GROUP_COLUMNS, plan["groups"]),
-        "columns": (DICTIONARY_COLUMNS, [_row(entry) for table in TABLES for entry in entries(table)]),
-    }
     return {
-        name: pa.table(
-            {column: pa.array([row.get(column) for row in of], _SIDE_TYPES.get(column, pa.string())) for column in head}
-        )
-        for name, (head, of) in rows.items()
+        "arms": SideView(("arm", "position"), [{"arm": arm, "position": n} for n, arm in enumerate(plan["arms"])]),
+        "groups": SideView(GROUP_COLUMNS, plan["groups"]),
+        "columns": SideView(DICTIONARY_COLUMNS, [_row(entry) for table in TABLES for entry in entries(table)]),
     }
 
 
@@ -80,7 +90,7 @@ def views_sql(plan: JsonObject, parts: Sequence[PartFile]) -> str:
         parts: All its committed parts, in any order.
     """
     ordered = sorted(parts, key=lambda part: part.path)
-    statements = [_small_view(name, table) for name, table in side_tables(plan).items()]
+    statements = [_small_view(name, view) for name, view in side_views(plan).items()]
     statements.append(_group_macro(plan["groups"]))
     statements += [
         _table_view(table, [part for part in ordered if part.table == table], start_us(plan)) for table in TABLES
@@ -100,13 +110,11 @@ def _name(column: str) -> str:
     return f'"{column}"'
 
 
-def _small_view(name: str, table: pa.Table) -> str:
-    types = [_SQL_TYPES[str(column.type)] for column in table.schema]
-    columns = ", ".join(
-        f"{_name(column)}::{kind} AS {_name(column)}" for column, kind in zip(table.column_names, types, strict=True)
-    )
-    rows = ",\n".join(f"  ({', '.join(map(_text, row.values()))})" for row in table.to_pylist())
-    heads = ", ".join(map(_name, table.column_names))
+def _small_view(name: str, view: SideView) -> str:
+    types = {column: _SQL_TYPES[str(kind)] for column, kind in view.types().items()}
+    columns = ", ".join(f"{_name(column)}::{kind} AS {_name(column)}" for column, kind in types.items())
+    rows = ",\n".join(f"  ({', '.join(_text(row.get(column)) for column in view.columns)})" for row in view.rows)
+    heads = ", ".join(map(_name, view.columns))
     source = f"(VALUES\n{rows}\n) AS stored({heads})"
     return f"CREATE OR REPLACE VIEW {_name(name)} AS SELECT {columns} FROM {source};"  # noqa: S608 - all is quoted
 
