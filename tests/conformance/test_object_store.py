@@ -122,7 +122,7 @@ def test_actors_of_ray_store_the_same_rows(server, tmp_path, name):
     assert done.exit_code == 0, done.stderr
     run = open_run(f"s3://{BUCKET}/{name}/a%20b")
     assert run.digests() == open_run(tmp_path / "run").digests()
-    assert f"compare s3://{BUCKET}/{name}/a%20b" in done.stdout
+    assert f"replay s3://{BUCKET}/{name}/a%20b" in done.stdout
     stored = {path for path in server.objects(f"{name}/a b") if path.endswith(".parquet")}
     assert stored == {part.path for part in run.parts}
 

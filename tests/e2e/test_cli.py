@@ -93,7 +93,8 @@ def test_run_prints_every_headline_figure(run):
         "command_address_fit",
         "hot_share",
         "data: ",
-        "next: hwpoison-fleet replay",
+        "next: hwpoison-fleet report",
+        "hwpoison-fleet replay",
         "hwpoison-fleet compare",
     ):
         assert words in text, words

@@ -17,7 +17,18 @@ from node_sim.errors import ModelError
 from tests.damages import tree
 from tests.fleets import BASELINE
 
-SMALL = ("--nodes", "40", "--workers", "1", "--arm", "default", "--set", "faults.fit_factor=30.0")
+SMALL = (
+    "--nodes",
+    "40",
+    "--workers",
+    "1",
+    "--arm",
+    "default",
+    "--arm",
+    "early_kill",
+    "--set",
+    "faults.fit_factor=30.0",
+)
 RECORDED = Path(__file__).parents[2] / "fleet" / "recordings" / "6.1.192.csv"
 
 
