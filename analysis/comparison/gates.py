@@ -120,7 +120,7 @@ def vocabulary_of_rates(arms: Iterable[str], groups: Iterable[str]) -> Vocabular
     """Return what gates on a summary can be about: the figures of its table, and the other rates of its document."""
     rates = {metric.key: unit_of(metric.key) for metric in REGISTRY if metric.unit == "1"}
     byte_years = {metric.key: "byte-years per node-year" for metric in REGISTRY if metric.unit == "byte-year"}
-    units = {**rates, **byte_years, **dict.fromkeys(_RATIOS, ""), EXPOSURE: "node-years"}
+    units = {**rates, **byte_years, **dict.fromkeys(_RATIOS, "%"), EXPOSURE: "node-years"}
     return Vocabulary(units, frozenset((*HEAVY, *byte_years, EXPOSURE)), tuple(arms), tuple(groups))
 
 
@@ -226,7 +226,12 @@ def figure_of_run(run: Run, metric: str, arm: str, group: str | None) -> Estimat
     if metric == EXPOSURE:
         return Estimate(exposure, None, None)
     if metric in _RATIOS:
-        return _RATIOS[metric](sums)
+        return _in_percent(_RATIOS[metric](sums))
     if unit_of(metric).startswith("byte"):
         return Estimate(float(sums.total[INDEX[metric]]) / exposure, None, None) if exposure > 0.0 else UNDEFINED
     return rate(sums, metric)
+
+
+def _in_percent(share: Estimate) -> Estimate:
+    """Return a share as the table of a summary has it."""
+    return Estimate(*(None if one is None else 100.0 * one for one in (share.value, share.low, share.high)))

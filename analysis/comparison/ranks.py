@@ -220,6 +220,9 @@ def parse_objectives(text: str, largest: Largest) -> tuple[Objective, ...]:
     return tuple(found)
 
 
+PRICE_MIN, PRICE_MAX = 1e-9, 1e12
+
+
 def parse_cost(text: str, largest: Largest) -> Objective:
     """Read the prices of ``--cost``.
 
@@ -236,8 +239,9 @@ def parse_cost(text: str, largest: Largest) -> Objective:
             problems.append(f"--cost {name}: given twice, expected once")
         else:
             prices[name] = _price(price) if sign else math.nan
-            if not 0.0 <= prices[name] < math.inf:
-                problems.append(f"--cost {part.strip()}: expected {name}=PRICE, a number >= 0")
+            if prices[name] != 0.0 and not PRICE_MIN <= prices[name] <= PRICE_MAX:
+                bounds = f"0 or a number from {PRICE_MIN:g} to {PRICE_MAX:g}"
+                problems.append(f"--cost {part.strip()}: expected {name}=PRICE, {bounds}")
     if not problems and not any(prices.values()):
         problems.append(f"--cost {text}: all prices are 0, expected one above it")
     if problems:

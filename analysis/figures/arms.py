@@ -92,4 +92,4 @@ def finding(run: Run, arms: Sequence[str], metric: str, noun: str) -> str:
     if not told:
         return f"{number(before)} {noun} {PER} in {name}; none of {len(others)} arms can be told from it"
     rest = len(others) - len(told)
-    return f"{words}; {rest} of {len(others)} arms cannot be told from {name}" if rest else words
+    return f"{words}; {rest} of {len(others)} arms cannot be told from {name} in that" if rest else words

@@ -109,7 +109,7 @@ def _paint(ax: Axes, table: pa.Table) -> None:
     ticks = [tick for tick in _TICKS if tick >= 0.9 * least]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-    ax.set_xlim(least, 100.0)
+    ax.set_xlim(min(least, 50.0), 100.0)
     ax.set_ylim(0.0, 100.5)
     left = len(arms_in(table)) - len(shown)
     note = f"{counted(left, 'arm')} left out; the table has all" if left else ""

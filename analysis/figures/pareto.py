@@ -7,6 +7,7 @@ rates; memory has none, as a few nodes have most of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from analysis.dataset.run import Run
+from analysis.estimators.rates import Vector, weights
 from analysis.figures.arms import chosen, rate_of, sums_of
 from analysis.figures.bars import legend_above
 from analysis.figures.figure import Arms, Caption, RunFigure
@@ -39,9 +41,8 @@ def pareto_table(run: Run, arms: Arms = None) -> pa.Table:
     totals = [sums_of(run, arm).total for arm in names]
     memory = np.asarray([_per_year(total[INDEX["memory_lost_byte_years"]], total[INDEX[EXPOSURE]]) for total in totals])
     kills = [rate_of(run, arm, "kills") for arm in names]
-    rates = np.asarray([found.value or 0.0 for found in kills])
     losses = [rate_of(run, arm, "losses").value for arm in names]
-    front = on_front(memory, rates)
+    front = on_front(*(_totals(totals, metric) for metric in ("memory_lost_byte_years", "kills")))
     rows = [
         (arm, float(memory[at]), kills[at].value, kills[at].low, kills[at].high, losses[at], bool(front[at]))
         for at, arm in enumerate(names)
@@ -49,6 +50,11 @@ def pareto_table(run: Run, arms: Arms = None) -> pa.Table:
     return tidy(
         rows, arm="", memory_lost="byte per node", kills=PER, kills_low=PER, kills_high=PER, losses=PER, on_front="?"
     )
+
+
+def _totals(totals: Sequence[Vector], metric: str) -> npt.NDArray[np.float64]:
+    """Return what arms have of a metric, which no time down divides: the same events are as many."""
+    return np.asarray([float(weights(metric) @ total) for total in totals])
 
 
 def _per_year(amount: float, years: float) -> float:

@@ -8,6 +8,7 @@ its parts begin with the figure's, so that several fit into one document.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 FORMATS: Final = ("svg", "pdf", "png")
 DPI: Final = 192.0
 SIDE_MIN, SIDE_MAX = 200.0, 4000.0
+PIXELS_MAX: Final = 100_000_000
 DPI_MIN, DPI_MAX = 24.0, 1200.0
 _TITLE: Final[dict[str, Any]] = {"fontsize": 10.0, "fontweight": "bold"}
 _LINE, _MARGIN = 16.0, 12.0
@@ -117,9 +119,10 @@ def print_sheet(
         msg = f"format {kind!r}: expected {', '.join(FORMATS)}"
         raise ConfigError(msg)
     width, height = sheet.size
-    _check_size(width, height, sheet.dpi)
+    _check_size(width, height, sheet.dpi, kind)
     colour = DARK_INK if sheet.dark and kind != "svg" else INK
-    with load_matplotlib().rc_context({**settings(colour), **_SETTINGS}):
+    with load_matplotlib().rc_context({**settings(colour), **_SETTINGS}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for a letter that the font has not
         lines = wrapped(caption.title, width - _MARGIN) if sheet.titled else []
         canvas = new_canvas(width, height + (_LINE * max(0, len(lines) - 1) if sheet.grows else 0.0))
         if lines:
@@ -132,8 +135,8 @@ def print_sheet(
     return plain_svg(found, name, caption) if kind == "svg" else found
 
 
-def _check_size(width: float, height: float, dpi: float) -> None:
-    """Check that a figure of a size can be drawn.
+def _check_size(width: float, height: float, dpi: float, kind: str) -> None:
+    """Check that a figure of a size can be drawn, and a PNG held in memory.
 
     Raises:
         ConfigError: It cannot.
@@ -141,6 +144,11 @@ def _check_size(width: float, height: float, dpi: float) -> None:
     if not (all(SIDE_MIN <= side <= SIDE_MAX for side in (width, height)) and DPI_MIN <= dpi <= DPI_MAX):
         limits = f"{SIDE_MIN:g} to {SIDE_MAX:g} CSS pixels, {DPI_MIN:g} to {DPI_MAX:g} dpi"
         msg = f"figure of {width:g}x{height:g} at {dpi:g} dpi: expected {limits}; choose another size"
+        raise ConfigError(msg)
+    pixels = width * height * (dpi / PIXELS_PER_INCH) ** 2
+    if kind == "png" and pixels > PIXELS_MAX:
+        asked = f"figure of {width:g}x{height:g} at {dpi:g} dpi: {pixels:,.0f} pixels"
+        msg = f"{asked}, expected {PIXELS_MAX:,} at most; choose another size"
         raise ConfigError(msg)
 
 

@@ -10,15 +10,22 @@ from analysis.report.words import number
 
 
 def gates_section(gates: Sequence[dict[str, Any]]) -> Section | None:
-    """Show the verdicts of gates: ``expression``, ``value``, ``limit``, ``passed`` of each; None if there are none."""
+    """Show the verdicts of gates, as ``Verdict.to_json`` has them; None if there are none."""
     if not gates:
         return None
     failed = sum(not gate["passed"] for gate in gates)
-    heads = (Head("asked", holds="code"), Head("found"), Head("limit"), Head("verdict", holds="text"))
+    heads = (
+        Head("asked", holds="code"),
+        Head("policy", holds="text"),
+        Head("found"),
+        Head("limit"),
+        Head("verdict", holds="text"),
+    )
     rows = tuple(
         (
             Cell(str(gate["expression"])),
-            Cell(_value(gate["value"]), str(gate.get("unit", ""))),
+            Cell(str(gate["arm"]), f"group {gate['group']}" if gate["group"] else ""),
+            Cell(_value(gate["value"]), str(gate["unit"])),
             Cell(_value(gate["limit"])),
             Cell("passed" if gate["passed"] else "FAILED"),
         )

@@ -50,24 +50,32 @@ def first_line(comparison: Comparison) -> list[str]:
     return [f"paired node by node, as seed, nodes, years, hardware and faults are equal: {runs}{same}"]
 
 
-def comparison_lines(lines: Sequence[Line], by: str | None) -> list[str]:
-    """Lay out differences and ratios, a line an effect."""
-    header = [
-        "arm",
-        "against",
-        *([by.replace("_", " ")] if by else []),
-        "metric",
-        "difference",
-        "ratio",
-        "nodes differ",
+def comparison_lines(lines: Sequence[Line], by: str | None, width: int = WIDTH) -> list[str]:
+    """Lay out differences and ratios, a line an effect; ratios are left out where there is no room for them."""
+    names = ["arm", "against", *([by.replace("_", " ")] if by else []), "metric"]
+    rows = [
+        [
+            *(line.arm, line.base, *([line.level] if by else []), BY_KEY[line.metric].title or line.metric),
+            format_estimate(line.effect.difference, signed=True),
+            format_estimate(line.effect.ratio),
+            "-" if line.effect.differing is None else f"{line.effect.differing:,}",
+        ]
+        for line in lines
     ]
-    rows = []
-    for line in lines:
-        differing = "-" if line.effect.differing is None else f"{line.effect.differing:,}"
-        level = [line.level] if by else []
-        figures = [format_estimate(line.effect.difference, signed=True), format_estimate(line.effect.ratio), differing]
-        rows.append([line.arm, line.base, *level, BY_KEY[line.metric].title or line.metric, *figures])
-    return columns_of_text(header, rows, 4 if by else 3)
+    if not rows:
+        return ["nothing of that happened in any arm"]
+    bases = {line.base for line in lines}
+    heading = [f"difference to {bases.pop()}"] if len(bases) == 1 else []
+    if heading:
+        names.remove("against")
+        rows = [[row[0], *row[2:]] for row in rows]
+    figures = ["difference", "ratio", "nodes"]
+    whole = columns_of_text([*names, *figures], rows, len(names))
+    if max(map(len, whole)) <= width:
+        return [*heading, *whole]
+    short = [[*row[:-2], row[-1]] for row in rows]
+    left_out = ["(ratios are left out, as there is no room: --csv and --json have them)"]
+    return [*heading, *columns_of_text([*names, *figures[::2]], short, len(names)), *left_out]
 
 
 def comparison_json(lines: Sequence[Line], by: str | None) -> dict[str, Any]:

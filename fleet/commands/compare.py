@@ -283,7 +283,7 @@ def _print_lines(comparison: Comparison, lines: Sequence[Line], by: str | None, 
 
     width = columns()
     if not comparison.of_one_run or by or not usual:
-        say_fitted([*first_line(comparison), *comparison_lines(lines, by)])
+        say_fitted([*first_line(comparison), *comparison_lines(lines, by, width)])
         say(NOTE_UNPAIRED if comparison.apart else "\n".join(note_lines(width)))
         return
     run = comparison.run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,6 +80,7 @@ def figures_command(
     names = _asked_for(only)
     from analysis.dataset.run import open_run
     from analysis.figures import FIGURES, render
+    from analysis.figures.files import is_figure
     from analysis.figures.style import load_matplotlib
 
     load_matplotlib()
@@ -88,11 +90,13 @@ def figures_command(
     if names and missing:
         msg = f"--only {','.join(missing)}: has nothing to show of this run ({folder}); leave it out"
         raise ConfigError(msg)
-    for figure in chosen:
-        if figure.name not in missing:
-            drawn = render(figure, run, kind, size=size, dpi=dpi)
-            for line in _write(output, figure, drawn, kind, with_csv=with_csv):
-                say(line)
+    wanted = [figure for figure in chosen if figure.name not in missing]
+    for figure in wanted:
+        _check_free(output / f"{figure.name}.{kind}", is_figure)
+    for figure in wanted:
+        drawn = render(figure, run, kind, size=size, dpi=dpi)
+        for line in _write(output, figure, drawn, kind, with_csv=with_csv):
+            say(line)
     for name in missing:
         say(f"{name}: has nothing to show of this run")
 
@@ -129,6 +133,17 @@ def _write(output: Path, figure: RunFigure, drawn: Rendered, kind: str, *, with_
     return [str(path), str(table)]
 
 
+def _check_free(path: Path, ours: Any) -> None:
+    """Check that nothing is in the place of a file but a file of ours.
+
+    Raises:
+        ConfigError: Something is.
+    """
+    if path.is_symlink() or (path.exists() and not (path.is_file() and ours(path.read_bytes()))):
+        msg = f"{path}: is there, expected nothing or a file of this command; move it, or choose another -o"
+        raise ConfigError(msg)
+
+
 def put_in_place(path: Path, content: bytes, ours: Any) -> None:
     """Put a file in place, whole or not at all.
 
@@ -138,12 +153,11 @@ def put_in_place(path: Path, content: bytes, ours: Any) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink() or (path.exists() and not (path.is_file() and ours(path.read_bytes()))):
-            msg = f"{path}: is there, expected nothing or a file of this command; move it, or choose another -o"
-            raise ConfigError(msg)
+        _check_free(path, ours)
         beside.write_bytes(content)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         msg = f"{path}: {error.strerror}, expected to write it; choose another -o"
         raise ConfigError(msg) from None

@@ -17,6 +17,8 @@ class UsablePath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
+        if not str(value):
+            self.fail("'', expected a path; name one", param, ctx)
         path = Path(str(super().convert(value, param, ctx)))
         try:
             path.stat()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fleet.commands.completion import arms_of_run
-from fleet.commands.folder import Folder
+from fleet.commands.folder import Folder, typed
 from fleet.commands.gates import fail_if_option, leave_if_failed
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_json, print_summary, say
@@ -103,6 +103,7 @@ def replay_command(
     same = None if run is None else same_rows(run, chosen, node, tables)
     if figure is not None:
         _draw(tables, node, chosen, figure)
+        say(f"wrote {typed(figure)}", err=True)
     if as_json:
         rows = {name: table.to_pylist() for name, table in tables.items()}
         print_json("replay", {"node": node, "arm": chosen, "equals_stored_rows": same, "tables": rows})

@@ -29,6 +29,8 @@ def _what(error: click.ClickException, context: click.Context | None) -> str:
         group = context.command if context is not None else None
         known = group.list_commands(context) if isinstance(group, click.Group) and context is not None else ()
         return f"{command}: no such command, {one_of(command, known)}"
+    if ", expected " in error.message:
+        return error.message
     before, _, after = error.format_message().rstrip(").").partition("(")
     return f"{after or 'command line'}: {before.strip().replace('Got unexpected', 'an')}, expected none"
 

@@ -171,7 +171,7 @@ def test_difference_to_baseline(run, store, by_node):
 def test_sweeps(run, store, by_node, name):
     found, years = by_node
     if not FIGURES[name].applies(run):
-        pytest.skip("not such a sweep")
+        return  # which runs are sweeps is a test of its own
     rows = table_of(run, name)
     for row in rows:
         more, _ = apart(store, found, row["metric"], row["arm"])
