@@ -105,7 +105,10 @@ def test_gates_of_a_run_judge_the_figures_of_its_summary(run):
                 ends = [evaluate(run, [f'{end}:{key}{{arm="{arm}"}} > 0'])[0].value for end in ("lower", "upper")]
                 assert ends == one["ci95"]
         for key in ("recovery_ratio", "survival_ratio"):
-            assert evaluate(run, [f'{key}{{arm="{arm}"}} > 0'])[0].value == figures[key]
+            found = evaluate(run, [f'{key}{{arm="{arm}"}} > 0'])[0]
+            share = figures[key]
+            assert found.unit == "%"
+            assert found.value == (share if share is None else pytest.approx(100 * share))
         per_year = figures["memory_lost_byte_years"] / figures["node_years"]
         assert evaluate(run, [f'memory_lost_byte_years{{arm="{arm}"}} > 0'])[0].value == per_year
 

@@ -25,7 +25,17 @@ from node_sim.errors import ConfigError
 from tests.fleets import busy_document, busy_fleet, run_fleet
 
 ORDER = ["answer", "setup", "headline", "effects", "events", "figures", "assumptions", "sources", "limits", "gates"]
-GATES = [{"expression": "kills < 3", "value": 2.5, "limit": 3, "passed": True, "unit": "per 1,000 node-years"}]
+GATES = [
+    {
+        "expression": "kills < 3",
+        "arm": "default",
+        "group": "sddc",
+        "value": 2.5,
+        "limit": 3,
+        "unit": "per 1,000 node-years",
+        "passed": True,
+    }
+]
 TABLE = pa.table({"arm": ["a", "b"], "kills": [1, None], "rate": [0.5, 2e-5]})
 
 
@@ -211,8 +221,8 @@ def test_gates_show_value_limit_and_verdict():
     rows = gates_section([*GATES, {**GATES[0], "expression": "panics == 0", "value": None, "passed": False}]).blocks
     assert rows[0].text == "1 of 2 passed."
     assert [tuple(one.text for one in row) for row in rows[1].rows] == [
-        ("kills < 3", "2.5", "3", "passed"),
-        ("panics == 0", "undefined", "3", "FAILED"),
+        ("kills < 3", "default", "2.5", "3", "passed"),
+        ("panics == 0", "default", "undefined", "3", "FAILED"),
     ]
     assert gates_section([]) is None
 
