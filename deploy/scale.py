@@ -42,8 +42,10 @@ class Rates:
 
     Attributes:
         cluster_start_s: Until Ray is up, on the driver's machine.
+        cluster_end_s: Until Ray is gone.
         plan_s: The driver's work before the first shard.
         host_start_s: A host: its interpreter, imports and tables.
+        shard_s: Simulating a shard, whatever is in it.
         node_s: Simulating a node for a year.
         spread: Standard deviation of the logarithm of the work of shards of one size.
         aggregate_node_s: Writing the rows of a node, by the aggregator.
@@ -54,8 +56,10 @@ class Rates:
     """
 
     cluster_start_s: float
+    cluster_end_s: float
     plan_s: float
     host_start_s: float
+    shard_s: float
     node_s: float
     spread: float
     aggregate_node_s: float
@@ -202,7 +206,7 @@ def predict(cluster: Cluster, rates: Rates, nodes: int, shards: int, seed: int =
     machines = [Machine(clock, cluster.cores) for _ in range(cluster.machines)]
     driver = Queue(clock, machines[0])
     size, mean = nodes / shards, -(rates.spread**2) / 2
-    left = deque(size * rates.node_s * math.exp(draw.gauss(mean, rates.spread)) for _ in range(shards))
+    left = deque(rates.shard_s + size * rates.node_s * math.exp(draw.gauss(mean, rates.spread)) for _ in range(shards))
     writing_s = rates.aggregate_shard_s + size * rates.aggregate_node_s
     ended_s, started_s, n_open = 0.0, math.inf, shards
 
@@ -220,7 +224,7 @@ def predict(cluster: Cluster, rates: Rates, nodes: int, shards: int, seed: int =
         nonlocal n_open
         n_open -= 1
         if not n_open:
-            machines[0].run(rates.finish_s, end)
+            machines[0].run(rates.finish_s + rates.cluster_end_s, end)
 
     def end() -> None:
         nonlocal ended_s

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import ray
+from scipy.optimize import nnls
 
 from fleet.engines import Job
 from fleet.engines.aggregator import Aggregator
@@ -35,8 +36,8 @@ from fleet.stored.store import open_store
 
 OUT = Path(__file__).resolve().parents[2] / "deploy" / "scale_rates.json"
 COMMAND = (sys.executable, "-c", "from fleet.cli import main; main()")
-SHARDS, SHARD_NODES = 12, 65_536
-SMALL_NODES = 1_024
+SIZES = (16_384,) * 8 + (65_536,) * 4 + (262_144,) * 2
+"""Nodes of the shards that are simulated."""
 
 
 def cpu_of(*words: str) -> tuple[float, float]:
@@ -65,11 +66,20 @@ def simulated(fleet, shard: Shard) -> tuple[float, list, ShardSums]:
     return time.process_time() - begun, tables, sums
 
 
+def line(seconds: list[float]) -> tuple[float, float]:
+    """What a shard takes whatever is in it, and what each node adds, both >= 0, by least squares of relative errors."""
+    sizes = np.asarray(SIZES, float)
+    design = np.stack([1.0 / np.asarray(seconds), sizes / np.asarray(seconds)], axis=1)
+    (fixed, each), _ = nnls(design, np.ones(sizes.size))
+    return float(fixed), float(each)
+
+
 class Started(NamedTuple):
-    """Wall seconds until Ray is up, and until a host is and has its tables."""
+    """Wall seconds until Ray is up, until a host is and has its tables, and until Ray is gone."""
 
     cluster_s: float
     host_s: float
+    end_s: float
 
 
 def start_of_hosts(job: Job) -> Started:
@@ -85,7 +95,9 @@ def start_of_hosts(job: Job) -> Started:
         ray.get(host.simulate.remote(Shard(0, 0, 64), "first", aggregator))
         first_s, begun = time.perf_counter() - begun, time.perf_counter()
         ray.get(host.simulate.remote(Shard(0, 0, 64), "second", aggregator))
-        return Started(cluster_s, first_s - (time.perf_counter() - begun))
+        host_s = first_s - (time.perf_counter() - begun)
+        begun = time.perf_counter()
+    return Started(cluster_s, host_s, time.perf_counter() - begun)
 
 
 def planning() -> float:
@@ -102,48 +114,50 @@ def planning() -> float:
 
 def main() -> None:
     give_memory_back()
-    fleet = fleet_of(SHARDS * SHARD_NODES)
+    fleet = fleet_of(sum(SIZES))
     simulated(fleet, Shard(0, 0, 64))
-    work, writing, waiting, small, committing = [], [], [], [], []
+    work, writing, waiting, committing = [], [], [], []
     with tempfile.TemporaryDirectory(dir=os.environ.get("SCALE_DIR")) as folder:
         root = open_store(Path(folder) / "run")
         start_run(fleet_of(64), 1, root, EngineChoice(workers=1), None, lambda _: None)
         plan = json.loads((Path(folder) / "run" / "plan.json").read_text())
         aggregator = Aggregator(root.address(), fleet)
-        for index in range(SHARDS):
-            for nodes, cpu in ((SHARD_NODES, writing), (SMALL_NODES, small)):
-                shard = Shard(index, index * SHARD_NODES, nodes)
-                taken, tables, sums = simulated(fleet, shard)
-                if nodes == SHARD_NODES:
-                    work.append(taken)
-                cpu_begun, wall_begun = time.process_time(), time.perf_counter()
-                for arms, table, rows in tables:
-                    aggregator.add(f"{index}-{nodes}", arms, table, rows)
-                receipt = aggregator.finish(f"{index}-{nodes}", shard, sums)
-                cpu_s, wall_s = time.process_time() - cpu_begun, time.perf_counter() - wall_begun
-                cpu.append(cpu_s)
-                waiting.append(max(0.0, wall_s - cpu_s))
-                cpu_begun, wall_begun = time.process_time(), time.perf_counter()
-                write_commit(root, plan, receipt)
-                committing.append(time.perf_counter() - wall_begun)
+        for index, nodes in enumerate(SIZES):
+            shard = Shard(index, sum(SIZES[:index]), nodes)
+            taken, tables, sums = simulated(fleet, shard)
+            work.append(taken)
+            cpu_begun, wall_begun = time.process_time(), time.perf_counter()
+            for arms, table, rows in tables:
+                aggregator.add(f"{index}", arms, table, rows)
+            receipt = aggregator.finish(f"{index}", shard, sums)
+            cpu_s, wall_s = time.process_time() - cpu_begun, time.perf_counter() - wall_begun
+            writing.append(cpu_s)
+            waiting.append(max(0.0, wall_s - cpu_s))
+            wall_begun = time.perf_counter()
+            write_commit(root, plan, receipt)
+            committing.append(time.perf_counter() - wall_begun)
         start_run(fleet_of(64), 1, f"{folder}/small", EngineChoice(workers=1), None, lambda _: None)
         started = start_of_hosts(Job(fleet, 1, root.address()))
         help_cpu_s, _ = cpu_of("--help")
         summary_cpu_s, _ = cpu_of("summary", f"{folder}/small")
-    per_node = (statistics.mean(writing) - statistics.mean(small)) / (SHARD_NODES - SMALL_NODES)
+    shard_s, node_s = line(work)
+    write_shard_s, write_node_s = line(writing)
+    expected = shard_s + node_s * np.asarray(SIZES)
     rates = {
         "cluster_start_s": started.cluster_s,
+        "cluster_end_s": started.end_s,
         "plan_s": planning(),
         "host_start_s": started.host_s,
-        "node_s": statistics.mean(work) / SHARD_NODES,
-        "spread": float(np.std(np.log(work))),
-        "aggregate_node_s": max(0.0, per_node),
-        "aggregate_shard_s": max(0.0, statistics.mean(small) - SMALL_NODES * per_node),
+        "shard_s": shard_s,
+        "node_s": node_s,
+        "spread": float(np.std(np.log(work / expected))),
+        "aggregate_node_s": write_node_s,
+        "aggregate_shard_s": write_shard_s,
         "sync_shard_s": statistics.mean(waiting),
         "commit_s": statistics.mean(committing),
         "finish_s": summary_cpu_s - help_cpu_s,
     }
-    about = f"baseline, arm default, {SHARDS} shards of {SHARD_NODES} nodes, {os.cpu_count()} cores"
+    about = f"baseline, arm default, {len(SIZES)} shards of {min(SIZES)} to {max(SIZES)} nodes, {os.cpu_count()} cores"
     points = expected_work(fleet) / fleet.nodes
     OUT.write_text(json.dumps({"about": about, "points_per_node": points, "rates": rates}, indent=2) + "\n")
     print(OUT.read_text())

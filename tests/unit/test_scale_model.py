@@ -20,6 +20,14 @@ spec.loader.exec_module(scale)
 
 NOTHING = scale.Rates(**dict.fromkeys((item.name for item in scale.Rates.__dataclass_fields__.values()), 0.0))
 
+WRITING = {
+    "aggregate_node_s": 0.25,
+    "aggregate_shard_s": 0.125,
+    "sync_shard_s": 9.0,
+    "commit_s": 0.0625,
+    "finish_s": 7.0,
+}
+
 
 def wall(cluster, shards, **rates):
     return scale.predict(scale.Cluster(*cluster), replace(NOTHING, **rates), nodes=shards, shards=shards).wall_s
@@ -53,9 +61,10 @@ def test_a_driver_that_commits_too_slowly_bounds_the_run():
 
 
 def test_no_work_is_lost():
-    rates = scale.Rates(1, 2, 3, 0.5, 0.0, 0.25, 0.125, 9, 0.0625, 7)
+    names = ("cluster_start_s", "cluster_end_s", "plan_s", "host_start_s", "shard_s", "node_s", "spread")
+    rates = scale.Rates(**dict(zip(names, (1, 4, 2, 3, 0.75, 0.5, 0.0), strict=True)), **WRITING)
     found = scale.predict(scale.Cluster(3, 2, 2), rates, nodes=40, shards=20)
-    assert found.cpu_s == pytest.approx(1 + 2 + 6 * 3 + 40 * 0.75 + 20 * (0.125 + 0.0625) + 7)
+    assert found.cpu_s == pytest.approx(1 + 4 + 2 + 6 * 3 + 40 * 0.75 + 20 * (0.75 + 0.125 + 0.0625) + 7)
 
 
 def test_shares_of_aggregators_and_rates_are_those_of_the_project():
