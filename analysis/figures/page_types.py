@@ -107,7 +107,7 @@ def _explain(_run: Run, table: pa.Table) -> Caption:
         by_result[row["result"]] += row["calls"]
     (top, of_top), *_ = by_type.most_common(1)
     recovered = percent(by_result[Result.RECOVERED.text] / total)
-    title = f"{arm}: {recovered} of {counted(total, 'page')} recovered; {percent(of_top / total)} are of type {top}"
+    title = f"{arm}: {recovered} of {counted(total, 'call')} recovered the page; {percent(of_top / total)} found {top}"
     sentence = (
         f"Bars: calls of memory_failure() in {arm} by the page type that the kernel prints, cut by result; counts of "
         f"{counted(total, 'call')}, which have no interval."

@@ -49,6 +49,9 @@ def write_report(page: ReportPage, target: Target) -> Path:
         _replace(target.path, html(page))
         return target.path
     folder = target.path.with_name(f"{target.path.stem}_files")
+    if folder.is_symlink():
+        msg = f"{folder}: a link, expected a folder for the figures; choose another file with -o, or move it away"
+        raise ConfigError(msg)
     drawn = pictures(page)
     for name in drawn:
         _check_ours(folder / name, "svg")

@@ -1,14 +1,26 @@
-"""The processes below this one, so that none of them outlives what they were started for."""
+"""Processes that other processes have started, so that none of them outlives what it was started for."""
 
 from __future__ import annotations
 
 import os
 import select
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+
+def end_with(pid: int) -> None:
+    """Have this process end when another one does, whatever it is at."""
+    other = os.pidfd_open(pid)
+
+    def watch() -> None:
+        select.select([other], [], [])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _below(pid: int) -> Iterator[int]:

@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import select
 import signal
-import threading
 from contextlib import ExitStack, suppress
 from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
@@ -18,6 +17,7 @@ from typing import Final, Self
 
 from fleet.engines import Job, name_attempt
 from fleet.engines.aggregator import Aggregator
+from fleet.engines.descendants import end_with
 from fleet.engines.failure import naming_failure
 from fleet.engines.ledger import LostError
 from fleet.engines.shard import ShardSums, run_shard
@@ -51,21 +51,10 @@ def simulate_shard(job: Job, shard: Shard) -> Receipt:
         raise
 
 
-def _end_with(driver_pid: int) -> None:
-    """Do not outlive the driver."""
-    driver = os.pidfd_open(driver_pid)
-
-    def watch() -> None:
-        select.select([driver], [], [])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _work(job: Job, driver_pid: int, pipe: Connection) -> None:
     """Simulate the shards that come; Ctrl-C is left to the driver."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _end_with(driver_pid)
+    end_with(driver_pid)
     with suppress(EOFError, OSError):  # the driver is gone or needs no more
         while True:
             shard = pipe.recv()

@@ -12,6 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from fleet.engines import Job
 from fleet.engines.aggregator import Aggregator
+from fleet.engines.descendants import end_with
 from fleet.engines.failure import naming_failure
 from fleet.engines.ledger import LostError
 from fleet.engines.shard import ShardSums, ShardTable, run_shard
@@ -39,7 +40,14 @@ class ActorPlace(NamedTuple):
 
 
 class _Actor:
-    """What the driver asks of every actor."""
+    """What the driver asks of every actor.
+
+    It does not outlive its raylet: one that waits for another actor of a raylet that was killed would wait for long.
+    """
+
+    def __init__(self) -> None:
+        """End with the raylet, which has started this process."""
+        end_with(os.getppid())
 
     def ready(self) -> ActorPlace:
         """Say where the actor is, once it has what it needs."""
@@ -55,6 +63,7 @@ class _AggregatorActor(_Actor):
 
     def __init__(self, job: Job) -> None:
         """Prepare to write the parts of a run."""
+        super().__init__()
         self.inner = Aggregator(job.root, job.fleet)
 
     def add(self, attempt: str, arms: tuple[int, ...], table: str, rows: Any) -> int:
@@ -75,6 +84,7 @@ class _NodeHost(_Actor):
 
     def __init__(self, job: Job) -> None:
         """Learn the scenario."""
+        super().__init__()
         give_memory_back()
         self.job = job
 

@@ -104,7 +104,7 @@ def _read(name: str) -> PolicySource:
     importlib.invalidate_caches()
     try:
         spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
+    except ImportError:
         spec = None
     except KeyboardInterrupt:
         raise

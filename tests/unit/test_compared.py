@@ -186,7 +186,8 @@ def test_csv_and_json_hold_the_effects_as_they_are(runs):
 
 
 def test_columns_stand_below_each_other(runs):
-    lines = comparison_lines(list(compare_arms(runs["both"]).lines(tuple(BY_KEY), "group")), "group")
+    heading, *lines = comparison_lines(list(compare_arms(runs["both"]).lines(tuple(BY_KEY), "group")), "group", 200)
+    assert heading == "difference to default"
     assert len({len(line) for line in lines}) == 1
 
 
