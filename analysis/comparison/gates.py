@@ -162,7 +162,7 @@ def _parse(expression: str) -> tuple[Gate | None, list[str]]:
         problems.append(f"operator {found['op']}, {one_of(None, OPERATORS)}")
     number = _NUMBER.fullmatch(found["limit"])
     if not number:
-        problems.append(f"limit {found['limit']}, expected a number, in the unit of the table")
+        problems.append(f"limit {found['limit']}, expected a number")
     limit = float(found["limit"]) if number else 0.0
     gate = Gate(expression.strip(), end, found["metric"], labels.get("arm"), labels.get("group"), found["op"], limit)
     return gate, problems

@@ -23,8 +23,8 @@ def fail_if_option(command: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         metavar="EXPR",
         help="Exit with 3, after all is printed, if it holds; repeatable. [lower:|upper:]METRIC[{arm=..,group=..}] OP "
-        "NUMBER in the unit of the table, e.g. 'upper:kills{arm=\"default\"} > 10'; lower: and upper: are the ends of "
-        "the interval. Without an arm it is about each.",
+        "NUMBER in the unit that the verdict repeats, e.g. 'upper:kills{arm=\"default\"} > 10'; lower: and upper: are "
+        "the ends of the interval. Without an arm it is about each.",
     )(command)
 
 

@@ -115,7 +115,6 @@ def test_what_bash_has_split_is_completed_behind_the_sign(words, offered):
     assert completed(" ".join(["hwpoison-fleet", *words])) == offered
 
 
-@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="no bash")
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
