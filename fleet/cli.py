@@ -107,6 +107,24 @@ COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
     "tables": _tables,
 }
 """Every command, and what loads the commands of its subject."""
+SENTENCES: Final = {
+    "check": "Check a run against closed forms of its scenario, and against laws.",
+    "compare": "Compare every arm with a baseline, paired node by node.",
+    "conform": "Hold the hwpoison handler against a recording of a real kernel.",
+    "dram": "Tell how reliable one DIMM design is, without a kernel.",
+    "export": "Write the tables of a finished run as csv, csv.gz or parquet.",
+    "figures": "Draw a finished run: one file per figure.",
+    "inject": "Show what the kernel would do with a bad page, step by step.",
+    "replay": "Simulate one node of a run again, alone, and tell its life.",
+    "report": "Write a report of a finished run that people read.",
+    "resume": "Finish an interrupted run, or mend one.",
+    "run": "Simulate a fleet under one or several policies.",
+    "scenario": "List, show, copy and check scenarios.",
+    "schema": "Print the JSON Schema of a KIND of document that --json prints.",
+    "summary": "Print rates, ratios and paired effects of a finished run.",
+    "tables": "Print what every column holds.",
+}
+"""What each command does, in a line of a terminal: the help of the program loads no command to say it."""
 COMPLETING: Final = "_HWPOISON_FLEET_COMPLETE"
 """Set by a shell that asks for completions."""
 COMMITTING: Final = ("run", "resume")
@@ -162,6 +180,11 @@ class _Guarded(click.Group):
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Name all commands."""
         return list(COMMANDS)
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say what each command does."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SENTENCES.items()))
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""

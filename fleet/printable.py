@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import textwrap
 from typing import Final
 
@@ -39,3 +41,10 @@ def fitted(line: str, width: int, hang: int | None = None) -> list[str]:
         hang = first.end() if first else width
         hang = hang if hang <= min(_HANG_MAX, width // 2) else len(line) - len(line.lstrip()) + 2
     return textwrap.wrap(line, width, subsequent_indent=" " * hang, break_on_hyphens=False)
+
+
+def typed(root: object) -> str:
+    """Return a path or URL as it is typed in a shell, in printable text."""
+    text = str(root)
+    text = f"./{text}" if text.startswith("-") else text
+    return shlex.quote(os.fsencode(text).decode(errors="replace"))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleet.commands.completion import arms_of_run
-from fleet.commands.folder import Folder, typed
+from fleet.commands.folder import Folder
 from fleet.commands.gates import fail_if_option, leave_if_failed, print_verdicts
 from fleet.commands.printing import columns, print_json, say, say_fitted
+from fleet.printable import typed
 from fleet.shortage import check_address_space
 from node_sim.errors import ConfigError
 

@@ -1,9 +1,8 @@
-"""Runs on the command line: what may name one, and how one is printed so that it can be typed again."""
+"""Runs on the command line: what may name one."""
 
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +35,3 @@ class Folder(UsablePath):
         except ConfigError as error:
             self.fail(str(error), param, ctx)
         return open_store(super().convert(found, param, ctx) if isinstance(found, Path) else text)
-
-
-def typed(root: object) -> str:
-    """Return a path or URL as it is typed in a shell, in printable text."""
-    text = str(root)
-    text = f"./{text}" if text.startswith("-") else text
-    return shlex.quote(os.fsencode(text).decode(errors="replace"))

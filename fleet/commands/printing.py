@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
-from fleet.commands.folder import typed
-from fleet.printable import WIDTH, fitted, printable
+from fleet.printable import WIDTH, fitted, printable, typed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleet.commands.folder import Folder, typed
+from fleet.commands.folder import Folder
 from fleet.commands.gates import fail_if_option, leave_if_failed, print_verdicts
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import say
+from fleet.printable import typed
 from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:

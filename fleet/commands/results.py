@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fleet.commands.completion import arms_of_run
-from fleet.commands.folder import Folder, typed
+from fleet.commands.folder import Folder
 from fleet.commands.gates import fail_if_option, leave_if_failed
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_json, print_summary, say
+from fleet.printable import typed
 from fleet.shortage import check_address_space
 from node_sim.errors import ConfigError, DataError
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from analysis import open_run
-from fleet.cli import main
+from fleet.cli import COMMANDS, SENTENCES, main
 
 COMMAND = (sys.executable, "-c", "from fleet.cli import main; main()")
 SMALL = ("--nodes", "1500", "--workers", "1")
@@ -64,6 +64,14 @@ def test_help_is_fast_and_names_every_command():
     assert min(times_s) < 0.2  # of the processor, so that a busy machine does not fail it
     for command in ("run", "resume", "summary", "compare", "replay", "scenario"):
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
+
+
+def test_the_help_says_of_each_command_what_its_own_help_says():
+    for name, load in COMMANDS.items():
+        command = next(one for one in load() if one.name == name)
+        assert command.help.startswith(SENTENCES[name].removesuffix(".")), name
+        assert f"  {name:8}  {SENTENCES[name]}\n" in call("--help").stdout
+    assert list(SENTENCES) == list(COMMANDS)
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("runn", "run"), ("summry", "summary"), ("scenarios", "scenario")])
