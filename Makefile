@@ -56,4 +56,4 @@ bench: install
 	$(BIN)/pytest -m bench -s tests/bench
 
 clean:
-	rm -rf $(VENV) $(VENV)-cluster .browser .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-cluster .debian .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -66,9 +66,15 @@ def _scenario() -> tuple[click.Command, ...]:
 
 
 def _tables() -> tuple[click.Command, ...]:
-    from fleet.commands.tables import export_command, tables_command
+    from fleet.commands.tables import tables_command
 
-    return tables_command, export_command
+    return (tables_command,)
+
+
+def _export() -> tuple[click.Command, ...]:
+    from fleet.commands.export import export_command
+
+    return (export_command,)
 
 
 def _schema() -> tuple[click.Command, ...]:
@@ -94,7 +100,7 @@ COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
     "compare": _compare,
     "conform": _kernel,
     "dram": _dram,
-    "export": _tables,
+    "export": _export,
     "figures": _figures,
     "inject": _kernel,
     "replay": _results,
@@ -108,11 +114,11 @@ COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
 }
 """Every command, and what loads the commands of its subject."""
 SENTENCES: Final = {
-    "check": "Check a run against closed forms of its scenario, and against laws.",
+    "check": "Check a run against closed forms of its scenario.",
     "compare": "Compare every arm with a baseline, paired node by node.",
     "conform": "Hold the hwpoison handler against a recording of a real kernel.",
     "dram": "Tell how reliable one DIMM design is, without a kernel.",
-    "export": "Write the tables of a finished run as csv, csv.gz or parquet.",
+    "export": "Write a finished run in a format that other programs read.",
     "figures": "Draw a finished run: one file per figure.",
     "inject": "Show what the kernel would do with a bad page, step by step.",
     "replay": "Simulate one node of a run again, alone, and tell its life.",

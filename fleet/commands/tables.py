@@ -1,27 +1,22 @@
-"""The commands about the tables of runs: what their columns hold, and their rows as files."""
+"""The command about the tables of runs: what their columns hold."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fleet.commands.folder import Folder
-from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_json, say
 from node_sim.errors import ConfigError
 from node_sim.guesses import one_of
 
 if TYPE_CHECKING:
     from fleet.stored.dictionary import ColumnEntry
-    from fleet.stored.store import RunStore
 
 _WIDTH: Final = 100
 _INDENT: Final = 39
-_SUFFIXES: Final = ("csv", "csv.gz", "parquet")
 
 
 @click.command("tables")
@@ -63,24 +58,3 @@ def _lines(of: list[ColumnEntry]) -> Iterator[str]:
         first, *more = textwrap.wrap(" ".join(said), _WIDTH - _INDENT, break_long_words=False)
         yield f"{head:<{_INDENT - 1}} {first}"
         yield from (" " * _INDENT + line for line in more)
-
-
-@click.command("export")
-@click.argument("suffix", metavar="FORMAT", type=click.Choice(_SUFFIXES))
-@click.argument("folder", metavar="DIR", type=Folder())
-@click.option("-o", "out", required=True, type=UsablePath(), help="Folder to write to; files in it are kept.")
-@click.option("--table", "tables", multiple=True, metavar="NAME", help="Table, may be given again.  [default: all]")
-@click.option("--arm", metavar="NAME", help="Rows of one arm.  [default: all arms]")
-def export_command(suffix: str, folder: RunStore, out: Path, tables: tuple[str, ...], arm: str | None) -> None:
-    """Write the tables of a finished run as csv, csv.gz or parquet, a file each, with arm, group and date of each row.
-
-    Rows that all arms share are written once for each arm. Beside the tables there are arms, groups and columns, which
-    says what each column holds.
-    """
-    from analysis.dataset.export import EXPORTED, export_views, exported
-    from analysis.dataset.reading import EVERY_ARM
-    from analysis.dataset.run import open_run
-
-    chosen = tuple(dict.fromkeys(tables)) or EXPORTED
-    for line in exported(export_views(open_run(folder), out, suffix, chosen, EVERY_ARM if arm is None else arm)):
-        say(line)

@@ -61,6 +61,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "analysis.estimators": READ_BY_ANALYSIS,
     "analysis.field": READ_BY_ANALYSIS,
     "analysis.own_policies": READ_BY_ANALYSIS,
+    "analysis.hosts": (*READ_BY_ANALYSIS, "analysis.dataset"),
     "analysis.comparison": _READ_AND_ESTIMATED,
     "analysis.theory": (*VOCABULARY, "node_sim.catalog"),
     "analysis.checks": (*_READ_AND_ESTIMATED, "analysis.theory"),

@@ -41,6 +41,7 @@ AT_START = (
     "fleet.commands.completion",
     "fleet.commands.folder",
     "fleet.commands.gates",
+    "fleet.commands.hosts",
     "fleet.commands.paths",
     "fleet.commands.printing",
     "fleet.commands.progress",
