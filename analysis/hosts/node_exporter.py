@@ -38,7 +38,7 @@ FAMILIES: Final = {
     "node_scrape_collector_success": ("gauge", "node_exporter: Whether a collector succeeded."),
     "node_time_seconds": ("gauge", "System time in seconds since epoch (1970)."),
     "node_uname_info": ("gauge", "Labeled system information as provided by the uname system call."),
-    "hwpoison_node_memory_failures": ("counter", "Pages that memory_failure() handled since boot, by result."),
+    "hwpoison_node_memory_failures_total": ("counter", "Pages that memory_failure() handled since boot, by result."),
 }
 """Type and sentence of each family, in the order in which they are shown."""
 
@@ -150,5 +150,5 @@ def _handled(kind: HostKind, state: HostState) -> Iterator[HostSample]:
         for result in RESULTS:
             labels = (("node", str(socket)), ("result", result))
             yield HostSample(
-                "hwpoison_node_memory_failures", labels, state.counts[HostCounter(HANDLED, socket, result=result)]
+                "hwpoison_node_memory_failures_total", labels, state.counts[HostCounter(HANDLED, socket, result=result)]
             )
