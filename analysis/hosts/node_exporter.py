@@ -43,7 +43,7 @@ FAMILIES: Final = {
 """Type and sentence of each family, in the order in which they are shown."""
 
 
-class Shown(NamedTuple):
+class ExporterView(NamedTuple):
     """How hosts show themselves.
 
     Attributes:
@@ -75,7 +75,7 @@ class HostSample(NamedTuple):
     value: float
 
 
-def host_samples(name: str, kind: HostKind, state: HostState, now_ns: int, shown: Shown) -> Iterator[HostSample]:
+def host_samples(name: str, kind: HostKind, state: HostState, now_ns: int, shown: ExporterView) -> Iterator[HostSample]:
     """Yield what a host that is up shows, families together and in order; every series exists from the boot on.
 
     Args:
@@ -90,7 +90,7 @@ def host_samples(name: str, kind: HostKind, state: HostState, now_ns: int, shown
     yield from sorted(found, key=lambda one: (order[one.family], one.labels))
 
 
-def _system(name: str, kind: HostKind, state: HostState, now_ns: int, shown: Shown) -> Iterator[HostSample]:
+def _system(name: str, kind: HostKind, state: HostState, now_ns: int, shown: ExporterView) -> Iterator[HostSample]:
     yield HostSample("node_boot_time_seconds", (), float(int(shown.start_s + state.boot_ns / NS_PER_S)))
     yield HostSample("node_time_seconds", (), shown.start_s + now_ns / NS_PER_S)
     yield HostSample("node_memory_MemTotal_bytes", (), kind.memory_bytes)
@@ -113,7 +113,7 @@ def csrow_total(state: HostState, what: str, controller: int, csrow: int | None)
     return sum(n for one, n in state.counts.items() if (one.what, one.unit, one.csrow) == mine) % WRAP
 
 
-def _edac(kind: HostKind, state: HostState, shown: Shown) -> Iterator[HostSample]:
+def _edac(kind: HostKind, state: HostState, shown: ExporterView) -> Iterator[HostSample]:
     layout = shown.layout_of(kind)
     if layout == "none":
         return

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from analysis.report.plain import ReportPage
 from analysis.report.render import MARKS, html, markdown, pictures
+from fleet.stored.written import not_written
 from node_sim.errors import ConfigError
 
 HEAD_BYTES: Final = 4096
@@ -93,7 +94,8 @@ def _replace(path: Path, text: str) -> None:
     """Write a file beside its place, then rename it.
 
     Raises:
-        ConfigError: It cannot be written.
+        ConfigError: It cannot be written there.
+        ExecutionError: There is no room.
     """
     beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
@@ -105,5 +107,4 @@ def _replace(path: Path, text: str) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        msg = f"{path}: {error.strerror}, expected a place to write to; choose another file with -o"
-        raise ConfigError(msg) from None
+        raise not_written(path, error) from None

@@ -9,6 +9,7 @@ import click
 from fleet.commands.completion import arms_of_run
 from fleet.commands.folder import Folder
 from fleet.commands.gates import fail_if_option, leave_if_failed, print_verdicts
+from fleet.commands.paths import UsablePath
 from fleet.commands.printing import columns, print_json, say, say_fitted
 from fleet.printable import typed
 from fleet.shortage import check_address_space
@@ -16,6 +17,7 @@ from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from analysis.comparison.compared import Comparison, Line
     from analysis.comparison.gates import Gate, Verdict, Vocabulary
@@ -51,6 +53,9 @@ def _split(texts: Sequence[str]) -> list[str]:
     is_flag=True,
     help="Simulate the fleet at both ends of each headline assumption; how much the effects hang on it.",
 )
+@click.option(
+    "--figure", type=UsablePath(), metavar="FILE", help="Draw what the effects hang on, too: .svg, .pdf or .png."
+)
 @click.option("--nodes", type=click.IntRange(min=1), help="Nodes of these simulations.  [default: those of the run]")
 @click.option("--pareto", metavar="METRIC,METRIC", help="Rank the arms by each, and say which are on the front.")
 @click.option(
@@ -69,6 +74,7 @@ def compare_command(  # noqa: PLR0913, PLR0917 - one argument per option
     as_csv: bool,
     as_json: bool,
     sensitivity: bool,
+    figure: Path | None,
     nodes: int | None,
     pareto: str | None,
     cost: str | None,
@@ -86,11 +92,11 @@ def compare_command(  # noqa: PLR0913, PLR0917 - one argument per option
 
     Exit code 3: a condition of --fail-if holds.
     """
-    _check_together(as_csv=as_csv, as_json=as_json, nodes=nodes, sensitivity=sensitivity)
+    _check_together(as_csv, as_json, {"--nodes": nodes, "--figure": figure}, sensitivity)
     if sensitivity:
         others = {"OTHER": other, "--by": by, "--pareto": pareto, "--cost": cost, "--fail-if": fail_if}
         _check_alone("--sensitivity", others)
-        _vary(folder, baseline, _split(metrics), nodes, as_csv=as_csv, as_json=as_json)
+        _vary(folder, baseline, _split(metrics), (nodes, figure), as_csv=as_csv, as_json=as_json)
     elif pareto is not None or cost is not None:
         _check_alone("--pareto or --cost", {"OTHER": other, "--by": by, "--metric": metrics, "--fail-if": fail_if})
         _rank(folder, pareto, cost, as_csv=as_csv, as_json=as_json)
@@ -98,14 +104,15 @@ def compare_command(  # noqa: PLR0913, PLR0917 - one argument per option
         _compare((folder, other), baseline, (_split(metrics), by), fail_if, as_csv=as_csv, as_json=as_json)
 
 
-def _check_together(*, as_csv: bool, as_json: bool, nodes: int | None, sensitivity: bool) -> None:
+def _check_together(as_csv: bool, as_json: bool, with_it: Mapping[str, object], sensitivity: bool) -> None:
     """Refuse options that contradict each other, or that lack the one that they are about."""
     if as_csv and as_json:
         msg = "--csv: given with --json, expected one of them; leave one out"
         raise click.UsageError(msg)
-    if nodes is not None and not sensitivity:
-        msg = "--nodes: given without --sensitivity, expected with it"
-        raise click.UsageError(msg)
+    for name, value in with_it.items():
+        if value is not None and not sensitivity:
+            msg = f"{name}: given without --sensitivity, expected with it"
+            raise click.UsageError(msg)
 
 
 def _compare(
@@ -150,7 +157,13 @@ def _check_alone(option: str, others: Mapping[str, object]) -> None:
 
 
 def _vary(
-    folder: RunStore, baseline: str | None, metrics: list[str], nodes: int | None, *, as_csv: bool, as_json: bool
+    folder: RunStore,
+    baseline: str | None,
+    metrics: list[str],
+    how: tuple[int | None, Path | None],
+    *,
+    as_csv: bool,
+    as_json: bool,
 ) -> None:
     """Simulate a fleet at the ends of its assumptions, and say what they do to its effects."""
     check_address_space()
@@ -158,11 +171,20 @@ def _vary(
     from analysis.comparison.sensitivity import sensitivity_json, tornado_table
     from analysis.text.compared import table_csv
     from analysis.text.tornado import tornado_lines
+    from fleet.commands.figures import check_figure, put_in_place
     from fleet.commands.sensitivity import vary_assumptions
     from fleet.stored.headline import EFFECTS_SHOWN
 
+    nodes, figure = how
+    check_figure(figure)
     chosen = check_metrics(metrics)
     found = vary_assumptions(folder, baseline, nodes)
+    if figure is not None:
+        from analysis.figures.files import is_figure
+        from analysis.figures.tornado import render_tornado
+
+        put_in_place(figure, render_tornado(found, (chosen or ("losses",))[0], figure.suffix[1:]), ours=is_figure)
+        say(f"wrote {typed(figure)}", err=True)
     if as_json:
         print_json("sensitivity", sensitivity_json(found, chosen or EFFECTS_SHOWN))
     elif as_csv:

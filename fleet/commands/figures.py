@@ -144,12 +144,32 @@ def _check_free(path: Path, ours: Any) -> None:
         raise ConfigError(msg)
 
 
+def check_figure(figure: Path | None) -> None:
+    """Check the kind of a figure before anything is simulated.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if figure is None:
+        return
+    if figure.suffix[1:] not in _FORMATS:
+        known = ", ".join(f".{kind}" for kind in _FORMATS)
+        msg = f"--figure {figure}: {figure.suffix or 'no suffix'}, expected one of {known}; rename it"
+        raise ConfigError(msg)
+    from analysis.figures.style import load_matplotlib
+
+    load_matplotlib()
+
+
 def put_in_place(path: Path, content: bytes, ours: Any) -> None:
     """Put a file in place, whole or not at all.
 
     Raises:
-        ConfigError: It cannot be written, or another file is in the way.
+        ConfigError: It cannot be written there, or another file is in the way.
+        ExecutionError: There is no room.
     """
+    from fleet.stored.written import not_written
+
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,5 +179,4 @@ def put_in_place(path: Path, content: bytes, ours: Any) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        msg = f"{path}: {error.strerror}, expected to write it; choose another -o"
-        raise ConfigError(msg) from None
+        raise not_written(path, error) from None

@@ -14,7 +14,7 @@ from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_json, print_summary, say
 from fleet.printable import typed
 from fleet.shortage import check_address_space
-from node_sim.errors import ConfigError, DataError
+from node_sim.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,22 +46,6 @@ def _draw(tables: Mapping[str, pa.Table], node: int, arm: str, figure: Path) -> 
     put_in_place(figure, render_timeline(tables, node, arm, figure.suffix[1:]), ours=is_figure)
 
 
-def _check_figure(figure: Path | None) -> None:
-    """Check the kind of a figure before anything is simulated.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if figure is not None and figure.suffix not in SUFFIXES:
-        msg = f"--figure {figure}: {figure.suffix or 'no suffix'}, expected one of {', '.join(SUFFIXES)}; rename it"
-        raise ConfigError(msg)
-    if figure is not None:
-        from analysis.figures.style import load_matplotlib
-
-        load_matplotlib()
-
-
-SUFFIXES: Final = (".svg", ".pdf", ".png")
 BRIEF_FROM_ROWS: Final = 40
 """More rows than so many are folded where a person reads them."""
 
@@ -91,7 +75,9 @@ def replay_command(
     The rows must be those of the run, if it is finished.
     """
     check_address_space()
-    _check_figure(figure)
+    from fleet.commands.figures import check_figure
+
+    check_figure(figure)
     from analysis.dataset.examples import same_rows
     from analysis.dataset.run import open_run
     from fleet.replay import replay_node, timeline_lines

@@ -135,6 +135,9 @@ def test_effects_of_one_arm_hang_on_nothing(folders, tmp_path):
     assert "one arm" in refused(asked("compare", tmp_path / "one", "--sensitivity"))
     assert "at most 200" in refused(asked("compare", folders / "a", "--sensitivity", "--nodes", "201"))
     assert "expected one of" in refused(asked("compare", folders / "a", "--sensitivity", "--baseline", "x"))
+    figure = ("--figure", tmp_path / "t.gif")
+    assert "expected one of .svg" in refused(asked("compare", folders / "a", "--sensitivity", *figure))
+    assert "--figure: given without --sensitivity" in refused(asked("compare", folders / "a", *figure))
 
 
 def test_a_healthy_run_passes_its_checks(folders):

@@ -325,6 +325,7 @@ def finished(random: Random) -> Case:
     others = (*others, *reading, ["export", word, "run", "-o", "out"])
     others += (["compare", "run", "--by", word], ["compare", "run", "--metric", word], ["compare", "run", word])
     others += (["compare", "run", "--pareto", word], ["compare", "run", "--cost", word], ["check", "run"])
+    others += (["compare", "run", "--sensitivity", "--figure", word],)
     others += (["summary", "run", "--fail-if", word], ["compare", "run", "--fail-if", word])
     return Case("finished", [*random.choice((words, *others)), *random.choice(([], ["--json"]))], run=True)
 
