@@ -44,7 +44,14 @@ def fitted(line: str, width: int, hang: int | None = None) -> list[str]:
 
 
 def typed(root: object) -> str:
-    """Return a path or URL as it is typed in a shell, in printable text."""
+    """Return a path or URL as it is typed in a shell, in printable text; what is not printable is quoted as bash does."""
     text = str(root)
     text = f"./{text}" if text.startswith("-") else text
-    return shlex.quote(os.fsencode(text).decode(errors="replace"))
+    if text.isprintable():
+        return shlex.quote(text)
+    letters = (one if one.isprintable() and one not in "\\'" else _as_bytes(one) for one in text)
+    return f"$'{''.join(letters)}'"
+
+
+def _as_bytes(letter: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
