@@ -44,7 +44,7 @@ def fitted(line: str, width: int, hang: int | None = None) -> list[str]:
 
 
 def typed(root: object) -> str:
-    """Return a path or URL as it is typed in a shell, in printable text; what is not printable is quoted as bash does."""
+    """Return a path or URL as it is typed in a shell; what is not printable is written as bash reads it."""
     text = str(root)
     text = f"./{text}" if text.startswith("-") else text
     if text.isprintable():

@@ -27,7 +27,7 @@ MARKS: Final = {
     "svg": f"<!-- generator: {GENERATOR} -->",
 }
 """What a file of ours has in it, by suffix."""
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+!|~>$-])")
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 

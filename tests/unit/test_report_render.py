@@ -23,8 +23,8 @@ from analysis.report.plain import (
 from analysis.report.render import MARKS, html, markdown
 from node_sim.errors import ConfigError
 
-NASTY = "<img src=x onerror=alert(1)> & \"'|`*_[a](http://x)</td><b>\x1b[31m\u202e"
-SHOWN = "<img src=x onerror=alert(1)> & \"'|`*_[a](http://x)</td><b>\\x1b[31m\\u202e"
+NASTY = "<img src=x onerror=alert(1)> & $x^2$ \"'|`*_[a](http://x)</td><b>\x1b[31m\u202e"
+SHOWN = "<img src=x onerror=alert(1)> & $x^2$ \"'|`*_[a](http://x)</td><b>\\x1b[31m\\u202e"
 SVG = '<svg viewBox="0 0 9 9" role="img"><title>t</title><rect width="9" height="9" fill="currentColor"/></svg>'
 ALLOWED = frozenset(
     [
@@ -121,6 +121,7 @@ def test_markdown_shows_any_text_as_it_is():
     outside = re.sub(r"^(`{3,})\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
     spans = re.sub(r"``+ .*? ``+", "", outside)
     assert set(re.findall(r"<[^!][^ >]*", spans)) <= {"<details", "<summary", "</details", "</summary"}
+    assert not re.search(r"(?<!\\)\$", spans)  # GitHub sets what is between dollar signs as mathematics
     rows = [line for line in outside.splitlines() if line.startswith("|")]
     assert rows
     cells = {len(re.findall(r"(?<!\\)\|", re.sub(r"``+ .*? ``+", "", line))) for line in rows}
