@@ -11,6 +11,7 @@ limit, so the gate fails, and says so.
 from __future__ import annotations
 
 import operator
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ _EXPRESSION: Final = re.compile(
     r"\s*(?:(?P<end>\w+)\s*:)?\s*(?P<metric>\w+)\s*(?:\{(?P<labels>[^{}]*)\})?\s*(?P<op>[<>=!]+)\s*(?P<limit>\S+)\s*"
 )
 _LABEL: Final = re.compile(r"""\s*(\w+)\s*=\s*("[^"]*"|'[^']*')\s*""")
-_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _GRAMMAR: Final = 'expected [lower:|upper:]METRIC[{arm="a",group="g"}] OP NUMBER, as in \'upper:kills > 10\''
 _RATIOS: Final = {"recovery_ratio": recovery_ratio, "survival_ratio": survival_ratio}
 
@@ -160,10 +161,9 @@ def _parse(expression: str) -> tuple[Gate | None, list[str]]:
         problems.append(f"{end}:, {one_of(end, ENDS[1:])}")
     if found["op"] not in OPERATORS:
         problems.append(f"operator {found['op']}, {one_of(None, OPERATORS)}")
-    number = _NUMBER.fullmatch(found["limit"])
-    if not number:
+    limit = float(found["limit"]) if _NUMBER.fullmatch(found["limit"]) else math.nan
+    if not math.isfinite(limit):
         problems.append(f"limit {found['limit']}, expected a number")
-    limit = float(found["limit"]) if number else 0.0
     gate = Gate(expression.strip(), end, found["metric"], labels.get("arm"), labels.get("group"), found["op"], limit)
     return gate, problems
 

@@ -251,7 +251,7 @@ def parse_cost(text: str, largest: Largest) -> Objective:
 
 def _price(text: str) -> float:
     try:
-        return float(text)
+        return float(text.encode("ascii"))
     except ValueError:
         return math.nan
 

@@ -152,3 +152,9 @@ def test_an_end_is_refused_only_of_what_never_has_one(run, tmp_path):
     document["group"] = {"secded": document["group"]["secded"] | {"share": 1.0}}
     run_fleet(decode("one", document), tmp_path / "one")
     assert not evaluate(open_run(tmp_path / "one"), ["upper:kills > 1e9"])[0].passed
+
+
+@pytest.mark.parametrize("limit", ["\u0661", "1e400", "1_0", "nan", "inf", ""])
+def test_a_limit_is_a_number_as_everybody_writes_it(limit):
+    with pytest.raises(ConfigError, match="expected"):
+        parse_gates([f"kills > {limit}"], KNOWN)
