@@ -10,8 +10,8 @@ limit, so the gate fails, and says so.
 
 from __future__ import annotations
 
-import operator
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
