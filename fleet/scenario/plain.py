@@ -40,7 +40,7 @@ def foreign(document: dict[str, Any]) -> list[str]:
             break
         wrong = []
         for key, value in entries:
-            here = f"{path}{'.' if path else ''}{key}".replace("\n", "\\n")
+            here = f"{path}{'.' if path else ''}{_shown(key)}".replace("\n", "\\n")
             complaint = next(chain(_of_key(key), _of_value(value, depth)), None)
             if complaint:
                 complaints.append(f"{here}{complaint}")
@@ -50,6 +50,11 @@ def foreign(document: dict[str, Any]) -> list[str]:
         for key in reversed(wrong):
             del section[key]
     return complaints
+
+
+def _shown(key: str | int) -> str:
+    """Return a key as TOML writes it if nobody would see it otherwise."""
+    return str(key) if str(key).strip() else f'"{key}"'
 
 
 def name_complaint(name: str) -> str | None:

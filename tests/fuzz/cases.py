@@ -135,6 +135,7 @@ def _text(random: Random) -> str:
 def settings(random: Random) -> Case:
     """``--set`` with anything."""
     words = [word for _ in range(random.choice((1, 1, 2, 3))) for word in ("--set", f"{_key(random)}={_text(random)}")]
+    words += ["--nodes", "20"] * any(word.startswith("nodes=") for word in words)
     command = random.choice((["run", *TINY], ["scenario", "show", "--sample", "0"], ["scenario", "show", "--json"]))
     if "--json" in command:
         command = [*command, "--sample", "0"]

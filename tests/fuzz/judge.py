@@ -25,7 +25,7 @@ FLUSH_FAILED: Final = 120
 ROOT: Final = Path(__file__).parents[2]
 WHERE: Final = re.compile(
     r"error: \S[^\n]*?: \S|error: (interrupted|terminated)|error: .* characters\) \.\.\. |(notice|mending): \S"
-    r"|not modelled   \S|Usage: |Try '|Error: |Options:|Commands:|  |$"
+    r"|\d\d:\d\d:\d\d [\d,]+ of [\d,]+ nodes|not modelled   \S|Usage: |Try '|Error: |Options:|Commands:|  |$"
 )
 """What a line on stderr looks like: ours, then those of click."""
 TEXT_MAX: Final = 60_000
