@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One more than cores: tests that wait for Ray, Prometheus or a signal leave theirs to others.
+JOBS := $(shell expr $$(nproc) + 1)
 DEMO := runs/demo-$(shell date -u +%Y%m%dT%H%M%S)
 
 .PHONY: help install demo test test-long test-cluster lint format bench clean
@@ -29,7 +31,7 @@ demo: install
 
 test: install
 	@echo "running the tests: about seventeen minutes on two cores"
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-long: install
 	$(BIN)/pytest -m long

@@ -142,7 +142,7 @@ def copied(node: KnownNode) -> list[Order]:
     return whimsical(KnownNode(node.node_id, node.now_ns, node.layout, errors, node.new, others))
 
 
-@pytest.mark.parametrize("number", [2, 7, 29])
+@pytest.mark.parametrize("number", [2, 29, pytest.param(7, marks=pytest.mark.long)])
 def test_neither_the_nodes_beside_nor_the_future_change_what_is_ordered(number: int) -> None:
     world = own_world(number)
     nodes = list(world.nodes)

@@ -94,7 +94,7 @@ def parent_of(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(3, 20))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 20))])
 def test_any_one_process_may_be_killed(undisturbed, tmp_path, seed):
     draw, victim, late = random.Random(seed), VICTIMS[seed % len(VICTIMS)], seed >= len(VICTIMS)
     number, delay_s = draw.randrange(1, 12), draw.uniform(0.0, 0.3)

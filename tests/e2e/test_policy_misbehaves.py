@@ -99,7 +99,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("function", ENDS)
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_a_policy_that_ends_its_process_or_does_not_end_fails_the_run_in_one_line(folder, function, workers):
     policy = "--policy", f"wild:{function}", "--set", "own_policy.seconds_per_node=0.2", "--workers", workers
     done = call(folder, "run", "-o", "run", *SMALL, *policy)

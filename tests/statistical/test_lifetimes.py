@@ -113,7 +113,10 @@ def test_faults_by_mode_agree_with_rate_times_exposure():
 
 @pytest.mark.parametrize(
     ("scrub_hours", "two", "three"),
-    [(None, (4.742e-4, 0.013e-4), (1.193e-5, 0.021e-5)), (3.0, (3.603e-4, 0.012e-4), (0.765e-5, 0.017e-5))],
+    [
+        pytest.param(None, (4.742e-4, 0.013e-4), (1.193e-5, 0.021e-5), marks=pytest.mark.long),
+        (3.0, (3.603e-4, 0.012e-4), (0.765e-5, 0.017e-5)),
+    ],
 )
 def test_chipkill_agrees_with_the_reference_monte_carlo(scrub_hours, two, three):
     n = 100_000_000
