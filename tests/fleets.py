@@ -50,3 +50,20 @@ def run_fleet(fleet: Fleet, root: Path, seed: int = 1, shard_nodes: int | None =
     """Run a fleet and return its manifest; the local engine with one worker unless said otherwise."""
     chosen = EngineChoice(**{"workers": 1, **choice})
     return start_run(fleet, seed, root, chosen, shard_nodes, lambda _receipt: None)
+
+
+def watched_document(nodes: int = 50, fit_factor: float = 20.0) -> dict:
+    """``busy_document`` with an arm for each kernel and way of reporting, for what hosts record of the same faults."""
+    document = busy_document(nodes, fit_factor)
+    kernels = ("3.10", "4.18", "5.10", "6.1", "6.12", "7.1")
+    amd, firmware = {"platform.reporting": "amd"}, {"platform.reporting": "firmware_first"}
+    document["arm"] = {
+        **{f"intel_{kernel}": {"set": {"kernel.profile": kernel}} for kernel in kernels},
+        "amd": {"set": {"kernel.profile": "6.12", **amd}},
+        "firmware": {"set": {"kernel.profile": "6.1", **firmware}},
+        "early": {"set": {"kernel.memory_failure_early_kill": 1}},
+        "no_recovery": {"set": {"kernel.memory_failure_recovery": 0}},
+        "no_mca": {"set": {"platform.mca_recovery": False}},
+        "offline": {"set": {"page_offline.ce_threshold": 2}},
+    }
+    return document

@@ -106,14 +106,19 @@ def export_views(
     if arm != EVERY_ARM:
         run.check_arm(arm)
     targets = {view: folder / f"{view}.{suffix}" for view in views}
-    _prepare(run, folder, targets.values())
+    prepare_folder(run, folder, targets.values())
     for view, path in targets.items():
         schema, batches = _view(run, view, arm)
         yield path, _write(path, FORMATS[suffix], schema, batches)
 
 
-def _prepare(run: Run, folder: Path, targets: Iterable[Path]) -> None:
-    """Make the folder, unless it is the run's own or has files of the names.
+def prepare_folder(run: Run, folder: Path, targets: Iterable[Path]) -> None:
+    """Make the folder of an export, unless it is the run's own or has files of the names.
+
+    Args:
+        run: The run.
+        folder: The folder.
+        targets: Files that will be written.
 
     Raises:
         ConfigError: It is, or it cannot be made.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from fleet.commands.export_records import SHORT, records_command
 from fleet.commands.folder import Folder
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import say
@@ -46,6 +47,7 @@ def _tables(suffix: str) -> click.Command:
 
 FORMATS: Final[dict[str, Callable[[], click.Command]]] = {
     **{suffix: partial(_tables, suffix) for suffix in _SUFFIXES},
+    **{form: partial(records_command, form) for form in SHORT},
 }
 """What loads the command of each format."""
 
@@ -67,5 +69,6 @@ class _Formats(click.Group):
 def export_command() -> None:
     """Write a finished run in a format that other programs read.
 
-    The tables as csv, csv.gz or parquet.
+    The tables as csv, csv.gz or parquet; what collectors on the hosts would have recorded as rasdaemon, kernel-log or
+    trace; injection-script for test machines.
     """

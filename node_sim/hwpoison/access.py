@@ -63,10 +63,14 @@ def _file_fault(file: File) -> str | None:
     return None
 
 
+def late_kill_line(name: str, address: int) -> str:
+    """Return the line of the kernel log about a process whose page fault met poison."""
+    return f"MCE: Killing {name} due to hardware memory corruption fault at {address:x}"
+
+
 def fail_access(machine: Machine, page: Page, task: Task, mapping: Mapping, rule: str) -> None:
     """Send the SIGBUS of a page fault that met poison itself (VM_FAULT_HWPOISON), as a rule says."""
-    where = f"fault at {ADDRESS + mapping.offset:x}"
-    machine.log.append(f"MCE: Killing {task.name} due to hardware memory corruption {where}")
+    machine.log.append(late_kill_line(task.name, ADDRESS + mapping.offset))
     machine.step(rule, f"VM_FAULT_HWPOISON: SIGBUS/{_CHECKED} to {task.name}, lsb {page.shift}")
     task.force(Received(machine.phase, "SIGBUS", _CHECKED, page.shift, mapping.offset, task.name))
 
@@ -77,9 +81,7 @@ def _bus(machine: Machine, page: Page, task: Task, mapping: Mapping, code: str) 
     if code == _CHECKED:
         lsb = mapping.shift if mapping.pte is Pte.HWPOISON else page.shift
         rule = "do_swap_page" if mapping.pte is not Pte.NONE else "filemap_fault"
-        machine.log.append(
-            f"MCE: Killing {task.name} due to hardware memory corruption fault at {ADDRESS + mapping.offset:x}"
-        )
+        machine.log.append(late_kill_line(task.name, ADDRESS + mapping.offset))
         machine.step(rule, f"poisoned: SIGBUS/{code} to {task.name}, lsb {lsb}")
     task.force(Received(machine.phase, "SIGBUS", code, lsb, mapping.offset, task.name))
     return f"SIGBUS({code})"

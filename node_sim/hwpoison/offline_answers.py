@@ -73,7 +73,9 @@ _STATES: Final = {
 """Page states of the questions; those of the others are anonymous."""
 
 
-def ask(profile: Profile, *, memory_failure: bool, enabled: bool, question: str) -> int:
+def ask(
+    profile: Profile, *, memory_failure: bool, enabled: bool, question: str, printed: list[str] | None = None
+) -> int:
     """Ask a kernel to soft-offline a page; return 0 or a negative errno.
 
     Args:
@@ -81,6 +83,7 @@ def ask(profile: Profile, *, memory_failure: bool, enabled: bool, question: str)
         memory_failure: CONFIG_MEMORY_FAILURE.
         enabled: vm.enable_soft_offline.
         question: Name of the kind of page in ``OfflineAnswers``.
+        printed: Gets the lines of the kernel log.
     """
     if not (memory_failure and profile.has_soft_offline):
         return ENOENT
@@ -89,7 +92,10 @@ def ask(profile: Profile, *, memory_failure: bool, enabled: bool, question: str)
     page.poisoned = question in ("poisoned", "neighbour")
     if question == "neighbour":
         page.migratable, page.bad_subpages = False, {page.subpage + 1}
-    return soft_offline(machine, page, spare_huge_page=not question.endswith("_full"))
+    errno = soft_offline(machine, page, spare_huge_page=not question.endswith("_full"))
+    if printed is not None:
+        printed += machine.log
+    return errno
 
 
 @cache

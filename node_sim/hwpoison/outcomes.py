@@ -193,6 +193,7 @@ def handle_state(  # noqa: PLR0913 - each is a dimension of the table
     earlier: Earlier = Earlier.NOTHING,
     others: Sequence[Threads] = (),
     profile: str | Profile = DEFAULT_PROFILE,
+    printed: list[str] | None = None,
 ) -> Outcome:
     """Say what ``memory_failure()`` and the machine-check code that called it do about a page.
 
@@ -205,6 +206,7 @@ def handle_state(  # noqa: PLR0913 - each is a dimension of the table
         earlier: What had been poisoned before (and was left in use).
         others: The other owners.
         profile: Kernel, or its name.
+        printed: Gets the lines of the kernel log about this call, in which processes are ``owner 0``, ``owner 1``, ....
     """
     tasks = [Task(f"owner {number}", threads) for number, threads in enumerate((owner, *others))]
     page = build_page(known_state(state, profile), tasks)
@@ -218,10 +220,14 @@ def handle_state(  # noqa: PLR0913 - each is a dimension of the table
         faulting = _faulting(page)
         if before is not None:
             _call(machine, page, tasks, before, faulting)
+            machine.log.clear()
         return _call(machine, page, tasks, itself, faulting, first=before is None)
     except kernel.Panic:
         nobody = tuple(Heard(Signal.NONE, False, page.shift) for _ in others)
         return Outcome(True, None, None, 0, Signal.NONE, False, False, False, page.shift, 0, nobody)
+    finally:
+        if printed is not None:
+            printed += machine.log
 
 
 def _call(

@@ -62,6 +62,13 @@ PLAN: dict[str, tuple[str, ...]] = {
     "analysis.field": READ_BY_ANALYSIS,
     "analysis.own_policies": READ_BY_ANALYSIS,
     "analysis.hosts": (*READ_BY_ANALYSIS, "analysis.dataset"),
+    "analysis.records": (
+        *READ_BY_ANALYSIS,
+        "analysis.dataset",
+        "analysis.hosts",
+        "node_sim.hwpoison",
+        "node_sim.machine_check",
+    ),
     "analysis.comparison": _READ_AND_ESTIMATED,
     "analysis.theory": (*VOCABULARY, "node_sim.catalog"),
     "analysis.checks": (*_READ_AND_ESTIMATED, "analysis.theory"),

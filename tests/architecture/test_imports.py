@@ -39,6 +39,7 @@ AT_START = (
     "node_sim.catalog",
     "node_sim.guesses",
     "fleet.commands.completion",
+    "fleet.commands.export_records",
     "fleet.commands.folder",
     "fleet.commands.gates",
     "fleet.commands.hosts",

@@ -70,7 +70,10 @@ def test_the_lines_of_sql_give_the_corrected_errors_of_each_arm(root, ce):
     assert sum(found for _, _, found in results[4]) == ce["default"]
 
 
-@pytest.mark.parametrize("line", re.findall(r"^hwpoison-fleet (.*)$", SECTIONS["Tables and columns"], re.MULTILINE))
+COMMANDS = SECTIONS["Tables and columns"] + SECTIONS["What hosts would have recorded"]
+
+
+@pytest.mark.parametrize("line", re.findall(r"^hwpoison-fleet (.*)$", COMMANDS, re.MULTILINE))
 def test_every_command_works(root, line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, shlex.split(line.replace("DIR", str(root))))

@@ -257,7 +257,7 @@ OPTIONS: Final = (
     *("--workers", "--address", "--nodes-per-actor", "--aggregators", "--resume-if-planned", "--metrics-port"),
     *("--json", "--baseline", "--node", "--group", "--only", "--format", "--size", "--dpi", "--top"),
     *("--json", "--baseline", "--node", "--group", "--fail-if", "--metric", "--by", "--csv", "--pareto", "--cost"),
-    *("--brief", "--every-row", "--all"),
+    *("--brief", "--every-row", "--all", "--collector", "--rows-per-window"),
     *("--sample", "--from", "--kernel", "--predict", "--then", "--filter", "--switch", "-v", "-h", "--help", "--list"),
     *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--nosuch", "--", "-x"),
 )
@@ -324,6 +324,11 @@ def finished(random: Random) -> Case:
     table = hostile.word(random) if random.random() < 0.5 else random.choice(("errors", "groups", "lifecycle"))
     reading = (["tables", table], ["export", "csv", "run", "-o", "out", "--table", table, "--arm", word])
     others = (*others, *reading, ["export", word, "run", "-o", "out"])
+    form = random.choice(("rasdaemon", "kernel-log", "trace", "injection-script"))
+    few = ["--rows-per-window", random.choice(("1", "2", word))]
+    nodes = random.choice(("with-events", "0-3,59", "1,", "-", node, word))
+    recorded = ["export", form, "run", "-o", "out", "--nodes", nodes, *few]
+    others += (recorded, [*recorded, "--arm", word], [*recorded, "--collector", word])
     others += (["compare", "run", "--by", word], ["compare", "run", "--metric", word], ["compare", "run", word])
     others += (["compare", "run", "--pareto", word], ["compare", "run", "--cost", word], ["check", "run"])
     others += (["compare", "run", "--sensitivity", "--figure", word],)
