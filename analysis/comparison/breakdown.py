@@ -21,7 +21,7 @@ from analysis.comparison.effects import Effect, Paired, effect_of, effects_of
 from analysis.dataset.groups import GroupInfo
 from analysis.dataset.run import Run
 from analysis.estimators.rates import Ends, Sums, Vector, ends_of
-from fleet.stored.counting import row_names
+from fleet.stored.causes import row_names
 from fleet.stored.headline import BY_KEY, EXPOSURE, INDEX
 from fleet.stored.tally import Tally
 from node_sim.codes import Fate, LifecycleKind, SignalName

@@ -24,9 +24,10 @@ import pyarrow.compute as pc
 from analysis.comparison.effects import Paired, cost_per_avoided, share_avoided
 from analysis.dataset.run import Run
 from analysis.estimators.rates import Estimate, NodeSums, Vector, median, proportion
-from fleet.stored.counting import Tables, next_after
+from fleet.stored.cells import Tables
 from fleet.stored.manifest import COMMON_ARM, Receipt
 from fleet.stored.schema import empty_table
+from fleet.stored.spans import next_after
 from node_sim.codes import UP_KINDS, Code, ErrorKind, LifecycleKind, LifecycleReason
 from node_sim.names import dimm_of_fault, fault_ids, fault_tag, node_of_dimm, node_of_fault, slot_in_fleet
 from node_sim.records import Flags, Ints

@@ -25,7 +25,7 @@ from analysis.figures.style import own_axes
 from analysis.figures.tables import arms_in, tidy, where
 from analysis.figures.views import ints, is_code, read_shards
 from analysis.figures.words import counted, percent, percents
-from fleet.stored.counting import Tables
+from fleet.stored.cells import Tables
 from node_sim.codes import ErrorKind, Fate, LifecycleKind
 from node_sim.records import Flags, Ints
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from analysis.dataset.run import Run
 from analysis.figures.views import ints, is_code
-from fleet.stored.counting import Tables, down_intervals, next_after
+from fleet.stored.cells import Tables
+from fleet.stored.spans import down_intervals, next_after
 from node_sim.codes import UP_KINDS, LifecycleKind
 from node_sim.records import Ints
 from node_sim.units import PAGE_BYTES

@@ -31,7 +31,7 @@ from analysis.figures.style import COLOURS, DASHES, own_axes
 from analysis.figures.tables import arms_in, column_of, tidy, where
 from analysis.figures.views import ints, is_code, read_shards
 from analysis.figures.words import PER, counted, number
-from fleet.stored.counting import Tables
+from fleet.stored.cells import Tables
 from node_sim.codes import ErrorKind, LifecycleKind
 from node_sim.records import Ints
 from node_sim.units import NS_PER_DAY, NS_PER_YEAR

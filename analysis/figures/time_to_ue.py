@@ -28,7 +28,7 @@ from analysis.figures.style import COLOURS, DASHES, own_axes
 from analysis.figures.tables import arms_in, column_of, tidy, where
 from analysis.figures.views import ints, is_code, read_shards
 from analysis.figures.words import counted, percent, percents
-from fleet.stored.counting import Tables
+from fleet.stored.cells import Tables
 from node_sim.codes import ErrorKind, LifecycleKind
 from node_sim.names import dimm_of_fault, fault_ids, fault_tag, slot_in_fleet
 from node_sim.records import Ints

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.dataset.run import Run
-from fleet.stored.counting import Tables
+from fleet.stored.cells import Tables
 from fleet.stored.manifest import COMMON_ARM
 from fleet.stored.schema import empty_table
 from node_sim.codes import Code

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.dataset.run import Run
-from fleet.stored.counting import row_names
+from fleet.stored.causes import row_names
 from fleet.stored.manifest import COMMON_ARM, Receipt
 from fleet.stored.schema import empty_table
 from node_sim.codes import (

@@ -45,9 +45,16 @@ def _tables(suffix: str) -> click.Command:
     return command
 
 
+def _openmetrics() -> click.Command:
+    from fleet.commands.export_openmetrics import command
+
+    return command
+
+
 FORMATS: Final[dict[str, Callable[[], click.Command]]] = {
     **{suffix: partial(_tables, suffix) for suffix in _SUFFIXES},
     **{form: partial(records_command, form) for form in SHORT},
+    "openmetrics": _openmetrics,
 }
 """What loads the command of each format."""
 
@@ -71,4 +78,5 @@ def export_command() -> None:
 
     The tables as csv, csv.gz or parquet; what collectors on the hosts would have recorded as rasdaemon, kernel-log or
     trace; injection-script for test machines.
+    The tables as csv, csv.gz or parquet; openmetrics is the past of a run, or of its hosts, for Prometheus.
     """

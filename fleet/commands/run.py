@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from fleet.progress import Event, Progress
     from fleet.scenario.fleet import Fleet
     from fleet.stored.store import RunStore
+
+
+class _At(NamedTuple):
+    """Where metrics are served; without a port, nowhere."""
+
+    host: str | None
+    port: int | None
 
 
 def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +54,13 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="How far it is, on stderr: a bar, or a line at most every 10 s and one at the end; auto: a bar on a "
             "terminal, else lines if it lasts more than 10 s.",
         ),
-        click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics on 127.0.0.1."),
+        click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics at this port."),
+        click.option(
+            "--metrics-host",
+            metavar="ADDRESS",
+            help="Address to serve them at; 0.0.0.0 is all of this machine, open to whoever reaches it.  "
+            "[default: 127.0.0.1]",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON document."),
     )
     for option in reversed(options):
@@ -85,17 +98,37 @@ def _watched(kind: str, nodes: int, metrics: Progress | None) -> Iterator[Progre
         yield tell
 
 
-def _collector(fleet: Fleet, seed: int, shards: int, port: int | None) -> Progress | None:
+def _check_host(host: str | None, port: int | None) -> None:
+    """Check that an address is of metrics that are served.
+
+    Raises:
+        UsageError: None are.
+    """
+    if host is not None and port is None:
+        msg = f"--metrics-host {host}: no metrics are served, expected --metrics-port, too; add it"
+        raise click.UsageError(msg)
+
+
+def _collector(fleet: Fleet, seed: int, root: RunStore | Path, engine: str, shards: int, at: _At) -> Progress | None:
     """Serve metrics if a port is given; return what they are told by."""
-    if port is None:
+    if at.port is None:
         return None
     from fleet.metrics import HOST, RunCollector, serve_metrics
+    from fleet.run import versions
+    from fleet.stored.address import run_name
+    from fleet.stored.exported import run_info
 
-    info = {"scenario": fleet.scenario.name, "scenario_sha256": fleet.sha256(), "seed": str(seed)}
+    info = run_info(
+        run=run_name(root if isinstance(root, Path) else root.path),
+        scenario=fleet.scenario.name,
+        sha256=fleet.sha256(),
+        seed=seed,
+        version=versions()["hwpoison-fleet"],
+        engine=engine,
+    )
     groups = tuple(group.name for group in fleet.groups)
     collector = RunCollector(fleet.arms, groups, shards, fleet.nodes, info)
-    serve_metrics(collector, port)
-    say(f"metrics: http://{HOST}:{port}/metrics", err=True)
+    say(f"metrics: {serve_metrics(collector, at.port, at.host or HOST)}", err=True)
     return collector.add
 
 
@@ -164,6 +197,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     aggregators: int | None,
     progress: str,
     metrics_port: int | None,
+    metrics_host: str | None,
     as_json: bool,
     fail_if: tuple[str, ...],
 ) -> None:
@@ -174,6 +208,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     if resume_if_planned and output is None:
         msg = "--resume-if-planned: needs the folder of the run; add -o"
         raise click.UsageError(msg)
+    _check_host(metrics_host, metrics_port)
     check_address_space()
     from fleet.run import is_planned, planned_shards, start_run
     from fleet.scenario.overrides import load_fleet
@@ -183,11 +218,12 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     print_notices(fleet)
     choice = _choice(engine, workers, address, nodes_per_actor, aggregators)
     if resume_if_planned and output is not None and is_planned(output, fleet):
-        _resume(output, choice, progress, metrics_port, as_json=as_json, fail_if=fail_if)
+        _resume(output, choice, progress, _At(metrics_host, metrics_port), as_json=as_json, fail_if=fail_if)
         return
     root = output or _default_folder(fleet)
     shards = planned_shards(fleet, choice, shard_nodes)
-    watch = _collector(fleet, fleet.scenario.seed, len(shards), metrics_port)
+    at = _At(metrics_host, metrics_port)
+    watch = _collector(fleet, fleet.scenario.seed, root, choice.name, len(shards), at)
     with _watched(progress, fleet.nodes, watch) as tell:
         start_run(fleet, fleet.scenario.seed, root, choice, shard_nodes, tell)
     leave_if_failed(print_summary(root, as_json=as_json, hints=True, fail_if=fail_if))
@@ -217,6 +253,7 @@ def resume_command(  # noqa: PLR0913, PLR0917 - one argument per option
     aggregators: int | None,
     progress: str,
     metrics_port: int | None,
+    metrics_host: str | None,
     as_json: bool,
 ) -> None:
     """Finish an interrupted run, or mend one: only shards that are not committed, or not as committed, are simulated.
@@ -224,16 +261,17 @@ def resume_command(  # noqa: PLR0913, PLR0917 - one argument per option
     All parts are read and compared with their commits first; what is lost, cut or altered is named and made again. A
     plan, a commit or a run.json that was altered, or is of another run, is refused (exit code 4).
     """
+    _check_host(metrics_host, metrics_port)
     check_address_space()
     choice = _choice(engine, workers, address, nodes_per_actor, aggregators)
-    _resume(folder, choice, progress, metrics_port, as_json=as_json)
+    _resume(folder, choice, progress, _At(metrics_host, metrics_port), as_json=as_json)
 
 
 def _resume(
     folder: RunStore,
     choice: EngineChoice,
     progress: str,
-    metrics_port: int | None,
+    at: _At,
     *,
     as_json: bool,
     fail_if: tuple[str, ...] = (),
@@ -245,7 +283,7 @@ def _resume(
         say(f"mending: {line}", err=True)
 
     fleet, plan = open_plan(folder)
-    watch = _collector(fleet, plan["seed"], len(plan["shards"]), metrics_port)
+    watch = _collector(fleet, plan["seed"], folder, choice.name, len(plan["shards"]), at)
     with _watched(progress, fleet.nodes, watch) as tell:
         resume_run(folder, choice, tell, mending)
     leave_if_failed(print_summary(folder, as_json=as_json, hints=True, fail_if=fail_if))

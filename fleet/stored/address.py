@@ -96,3 +96,15 @@ def _bucket(text: str) -> S3Address:
         raise ValueError(msg)
     base = f"s3://{parts.netloc}/{'/'.join(names)}"
     return S3Address(f"{base}?{parts.query}" if parts.query else base, base)
+
+
+def run_name(path: Path | str) -> str:
+    """Return the name of the folder of a run, given its path or URL, in text that can be shown.
+
+    A path is named as it is typed; ``.`` is the folder it stands for.
+    """
+    if isinstance(path, str):
+        name = path.partition("?")[0].rstrip("/").rpartition("/")[2]
+    else:
+        name = path.name if path.name not in ("", "..") else path.resolve().name
+    return os.fsencode(name).decode(errors="replace") or "/"

@@ -2,60 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fleet.stored.arrays import Numbers, from_numpy, to_numpy
+from fleet.stored.arrays import from_numpy
+from fleet.stored.causes import row_names, set_of_roots
+from fleet.stored.cells import Tables, codes, ints
 from fleet.stored.headline import INDEX, METRICS, REGISTRY, Count
+from fleet.stored.spans import NodeSpans, down_intervals, events_by, next_after
 from fleet.stored.tally import Tally
-from node_sim.codes import UP_KINDS, ErrorKind, Fate, LifecycleKind
+from node_sim.codes import UP_KINDS, ErrorKind, LifecycleKind
 from node_sim.names import slot_in_fleet
-from node_sim.records import NULL, Flags, Ints
+from node_sim.records import Flags, Ints
 from node_sim.units import NS_PER_YEAR, PAGE_BYTES
-
-Tables = Mapping[str, pa.Table]
-
 
 NODES_AT_ONCE = 8192
 """Nodes added to the sums together, at some 4 KiB each."""
 
 
-def _ints(table: pa.Table, column: str, null: int = NULL) -> Ints:
-    """Values of a column, with ``null`` in the place of nulls."""
-    return _numbers(table.column(column).chunks, null).astype(np.int64)
+class MetricCounts(ABC):
+    """Metrics of the rows of one arm: the registry and what is computed say which, a subclass where they are counted.
 
+    Attributes:
+        horizon_ns: End of simulated time [ns].
+    """
 
-def _codes(table: pa.Table, column: str) -> Ints:
-    """Codes of an enumeration column written with its full vocabulary; -1 for null."""
-    return _numbers([chunk.indices for chunk in table.column(column).chunks], NULL).astype(np.int64)
-
-
-def _numbers(chunks: Sequence[pa.Array], null: int) -> Numbers:
-    """Put the values of chunks together."""
-    return np.concatenate([to_numpy(chunk, null) for chunk in chunks]) if chunks else np.empty(0, np.int64)
-
-
-class NodeCounts:
-    """Metrics of some nodes, one row each."""
-
-    def __init__(self, nodes: Ints, dimm_bytes: Ints, horizon_ns: int) -> None:
-        """Start with no events; ``nodes`` are ascending node numbers, with the size of their DIMMs beside them."""
-        self.nodes = nodes
-        self.dimm_bytes = dimm_bytes
+    def __init__(self, horizon_ns: int) -> None:
+        """Start with no events."""
         self.horizon_ns = horizon_ns
-        self.x = np.zeros((nodes.size, len(METRICS)))
 
-    def add(self, metric: str, node_id: Ints, amount: npt.ArrayLike = 1.0) -> None:
-        """Add an amount for each event, shape ``(n,)`` or scalar, to the node it happened to."""
-        self._add(metric, np.searchsorted(self.nodes, node_id), amount)
+    @abstractmethod
+    def _place(self, table: pa.Table, kept: Flags | slice) -> Ints:
+        """Return where some rows of a table are counted."""
 
-    def _add(self, metric: str, row: Ints, amount: npt.ArrayLike) -> None:
-        weight = np.broadcast_to(np.asarray(amount, np.float64), row.shape)
-        self.x[:, INDEX[metric]] += np.bincount(row, weight, self.nodes.size)
+    @abstractmethod
+    def _add(self, metric: str, place: Ints, amount: npt.ArrayLike) -> None:
+        """Add amounts, shape of the places or scalar."""
+
+    @abstractmethod
+    def _is_counted(self, node_id: Ints) -> Flags:
+        """Return which nodes are counted here."""
+
+    @abstractmethod
+    def dimm_bytes_of(self, node_id: Ints) -> Ints:
+        """Return the memory of a DIMM of nodes."""
+
+    @abstractmethod
+    def add_horizon(self, metric: str) -> None:
+        """Add the simulated years of every node."""
+
+    @abstractmethod
+    def add_spans(self, metric: str, spans: NodeSpans, weight: npt.ArrayLike) -> None:
+        """Add weights times the years of spans."""
+
+    @abstractmethod
+    def add_spans_up(self, metric: str, spans: NodeSpans, weight: Ints, down: NodeSpans) -> None:
+        """Add weights times the years of spans in which their nodes are up; no span begins or ends while down."""
 
     def add_tables(self, tables: Tables) -> None:
         """Count the events of one arm's tables by the registry, and compute what no count of rows gives.
@@ -72,101 +79,147 @@ class NodeCounts:
         for compute in COMPUTED.values():
             compute(self, tables)
 
+    def add_rows(self, metric: str, table: pa.Table, kept: Flags) -> None:
+        """Count some rows of a table."""
+        self._add(metric, self._place(table, kept), 1.0)
+
     def _faults_here(self, tables: Tables) -> Flags:
         """Return which faults hit DIMMs in place in these nodes."""
         faults = tables["faults"]
-        found: Flags = np.isin(_ints(faults, "node_id"), self.nodes)
-        return found & faults_in_place(faults, tables.get("lifecycle"))
+        return self._is_counted(ints(faults, "node_id")) & faults_in_place(faults, tables.get("lifecycle"))
 
     def _count_rows(self, table: pa.Table, kept: Flags | slice, counts: list[tuple[str, Count]]) -> None:
         """Count some rows of one table; codes are decoded once for all counts."""
-        row = np.searchsorted(self.nodes, _ints(table, "node_id")[kept])
-        codes = {
-            column: _codes(table, column)[kept] for _, count in counts for column, _ in (*count.where, *count.unless)
+        place = self._place(table, kept)
+        code_of = {
+            column: codes(table, column)[kept] for _, count in counts for column, _ in (*count.where, *count.unless)
         }
         for key, count in counts:
-            amount = _ints(table, count.weight, 0)[kept] if count.weight else np.ones(1)
+            amount = ints(table, count.weight, 0)[kept] if count.weight else np.ones(1)
             if not (count.where or count.unless):
-                self._add(key, row, amount)
+                self._add(key, place, amount)
                 continue
-            tests = [codes[column] == code for column, code in count.where]
-            tests += [codes[column] != code for column, code in count.unless]
+            tests = [code_of[column] == code for column, code in count.where]
+            tests += [code_of[column] != code for column, code in count.unless]
             some = np.flatnonzero(np.logical_and.reduce(tests))
-            self._add(key, row[some], amount[some] if count.weight else amount)
+            self._add(key, place[some], amount[some] if count.weight else amount)
+
+
+class NodeCounts(MetricCounts):
+    """Metrics of some nodes, one row each."""
+
+    def __init__(self, nodes: Ints, dimm_bytes: Ints, horizon_ns: int) -> None:
+        """Start with no events; ``nodes`` are ascending node numbers, with the size of their DIMMs beside them."""
+        super().__init__(horizon_ns)
+        self.nodes = nodes
+        self.dimm_bytes = dimm_bytes
+        self.x = np.zeros((nodes.size, len(METRICS)))
+
+    def _place(self, table: pa.Table, kept: Flags | slice) -> Ints:
+        found: Ints = np.searchsorted(self.nodes, ints(table, "node_id")[kept])
+        return found
+
+    def _add(self, metric: str, place: Ints, amount: npt.ArrayLike) -> None:
+        weight = np.broadcast_to(np.asarray(amount, np.float64), place.shape)
+        self.x[:, INDEX[metric]] += np.bincount(place, weight, self.nodes.size)
+
+    def _is_counted(self, node_id: Ints) -> Flags:
+        found: Flags = np.isin(node_id, self.nodes)
+        return found
+
+    def dimm_bytes_of(self, node_id: Ints) -> Ints:
+        """Return the memory of a DIMM of nodes."""
+        return self.dimm_bytes[np.searchsorted(self.nodes, node_id)]
+
+    def add_horizon(self, metric: str) -> None:
+        """Give every node its simulated years."""
+        self.x[:, INDEX[metric]] = self.horizon_ns / NS_PER_YEAR
+
+    def add_spans(self, metric: str, spans: NodeSpans, weight: npt.ArrayLike) -> None:
+        """Add weights times the years of spans to their nodes."""
+        years = (spans.end_ns - spans.begin_ns) / NS_PER_YEAR
+        self._add(metric, np.searchsorted(self.nodes, spans.node), np.multiply(weight, years))
+
+    def add_spans_up(self, metric: str, spans: NodeSpans, weight: Ints, down: NodeSpans) -> None:
+        """Add weights times the years of spans in which their nodes are up, to these nodes."""
+        total_ns = np.concatenate(([0], np.cumsum(down.end_ns - down.begin_ns)))
+        first = np.searchsorted(down.node, spans.node)
+        begin, end = (
+            first + events_by(spans.node, time_ns - 1, down.node, down.begin_ns)
+            for time_ns in (spans.begin_ns, spans.end_ns)
+        )
+        up_years = (spans.end_ns - spans.begin_ns - (total_ns[end] - total_ns[begin])) / NS_PER_YEAR
+        self._add(metric, np.searchsorted(self.nodes, spans.node), weight * up_years)
 
 
 _COUNTS: Final = [(metric.key, count) for metric in REGISTRY for count in metric.counts]
 
 
-def _node_years(counts: NodeCounts, tables: Tables) -> None:
+def _node_years(counts: MetricCounts, tables: Tables) -> None:
     """Count the time up: the horizon less the intervals down."""
-    counts.x[:, INDEX["node_years"]] = counts.horizon_ns / NS_PER_YEAR
-    node, start_ns, end_ns = _down(tables, counts.horizon_ns)
-    counts.add("node_years", node, -(end_ns - start_ns) / NS_PER_YEAR)
+    counts.add_horizon("node_years")
+    counts.add_spans("node_years", _down(tables, counts.horizon_ns), -1.0)
 
 
-def _ue_survived(counts: NodeCounts, tables: Tables) -> None:
+def _ue_survived(counts: MetricCounts, tables: Tables) -> None:
     """Count the UEs after which no process died, no data was lost and the node stayed up."""
     if "errors" not in tables:
         return
     errors = tables["errors"]
-    ue = _codes(errors, "kind") == ErrorKind.UE
-    node, name = _ints(errors, "node_id")[ue], row_names(errors, "seq")[ue]
-    if not node.size:
+    ue = codes(errors, "kind") == ErrorKind.UE
+    name = row_names(errors, "seq")
+    if not ue.any():
         return
-    harmed = set_of_roots(tables, np.sort(name))
-    counts.add("ue_survived", node[~np.isin(name, harmed)])
+    harmed = set_of_roots(tables, np.sort(name[ue]))
+    counts.add_rows("ue_survived", errors, ue & ~np.isin(name, harmed))
 
 
-def _memory_lost(counts: NodeCounts, tables: Tables) -> None:
+def _memory_lost(counts: MetricCounts, tables: Tables) -> None:
     """Integrate lost memory [byte-years] from each loss to the node's next boot, and DIMMs that are mapped out."""
     if "memory_failures" in tables:
         table = tables["memory_failures"]
-        lost = _ints(table, "node_id"), _ints(table, "time_ns"), _ints(table, "lost_bytes")
+        lost = ints(table, "node_id"), ints(table, "time_ns"), ints(table, "lost_bytes")
         _until_boot(counts, tables, "memory_lost_byte_years", lost)
     if "page_offlines" in tables:
         table = tables["page_offlines"]
-        offlined = _ints(table, "node_id"), _ints(table, "time_ns"), _ints(table, "n_pages") * PAGE_BYTES
+        offlined = ints(table, "node_id"), ints(table, "time_ns"), ints(table, "n_pages") * PAGE_BYTES
         _until_boot(counts, tables, "memory_lost_byte_years", offlined)
 
     if "lifecycle" in tables:
         _without_dimms(counts, tables)
 
 
-def _without_dimms(counts: NodeCounts, tables: Tables) -> None:
-    """Add the DIMMs that are mapped out times the years that their nodes are up meanwhile."""
+def _without_dimms(counts: MetricCounts, tables: Tables) -> None:
+    """Add the DIMMs that are mapped out times the years that their nodes are up meanwhile.
+
+    A node goes down after the boot that maps a DIMM out, and boots by the time a new one is in place.
+    """
     table = tables["lifecycle"]
-    table = table.filter(from_numpy(_codes(table, "kind") == LifecycleKind.MAP_OUT))
-    node, since_ns = _ints(table, "node_id"), _ints(table, "time_ns")
-    until_ns = np.minimum(_ints(table, "end_ns"), counts.horizon_ns)
-    down_node, down_ns, up_ns = _down(tables, counts.horizon_ns)
-    total_ns = np.concatenate(([0], np.cumsum(up_ns - down_ns)))
-    first = np.searchsorted(down_node, node)
-    # A node goes down after the boot that maps a DIMM out, and boots by the time a new one is in place.
-    begin, end = (first + events_by(node, time_ns - 1, down_node, down_ns) for time_ns in (since_ns, until_ns))
-    up_years = (until_ns - since_ns - (total_ns[end] - total_ns[begin])) / NS_PER_YEAR
-    size_bytes = counts.dimm_bytes[np.searchsorted(counts.nodes, node)]
-    counts.add("memory_lost_byte_years", node, size_bytes * up_years)
+    table = table.filter(from_numpy(codes(table, "kind") == LifecycleKind.MAP_OUT))
+    until_ns = np.minimum(ints(table, "end_ns"), counts.horizon_ns)
+    spans = NodeSpans(ints(table, "node_id"), ints(table, "time_ns"), until_ns)
+    size_bytes = counts.dimm_bytes_of(spans.node)
+    counts.add_spans_up("memory_lost_byte_years", spans, size_bytes, _down(tables, counts.horizon_ns))
 
 
-def _pool_lost(counts: NodeCounts, tables: Tables) -> None:
+def _pool_lost(counts: MetricCounts, tables: Tables) -> None:
     """Integrate what pools of huge pages have lost [byte-years], likewise."""
     for name in ("memory_failures", "page_offlines"):
         if name in tables:
             columns = ("node_id", "time_ns", "pool_lost_bytes")
-            node, time_ns, lost_bytes = (_ints(tables[name], column) for column in columns)
+            node, time_ns, lost_bytes = (ints(tables[name], column) for column in columns)
             _until_boot(counts, tables, "pool_lost_byte_years", (node, time_ns, lost_bytes))
 
 
-def _until_boot(counts: NodeCounts, tables: Tables, metric: str, lost: tuple[Ints, Ints, Ints]) -> None:
+def _until_boot(counts: MetricCounts, tables: Tables, metric: str, lost: tuple[Ints, Ints, Ints]) -> None:
     """Add losses (node, time [ns], bytes) times the years to the node's next boot."""
     node, time_ns, lost_bytes = lost
-    down_node, down_ns, _ = _down(tables, counts.horizon_ns)
-    until = next_after(node, time_ns, down_node, down_ns, counts.horizon_ns)
-    counts.add(metric, node, lost_bytes * ((until - time_ns) / NS_PER_YEAR))
+    down = _down(tables, counts.horizon_ns)
+    until_ns = next_after(node, time_ns, down.node, down.begin_ns, counts.horizon_ns)
+    counts.add_spans(metric, NodeSpans(node, time_ns, until_ns), lost_bytes)
 
 
-COMPUTED: Final[dict[str, Callable[[NodeCounts, Tables], None]]] = {
+COMPUTED: Final[dict[str, Callable[[MetricCounts, Tables], None]]] = {
     "node_years": _node_years,
     "ue_survived": _ue_survived,
     "memory_lost_byte_years": _memory_lost,
@@ -175,95 +228,26 @@ COMPUTED: Final[dict[str, Callable[[NodeCounts, Tables], None]]] = {
 """Metrics that no count of rows gives, by key."""
 
 
-def _down(tables: Tables, horizon_ns: int) -> tuple[Ints, Ints, Ints]:
-    """Return node, start and end [ns] of all intervals down, cut at the horizon."""
+def _down(tables: Tables, horizon_ns: int) -> NodeSpans:
+    """Return all intervals down, by node and start, cut at the horizon."""
     if "lifecycle" not in tables:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
+        return NodeSpans(*np.empty((3, 0), np.int64))
     table = tables["lifecycle"]
-    table = table.filter(from_numpy(~np.isin(_codes(table, "kind"), UP_KINDS)))
-    end_ns = np.minimum(_ints(table, "end_ns"), horizon_ns)
-    return down_intervals(_ints(table, "node_id"), _ints(table, "time_ns"), end_ns)
-
-
-def row_names(table: pa.Table, seq_column: str) -> npt.NDArray[np.uint64]:
-    """Name rows of one arm: node and seq in one word."""
-    return (_ints(table, "node_id").astype(np.uint64) << np.uint64(32)) | _ints(table, seq_column).astype(np.uint64)
-
-
-def set_of_roots(tables: Tables, roots: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Return which root rows (UEs) led to a kill, an I/O error or a panic, following ``cause_seq``."""
-    parent_of: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
-    for name in ("machine_checks", "memory_failures"):
-        if name in tables:
-            names, causes = row_names(tables[name], "seq"), row_names(tables[name], "cause_seq")
-            order = np.argsort(names)
-            parent_of[name] = (names[order], causes[order])
-    harm = []
-    for name, column, code in (
-        ("signals", "fate", int(Fate.KILLED)),
-        ("io_errors", "", 0),
-        ("lifecycle", "kind", int(LifecycleKind.PANIC)),
-    ):
-        if name in tables:
-            cause = row_names(tables[name], "cause_seq")
-            harm.append(cause[_codes(tables[name], column) == code] if column else cause)
-    found = np.concatenate(harm) if harm else np.empty(0, np.uint64)
-    for name in ("memory_failures", "machine_checks"):
-        if name in parent_of:
-            names, causes = parent_of[name]
-            at = np.minimum(np.searchsorted(names, found), names.size - 1)
-            found = np.where(names[at] == found, causes[at], found)
-    return np.intersect1d(found, roots)
-
-
-def down_intervals(node: Ints, start_ns: Ints, end_ns: Ints) -> tuple[Ints, Ints, Ints]:
-    """Merge intervals that repeat (several DIMMs of one repair); intervals of a node do not overlap otherwise."""
-    order = np.lexsort((end_ns, start_ns, node))
-    node, start_ns, end_ns = node[order], start_ns[order], end_ns[order]
-    new = np.ones(node.size, np.bool_)
-    new[1:] = (np.diff(node) != 0) | (np.diff(start_ns) != 0) | (np.diff(end_ns) != 0)
-    return node[new], start_ns[new], end_ns[new]
-
-
-def next_after(node: Ints, time_ns: Ints, other_node: Ints, other_ns: Ints, default_ns: int) -> Ints:
-    """Return, for each (node, time), the first time >= it among the others of the same node, or the default."""
-    if not other_node.size:
-        return np.full(node.shape, default_ns, np.int64)
-    order = np.lexsort((other_ns, other_node))
-    other_node, other_ns = other_node[order], other_ns[order]
-    all_node, all_ns = np.concatenate((other_node, node)), np.concatenate((other_ns, time_ns))
-    is_query = np.arange(all_node.size) >= other_node.size
-    merged = np.lexsort((~is_query, all_ns, all_node))
-    before = np.cumsum(~is_query[merged])
-    position = np.empty(all_node.size, np.int64)
-    position[merged] = before
-    at = np.minimum(position[other_node.size :], other_node.size - 1)
-    known = (position[other_node.size :] < other_node.size) & (other_node[at] == node)
-    return np.where(known, other_ns[at], default_ns)
-
-
-def events_by(name: Ints, time_ns: Ints, other_name: Ints, other_ns: Ints) -> Ints:
-    """Return, for each (name, time), how many of the others have the same name and a time <= it."""
-    all_name, all_ns = np.concatenate((other_name, name)), np.concatenate((other_ns, time_ns))
-    is_query = np.arange(all_name.size) >= other_name.size
-    merged = np.lexsort((is_query, all_ns, all_name))
-    events = np.cumsum(~is_query[merged])
-    first = np.searchsorted(all_name[merged], all_name[merged])
-    found = np.empty(all_name.size, np.int64)
-    found[merged] = events - np.concatenate(([0], events))[first]
-    return found[other_name.size :]
+    table = table.filter(from_numpy(~np.isin(codes(table, "kind"), UP_KINDS)))
+    end_ns = np.minimum(ints(table, "end_ns"), horizon_ns)
+    return NodeSpans(*down_intervals(ints(table, "node_id"), ints(table, "time_ns"), end_ns))
 
 
 def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> Flags:
     """Return which rows of ``faults`` hit a DIMM that was in use in an arm, given that arm's ``lifecycle``."""
-    generation = _ints(faults, "generation")
+    generation = ints(faults, "generation")
     first_dimm: Flags = generation == 0
     if lifecycle is None:
         return first_dimm
-    kind, end_ns = _codes(lifecycle, "kind"), _ints(lifecycle, "end_ns")
-    slot = _ints(lifecycle, "dimm", 0)
-    changed, since_ns = slot_in_fleet(_ints(lifecycle, "node_id"), slot), _ints(lifecycle, "time_ns")
-    dimm, time_ns = slot_in_fleet(_ints(faults, "node_id"), _ints(faults, "dimm")), _ints(faults, "time_ns")
+    kind, end_ns = codes(lifecycle, "kind"), ints(lifecycle, "end_ns")
+    slot = ints(lifecycle, "dimm", 0)
+    changed, since_ns = slot_in_fleet(ints(lifecycle, "node_id"), slot), ints(lifecycle, "time_ns")
+    dimm, time_ns = slot_in_fleet(ints(faults, "node_id"), ints(faults, "dimm")), ints(faults, "time_ns")
     swap, out = kind == LifecycleKind.DIMM_REPLACEMENT, kind == LifecycleKind.MAP_OUT
     installed = events_by(dimm, time_ns, changed[swap], end_ns[swap])
     begun, ended = (events_by(dimm, time_ns, changed[out], at_ns[out]) for at_ns in (since_ns, end_ns))
@@ -357,7 +341,7 @@ def tally_pair(
 
 def _nodes_of(tables: Sequence[pa.Table]) -> Ints:
     """Return the nodes that have rows, ascending."""
-    return np.unique(np.concatenate([np.empty(0, np.int64), *(_ints(rows, "node_id") for rows in tables)]))
+    return np.unique(np.concatenate([np.empty(0, np.int64), *(ints(rows, "node_id") for rows in tables)]))
 
 
 def _size_of_dimms(nodes: Ints, groups: Sequence[tuple[int, int]], dimm_bytes: Sequence[int]) -> Ints:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleet.metrics import PREFIX, RunCollector
+from fleet.stored.exported import run_info
 from fleet.stored.headline import FAMILIES, REGISTRY
 from tests.deployed import DEPLOY, TOP, YAML_FILES, command_lines, entrypoint, load, parse, pinned
 from tests.ports import free_port
@@ -26,7 +27,7 @@ NAME = re.compile(r"hwpoison_fleet_[a-z0-9_]+")
 
 def scrape_text():
     registry = CollectorRegistry()
-    info = {"scenario": "s", "scenario_sha256": "0", "seed": "1"}
+    info = run_info(run="r", scenario="s", sha256="0", seed=1, version="0.1.0", engine="local")
     registry.register(RunCollector(("a",), ("g",), 1, 1, info))
     return generate_latest(registry).decode()
 
@@ -114,7 +115,7 @@ def test_the_image_has_the_extra_with_the_pinned_dashboard():
 
 
 def test_readme_table_is_the_exporters_output():
-    values_of = {"arm", "group", "scenario", "scenario_sha256", "seed"}
+    values_of = {"arm", "group", "run", "scenario", "scenario_sha256", "seed", "version", "engine"}
     expected = {
         name: {label: set() if label in values_of else values for label, values in labels.items()}
         for name, labels in exported().items()

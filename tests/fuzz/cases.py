@@ -254,7 +254,15 @@ WRITING: Final = frozenset(("-o", "--output", "init"))
 """Words with which a command writes a file: devices of this machine are kept out of its reach, whatever is wrong."""
 OPTIONS: Final = (
     *("-o", "--output", "--arm", "--nodes", "--years", "--seed", "--set", "--sweep", "--policy", "--shard-nodes"),
-    *("--workers", "--address", "--nodes-per-actor", "--aggregators", "--resume-if-planned", "--metrics-port"),
+    *(
+        "--workers",
+        "--address",
+        "--nodes-per-actor",
+        "--aggregators",
+        "--resume-if-planned",
+        "--metrics-port",
+        "--metrics-host",
+    ),
     *("--json", "--baseline", "--node", "--group", "--only", "--format", "--size", "--dpi", "--top"),
     *("--json", "--baseline", "--node", "--group", "--fail-if", "--metric", "--by", "--csv", "--pareto", "--cost"),
     *("--brief", "--every-row", "--all", "--collector", "--rows-per-window"),
@@ -329,6 +337,13 @@ def finished(random: Random) -> Case:
     nodes = random.choice(("with-events", "0-3,59", "1,", "-", node, word))
     recorded = ["export", form, "run", "-o", "out", "--nodes", nodes, *few]
     others += (recorded, [*recorded, "--arm", word], [*recorded, "--collector", word])
+    option = random.choice(("--step", "--end", "--series", "--nodes", "--arm", "--max-series"))
+    past = ["export", "openmetrics", "run", "-o", "out"]
+    others = (
+        *others,
+        [*past, option, word],
+        [*past, "--series", "nodes", "--nodes", random.choice((word, "0-3", node))],
+    )
     others += (["compare", "run", "--by", word], ["compare", "run", "--metric", word], ["compare", "run", word])
     others += (["compare", "run", "--pareto", word], ["compare", "run", "--cost", word], ["check", "run"])
     others += (["compare", "run", "--sensitivity", "--figure", word],)

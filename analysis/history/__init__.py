@@ -1,0 +1,1 @@
+"""The past of a run for Prometheus: its counters, or what its hosts showed, sample by sample."""
