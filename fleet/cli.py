@@ -77,6 +77,12 @@ def _export() -> tuple[click.Command, ...]:
     return (export_command,)
 
 
+def _serve() -> tuple[click.Command, ...]:
+    from fleet.commands.serve import serve_command
+
+    return (serve_command,)
+
+
 def _schema() -> tuple[click.Command, ...]:
     from fleet.commands.schema import schema_command
 
@@ -109,6 +115,7 @@ COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
     "run": _simulate,
     "scenario": _scenario,
     "schema": _schema,
+    "serve": _serve,
     "summary": _results,
     "tables": _tables,
 }
@@ -127,6 +134,7 @@ SENTENCES: Final = {
     "run": "Simulate a fleet under one or several policies.",
     "scenario": "List, show, copy and check scenarios.",
     "schema": "Print the JSON Schema of a KIND of document that --json prints.",
+    "serve": "Serve a fleet that lives: what node_exporter would show.",
     "summary": "Print rates, ratios and paired effects of a finished run.",
     "tables": "Print what every column holds.",
 }

@@ -17,8 +17,9 @@ from typing import Final, NamedTuple
 from analysis.hosts.corrected import corrected_records, slot_of_fault
 from analysis.hosts.kinds import HostKind
 from analysis.hosts.lives import Life, Row
-from analysis.hosts.poisoned import UNCOUNTED, poisoned_pages
+from analysis.hosts.poisoned import is_counted, poisoned_pages
 from node_sim.codes import UP_KINDS, CheckAction, ErrorKind, LifecycleKind
+from node_sim.units import PAGE_BYTES, PAGES_PER_GIGANTIC_PAGE, PAGES_PER_HUGE_PAGE
 
 CORRECTED: Final = "ce"
 UNCORRECTED: Final = "ue"
@@ -91,9 +92,12 @@ def _edac(what: str, kind: HostKind, slot: int | None, controller: int) -> HostC
 
 
 def _corrected(row: Row, kind: HostKind, seed: int) -> Iterator[CounterRise]:
-    controller = kind.place(slot_of_fault(row["fault_id"])).controller
-    for record in corrected_records(row, seed):
-        yield CounterRise(record.time_ns, _edac(CORRECTED, kind, record.slot, controller), record.errors)
+    """Count the records of a row, which are all of one DIMM."""
+    records = corrected_records(row, seed)
+    if records:
+        controller = kind.place(slot_of_fault(row["fault_id"])).controller
+        counter = _edac(CORRECTED, kind, records[0].slot, controller)
+        yield from (CounterRise(record.time_ns, counter, record.errors) for record in records)
 
 
 def _uncorrected(row: Row, kind: HostKind) -> Iterator[CounterRise]:
@@ -105,22 +109,36 @@ def _uncorrected(row: Row, kind: HostKind) -> Iterator[CounterRise]:
 
 
 def _handled(life: Life, kind: HostKind, downs: list[Down]) -> Iterator[CounterRise]:
-    """Count what ``memory_failure()`` did: pages that are known since a boot once."""
-    boots, known = iter(sorted(down.end_ns for down in downs)), set[int]()
+    """Count what ``memory_failure()`` did: pages by what is known of them since the boot."""
+    boots, known, bad = iter(sorted(down.end_ns for down in downs)), set[int](), dict[tuple[str, int], set[int]]()
     next_boot = next(boots, None)
     for table, row in life:
         if table != "memory_failures":
             continue
         while next_boot is not None and next_boot <= row["time_ns"]:
             known.clear()
+            bad.clear()
             next_boot = next(boots, None)
-        pages = poisoned_pages(kind.rules, row, known=row["pfn"] in known)
-        known.add(row["pfn"])
+        pfn, huge = row["pfn"], _huge_page(row)
+        of_huge = bad.setdefault(huge, set()) if huge else set[int]()
+        pages = poisoned_pages(kind.rules, row, known=pfn in known, beside=bool(of_huge - {pfn}))
+        known.add(pfn)
+        of_huge.add(pfn)
+        if huge and row["lost_bytes"] == PAGE_BYTES:
+            of_huge.clear()  # it was broken up: the rest of it are ordinary pages
         if pages:
             yield CounterRise(row["time_ns"], HostCounter(POISONED), pages)
-        if kind.rules.statistics and row["page_type"] is not None and row["page_type"] not in UNCOUNTED:
+        if kind.rules.statistics and is_counted(row):
             socket = kind.place(slot_of_fault(row["fault_id"])).socket
             yield CounterRise(row["time_ns"], HostCounter(HANDLED, socket, result=row["result"].lower()), 1)
+
+
+def _huge_page(row: Row) -> tuple[str, int] | None:
+    """Return the hugetlb page of a row: its size and number; None is none."""
+    if not row["page_use"].startswith("hugetlb"):
+        return None
+    size, pages = ("1G", PAGES_PER_GIGANTIC_PAGE) if "1G" in row["page_use"] else ("2M", PAGES_PER_HUGE_PAGE)
+    return size, row["pfn"] // pages
 
 
 def _downs(life: Life, kind: HostKind) -> Iterator[Down]:

@@ -70,6 +70,7 @@ PLAN: dict[str, tuple[str, ...]] = {
         "node_sim.machine_check",
     ),
     "analysis.history": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.hosts"),
+    "analysis.living": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.hosts", "analysis.records"),
     "analysis.comparison": _READ_AND_ESTIMATED,
     "analysis.theory": (*VOCABULARY, "node_sim.catalog"),
     "analysis.checks": (*_READ_AND_ESTIMATED, "analysis.theory"),

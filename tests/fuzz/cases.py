@@ -24,6 +24,8 @@ from tests.fuzz import hostile, keys
 RECORDED: Final = Path(__file__).parents[2] / "fleet" / "recordings" / "6.1.192.csv"
 PLACES: Final = ("file",) * 18 + ("full", "closed", "broken", "all closed", "all full")
 """Where a command prints: a device that is full, nowhere, a reader that has gone; all: its errors, too."""
+SERVED_AT_ONCE: Final = ("--nodes", "20", "--host", "127.0.0.1", "--port", "0", "--speed", "1e9", "--end", "exit")
+"""A fleet that is served for no longer than a moment: its year is over in one."""
 TINY: Final = ("--nodes", "20", "--years", "0.1", "--workers", "1")
 
 
@@ -250,7 +252,7 @@ def conform(random: Random) -> Case:
     return Case("conform", ["conform", *asked, "--kernel", kernel], {"x.csv": content})
 
 
-WRITING: Final = frozenset(("-o", "--output", "init"))
+WRITING: Final = frozenset(("-o", "--output", "--write", "init"))
 """Words with which a command writes a file: devices of this machine are kept out of its reach, whatever is wrong."""
 OPTIONS: Final = (
     *("-o", "--output", "--arm", "--nodes", "--years", "--seed", "--set", "--sweep", "--policy", "--shard-nodes"),
@@ -266,12 +268,14 @@ OPTIONS: Final = (
     *("--json", "--baseline", "--node", "--group", "--only", "--format", "--size", "--dpi", "--top"),
     *("--json", "--baseline", "--node", "--group", "--fail-if", "--metric", "--by", "--csv", "--pareto", "--cost"),
     *("--brief", "--every-row", "--all", "--collector", "--rows-per-window"),
+    *("--brief", "--every-row", "--all"),
+    *("--host", "--port", "--speed", "--start", "--end", "--layout", "--compat", "--write", "--at"),
     *("--sample", "--from", "--kernel", "--predict", "--then", "--filter", "--switch", "-v", "-h", "--help", "--list"),
     *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--nosuch", "--", "-x"),
 )
 SUBJECTS: Final = (
     *("check", "compare", "conform", "dram", "export", "figures", "inject", "replay", "report", "resume", "run"),
-    *("scenario", "schema", "summary", "tables"),
+    *("scenario", "schema", "serve", "summary", "tables"),
 )
 COMMANDS: Final = (*SUBJECTS, "runn", "")
 WORDS: Final = ("list", "show", "init", "check", "baseline", "run", "run/plan.json", ".", "/dev/zero", "/dev/full", "1")
@@ -289,6 +293,8 @@ def commands(random: Random) -> Case:
         words += ["--sample", "10"]
     if words[0] == "dram":
         words += ["--lifetimes", "100"]
+    if words[0] == "serve":
+        words += SERVED_AT_ONCE
     return Case("commands", words, run=random.random() < 0.5)
 
 
@@ -347,6 +353,10 @@ def finished(random: Random) -> Case:
     others += (["compare", "run", "--by", word], ["compare", "run", "--metric", word], ["compare", "run", word])
     others += (["compare", "run", "--pareto", word], ["compare", "run", "--cost", word], ["check", "run"])
     others += (["compare", "run", "--sensitivity", "--figure", word],)
+    serve = ["serve", "run", "--arm", word, "--start", word, "--sample", node, "--layout", word, "--compat", word]
+    sysfs = ["export", "edac-sysfs", "run", "--node", node, "--at", word, "-o", "out"]
+    of_serve = (["serve", "run", random.choice(("--start", "--arm", "--layout", "--write", "--sample")), word], serve)
+    others += (*([*one, *SERVED_AT_ONCE] for one in of_serve), sysfs, [*sysfs[:5], "--at", "1d", "-o", word])
     others += (["summary", "run", "--fail-if", word], ["compare", "run", "--fail-if", word])
     return Case("finished", [*random.choice((words, *others)), *random.choice(([], ["--json"]))], run=True)
 
