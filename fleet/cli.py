@@ -53,6 +53,12 @@ def _kernel() -> tuple[click.Command, ...]:
     return inject_command, conform_command
 
 
+def _deploy() -> tuple[click.Command, ...]:
+    from fleet.commands.deploy import deploy_command
+
+    return (deploy_command,)
+
+
 def _dram() -> tuple[click.Command, ...]:
     from fleet.commands.dram import dram_command
 
@@ -105,6 +111,7 @@ COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
     "check": _check,
     "compare": _compare,
     "conform": _kernel,
+    "deploy": _deploy,
     "dram": _dram,
     "export": _export,
     "figures": _figures,
@@ -124,6 +131,7 @@ SENTENCES: Final = {
     "check": "Check a run against closed forms of its scenario.",
     "compare": "Compare every arm with a baseline, paired node by node.",
     "conform": "Hold the hwpoison handler against a recording of a real kernel.",
+    "deploy": "Write the files to deploy with: Prometheus, alerts, Kubernetes.",
     "dram": "Tell how reliable one DIMM design is, without a kernel.",
     "export": "Write a finished run in a format that other programs read.",
     "figures": "Draw a finished run: one file per figure.",

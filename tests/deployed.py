@@ -12,7 +12,7 @@ from fleet.cli import main
 TOP = Path(__file__).parents[1]
 DEPLOY = TOP / "deploy"
 MANIFESTS = sorted((DEPLOY / "kuberay").glob("*.yaml"))
-YAML_FILES = [*MANIFESTS, *sorted((DEPLOY / "prometheus").glob("*.yml"))]
+YAML_FILES = [*MANIFESTS, *sorted((DEPLOY / "prometheus").rglob("*.yml"))]
 TEXT_FILES = [DEPLOY / "README.md", DEPLOY / "Dockerfile", *YAML_FILES]
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
 

@@ -22,6 +22,7 @@ from tests.deployed import DEPLOY, TOP, YAML_FILES, command_lines, entrypoint, l
 from tests.ports import free_port
 
 PROGRAM = str(Path(sys.executable).with_name("hwpoison-fleet"))
+CONFIG = DEPLOY / "prometheus" / "config"
 NAME = re.compile(r"hwpoison_fleet_[a-z0-9_]+")
 
 
@@ -94,7 +95,8 @@ def copied():
 
 def test_copied_paths_exist_and_are_all_the_build_needs():
     assert all((TOP / source).exists() for source in copied())
-    assert copied() == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "node_sim", "fleet", "analysis"}
+    packages = {"node_sim", "fleet", "analysis", "deploy"}
+    assert copied() == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", *packages}
 
 
 def test_the_build_is_sent_what_it_copies_and_nothing_else():
@@ -166,7 +168,7 @@ def test_rules_name_ratios_and_rates_by_what_they_are():
 
 
 def test_every_rule_has_a_unit_test_and_a_line_in_the_readme():
-    (document,) = load(DEPLOY / "prometheus" / "rules_test.yml")
+    (document,) = load(DEPLOY / "prometheus" / "tests" / "rules_test.yml")
     asked = " ".join(case["expr"] for test in document["tests"] for case in test["promql_expr_test"])
     series = " ".join(entry["series"] for test in document["tests"] for entry in test["input_series"])
     assert set(NAME.findall(series)) <= set(exported())
@@ -178,11 +180,11 @@ def test_every_rule_has_a_unit_test_and_a_line_in_the_readme():
 
 
 def test_prometheus_scrapes_the_port_of_the_job():
-    (config,) = load(DEPLOY / "prometheus" / "prometheus.yml")
+    (config,) = load(CONFIG / "prometheus.yml")
     (job,) = config["scrape_configs"]
     assert job["job_name"] == "hwpoison-fleet"
     assert config["global"]["scrape_interval"] == "5s"
-    assert all((DEPLOY / "prometheus" / name).is_file() for name in config["rule_files"])
+    assert all((CONFIG / name).is_file() for name in config["rule_files"])
     ports = {parse(words).params["metrics_port"] for _, words in command_lines() if "--metrics-port" in words}
     (targets,) = (entry["targets"] for entry in job["static_configs"])
     assert targets == [f"127.0.0.1:{port}" for port in ports]

@@ -253,6 +253,7 @@ def conform(random: Random) -> Case:
 
 
 WRITING: Final = frozenset(("-o", "--output", "--write", "init"))
+WRITING: Final = frozenset(("-o", "--output", "init", "deploy"))
 """Words with which a command writes a file: devices of this machine are kept out of its reach, whatever is wrong."""
 OPTIONS: Final = (
     *("-o", "--output", "--arm", "--nodes", "--years", "--seed", "--set", "--sweep", "--policy", "--shard-nodes"),
@@ -271,11 +272,13 @@ OPTIONS: Final = (
     *("--brief", "--every-row", "--all"),
     *("--host", "--port", "--speed", "--start", "--end", "--layout", "--compat", "--write", "--at"),
     *("--sample", "--from", "--kernel", "--predict", "--then", "--filter", "--switch", "-v", "-h", "--help", "--list"),
-    *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--nosuch", "--", "-x"),
+    *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--speed", "--nosuch", "--", "-x"),
 )
 SUBJECTS: Final = (
     *("check", "compare", "conform", "dram", "export", "figures", "inject", "replay", "report", "resume", "run"),
     *("scenario", "schema", "serve", "summary", "tables"),
+    *("check", "compare", "conform", "deploy", "dram", "export", "figures", "inject", "replay", "report", "resume"),
+    *("run", "scenario", "schema", "summary", "tables"),
 )
 COMMANDS: Final = (*SUBJECTS, "runn", "")
 WORDS: Final = ("list", "show", "init", "check", "baseline", "run", "run/plan.json", ".", "/dev/zero", "/dev/full", "1")
@@ -296,6 +299,13 @@ def commands(random: Random) -> Case:
     if words[0] == "serve":
         words += SERVED_AT_ONCE
     return Case("commands", words, run=random.random() < 0.5)
+
+
+def deploy(random: Random) -> Case:
+    """Folders and speeds of any kind."""
+    speed = random.choice(("1", "60", "0.5", "1e9", "nan", "-inf", "0", hostile.word(random)))
+    folder = random.choice(("new", "a/b", ".", "x.toml", "x.toml/y", "", "/proc/x", hostile.word(random)))
+    return Case("deploy", ["deploy", folder, *random.choice(([], ["--speed", speed]))], {"x.toml": b"x"})
 
 
 def _damaged(random: Random, own_seal: bool) -> Callable[[bytes], bytes]:
@@ -391,6 +401,7 @@ KINDS: Final[dict[str, tuple[Callable[[Random], Case], int]]] = {
     "folders": (folders, 6),
     "finished": (finished, 3),
     "printing": (printing, 2),
+    "deploy": (deploy, 2),
 }
 """How cases are made, and their weights."""
 
