@@ -107,7 +107,14 @@ def _check() -> tuple[click.Command, ...]:
     return (check_command,)
 
 
+def _alerts() -> tuple[click.Command, ...]:
+    from fleet.commands.alerts import alerts_command
+
+    return (alerts_command,)
+
+
 COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
+    "alerts": _alerts,
     "check": _check,
     "compare": _compare,
     "conform": _kernel,
@@ -128,6 +135,7 @@ COMMANDS: Final[dict[str, Callable[[], tuple[click.Command, ...]]]] = {
 }
 """Every command, and what loads the commands of its subject."""
 SENTENCES: Final = {
+    "alerts": "Judge alert rules on what the nodes of a run would have shown.",
     "check": "Check a run against closed forms of its scenario.",
     "compare": "Compare every arm with a baseline, paired node by node.",
     "conform": "Hold the hwpoison handler against a recording of a real kernel.",

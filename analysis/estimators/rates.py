@@ -234,20 +234,27 @@ def proportion(sums: NodeSums, part: Vector, whole: Vector) -> Estimate:
     return Estimate(p, *share_interval(p, trials_of_clusters(min(effective, trials, EVEN * kish), kish)))
 
 
-def median(values: Vector) -> Estimate:
-    """Return the median of independent values, shape ``(n,)``; below six no two of them enclose it with 95 %.
+def quantile(values: Vector, p: float) -> Estimate:
+    """Return a quantile of independent values, shape ``(n,)``; too few of them do not enclose it with 95 %.
 
     Source:
-        Interval of order statistics: the number of values below the median is binomial.
+        Interval of order statistics: the number of values below the quantile is binomial.
     """
     n = values.size
     if not n:
         return UNDEFINED
-    ordered, middle = np.sort(values), float(np.median(values))
-    outside = int((special.bdtr(np.arange(n), n, 0.5) <= TAIL).sum())
-    if not outside:
-        return Estimate(middle, None, None)
-    return Estimate(middle, float(ordered[outside - 1]), float(ordered[n - outside]))
+    ordered, value = np.sort(values), float(np.quantile(values, p))
+    # As many of the lowest values, and of the highest, are surely enough outside.
+    below = int((special.bdtr(np.arange(n), n, p) <= TAIL).sum())
+    above = int((special.bdtr(np.arange(n), n, 1.0 - p) <= TAIL).sum())
+    if not below or not above:
+        return Estimate(value, None, None)
+    return Estimate(value, float(ordered[below - 1]), float(ordered[n - above]))
+
+
+def median(values: Vector) -> Estimate:
+    """Return the median of independent values, shape ``(n,)``; below six no two of them enclose it with 95 %."""
+    return quantile(values, 0.5)
 
 
 def recovery_ratio(sums: Sums) -> Estimate:

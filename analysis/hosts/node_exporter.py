@@ -13,7 +13,7 @@ kernel has no file for others).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final, NamedTuple
 
 from analysis.hosts.changes import CORRECTED, HANDLED, POISONED, UNCORRECTED, HostCounter
@@ -77,7 +77,9 @@ class HostSample(NamedTuple):
     value: float
 
 
-def host_samples(name: str, kind: HostKind, state: HostState, now_ns: int, shown: ExporterView) -> Iterator[HostSample]:
+def host_samples(
+    name: str, kind: HostKind, state: HostState, now_ns: int, shown: ExporterView, families: Container[str] = FAMILIES
+) -> Iterator[HostSample]:
     """Yield what a host that is up shows, families together and in order; every series exists from the boot on.
 
     Args:
@@ -86,8 +88,10 @@ def host_samples(name: str, kind: HostKind, state: HostState, now_ns: int, shown
         state: Its counters at that time.
         now_ns: Time [ns since the start].
         shown: How it shows itself.
+        families: Families to show.
     """
-    found = [*_system(name, kind, state, now_ns, shown), *_edac(kind, state, shown), *_handled(kind, state)]
+    every = [*_system(name, kind, state, now_ns, shown), *_edac(kind, state, shown, families), *_handled(kind, state)]
+    found = [one for one in every if one.family in families]
     order = {family: n for n, family in enumerate(FAMILIES)}
     yield from sorted(found, key=lambda one: (order[one.family], one.labels))
 
@@ -114,7 +118,8 @@ def csrow_total(state: HostState, what: str, controller: int, csrow: int | None)
     return sum(n for one, n in state.counts.items() if (one.what, one.unit, one.csrow) == mine) % WRAP
 
 
-def _edac(kind: HostKind, state: HostState, shown: ExporterView) -> Iterator[HostSample]:
+def _edac(kind: HostKind, state: HostState, shown: ExporterView, families: Container[str]) -> Iterator[HostSample]:
+    """Yield the counters of EDAC; sums of families that nobody wants are not taken."""
     layout = shown.layout_of(kind)
     if layout == "none":
         return
@@ -122,11 +127,13 @@ def _edac(kind: HostKind, state: HostState, shown: ExporterView) -> Iterator[Hos
     for controller in range(kind.controllers):
         of = (("controller", str(controller)),)
         for what, word in ((CORRECTED, "correctable"), (UNCORRECTED, "uncorrectable")):
-            yield HostSample(f"node_edac_{word}_errors_total", of, edac_total(state, what, controller))
-            for csrow in (*csrows, None):
+            family, by_csrow = f"node_edac_{word}_errors_total", f"node_edac_csrow_{word}_errors_total"
+            if family in families:
+                yield HostSample(family, of, edac_total(state, what, controller))
+            for csrow in (*csrows, None) if by_csrow in families else ():
                 label = ("csrow", "unknown" if csrow is None else str(csrow))
                 total = csrow_total(state, what, controller, csrow)
-                yield HostSample(f"node_edac_csrow_{word}_errors_total", (*of, label), total)
+                yield HostSample(by_csrow, (*of, label), total)
     if csrows and shown.compatible == "1.12":
         yield from _channels(kind, state)
 

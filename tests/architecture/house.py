@@ -84,6 +84,7 @@ PLAN: dict[str, tuple[str, ...]] = {
         "analysis.figures",
         "analysis.text",
     ),
+    "analysis.alerts": (*_READ_AND_ESTIMATED, "analysis.hosts", "analysis.text"),
     "analysis": ("analysis.dataset",),
     "fleet.commands": (
         "node_sim",

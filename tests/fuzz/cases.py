@@ -271,6 +271,7 @@ OPTIONS: Final = (
     *("--brief", "--every-row", "--all", "--collector", "--rows-per-window"),
     *("--brief", "--every-row", "--all"),
     *("--host", "--port", "--speed", "--start", "--end", "--layout", "--compat", "--write", "--at"),
+    *("--brief", "--every-row", "--all", "--truth", "--lead", "--interval", "--scrape", "--prometheus"),
     *("--sample", "--from", "--kernel", "--predict", "--then", "--filter", "--switch", "-v", "-h", "--help", "--list"),
     *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--speed", "--nosuch", "--", "-x"),
 )
@@ -279,6 +280,21 @@ SUBJECTS: Final = (
     *("scenario", "schema", "serve", "summary", "tables"),
     *("check", "compare", "conform", "deploy", "dram", "export", "figures", "inject", "replay", "report", "resume"),
     *("run", "scenario", "schema", "summary", "tables"),
+    *(
+        "alerts",
+        "check",
+        "compare",
+        "conform",
+        "dram",
+        "export",
+        "figures",
+        "inject",
+        "replay",
+        "report",
+        "resume",
+        "run",
+    ),
+    *("scenario", "schema", "summary", "tables"),
 )
 COMMANDS: Final = (*SUBJECTS, "runn", "")
 WORDS: Final = ("list", "show", "init", "check", "baseline", "run", "run/plan.json", ".", "/dev/zero", "/dev/full", "1")
@@ -367,8 +383,11 @@ def finished(random: Random) -> Case:
     sysfs = ["export", "edac-sysfs", "run", "--node", node, "--at", word, "-o", "out"]
     of_serve = (["serve", "run", random.choice(("--start", "--arm", "--layout", "--write", "--sample")), word], serve)
     others += (*([*one, *SERVED_AT_ONCE] for one in of_serve), sysfs, [*sysfs[:5], "--at", "1d", "-o", word])
+    alerts = ["alerts", "run", "--rules", "rules.yml", "--prometheus", "."]
+    others += ([*alerts, "--lead", word], [*alerts, "--truth", word], ["alerts", "run", "--rules", word])
     others += (["summary", "run", "--fail-if", word], ["compare", "run", "--fail-if", word])
-    return Case("finished", [*random.choice((words, *others)), *random.choice(([], ["--json"]))], run=True)
+    files = {"rules.yml": b"groups: []\n"}
+    return Case("finished", [*random.choice((words, *others)), *random.choice(([], ["--json"]))], files, run=True)
 
 
 def printing(random: Random) -> Case:

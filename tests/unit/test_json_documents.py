@@ -14,6 +14,7 @@ from fleet.commands.schema import read_schema, schema_kinds
 from fleet.scenario.decode import decode
 from fleet.stored.headline import REGISTRY
 from node_sim.columns import TABLES
+from tests.debian import program
 from tests.fleets import busy_document, run_fleet
 
 RECORDING = Path(__file__).parents[1] / "oracle" / "recorded" / "inputs.csv"
@@ -34,13 +35,27 @@ def runs(tmp_path_factory):
     run_fleet(decode("test", {**four, "arm": {}, "nodes": 5}), root / "one")
     two = {name: four["arm"][name] for name in ("default", "early_kill")}
     run_fleet(decode("test", {**four, "arm": two, "nodes": 5}), root / "two")
+    (root / "programs").symlink_to(program("prometheus").parent)
+    (root / "rules.yml").write_text(RULES)
     (root / "few.csv").write_text("".join(RECORDING.read_text().splitlines(keepends=True)[:4]))
     words = ["conform", "--kernel", "6.1", "--predict", f"{root}/few.csv", "-o", f"{root}/predicted.csv"]
     assert CliRunner().invoke(main, words).exit_code == 0
     return root
 
 
+RULES = """\
+groups:
+  - name: some
+    rules:
+      - {alert: Seen, expr: 'node_edac_correctable_errors_total > 0', for: 5m, keep_firing_for: 1h}
+      - {alert: Missing, expr: 'no_such_series > 0'}
+      - {alert: Refused, expr: 'absent(up)'}
+"""
 COMMANDS = [
+    (
+        "alerts",
+        "alerts {}/two --rules deploy/prometheus/popular_alerts.yml --prometheus .debian/prometheus/root/usr/bin",
+    ),
     ("prediction", "conform --kernel 6.1 --predict {0}/few.csv -o {0}/again.csv"),
     ("summary", "summary {}/four"),
     ("summary", "summary {}/one"),
