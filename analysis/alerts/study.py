@@ -99,7 +99,12 @@ def study_rules(run: Run, hosts: Hosts, path: Path, programs: Programs, settings
         truth_ns = first_events(run, settings.arm, settings.truth)
         judged = choose(hosts, truth_ns, nodes_with_rows(run, settings.arm), settings.sample, seed)
         watched = WatchedHosts(
-            hosts, ExporterView(start_us(run.plan) / _US_PER_S), seed, settings.scrape_ns, run.horizon_ns, settings.every
+            hosts,
+            ExporterView(start_us(run.plan) / _US_PER_S),
+            seed,
+            settings.scrape_ns,
+            run.horizon_ns,
+            settings.every,
         )
         able = [rule for rule in rules if not rule.reach.refused]
         histories = _histories(run, hosts, settings.arm, judged) if able else []

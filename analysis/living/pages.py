@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from analysis.hosts.node_exporter import HostSample, ExporterView, host_samples
-from analysis.living.clock import FleetClock, ClockTime
+from analysis.hosts.node_exporter import ExporterView, HostSample, host_samples
+from analysis.living.clock import ClockTime, FleetClock
 from analysis.living.exposition import CONTENT_TYPE, Families, exposition
 from analysis.living.served import LivingFleet
 from analysis.living.totals import TOTALS

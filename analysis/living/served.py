@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import pyarrow.compute as pc
@@ -12,14 +11,15 @@ from analysis.dataset.run import Run
 from analysis.hosts.changes import Change, HostCounter, changes
 from analysis.hosts.counters import HostState
 from analysis.hosts.kinds import HostKind, Hosts
-from analysis.hosts.lives import UNSEEN, lives
+from analysis.hosts.lives import UNSEEN, Life, lives
 from analysis.living.clock import ClockTime
 from analysis.living.compact import CompactChanges
+from analysis.living.times import time_in_run
 from analysis.living.totals import FleetTotals
 from fleet.stored.views import start_us
 from node_sim.columns import TABLES
 from node_sim.errors import ConfigError
-from node_sim.units import NS_PER_DAY, NS_PER_S
+from node_sim.units import NS_PER_S
 
 TARGETS_MAX: Final = 5000
 """Hosts that are served without being asked for by number."""
@@ -118,7 +118,9 @@ def _with_rows(run: Run, arm: str, tables: Sequence[str] | set[str]) -> set[int]
     return found
 
 
-def living_fleet(run: Run, hosts: Hosts, arm: str, nodes: Sequence[int]) -> LivingFleet:
+def living_fleet(
+    run: Run, hosts: Hosts, arm: str, nodes: Sequence[int], tell: Callable[[int, Life], None] | None = None
+) -> LivingFleet:
     """Read hosts of a run.
 
     Args:
@@ -126,13 +128,16 @@ def living_fleet(run: Run, hosts: Hosts, arm: str, nodes: Sequence[int]) -> Livi
         hosts: What its hosts are in that arm.
         arm: The arm.
         nodes: Which.
+        tell: Is told the life of each that has rows.
     """
     totals, known = FleetTotals(), dict[HostCounter, HostCounter]()
     served = {node: LivingHost(node, hosts.name(node), hosts.kind(node), ()) for node in nodes}
     for node, life in lives(run, arm, nodes):
-        compact = CompactChanges(changes(life, hosts.kind(node), run.plan["seed"]), known)
-        totals.add(life, compact)
-        served[node] = LivingHost(node, hosts.name(node), hosts.kind(node), compact)
+        if tell is not None:
+            tell(node, life)
+        found = changes(life, hosts.kind(node), run.plan["seed"])
+        totals.add(life, found)
+        served[node] = LivingHost(node, hosts.name(node), hosts.kind(node), CompactChanges(found, known))
     totals.close()
     return LivingFleet(arm, hosts, served, totals, start_us(run.plan) / 1e6, run.horizon_ns)
 
@@ -155,30 +160,4 @@ def start_ns(fleet: LivingFleet, text: str | None) -> int:
             msg = f"--start {text}: there is none on the nodes served, expected one; serve more of them, or another run"
             raise ConfigError(msg)
         return max(0, first_ns - BEFORE_NS)
-    found_ns = _time_ns(text, fleet.start_s)
-    if not 0 <= found_ns < fleet.horizon_ns:
-        days = fleet.horizon_ns / NS_PER_DAY
-        msg = (
-            f"--start {text}: not within the run, expected a time from {_date(fleet.start_s)} on and before its end, "
-            f"{days:g} days later; choose another"
-        )
-        raise ConfigError(msg)
-    return found_ns
-
-
-def _time_ns(text: str, start_s: float) -> int:
-    try:
-        if text.endswith("d"):
-            return round(float(text[:-1]) * NS_PER_DAY)
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is not None:
-            return round((found.timestamp() - start_s) * NS_PER_S)
-    except (ValueError, OverflowError):
-        pass
-    wanted = f"{', '.join(FIRSTS)}, days (12d) or a time with its zone (2025-03-01T00:00:00Z)"
-    msg = f"--start {text!r}: expected {wanted}; mend it"
-    raise ConfigError(msg)
-
-
-def _date(time_s: float) -> str:
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return time_in_run("--start", text, fleet.start_s, fleet.horizon_ns, f"{', '.join(FIRSTS)}, ")

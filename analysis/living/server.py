@@ -23,6 +23,8 @@ HEAD_S_MAX: Final = 10.0
 """Time for the first request of a connection, and for a client to take an answer."""
 KEPT_S: Final = 120.0
 """Time for the next request of a connection."""
+END_S_MAX: Final = 1.0
+"""Time for connections to notice that they are closed."""
 CONNECTIONS_MAX: Final = 8192
 _BACKLOG: Final = 1024
 _SPARE_FILES: Final = 64
@@ -92,27 +94,32 @@ class HttpServer:
         self._bound = bound
         self._authority = authority_of(bound)
         self._answer = answer
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self._most = _connections_max()
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Serve until somebody stops it."""
         server = await asyncio.start_server(self._connection, sock=self._bound, limit=HEAD_BYTES_MAX, backlog=_BACKLOG)
         await stopped.wait()
+        # Connections that are just being made will be cancelled with the loop, of which Python 3.11 prints a traceback.
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
         server.close()
+        left = [task for task in self._open.values() if task is not None]
         for writer in self._open:
             writer.transport.abort()
+        if left:
+            await asyncio.wait(left, timeout=END_S_MAX)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= self._most:
             writer.transport.abort()
             return
-        self._open.add(writer)
+        self._open[writer] = asyncio.current_task()
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
             wait_s = HEAD_S_MAX
             while await self._request(reader, writer, wait_s):
                 wait_s = KEPT_S
-        self._open.discard(writer)
+        del self._open[writer]
         writer.close()
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait_s: float) -> bool:

@@ -20,7 +20,7 @@ from analysis.records.collectors import Collector
 from node_sim.errors import ConfigError, ExecutionError
 
 
-class Order(NamedTuple):
+class ExportOrder(NamedTuple):
     """What to write.
 
     Attributes:
@@ -58,11 +58,11 @@ class HostTotals(NamedTuple):
     lost: Counter[tuple[str, str]]
 
 
-Counts = tuple[Counter[str], Counter[tuple[str, str]]]
-_WriteHost = Callable[[Path, Life, str, HostKind, Order], Counts]
+HostCounts = tuple[Counter[str], Counter[tuple[str, str]]]
+_WriteHost = Callable[[Path, Life, str, HostKind, ExportOrder], HostCounts]
 
 
-def _write_database(path: Path, life: Life, _name: str, kind: HostKind, order: Order) -> Counts:
+def _write_database(path: Path, life: Life, _name: str, kind: HostKind, order: ExportOrder) -> HostCounts:
     found = rasdaemon.records(life, kind, order.seed, order.start_us, collector=order.collector, at_most=order.at_most)
     connection = rasdaemon.create(path, order.collector)
     try:
@@ -78,7 +78,7 @@ def _write_lines(path: Path, lines: TimedLines, header: list[str]) -> None:
         stream.writelines(f"{line}\n" for _, line in lines)
 
 
-def _write_log(path: Path, life: Life, name: str, kind: HostKind, order: Order) -> Counts:
+def _write_log(path: Path, life: Life, name: str, kind: HostKind, order: ExportOrder) -> HostCounts:
     found = kernel_log.log_lines(
         life, name, kind, order.seed, order.start_us, collector=order.collector, at_most=order.at_most
     )
@@ -86,13 +86,13 @@ def _write_log(path: Path, life: Life, name: str, kind: HostKind, order: Order) 
     return found.written, found.lost
 
 
-def _write_trace(path: Path, life: Life, _name: str, kind: HostKind, order: Order) -> Counts:
+def _write_trace(path: Path, life: Life, _name: str, kind: HostKind, order: ExportOrder) -> HostCounts:
     found = trace.trace_lines(life, kind, order.seed, order.start_us, collector=order.collector, at_most=order.at_most)
     _write_lines(path, found.lines, trace.header_lines(kind))
     return found.written, found.lost
 
 
-def _write_script(path: Path, life: Life, name: str, kind: HostKind, order: Order) -> Counts:
+def _write_script(path: Path, life: Life, name: str, kind: HostKind, order: ExportOrder) -> HostCounts:
     text, written = injection.script(life, name, kind, order.seed, order.start_us, order.at_most)
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
@@ -108,7 +108,7 @@ FILES: Final[dict[str, tuple[str, _WriteHost]]] = {
 """Formats: the file of a host below the folder, and what writes it."""
 
 
-def write_hosts(order: Order, form: str, folder: Path) -> HostTotals:
+def write_hosts(order: ExportOrder, form: str, folder: Path) -> HostTotals:
     """Write the files of hosts; each gets its name when it is whole, and none is overwritten.
 
     Args:
@@ -134,7 +134,7 @@ def write_hosts(order: Order, form: str, folder: Path) -> HostTotals:
     return totals
 
 
-def _lives(order: Order) -> Iterator[tuple[int, Life]]:
+def _lives(order: ExportOrder) -> Iterator[tuple[int, Life]]:
     """Yield the lives of the hosts that are wanted; one that has no rows has an empty life."""
     rest = sorted(order.nodes, reverse=True) if order.nodes is not None else []
     for node, life in lives(order.run, order.arm, order.nodes):

@@ -45,22 +45,23 @@ def _tables(suffix: str) -> click.Command:
     return command
 
 
-def _openmetrics() -> click.Command:
-    from fleet.commands.export_openmetrics import command
-
-    return command
 def _edac_sysfs() -> click.Command:
     from fleet.commands.export_edac_sysfs import edac_sysfs_command
 
     return edac_sysfs_command
 
 
+def _openmetrics() -> click.Command:
+    from fleet.commands.export_openmetrics import command
+
+    return command
+
+
 FORMATS: Final[dict[str, Callable[[], click.Command]]] = {
     **{suffix: partial(_tables, suffix) for suffix in _SUFFIXES},
     **{form: partial(records_command, form) for form in SHORT},
-    "openmetrics": _openmetrics,
     "edac-sysfs": _edac_sysfs,
-    **{form: partial(records_command, form) for form in SHORT},
+    "openmetrics": _openmetrics,
 }
 """What loads the command of each format."""
 
@@ -82,8 +83,9 @@ class _Formats(click.Group):
 def export_command() -> None:
     """Write a finished run in a format that other programs read.
 
+    The tables as csv, csv.gz or parquet; the past of a run, or of its hosts, for Prometheus as openmetrics; what
+    collectors on the hosts would have recorded as rasdaemon, kernel-log or trace; what a host shows as edac-sysfs;
+    injection-script for test machines.
     The tables as csv, csv.gz or parquet; what collectors on the hosts would have recorded as rasdaemon, kernel-log or
-    trace; injection-script for test machines.
-    The tables as csv, csv.gz or parquet; openmetrics is the past of a run, or of its hosts, for Prometheus.
     trace; what a host shows as edac-sysfs; injection-script for test machines.
     """

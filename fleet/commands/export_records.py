@@ -66,7 +66,7 @@ def records_command(form: str) -> click.Command:
     def command(folder: RunStore, out: Path, nodes: str, arm: str | None, collector: str, rows_per_window: int) -> None:
         from analysis.dataset.run import open_run
         from analysis.records.collectors import collector_of
-        from analysis.records.host_files import Order, total_lines, write_hosts
+        from analysis.records.host_files import ExportOrder, total_lines, write_hosts
         from fleet.commands.hosts import hosts_of
         from fleet.commands.node_list import nodes_of
         from fleet.run import open_plan
@@ -76,7 +76,7 @@ def records_command(form: str) -> click.Command:
         fleet, plan = open_plan(folder)
         arm = fleet.arms[0] if arm is None else arm
         run.check_arm(arm)
-        order = Order(
+        order = ExportOrder(
             run=run,
             hosts=hosts_of(fleet, arm),
             arm=arm,

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from fleet.commands.completion import arms_of_run, of_scenario, run_folders, scenarios
 from fleet.commands.folder import Folder
+from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_notices, say
 from fleet.commands.progress import shown_progress
 from fleet.shortage import check_address_space
@@ -27,6 +28,8 @@ _LAYOUTS: Final = ("legacy", "dimm", "none")
 _COMPATIBLE: Final = ("1.5", "1.12")
 _ENDS: Final = ("hold", "exit", "loop")
 SPEED_MAX: Final = 1e9
+_NODES: Final = 1000
+"""Of the scenario that is served if nobody names one."""
 _SPEED_TOLD: Final = 60
 """Speed above which it is said what windows of rules mean."""
 _SPANS: Final = ((31_557_600, "years"), (86_400, "days"), (3600, "hours"), (60, "minutes"))
@@ -58,7 +61,7 @@ def _complete_arm(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 
 @click.command("serve")
-@click.argument("source", metavar="[SCENARIO|DIR]", default="baseline", type=_Source())
+@click.argument("source", metavar="[SCENARIO|DIR]", required=False, type=_Source())
 @click.option("--arm", metavar="NAME", help="Arm.  [default: the first]", shell_complete=_complete_arm)
 @click.option("--nodes", type=click.IntRange(min=1), help="Nodes: of the scenario, or the first of the run.")
 @click.option(
@@ -92,8 +95,15 @@ def _complete_arm(ctx: click.Context, param: click.Parameter, incomplete: str) -
     show_default=True,
     help="Version of node_exporter; 1.12 adds series of channels.",
 )
+@click.option(
+    "--write",
+    "write",
+    metavar="FOLDER",
+    type=UsablePath(),
+    help="New folder for HOST.log, HOST/trace.txt and HOST/ras-mc_event.db, which grow as time passes.",
+)
 def serve_command(  # noqa: PLR0913, PLR0917 - one argument per option
-    source: RunStore | str,
+    source: RunStore | str | None,
     arm: str | None,
     nodes: int | None,
     sample: int | None,
@@ -104,29 +114,39 @@ def serve_command(  # noqa: PLR0913, PLR0917 - one argument per option
     end: str,
     layout: str | None,
     compatible: str,
+    write: Path | None,
 ) -> None:
     """Serve a fleet that lives: what node_exporter would show of each host, as time passes.
 
-    A DIR is a finished run, whose rows are served; a SCENARIO is simulated first. Prometheus finds the hosts at /sd
-    (http_sd_configs; deploy/prometheus/config/serve.yml), the series of a host at /nodes/N/metrics, the totals at
-    /metrics. A host that is down answers 503. Ctrl-C ends it.
+    A DIR is a finished run, whose rows are served; a SCENARIO is simulated first; with neither, 1,000 nodes of baseline
+    live. Prometheus finds the hosts at /sd (http_sd_configs; deploy/prometheus/config/serve.yml), the series of a host
+    at /nodes/N/metrics, the totals at /metrics. A host that is down answers 503. Ctrl-C ends it.
     """
     if not 0 < speed <= SPEED_MAX:
         msg = f"--speed {speed:g}: expected more than 0 and at most {SPEED_MAX:g}; choose another"
         raise ConfigError(msg)
+    if write is not None and end == "loop":
+        msg = "--write: with --end loop, expected a time that begins once; leave one of them out"
+        raise click.UsageError(msg)
     check_address_space()
+    if source is None:
+        source, nodes = "baseline", nodes or sample or _NODES
     from analysis.living.served import chosen_nodes, living_fleet, start_ns
     from analysis.living.server import bound_socket
     from analysis.living.serving import Serving, serve_fleet
+    from analysis.living.writing import HostWriter
     from fleet.commands.hosts import hosts_of
     from fleet.run import open_plan
+    from fleet.stored.views import start_us
 
     with bound_socket(host, port) as bound:
         with _opened(source, arm, nodes, sample) as run:
             chosen = run.arms[0 if arm is None else run.check_arm(arm)]
-            fleet, _ = open_plan(run.root)
-            living = living_fleet(run, hosts_of(fleet, chosen), chosen, chosen_nodes(run, chosen, nodes, sample))
-        how = Serving(start_ns(living, start), speed, end, layout or "", compatible)
+            fleet, plan = open_plan(run.root)
+            hosts, wanted = hosts_of(fleet, chosen), chosen_nodes(run, chosen, nodes, sample)
+            writer = None if write is None else HostWriter(write, hosts, plan["seed"], start_us(plan))
+            living = living_fleet(run, hosts, chosen, wanted, None if writer is None else writer.add)
+        how = Serving(start_ns(living, start), speed, end, layout or "", compatible, writer)
         if speed > _SPEED_TOLD:
             say(f"notice: speed {speed:g}: {_minute(speed)}", err=True)
         serve_fleet(bound, living, how, _announce)

@@ -71,7 +71,6 @@ PLAN: dict[str, tuple[str, ...]] = {
     ),
     "analysis.history": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.hosts"),
     "analysis.living": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.hosts", "analysis.records"),
-    "analysis.living": (*READ_BY_ANALYSIS, "analysis.dataset", "analysis.hosts"),
     "analysis.comparison": _READ_AND_ESTIMATED,
     "analysis.theory": (*VOCABULARY, "node_sim.catalog"),
     "analysis.checks": (*_READ_AND_ESTIMATED, "analysis.theory"),

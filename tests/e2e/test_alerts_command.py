@@ -266,7 +266,9 @@ def test_rules_that_cannot_fire_and_rules_that_cannot_be_judged_say_so(made, rul
 
 
 def test_an_interrupt_leaves_nothing(made, rules, tmp_path):
-    code = "from fleet.cli import main; main()"
+    # Processes that run tests side by side ignore the signal, and so would their children.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = f"{heard}from fleet.cli import main; main()"
     words = ["alerts", str(made), "--rules", str(rules), "--prometheus", str(program("prometheus"))]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code, *words], env=environment, stderr=subprocess.PIPE) as process:

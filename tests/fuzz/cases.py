@@ -252,8 +252,8 @@ def conform(random: Random) -> Case:
     return Case("conform", ["conform", *asked, "--kernel", kernel], {"x.csv": content})
 
 
-WRITING: Final = frozenset(("-o", "--output", "--write", "init"))
 WRITING: Final = frozenset(("-o", "--output", "init", "deploy"))
+WRITING: Final = frozenset(("-o", "--output", "--write", "init"))
 """Words with which a command writes a file: devices of this machine are kept out of its reach, whatever is wrong."""
 OPTIONS: Final = (
     *("-o", "--output", "--arm", "--nodes", "--years", "--seed", "--set", "--sweep", "--policy", "--shard-nodes"),
@@ -276,10 +276,10 @@ OPTIONS: Final = (
     *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--speed", "--nosuch", "--", "-x"),
 )
 SUBJECTS: Final = (
-    *("check", "compare", "conform", "dram", "export", "figures", "inject", "replay", "report", "resume", "run"),
-    *("scenario", "schema", "serve", "summary", "tables"),
     *("check", "compare", "conform", "deploy", "dram", "export", "figures", "inject", "replay", "report", "resume"),
     *("run", "scenario", "schema", "summary", "tables"),
+    *("check", "compare", "conform", "dram", "export", "figures", "inject", "replay", "report", "resume", "run"),
+    *("scenario", "schema", "serve", "summary", "tables"),
     *(
         "alerts",
         "check",
@@ -364,11 +364,6 @@ def finished(random: Random) -> Case:
     table = hostile.word(random) if random.random() < 0.5 else random.choice(("errors", "groups", "lifecycle"))
     reading = (["tables", table], ["export", "csv", "run", "-o", "out", "--table", table, "--arm", word])
     others = (*others, *reading, ["export", word, "run", "-o", "out"])
-    form = random.choice(("rasdaemon", "kernel-log", "trace", "injection-script"))
-    few = ["--rows-per-window", random.choice(("1", "2", word))]
-    nodes = random.choice(("with-events", "0-3,59", "1,", "-", node, word))
-    recorded = ["export", form, "run", "-o", "out", "--nodes", nodes, *few]
-    others += (recorded, [*recorded, "--arm", word], [*recorded, "--collector", word])
     option = random.choice(("--step", "--end", "--series", "--nodes", "--arm", "--max-series"))
     past = ["export", "openmetrics", "run", "-o", "out"]
     others = (
@@ -376,6 +371,11 @@ def finished(random: Random) -> Case:
         [*past, option, word],
         [*past, "--series", "nodes", "--nodes", random.choice((word, "0-3", node))],
     )
+    form = random.choice(("rasdaemon", "kernel-log", "trace", "injection-script"))
+    few = ["--rows-per-window", random.choice(("1", "2", word))]
+    nodes = random.choice(("with-events", "0-3,59", "1,", "-", node, word))
+    recorded = ["export", form, "run", "-o", "out", "--nodes", nodes, *few]
+    others += (recorded, [*recorded, "--arm", word], [*recorded, "--collector", word])
     others += (["compare", "run", "--by", word], ["compare", "run", "--metric", word], ["compare", "run", word])
     others += (["compare", "run", "--pareto", word], ["compare", "run", "--cost", word], ["check", "run"])
     others += (["compare", "run", "--sensitivity", "--figure", word],)

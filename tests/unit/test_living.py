@@ -8,8 +8,8 @@ import pytest
 from analysis.hosts.changes import CORRECTED, POISONED, CounterRise, Down, HostCounter, changes
 from analysis.hosts.counters import state_at
 from analysis.hosts.lives import lives
-from analysis.hosts.node_exporter import FAMILIES, HostSample, ExporterView, host_samples
-from analysis.living.clock import ENDS, SPEED_MAX, FleetClock, ClockTime
+from analysis.hosts.node_exporter import FAMILIES, ExporterView, HostSample, host_samples
+from analysis.living.clock import ENDS, SPEED_MAX, ClockTime, FleetClock
 from analysis.living.compact import CompactChanges
 from analysis.living.exposition import exposition
 from analysis.living.pages import OWN, Pages
@@ -85,7 +85,11 @@ def test_a_host_shows_the_same_whichever_way_a_time_is_reached(run, fleet):
         every = changes(life, kind, seed)
         host = LivingHost(node, "x", kind, every)
         times = [0, *(one.time_ns + d for one in every[:: max(1, len(every) // 20)] for d in (0, 1)), run.horizon_ns]
-        for moment in [ClockTime(0, t) for t in times] + [ClockTime(0, times[3]), ClockTime(1, times[2]), ClockTime(1, times[5])]:
+        for moment in [ClockTime(0, t) for t in times] + [
+            ClockTime(0, times[3]),
+            ClockTime(1, times[2]),
+            ClockTime(1, times[5]),
+        ]:
             assert host.at(moment) == state_at(every, moment.now_ns), (node, moment)
 
 
@@ -93,7 +97,9 @@ def test_text_is_what_the_samples_are(fleet):
     host = next(iter(fleet.served.values()))
     now_ns = 30 * NS_PER_DAY
     pages = pages_at(fleet, now_ns, compatible="1.12")
-    expected = host_samples(host.name, host.kind, host.at(ClockTime(0, now_ns)), now_ns, ExporterView(fleet.start_s, "", "1.12"))
+    expected = host_samples(
+        host.name, host.kind, host.at(ClockTime(0, now_ns)), now_ns, ExporterView(fleet.start_s, "", "1.12")
+    )
     answer = pages.answer(f"/nodes/{host.node}/metrics", "x")
     assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert samples_of(answer.body) == {(one.family, frozenset(one.labels)): one.value for one in expected}
