@@ -16,7 +16,7 @@ from node_sim.units import NS_PER_DAY, NS_PER_S
 from tests.living import fleet_of, living_run, serving
 from tests.prometheus import prometheus
 
-CONFIG = (Path(__file__).parents[2] / "deploy" / "prometheus" / "serve.yml").read_text()
+CONFIG = (Path(__file__).parents[2] / "deploy" / "prometheus" / "config" / "serve.yml").read_text()
 TARGETS = 1000
 JOB = 'job="hwpoison-fleet-hosts"'
 TICK_S = os.sysconf("SC_CLK_TCK")
