@@ -52,10 +52,7 @@ groups:
       - {alert: Refused, expr: 'absent(up)'}
 """
 COMMANDS = [
-    (
-        "alerts",
-        "alerts {}/two --rules deploy/prometheus/popular_alerts.yml --prometheus .debian/prometheus/root/usr/bin",
-    ),
+    ("alerts", "alerts {0}/two --rules {0}/rules.yml --prometheus {0}/programs"),
     ("prediction", "conform --kernel 6.1 --predict {0}/few.csv -o {0}/again.csv"),
     ("summary", "summary {}/four"),
     ("summary", "summary {}/one"),
