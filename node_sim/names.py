@@ -42,6 +42,11 @@ def slot_of(tag: Ints) -> Ints:
     return tag >> _SLOT_SHIFT
 
 
+def slot_of_fault(fault_id: int) -> int:
+    """Return the slot in the name of one fault in the fleet."""
+    return fault_id >> _SLOT_SHIFT & (SLOTS_MAX - 1)
+
+
 def generation_of(tag: Ints) -> Ints:
     """Return the DIMM generation in a tag."""
     return (tag >> _GENERATION_SHIFT) & GENERATIONS_MAX

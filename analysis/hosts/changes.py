@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from analysis.hosts.corrected import corrected_records, slot_of_fault
+from analysis.hosts.corrected import corrected_records
 from analysis.hosts.kinds import HostKind
 from analysis.hosts.lives import Life, Row
 from analysis.hosts.poisoned import is_counted, poisoned_pages
 from node_sim.codes import UP_KINDS, CheckAction, ErrorKind, LifecycleKind
+from node_sim.names import slot_of_fault
 from node_sim.units import PAGE_BYTES, PAGES_PER_GIGANTIC_PAGE, PAGES_PER_HUGE_PAGE
 
 CORRECTED: Final = "ce"

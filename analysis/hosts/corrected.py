@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from analysis.hosts.lives import Row
+from node_sim.names import slot_of_fault
 
 COUNT_MAX: Final = 65_535
 """The trace event of the kernel (``ras:mc_event``) has 16 bits for the number of errors."""
@@ -36,11 +37,6 @@ class CorrectedRecord(NamedTuple):
     errors: int
     slot: int | None
     pfn: int | None
-
-
-def slot_of_fault(fault_id: int) -> int:
-    """Return the DIMM slot in the name of a fault."""
-    return fault_id >> 24 & 0xFF
 
 
 def corrected_records(row: Row, seed: int, at_most: int = ROWS_PER_WINDOW) -> list[CorrectedRecord]:

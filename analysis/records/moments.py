@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from analysis.hosts.changes import Down, changes
-from analysis.hosts.corrected import ROWS_PER_WINDOW, corrected_records, slot_of_fault
+from analysis.hosts.corrected import ROWS_PER_WINDOW, corrected_records
 from analysis.hosts.counters import FIRST_BOOT_NS
 from analysis.hosts.kinds import DimmPlace, HostKind
 from analysis.hosts.lives import Life, Row
 from node_sim.codes import CheckAction, ErrorKind, LifecycleKind, Timing
+from node_sim.names import slot_of_fault
 
 
 class Spot(NamedTuple):

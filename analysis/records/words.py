@@ -40,6 +40,7 @@ from node_sim.machine_check.severity import (
     Bank,
     S,
 )
+from node_sim.names import slot_of_fault
 from node_sim.units import PAGE_SHIFT
 
 LOAD_CODE: Final = 0x0134
@@ -47,7 +48,6 @@ READ_CODE: Final = 0x0090
 SCRUB_CODE: Final = 0x00C0
 WRITE_BACK_CODE: Final = 0x017A
 READ_MODEL: Final = 0x0101
-CORRECTED_SCRUB_MODEL: Final = 0x0008
 SCRUB_MODEL: Final = 0x0010
 ERRORS_SHIFT: Final = 38
 ERRORS_MAX: Final = (1 << 15) - 1
@@ -99,7 +99,7 @@ def words_of_check(check: CheckSeen, kind: HostKind) -> CheckWords | None:
 
 def _socket_of_page(check: CheckSeen, kind: HostKind) -> int:
     """Return the socket of the DIMM: a load is recorded by a CPU that is near to its memory."""
-    slot = int(check.row["fault_id"]) >> 24 & 0xFF
+    slot = slot_of_fault(check.row["fault_id"])
     return kind.place(slot).socket
 
 

@@ -1,5 +1,6 @@
 """What hosts show: places of DIMMs, records of windows, counters and boots."""
 
+import numpy as np
 import pytest
 
 from analysis.hosts.changes import CounterRise, Down, HostCounter, changes
@@ -7,6 +8,7 @@ from analysis.hosts.corrected import COUNT_MAX, corrected_records
 from analysis.hosts.counters import state_at
 from analysis.hosts.kinds import HostKind
 from node_sim.catalog.kernels import switches_of
+from node_sim.names import fault_ids, fault_tag, slot_of_fault
 from node_sim.units import NS_PER_DAY, NS_PER_S
 
 KIND = HostKind("6.12", switches_of("6.12"), "intel", 2, 6, 1, 1 << 34, 900 * NS_PER_S)
@@ -47,6 +49,12 @@ def test_dimm_slots_are_counted_in_the_order_of_the_address_map():
     assert (two.place(3).channel, two.place(3).csrow) == (1, 1)
     assert two.controllers == 8
     assert KIND._replace(reporting="amd").controllers == 2
+
+
+def test_the_slot_is_the_one_that_the_name_of_the_fault_was_made_of():
+    slots = np.array([0, 1, 11, 255])
+    ids = fault_ids(np.full(4, 9_999), fault_tag(slots, np.full(4, 255), np.full(4, 65_535)))
+    assert [slot_of_fault(int(one)) for one in ids] == slots.tolist()
 
 
 @pytest.mark.parametrize("errors", [1, 2, 59, 60, 61, 65_535, 10 * COUNT_MAX, 100 * COUNT_MAX + 1])
