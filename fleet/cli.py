@@ -6,7 +6,6 @@ It is the composition root: only commands, and only when they run, reach up to t
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
@@ -16,6 +15,7 @@ import click
 
 from fleet.commands.printing import Output, OutputError, say, shortened
 from fleet.commands.usage import usage_complaint
+from fleet.interruption import interrupted_when_asked, was_terminated
 from fleet.shortage import naming_shortage
 from node_sim.errors import ConfigError, DataError, ModelError, SimError
 
@@ -259,24 +259,15 @@ class _Guarded(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
-        terminated = False
-
-        def terminate(_signal: int, _frame: object) -> NoReturn:
-            """Interrupt, and remember by what: Ray raises an interruption of its own in place of a handler's."""
-            nonlocal terminated
-            terminated = True
-            raise KeyboardInterrupt
-
-        signal.signal(signal.SIGTERM, terminate)
 
         def commits() -> bool:
             return ctx.invoked_subcommand in COMMITTING
 
         try:
-            with naming_shortage("this machine", commits):
+            with interrupted_when_asked(), naming_shortage("this machine", commits):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            what, code = ("terminated", EXIT_TERMINATED) if terminated else ("interrupted", EXIT_INTERRUPTED)
+            what, code = ("terminated", EXIT_TERMINATED) if was_terminated() else ("interrupted", EXIT_INTERRUPTED)
             _fail(f"{what}{_KEPT * commits()}", code)
         except (ConfigError, ModelError) as error:
             _fail(str(error), EXIT_USAGE)

@@ -46,6 +46,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "fleet.stored": VOCABULARY,
     "fleet.inputs": (),
     "fleet.printable": (),
+    "fleet.interruption": (),
     "fleet.scenario": (*VOCABULARY, *_FAULTS, "node_sim.ecc", "fleet.inputs", "fleet.printable"),
     "fleet.shortage": ("node_sim.errors",),
     "fleet.progress": ("fleet.stored",),
@@ -102,7 +103,7 @@ PLAN: dict[str, tuple[str, ...]] = {
         "fleet.metrics",
         "analysis",
     ),
-    "fleet.cli": ("node_sim.errors", "fleet.shortage", "fleet.commands"),
+    "fleet.cli": ("node_sim.errors", "fleet.interruption", "fleet.shortage", "fleet.commands"),
 }
 """Rooms from the ground up, and what each may import of the others; a name stands for all that is inside."""
 LAZY_ONLY = ("fleet.commands", "analysis")

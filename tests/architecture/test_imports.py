@@ -48,6 +48,7 @@ AT_START = (
     "fleet.commands.progress",
     "fleet.commands.usage",
     "fleet.inputs",
+    "fleet.interruption",
     "fleet.printable",
     "fleet.progress",
     "fleet.shortage",
