@@ -115,18 +115,6 @@ def test_views_datasets_and_exports_are_those_of_a_folder(server, stored, truth,
     check_whole(root, truth)
 
 
-def test_actors_of_ray_store_the_same_rows(server, tmp_path, name):
-    options = (*SMALL, "--workers", "2", "--engine", "ray")
-    assert call("run", "-o", tmp_path / "run", *SMALL, "--workers", "1").exit_code == 0
-    done = call("run", "-o", f"s3://{BUCKET}/{name}/a%20b", *options)
-    assert done.exit_code == 0, done.stderr
-    run = open_run(f"s3://{BUCKET}/{name}/a%20b")
-    assert run.digests() == open_run(tmp_path / "run").digests()
-    assert f"replay s3://{BUCKET}/{name}/a%20b" in done.stdout
-    stored = {path for path in server.objects(f"{name}/a b") if path.endswith(".parquet")}
-    assert stored == {part.path for part in run.parts}
-
-
 def test_endpoint_and_region_may_stand_in_the_url(server, stored, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     where = f"s3://{BUCKET}/{stored}?scheme=http&region=us-east-1&endpoint_override={server.endpoint[7:]}"

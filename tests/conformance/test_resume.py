@@ -47,7 +47,7 @@ def undisturbed(tmp_path_factory):
     return open_run(root).manifest["digests"], planned, time.monotonic() - begun
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(3, 7))])
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 7))])
 def test_sigkill_at_a_random_moment_then_resume(undisturbed, tmp_path, seed):
     digests, planned, duration = undisturbed
     # One moment of the start, where there is little to be lost; the others while shards are written.

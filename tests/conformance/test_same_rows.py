@@ -11,26 +11,26 @@ from node_sim.columns import TABLES
 from node_sim.lives import load
 from tests.fleets import counting_fleet, run_fleet
 
+NODES = 300
+
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     root = tmp_path_factory.mktemp("reference") / "run"
-    return run_fleet(counting_fleet(), root, shard_nodes=600), root
+    return run_fleet(counting_fleet(NODES), root, shard_nodes=NODES), root
 
 
 @pytest.mark.parametrize(
     "how",
     [
-        {"shard_nodes": 600, "workers": 2},
+        {"shard_nodes": NODES, "workers": 2},
         {"shard_nodes": 97, "workers": 1},
         {"shard_nodes": 250, "workers": 2},
-        {"shard_nodes": 300, "workers": 1, "name": "ray"},
-        {"shard_nodes": 150, "workers": 2, "name": "ray", "aggregators": 2},
     ],
     ids=lambda how: " ".join(f"{key}={value}" for key, value in how.items()),
 )
-def test_digests_do_not_depend_on_engine_workers_or_shards(reference, tmp_path, how):
-    assert run_fleet(counting_fleet(), tmp_path / "run", **how)["digests"] == reference[0]["digests"]
+def test_digests_do_not_depend_on_workers_or_shards(reference, tmp_path, how):
+    assert run_fleet(counting_fleet(NODES), tmp_path / "run", **how)["digests"] == reference[0]["digests"]
 
 
 @pytest.mark.parametrize(("points", "pending_bytes"), [(1000, 1 << 30), (20_000, 10_000), (10**9, 100_000)])
@@ -38,7 +38,7 @@ def test_digests_and_tallies_do_not_depend_on_blocks_or_parts(reference, tmp_pat
     monkeypatch.setattr(load, "POINTS_PER_PIECE", points)
     monkeypatch.setattr(load, "ROWS_PER_BLOCK", 4 * points)
     monkeypatch.setattr(aggregator, "PENDING_BYTES_MAX", pending_bytes)
-    other = run_fleet(counting_fleet(), tmp_path / "run", shard_nodes=600)
+    other = run_fleet(counting_fleet(NODES), tmp_path / "run", shard_nodes=NODES)
     assert other["digests"] == reference[0]["digests"]
     assert open_run(tmp_path / "run").digests() == reference[0]["digests"]
     for name in ("nodes", "rows", "total"):
@@ -48,16 +48,9 @@ def test_digests_and_tallies_do_not_depend_on_blocks_or_parts(reference, tmp_pat
 
 
 def test_tallies_do_not_depend_on_shards(reference, tmp_path):
-    other = run_fleet(counting_fleet(), tmp_path / "run", shard_nodes=131)
+    other = run_fleet(counting_fleet(NODES), tmp_path / "run", shard_nodes=131)
     for name in ("nodes", "rows", "total"):
         np.testing.assert_allclose(other["tally"][name], reference[0]["tally"][name], rtol=1e-12)
-
-
-def test_one_node_per_actor_gives_the_same_rows(tmp_path):
-    fleet = counting_fleet(nodes=8, fit_factor=400.0)
-    alone = run_fleet(fleet, tmp_path / "actors", name="ray", workers=None, nodes_per_actor=1)
-    together = run_fleet(fleet, tmp_path / "local")
-    assert alone["digests"] == together["digests"]
 
 
 def test_every_table_and_arm_has_rows_in_the_reference(reference):
@@ -69,7 +62,7 @@ def test_every_table_and_arm_has_rows_in_the_reference(reference):
 
 
 def test_another_seed_gives_other_rows(reference, tmp_path):
-    other = run_fleet(counting_fleet(), tmp_path / "run", seed=2)
+    other = run_fleet(counting_fleet(NODES), tmp_path / "run", seed=2)
     same = [
         (arm, name)
         for arm, tables in reference[0]["digests"].items()

@@ -87,22 +87,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_policy_adds_an_arm_and_gives_the_same_rows_on_ray(folder):
-    policies = "--policy", "mine:tenth", "--policy", "mine:pages"
-    engines = {"local": ("--workers", "2"), "ray": ("--engine", "ray", "--workers", "2")}
-    for name, engine in engines.items():
-        done = call(folder, "run", "-o", name, *SMALL, *policies, *engine)
-        assert done.returncode == 0, done.stderr
-    runs = [open_run(folder / name) for name in engines]
-    assert list(runs[0].arms) == ["default", "tenth", "pages"]
-    assert runs[0].manifest["digests"] == runs[1].manifest["digests"]
-    reasons = runs[0].table("lifecycle", "tenth").column("reason").to_pylist()
-    assert reasons.count("own policy") >= 20
-    assert "own policy" not in runs[0].table("lifecycle", "default").column("reason").to_pylist()
-    triggers = runs[0].table("page_offlines", "pages").column("trigger").to_pylist()
-    assert set(triggers) == {"own policy"}
-
-
 def first_cordons(run, arm):
     """When each node is cordoned for the first time in an arm, and why."""
     rows = run.table("lifecycle", arm, columns=["node_id", "time_ns", "kind", "reason"]).to_pylist()
