@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Final, NamedTuple
@@ -196,24 +196,39 @@ def _bits_within(pins: int, beats: int) -> list[int]:
     return [DDR4_BEATS * pin + beat for pin, beat in cells if (pins >> pin) & (beats >> beat) & 1]
 
 
+def _ranks(vectors: Words) -> Ints:
+    """Return the rank over GF(2) of the vectors along the first axis, for each place of the other axes."""
+    left, rank = vectors.copy(), np.zeros(vectors.shape[1:], np.int64)
+    for at, pivot in enumerate(left):
+        rank += pivot != 0
+        rest = left[at + 1 :]
+        rest ^= pivot * (rest & pivot & -pivot != 0)
+    return rank
+
+
+def _risks(pins: int, beats: Sequence[int], code: LocatorCode) -> Floats:
+    """Return ``mask_risks`` of some pins in several sets of as many beats each, shape ``(n_sets, DEVICES)``."""
+    low = np.asarray([_bits_within(pins & _LOW_PINS, one) for one in beats], np.int64).T
+    high = np.asarray([_bits_within(pins >> PINS // 2, one) for one in beats], np.int64).T
+    solutions, n_bits = _solutions(code), len(low) + len(high)
+    residue = np.asarray([product(1, 1 << bit, code.bits) for bit in range(_HALF_BITS)], np.uint32)
+    halves_b = solutions.half.T[high]
+    halves_a = np.broadcast_to(residue[low][..., None], (*low.shape, halves_b.shape[2]))
+    same = 1 << n_bits - _ranks(np.concatenate([halves_a, halves_b]))
+    # Of these, a and b are both 0 or multiples of the polynomial: their locator is 0 in every device.
+    zero = 1 << n_bits - _ranks(residue[low]) - _ranks(residue[high])
+    bad = (same - zero[:, None])[:, solutions.pair].sum(axis=2) + zero[:, None] - 1
+    found: Floats = bad / ((1 << n_bits) - 1)
+    return found
+
+
 def mask_risks(pins: int, beats: int, code: LocatorCode) -> Floats:
     """Return the share of errors that are not corrected among those of some pins in some beats, shape ``(DEVICES,)``.
 
     Both are masks, not 0. All errors inside are equally likely, also those that leave out one of the pins or beats.
-    Exact: for each half b inside the mask and each other device, how many halves a inside it solve the equation.
+    Exact: with each other device, halves a and b inside the mask that solve the equation are a null space over GF(2).
     """
-    low, high = _bits_within(pins & _LOW_PINS, beats), _bits_within(pins >> PINS // 2, beats)
-    solutions = _solutions(code)
-    residues = _sums(product(1, 1 << bit, code.bits) for bit in low)
-    count = np.append(np.bincount(residues, minlength=1 << min(code.bits, _HALF_BITS)), 0)  # then: no half at all
-    solved = np.zeros((solutions.half.shape[0], 1), np.uint32)
-    for bit in high:
-        solved = np.concatenate([solved, solved ^ solutions.half[:, bit, None]], axis=1)
-    inside = count.take(solved, mode="clip")
-    zero = (solved == 0).sum(axis=1)  # b is 0, or a multiple of the polynomial: its locator is 0 in every device
-    by_pair = inside.sum(axis=1) - zero * count[0]
-    bad = by_pair[solutions.pair].sum(axis=1) + zero[0] * count[0] - 1
-    found: Floats = bad / ((1 << len(low) + len(high)) - 1)
+    found: Floats = _risks(pins, [beats], code)[0]
     return found
 
 
@@ -234,11 +249,12 @@ class PatternRisk(NamedTuple):
 
 def risk_table(code: LocatorCode) -> list[PatternRisk]:
     """Return the risks of all kinds of masks, sorted; masks of one kind are equally likely."""
-    risks = defaultdict(list)
+    risks: dict[tuple[int, int, bool], list[Floats]] = defaultdict(list)
     for pins in (((1 << n_dq) - 1) << first for n_dq in range(1, PINS + 1) for first in range(PINS - n_dq + 1)):
         crosses = 0 < pins & _LOW_PINS < pins
-        for beats in range(1, 1 << DDR4_BEATS):
-            risks[pins.bit_count(), beats.bit_count(), crosses].append(mask_risks(pins, beats, code))
+        for n_beats in range(1, DDR4_BEATS + 1):
+            beats = [one for one in range(1, 1 << DDR4_BEATS) if one.bit_count() == n_beats]
+            risks[pins.bit_count(), n_beats, crosses].extend(_risks(pins, beats, code))
     means = {kind: (float(np.mean(risk)), float(np.mean(np.asarray(risk) > 0))) for kind, risk in risks.items()}
     return [PatternRisk(*kind, *means[kind]) for kind in sorted(means)]
 

@@ -25,7 +25,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def repairing(tmp_path_factory):
-    document = counting_document(600, fit_factor=10.0)
+    document = counting_document(300, fit_factor=10.0)
     chips = ["sddc", "altitude"]
     document["arm"] = {
         "replace_10_per_24h": {"set": {"repair.replace_ce": 10}},
@@ -37,7 +37,7 @@ def repairing(tmp_path_factory):
         "mirrored": {"set": {"ecc.mirroring": True, "repair.replace_ce": 100}},
     }
     root = tmp_path_factory.mktemp("repairs") / "run"
-    run_fleet(decode("test", document), root, seed=5)
+    run_fleet(decode("test", document), root, seed=5, shard_nodes=300)
     return open_run(root)
 
 

@@ -30,7 +30,7 @@ def board(name):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("boards")
-    run_fleet(decode("test", busy_document(200)), folder / "run")
+    run_fleet(decode("test", busy_document(100)), folder / "run")
     fleet = export(folder / "run", folder / "x.om")
     hosts = export(folder / "run", folder / "n.om", "--series", "nodes", "--nodes", "0-39")
     data = fill(fleet)

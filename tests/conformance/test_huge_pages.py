@@ -23,9 +23,9 @@ ARMS = {
 }
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    document = counting_document(100, fit_factor=40.0)
+@pytest.fixture(scope="module", params=[25, pytest.param(100, marks=pytest.mark.long)], ids="{} nodes".format)
+def run(request, tmp_path_factory):
+    document = counting_document(request.param, fit_factor=40.0)
     document["years"] = 0.7
     document["group"] = {"secded": document["group"]["secded"] | {"share": 1.0}}
     for group in document["group"].values():
@@ -39,7 +39,7 @@ def run(tmp_path_factory):
         group["detection"] = {"hot_interval_s": 30_000.0}
     document["arm"] = {name: {"set": settings} for name, settings in ARMS.items()}
     root = tmp_path_factory.mktemp("huge") / "run"
-    run_fleet(decode("test", document), root, seed=5)
+    run_fleet(decode("test", document), root, seed=5, shard_nodes=100)
     return open_run(root)
 
 

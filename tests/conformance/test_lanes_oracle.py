@@ -7,7 +7,7 @@ import pickle
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path as FilePath
@@ -677,13 +677,19 @@ def difference(expected: Tables, got: Tables) -> str | None:
     return "\n".join(lines)
 
 
-def check_world(number: int, nodes: int | None = None) -> None:
-    """Compare all pairs of a world, or those of its first nodes."""
+def nodes_at(number: int, places: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the nodes of a world at these places, or all."""
+    nodes = draw_world(number).nodes
+    return nodes if places is None else tuple(nodes[place] for place in places)
+
+
+def check_world(number: int, places: Sequence[int] | None = None) -> None:
+    """Compare all pairs of a world, or those of its nodes at these places."""
     world = draw_world(number)
     seed = Seed.of(world.seed)
     views = [view_of(block_of(number), arm) for arm in range(len(world.policies))]
     empty: Tables = {name: [] for name in TABLE_NAMES}
-    for node in world.nodes[:nodes]:
+    for node in nodes_at(number, places):
         lives: dict[config.Policy, event_heap.Events] = {}
         for policy in world.policies:
             if policy not in lives:
@@ -700,7 +706,7 @@ def check_world(number: int, nodes: int | None = None) -> None:
 
 def check_and_count(number: int, folder: FilePath) -> None:
     """Compare a world, a crowded one in part, and leave what it has met."""
-    check_world(number, CROWDED_NODES if number in CROWDED_WORLDS else None)
+    check_world(number, range(CROWDED_NODES) if number in CROWDED_WORLDS else None)
     write_branches(number, folder)
 
 
@@ -887,15 +893,16 @@ def laws_met(number: int) -> Counter[str]:
     return met
 
 
-def banks_met(number: int) -> Counter[str]:
-    """Count what happens to banks of DIMMs that are to go offline in a world."""
+def banks_met(number: int, places: Sequence[int] | None = None) -> Counter[str]:
+    """Count what happens to banks of DIMMs that are to go offline in a world, or on its nodes at these places."""
     met: Counter[str] = Counter()
+    nodes = nodes_at(number, places)
     address_map = AddressMap(draw_world(number).hardware.server)
     alone = BankMap(address_map).pattern(np.zeros(1, np.int64)).all()
     for part in block_of(number).parts:
         seen: Counter[tuple[int | None, int | None]] = Counter()
         for row in rows_of("page_offlines", part.tables["page_offlines"]) if "page_offlines" in part.tables else ():
-            if row["trigger"] != OfflineTrigger.BANK_THRESHOLD:
+            if row["trigger"] != OfflineTrigger.BANK_THRESHOLD or row["node_id"] not in nodes:
                 continue
             gone = row["n_pages"] or 0
             met["bank"] += 1

@@ -41,14 +41,14 @@ class Rows(NamedTuple):
     tables: dict
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    document = counting_document(500, fit_factor=30.0)
+@pytest.fixture(scope="module", params=[150, pytest.param(500, marks=pytest.mark.long)], ids="{} nodes".format)
+def run(request, tmp_path_factory):
+    document = counting_document(request.param, fit_factor=30.0)
     names = {name.replace(", ", "_").replace(" ", "_"): settings for name, settings in ARMS.items()}
     document["arm"] = {name: {"set": settings} for name, settings in names.items()}
     document["arm"]["two_reports"]["groups"] = ["ddr5"]
     root = tmp_path_factory.mktemp("out") / "run"
-    run_fleet(decode("test", document), root, seed=11)
+    run_fleet(decode("test", document), root, seed=11, shard_nodes=500)
     stored = open_run(root)
     found = {}
     for arm in stored.arms:
@@ -140,7 +140,7 @@ def test_nothing_happens_on_a_node_that_is_down(run, arm):
     for row in rows(run, arm, "lifecycle"):
         if row["kind"] in DOWN:
             down[row["node_id"]].append((row["time_ns"], row["end_ns"]))
-    assert sum(map(len, down.values())) > 100
+    assert sum(map(len, down.values())) > 50
     for table in ("errors", "machine_checks", "memory_failures", "signals", "io_errors", "page_offlines"):
         for row in rows(run, arm, table):
             times = {row["time_ns"], row.get("last_time_ns", row["time_ns"])}
@@ -160,7 +160,7 @@ def test_every_cordon_has_a_row_of_a_log_as_its_cause(run, arm):
         LifecycleReason.ECS_LIMIT.text: "ecs_reports",
     }
     cordons = [row for row in rows(run, arm, "lifecycle") if row["kind"] == "cordon"]
-    assert len(cordons) > 30
+    assert len(cordons) > 20
     for row in cordons:
         table, cause = log[row["node_id"], row["cause_seq"]]
         assert table == tables[row["reason"]]

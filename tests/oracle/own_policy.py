@@ -119,7 +119,7 @@ class Player:
 
     def show(self, life: Life, records: list[Record], known: list[Record], now: int, new: int) -> KnownNode:
         """Show what is known now."""
-        errors = np.concatenate([np.zeros(0, ERRORS), *(record["row"] for record in known)])
+        errors = np.fromiter((record["row"][0] for record in known), ERRORS, len(known))
 
         def pages(which: int) -> Any:
             mine: list[Seen] = records[which]["seen"]

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,6 +96,16 @@ class Corrected(NamedTuple):
         if self.reads:
             return [self.window.time(read) for read in self.reads]
         return self.window._replace(wrong=float(self.errors)).all_times()
+
+    def before(self, time: int) -> int:
+        """Count those that come before a time."""
+        if self.reads:
+            return bisect_left(self.reads, time, key=self.window.time)
+        return self.window._replace(wrong=float(self.errors)).before(time)
+
+    def first(self) -> int:
+        """Return when the first one comes."""
+        return self.window.time(self.reads[0]) if self.reads else self.window._replace(wrong=float(self.errors)).time(1)
 
 
 @dataclass

@@ -47,7 +47,9 @@ class Window(NamedTuple):
 
     def all_times(self) -> list[int]:
         """Return when each of the reads happens."""
-        return [self.time(k) for k in range(1, self.reads + 1)]
+        inner = special.betaincinv(range(2, self.reads), range(self.reads - 1, 1, -1), self.u)  # as in ``time``
+        ends = [self.time(k) for k in sorted({1, self.reads})]
+        return [ends[0], *(self.low + int(at * (self.high - self.low)) for at in inner.tolist()), *ends[1:]]
 
     def before(self, time: int) -> int:
         """Count the reads before a time."""
