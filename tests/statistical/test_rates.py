@@ -80,7 +80,7 @@ def test_clustered_events_widen_the_interval_by_the_cluster_size():
 @pytest.mark.parametrize("size", [1.0, 5.0])
 def test_intervals_of_rates_cover_the_truth_as_often_as_they_say(size):
     generator = np.random.default_rng(20)
-    trials, n, mean = 1500, 2000, 0.01
+    trials, n, mean = 1500, 400, 0.05
     covered = 0
     for _ in range(trials):
         found = rate(sums_of(nodes(n, kills_direct_ar=size * generator.poisson(mean, n))), "kills_direct_ar")

@@ -26,7 +26,7 @@ from tests.fleets import busy_document, run_fleet
 ARMS = ("default", "page_offline_2_per_24h")
 
 
-def fleet(*arms, nodes=120, **groups):
+def fleet(*arms, nodes=60, **groups):
     document = busy_document(nodes)
     document["arm"] = {arm: document["arm"][arm] for arm in arms}
     for name, faults in groups.items():
@@ -38,9 +38,9 @@ def fleet(*arms, nodes=120, **groups):
 def runs(tmp_path_factory):
     """A run of two arms, and runs of each alone, cut into other shards."""
     root = tmp_path_factory.mktemp("compared")
-    run_fleet(fleet(*ARMS), root / "both", shard_nodes=50)
-    run_fleet(fleet(ARMS[0]), root / "first", shard_nodes=70)
-    run_fleet(fleet(ARMS[1]), root / "second", shard_nodes=33)
+    run_fleet(fleet(*ARMS), root / "both", shard_nodes=25)
+    run_fleet(fleet(ARMS[0]), root / "first", shard_nodes=35)
+    run_fleet(fleet(ARMS[1]), root / "second", shard_nodes=17)
     return {name: open_run(root / name) for name in ("both", "first", "second")}
 
 
@@ -57,7 +57,7 @@ def test_arms_of_two_runs_are_compared_as_if_they_were_of_one(runs):
 
 
 def test_a_run_is_exactly_like_itself_and_like_its_copy_in_other_shards(runs, tmp_path):
-    run_fleet(fleet(*ARMS), tmp_path / "again", shard_nodes=44)
+    run_fleet(fleet(*ARMS), tmp_path / "again", shard_nodes=22)
     for other in (runs["both"], open_run(tmp_path / "again")):
         comparison = compare_runs(runs["both"], other)
         for arm in ARMS:
@@ -81,15 +81,15 @@ def test_faults_are_the_same_by_what_scenarios_mean_not_by_how_they_are_written(
     one = fleet(ARMS[0])
     assert differences_in_faults(one, fleet(*ARMS), (1, 1)) == []
     assert differences_in_faults(one, fleet(ARMS[0], secded={"site": "new_york"}), (1, 1)) == []
-    spelled = busy_document(120)
+    spelled = busy_document(60)
     spelled["group"] = {f"{name}_2": group for name, group in spelled["group"].items()}
     assert differences_in_faults(one, decode("renamed", spelled), (1, 1)) == []
     assert differences_in_faults(one, one, (1, 2)) == ["seed 1 and 2"]
     assert differences_in_faults(one, fleet(ARMS[0], secded={"site": "denver"}), (1, 1)) == [
         "group secded: faults.site new_york and denver"
     ]
-    more = differences_in_faults(one, fleet(ARMS[0], nodes=121), (1, 1))
-    assert more[0] == "nodes 120 and 121"
+    more = differences_in_faults(one, fleet(ARMS[0], nodes=61), (1, 1))
+    assert more[0] == "nodes 60 and 61"
 
 
 def test_runs_with_other_faults_are_independent_samples(runs, tmp_path):

@@ -154,7 +154,9 @@ def test_a_large_folio_is_drawn_with_the_share_asked_for_and_moves_no_other_draw
 
 def handled(workload, profile="6.12"):
     policy = Policy(ecc=Ecc("secded"), detection=Detection(hot_share=0.5), kernel=Kernel(profile), workload=workload)
-    block = simulate_block(Seed.of(4), np.arange(400), Hardware(faults=Faults(fit_factor=20.0)), (policy,), NS_PER_YEAR)
+    block = simulate_block(
+        Seed.of(4), np.arange(400), Hardware(faults=Faults(fit_factor=20.0)), (policy,), NS_PER_YEAR // 3
+    )
     parts = [part.tables["memory_failures"] for part in block.parts if "memory_failures" in part.tables]
     return {name: np.concatenate([part[name] for part in parts]) for name in ("page_use", "page_type", "result")}
 

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
+from analysis import open_run
 from fleet.cli import main
 from fleet.commands.schema import read_schema, schema_kinds
 from fleet.scenario.decode import decode
@@ -34,7 +35,9 @@ def runs(tmp_path_factory):
     run_fleet(decode("test", four), root / "four")
     run_fleet(decode("test", {**four, "arm": {}, "nodes": 5}), root / "one")
     two = {name: four["arm"][name] for name in ("default", "early_kill")}
-    run_fleet(decode("test", {**four, "arm": two, "nodes": 5}), root / "two")
+    brief = busy_document(12, 40.0) | {"arm": two, "years": 0.1}  # what is asked of it costs by its time and groups
+    brief["group"] = {"secded": brief["group"]["secded"] | {"share": 1.0}}
+    run_fleet(decode("test", brief), root / "brief")
     (root / "programs").symlink_to(program("prometheus").parent)
     (root / "rules.yml").write_text(RULES)
     (root / "few.csv").write_text("".join(RECORDING.read_text().splitlines(keepends=True)[:4]))
@@ -52,7 +55,7 @@ groups:
       - {alert: Refused, expr: 'absent(up)'}
 """
 COMMANDS = [
-    ("alerts", "alerts {0}/two --rules {0}/rules.yml --prometheus {0}/programs"),
+    ("alerts", "alerts {0}/brief --rules {0}/rules.yml --prometheus {0}/programs"),
     ("prediction", "conform --kernel 6.1 --predict {0}/few.csv -o {0}/again.csv"),
     ("summary", "summary {}/four"),
     ("summary", "summary {}/one"),
@@ -64,7 +67,7 @@ COMMANDS = [
     ("comparison", "compare {}/four --by page_use"),
     ("ranking", "compare {}/four --pareto kills,memory_lost"),
     ("ranking", "compare {}/four --cost kill=1,panic=20"),
-    ("sensitivity", "compare {}/two --sensitivity --nodes 5"),
+    ("sensitivity", "compare {}/brief --sensitivity --nodes 5"),
     ("check", "check {}/one"),
     ("replay", "replay {}/four --node 3"),
     ("inject", "inject"),
@@ -79,7 +82,7 @@ COMMANDS = [
     ("dram", "dram --lifetimes 2000 --years 2.5"),
     ("dram-lifetime", "dram --dump 1 --fit-factor 100"),
     ("dram-lifetime", "dram --dump 1 --fit-factor 0"),
-    ("scenario", "scenario show baseline --set workload=database"),
+    ("scenario", "scenario show baseline --set workload=database --sample 1000"),
     ("scenario", "scenario show google-2008 --sample 100"),
     ("scenario-list", "scenario list"),
     ("tables", "tables"),
@@ -100,6 +103,10 @@ def test_a_document_is_of_its_schema(kind, command, runs):
     assert found["format"] == f"hwpoison-fleet {kind} 1"
     problems = sorted(STRICT(read_schema(kind)).iter_errors(found), key=str)
     assert [f"{'/'.join(map(str, one.absolute_path))}: {one.message[:200]}" for one in problems] == []
+
+
+def test_alerts_are_judged_by_errors_that_there_are(runs):
+    assert "UE" in open_run(runs / "brief").table("errors")["kind"].to_pylist()
 
 
 def test_every_kind_has_a_document_here_and_a_schema_that_is_one():

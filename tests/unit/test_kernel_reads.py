@@ -112,14 +112,21 @@ def test_a_fleet_ends_a_read_by_the_kernel_as_a_single_page_does(use, kind, prof
 HARDWARE = Hardware(faults=Faults(fit_factor=30.0))
 
 
-@pytest.fixture(scope="module")
-def sweep():
+SWEEPS = [
+    pytest.param((4000, NS_PER_YEAR // 10), id="a tenth of a year"),
+    pytest.param((3000, NS_PER_YEAR // 2), id="half a year", marks=pytest.mark.long),
+]
+
+
+@pytest.fixture(scope="module", params=SWEEPS)
+def sweep(request):
+    nodes, horizon_ns = request.param
     policy = Policy(ecc=Ecc("secded"), detection=Detection(scrub_hours=0.0, hot_share=1.0))
     arms = tuple(
         Policy(ecc=policy.ecc, detection=policy.detection, kernel=Kernel(profile=profile), platform=Platform())
         for profile in PROFILE_NAMES[2:]
     )
-    block = simulate_block(Seed.of(5), np.arange(3000), HARDWARE, arms, NS_PER_YEAR // 2)
+    block = simulate_block(Seed.of(5), np.arange(nodes), HARDWARE, arms, horizon_ns)
     return {
         profile: [part.tables for part in block.parts if arm in part.arms]
         for arm, profile in enumerate(PROFILE_NAMES[2:])

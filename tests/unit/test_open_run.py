@@ -19,7 +19,7 @@ from tests.fleets import busy_fleet, run_fleet
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("finished") / "run"
-    run_fleet(busy_fleet(120), root, shard_nodes=50)
+    run_fleet(busy_fleet(40), root, shard_nodes=25)
     return root
 
 

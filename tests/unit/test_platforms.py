@@ -32,7 +32,7 @@ BASE = Policy(ecc=Ecc("secded"))
 
 
 def simulate(policy: Policy, nodes: int = 200) -> dict:
-    block = simulate_block(SEED, np.arange(nodes), HARDWARE, (policy,), NS_PER_YEAR)
+    block = simulate_block(SEED, np.arange(nodes), HARDWARE, (policy,), NS_PER_YEAR // 4)
     tables: dict = {}
     for part in block.parts:
         for name, columns in part.tables.items():

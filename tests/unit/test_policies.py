@@ -236,10 +236,20 @@ def test_the_text_shows_every_figure_and_says_when_the_baseline_acts_itself(tmp_
     assert any("acts on CEs itself" in line for line in policy_lines(compare_policies(run, "arm"), "arm"))
 
 
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
+SIZES = [
+    pytest.param((160, 15.0, 0.35), id="160 nodes"),
+    pytest.param((500, 40.0, 0.15), id="500 nodes", marks=pytest.mark.long),
+]
+"""Nodes, factor of their faults, share of them that has DDR5."""
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def simulated(request, tmp_path_factory):
     """A fleet whose arms offline pages, and replace DIMMs at limits of CE and of error check and scrub."""
-    document = counting_document(500, 40.0)
+    nodes, fit_factor, share = request.param
+    document = counting_document(nodes, fit_factor)
+    document["group"]["sddc"]["share"], document["group"]["ddr5"]["share"] = 0.75 - share, share
+    document["group"]["ddr5"]["faults"]["fit_factor"] = max(fit_factor, 25.0)
     document["arm"] = {
         "default": {},
         "pages": {"set": {"page_offline.ce_threshold": 2}},
@@ -248,7 +258,7 @@ def simulated(tmp_path_factory):
         "counted": {"set": {"repair.replace_ecs": True}, "groups": ["ddr5"]},
     }
     root = tmp_path_factory.mktemp("policies") / "run"
-    run_fleet(decode("test", document), root, shard_nodes=130)
+    run_fleet(decode("test", document), root, shard_nodes=90)
     return open_run(root)
 
 
@@ -357,4 +367,5 @@ def test_the_simulated_fleet_has_what_the_recount_is_about(simulated):
         assert figures["lead_median_hours"].value > 0
         assert 0 < figures["precision"].value < 1
     assert found.arms["dimms"]["dimms_replaced_for_nothing"] > 10
+    assert found.arms["banks"]["memory_offlined_gib_per_ue_avoided"].value > 1
     assert found.arms["pages"]["memory_offlined_gib_years_per_ue_avoided"].value > 0

@@ -29,9 +29,9 @@ ARMS = {"default": {}, "offline=2": {"page_offline.ce_threshold": 2}, "early": {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    document = busy_document(160, 15.0) | {"arm": {name: {"set": changes} for name, changes in ARMS.items()}}
+    document = busy_document(60, 15.0) | {"arm": {name: {"set": changes} for name, changes in ARMS.items()}}
     root = tmp_path_factory.mktemp("reading") / "run ~ 100%"
-    run_fleet(decode("test", document), root, shard_nodes=80)
+    run_fleet(decode("test", document), root, shard_nodes=32)
     return open_run(root)
 
 

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
+from analysis.figures import FIGURES
 from fleet.cli import main
 from tests.fleets import busy_fleet, run_fleet
 
@@ -16,6 +17,13 @@ def run(tmp_path_factory):
     return root
 
 
+@pytest.fixture(autouse=True)
+def first_figure_only(monkeypatch):
+    """Drawing takes most of the time; what is drawn is the matter of other tests."""
+    name = next(iter(FIGURES))
+    monkeypatch.setattr("analysis.figures.FIGURES", {name: FIGURES[name]})
+
+
 def report(*words):
     done = CliRunner().invoke(main, ["report", *map(str, words)])
     return done.exit_code, done.output
@@ -24,6 +32,8 @@ def report(*words):
 def test_it_is_written_into_the_folder_of_the_run_which_opens_as_before(run):
     assert report(run) == (0, f"wrote {run}/report.html\n")
     assert report(run, "--format", "md") == (0, f"wrote {run}/report.md\n")
+    assert "<svg" in (run / "report.html").read_text()
+    assert len(list((run / "report_files").iterdir())) == 1
     assert CliRunner().invoke(main, ["summary", str(run)]).exit_code == 0
 
 

@@ -14,7 +14,7 @@ from tests.fleets import busy_fleet, run_fleet
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("losses") / "run"
-    run_fleet(busy_fleet(nodes=240), root, shard_nodes=90)
+    run_fleet(busy_fleet(nodes=120), root, shard_nodes=70)
     return open_run(root)
 
 

@@ -52,13 +52,13 @@ def draw(_figure, _run):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("sections") / "run"
-    run_fleet(busy_fleet(nodes=150), root)
+    run_fleet(busy_fleet(nodes=60), root)
     return open_run(root)
 
 
 @pytest.fixture(scope="module")
 def six(tmp_path_factory):
-    document = busy_document(nodes=60)
+    document = busy_document(nodes=20)
     document["arm"] = {f"t_{n}": {"set": {"page_offline.ce_threshold": n}} for n in (0, 2, 3, 5, 9, 50)}
     root = tmp_path_factory.mktemp("six") / "run"
     run_fleet(decode("test", document), root)
@@ -182,7 +182,7 @@ def test_every_assumption_has_its_range(run):
 
 
 def test_every_published_number_of_the_scenario_has_its_source(run):
-    entries = scenario_document(busy_fleet(nodes=150))["groups"].values()
+    entries = scenario_document(busy_fleet(nodes=60))["groups"].values()
     wanted = {one["origin"] for group in entries for one in group if one["origin"].startswith("published")}
     found = texts(page(run), "sources")
     assert wanted

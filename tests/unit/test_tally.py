@@ -26,9 +26,18 @@ def run(tmp_path_factory):
     document["arm"]["degraded"] = {"set": DEGRADED}
     document["group"]["secded"]["server"] = {"ranks": 1}
     root = tmp_path_factory.mktemp("tally") / "run"
-    document["arm"]["banks"] = {"set": {"page_offline.scope": "bank", "page_offline.ce_threshold": 500}}
-    run_fleet(decode("test", document), root, shard_nodes=130)
+    document["arm"]["banks"] = {
+        "set": {"page_offline.scope": "bank", "page_offline.ce_threshold": 500},
+        "groups": ["ddr5"],
+    }
+    run_fleet(decode("test", document), root, shard_nodes=210)
     return open_run(root)
+
+
+@pytest.fixture(scope="module")
+def counts(run):
+    """Of each arm what ``slow_counts`` finds."""
+    return {arm: slow_counts(run, arm) for arm in run.arms}
 
 
 def dimm_bytes(run):
@@ -136,10 +145,10 @@ def by_group(run, x):
     return [x[group.first_node : group.first_node + group.nodes] for group in run.groups]
 
 
-def test_sums_and_products_equal_the_slow_count(run):
-    base, _ = slow_counts(run, run.arms[0])
+def test_sums_and_products_equal_the_slow_count(run, counts):
+    base, _ = counts[run.arms[0]]
     for position, arm in enumerate(run.arms):
-        x, rows = slow_counts(run, arm)
+        x, rows = counts[arm]
         assert run.tally.rows[position] == rows
         for group, (mine, other) in enumerate(zip(by_group(run, x), by_group(run, base), strict=True)):
             np.testing.assert_allclose(run.tally.total[position, group], mine.sum(axis=0), rtol=1e-9)
@@ -166,11 +175,11 @@ def slow_pairs(run, x, base):
     return found
 
 
-def test_what_few_nodes_have_and_differ_by_equals_the_slow_count(run):
-    base, _ = slow_counts(run, run.arms[0])
+def test_what_few_nodes_have_and_differ_by_equals_the_slow_count(run, counts):
+    base, _ = counts[run.arms[0]]
     differing = 0
     for position, arm in enumerate(run.arms):
-        x, _ = slow_counts(run, arm)
+        x, _ = counts[arm]
         for group, (mine, other) in enumerate(zip(by_group(run, x), by_group(run, base), strict=True)):
             for metric, (sums, largest) in slow_pairs(run, mine, other).items():
                 at = POSITION[metric]
@@ -198,9 +207,9 @@ def test_dimms_of_two_sizes_are_mapped_out_and_nodes_go_down_meanwhile(run):
     assert degraded > 1000 * usual > 0
 
 
-def test_another_baseline_is_counted_again_from_the_rows(run):
+def test_another_baseline_is_counted_again_from_the_rows(run, counts):
     tally, order = tally_against(run, "no_recovery")
-    base, _ = slow_counts(run, "no_recovery")
+    base, _ = counts["no_recovery"]
     for position, arm in enumerate(order):
-        x, _ = slow_counts(run, arm)
+        x, _ = counts[arm]
         np.testing.assert_allclose(tally.cross[position].sum(axis=0), x.T @ base, rtol=1e-9)

@@ -28,7 +28,7 @@ def names_of(arms):
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory):
-    document = busy_document(60)
+    document = busy_document(25)
     document["arm"] = {name: {"set": {"page_offline.ce_threshold": n}} for n, name in enumerate(names_of(4))}
     root = tmp_path_factory.mktemp("widths") / "run"
     run_fleet(decode("test", document), root)
