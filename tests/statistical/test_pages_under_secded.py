@@ -33,7 +33,8 @@ from tests.oracle.fault_growth import Draws, Fault, faults_of_table, walk_over
 from tests.oracle.read_codes import ReadRisk, risk_of
 from tests.oracle.wrong_reads import windows
 
-SEED, NODES = Seed.of(9), np.arange(40_000)
+SEED = Seed.of(9)
+SIZES = pytest.mark.parametrize("nodes", [16_000, pytest.param(40_000, marks=pytest.mark.long)])
 HARDWARE = Hardware(faults=Faults(fit_factor=10.0, command_address_fit=0.0, lane_fit=0.0, growth=Growth(factor=0.0)))
 ALL_USED = Use(free=0.0, kernel=0.0, anonymous=1.0, thp=0.0, hugetlb=0.0, file=0.0, tmpfs=0.0, hugetlb_1g=0.0)
 SECDED = replace(
@@ -89,24 +90,29 @@ def pages_in_order(draws: Draws, fault: Fault, address_map: AddressMap) -> list[
 
 
 @cache
-def pages() -> dict[Mode, Avoided]:
+def pages(nodes: int) -> dict[Mode, Avoided]:
     """Live nodes with hard faults on several pins; those with faults of many pages are left out."""
-    table = simulate_faults(SEED, NODES, HARDWARE, NS_PER_YEAR)
+    every = simulate_faults(SEED, np.arange(nodes), HARDWARE, NS_PER_YEAR)
+    several = every.cells.n_dq > 1
+    wide = every.node_id[~np.isin(every.mode, NARROW) & (every.hard | several)]
+    alike = np.setdiff1d(every.node_id[every.hard & several], wide)
+    table = every.take(np.flatnonzero(np.isin(every.node_id, alike)))
     faults = dict(zip(fault_ids(table.node_id, table.tag).tolist(), faults_of_table(table), strict=True))
-    wide = {fault.node for fault in faults.values() if fault.mode not in NARROW and (fault.hard or fault.n_dq > 1)}
-    nodes = {fault.node for fault in faults.values() if fault.hard and fault.n_dq > 1} - wide
     arms = SECDED, replace(SECDED, page_offline=PageOffline(2))
-    block = simulate_block(SEED, np.asarray(sorted(nodes)), HARDWARE, arms, NS_PER_YEAR)
+    block = simulate_block(SEED, alike, HARDWARE, arms, NS_PER_YEAR)
     never, soon = (first_ues(block, arm) for arm in range(2))
     draws, address_map, found = Draws(SEED), AddressMap(HARDWARE.server), defaultdict(list)
+    by_fault = defaultdict(list)
     for page, time_ns in never.items():
-        fault = faults[page[0]]
+        by_fault[page[0]].append((page, time_ns))
+    for name, of_fault in by_fault.items():
+        fault = faults[name]
         if fault.hard:
-            order = pages_in_order(draws, fault, address_map)
-            place, n = order.index(page[1]), len(order)
-            reads = [len(range(place, window.reads, n)) for window in windows(draws, fault, SECDED, NS_PER_YEAR)]
-            expected = p_avoided(reads, risk_of(draws, fault, SECDED.ecc))
-            found[fault.mode].append((expected, soon.get(page) != time_ns, n))
+            order, risk = pages_in_order(draws, fault, address_map), risk_of(draws, fault, SECDED.ecc)
+            n_reads, n = [window.reads for window in windows(draws, fault, SECDED, NS_PER_YEAR)], len(order)
+            for page, time_ns in of_fault:
+                reads = [len(range(order.index(page[1]), number, n)) for number in n_reads]
+                found[fault.mode].append((p_avoided(reads, risk), soon.get(page) != time_ns, n))
     return {mode: Avoided(*map(np.asarray, zip(*rows, strict=True))) for mode, rows in found.items()}
 
 
@@ -118,38 +124,42 @@ def tails(p: np.ndarray, count: int) -> tuple[float, float]:
     return float(law[: count + 1].sum()), float(law[count:].sum())
 
 
-def one_page() -> Avoided:
+def one_page(nodes: int) -> Avoided:
     """Those of faults of one page."""
-    every = Avoided(*(np.concatenate(parts) for parts in zip(*pages().values(), strict=True)))
+    every = Avoided(*(np.concatenate(parts) for parts in zip(*pages(nodes).values(), strict=True)))
     return Avoided(*(part[every.n_pages == 1] for part in every))
 
 
-def test_of_faults_of_one_page_as_many_are_avoided_as_the_law_of_reads_expects() -> None:
-    expected, avoided, _ = one_page()
+@SIZES
+def test_of_faults_of_one_page_as_many_are_avoided_as_the_law_of_reads_expects(nodes: int) -> None:
+    expected, avoided, _ = one_page(nodes)
     assert min(tails(expected, int(avoided.sum()))) > ALPHA / 2
-    assert expected.sum() > 200
+    assert expected.sum() > nodes / 200
 
 
-def test_also_where_most_reads_fail() -> None:
+@SIZES
+def test_also_where_most_reads_fail(nodes: int) -> None:
     """There the second corrected error of a window comes late among its reads, and usually after the first failure."""
-    expected, avoided, _ = one_page()
+    expected, avoided, _ = one_page(nodes)
     seldom = (expected > 0.0) & (expected < 0.25)
     assert min(tails(expected[seldom], int(avoided[seldom].sum()))) > ALPHA / 2
-    assert expected[seldom].sum() > 50
+    assert expected[seldom].sum() > nodes / 800
     assert not avoided[expected == 0.0].any()
 
 
+@SIZES
 @pytest.mark.parametrize("mode", NARROW)
-def test_no_more_is_avoided_than_reads_allow(mode: Mode) -> None:
-    expected, avoided, _ = pages()[mode]
+def test_no_more_is_avoided_than_reads_allow(mode: Mode, nodes: int) -> None:
+    expected, avoided, _ = pages(nodes)[mode]
     assert tails(expected, int(avoided.sum()))[1] > ALPHA
-    assert expected.sum() > 100
+    assert expected.sum() > nodes / 400
 
 
-def test_of_faults_of_several_pages_little_less_is_avoided() -> None:
+@SIZES
+def test_of_faults_of_several_pages_little_less_is_avoided(nodes: int) -> None:
     """Errors go on from page to page as if no read had failed in between: a page's second comes a little late.
 
     That costs 8 % here. It may cost no more than 15.
     """
-    expected, avoided, _ = pages()[Mode.ROW]
+    expected, avoided, _ = pages(nodes)[Mode.ROW]
     assert tails(SHORT * expected, int(avoided.sum()))[0] > ALPHA

@@ -39,6 +39,10 @@ SIGMAS = 4.9
 MODEL_ERROR = 0.005
 """RS(18,16): at most 3 % of the pairs share a fault, and of them one in forty is judged otherwise. SECDED: at most
 0.8 % fail in pairs of one-pin faults, of which less than a half is judged otherwise."""
+SECDED_SIZES, CHIPKILL_SIZES = (
+    pytest.mark.parametrize("n", [some, pytest.param(many, marks=pytest.mark.long)])
+    for some, many in ((8_000_000, 20_000_000), (16_000_000, 50_000_000))
+)
 YEARS, CHIPS, HOURS = 5, 18, 8760.0
 SHARES = {
     "bit": (1.0, 0.0, 0.0, 0.0),
@@ -101,13 +105,13 @@ def secded_fit() -> tuple[float, float]:
     return sum(fit * one_read_fails(mode, n) for mode, n, fit in kinds), sum(fit for _, n, fit in kinds if n > 1)
 
 
-def test_secded_fails_by_year_as_often_as_the_peer_says_but_for_its_single_read():
+@SECDED_SIZES
+def test_secded_fails_by_year_as_often_as_the_peer_says_but_for_its_single_read(n):
     due, sdc, peer_lifetimes = published(2)
     peer, mine = secded_fit()
     assert due + sdc == pytest.approx(
         1 - np.exp(-4 * CHIPS * HOURS * np.arange(1, YEARS + 1) * peer * 1e-9), rel=2 * MODEL_ERROR
     )
-    n = 20_000_000
     lost = ours("secded", n).by_year[1].cumsum() / n
     two = 1 - (1 - lost) ** (2 * peer / mine)  # the same hazard over two domains, less what one read does not show
     agree(two, n // 2, due + sdc, peer_lifetimes)
@@ -139,13 +143,14 @@ def silent_share(columns: bytes) -> float:
     return silent / fails
 
 
-def test_the_silent_share_of_the_peer_under_secded_is_that_of_its_law_and_ours_of_counted_reads_is_larger():
+@SECDED_SIZES
+def test_the_silent_share_of_the_peer_under_secded_is_that_of_its_law_and_ours_of_counted_reads_is_larger(n):
     assert len(set(MATRIX)) == 72
     law = np.mean([silent_share(MATRIX[first : first + 4]) for first in range(0, 72, 4)])
-    due, sdc, n = published(2)
+    due, sdc, peer_lifetimes = published(2)
     peer = sdc / (due + sdc)
-    assert (np.abs(peer - law) < SIGMAS * np.sqrt(law / n / (due + sdc)) + MODEL_ERROR * law).all()
-    counts = ours("secded", 20_000_000)
+    assert (np.abs(peer - law) < SIGMAS * np.sqrt(law / peer_lifetimes / (due + sdc)) + MODEL_ERROR * law).all()
+    counts = ours("secded", n)
     share = counts.by_year[2].sum() / counts.by_year[1].sum()
     assert share / law == pytest.approx(2.46, abs=0.1)
 
@@ -193,20 +198,21 @@ def pair_sums() -> np.ndarray:
     return total
 
 
-def test_chipkill_fails_by_year_as_often_as_the_peer_says_but_for_its_single_read():
+@CHIPKILL_SIZES
+def test_chipkill_fails_by_year_as_often_as_the_peer_says_but_for_its_single_read(n):
     due, sdc, peer_lifetimes = published(10)
     (peer, _), (mine, _) = pair_sums()
-    n = 50_000_000
     lost = ours("chipkill", n).by_year[1].cumsum() / n
     agree(2 * lost * peer / mine, n // 2, due + sdc, peer_lifetimes)
     assert peer / mine == pytest.approx(0.975, abs=5e-4)
 
 
-def test_chipkill_is_silent_by_year_as_often_as_the_peer_without_postprocessing_says():
+@CHIPKILL_SIZES
+def test_chipkill_is_silent_by_year_as_often_as_the_peer_without_postprocessing_says(n):
     _, sdc, peer_lifetimes = published(10)
     (_, peer), (_, mine) = pair_sums()
-    n = 50_000_000
     silent = ours("chipkill", n).by_year[2].cumsum() / n
+    assert silent[-1] * n > 200
     agree(2 * silent * peer / mine, n // 2, sdc, peer_lifetimes)
 
 

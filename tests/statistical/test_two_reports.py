@@ -20,15 +20,28 @@ ALPHA = 1e-6
 SHARE = 0.3
 
 
+SIZES = [(0.05, 4_000), pytest.param((0.25, 10_000), marks=pytest.mark.long)]
+"""Years and nodes: a short time has many loads in few steps."""
+SHARES = {"sddc": 0.1, "altitude": 0.1, "secded": 0.8}
+"""Of nodes: most loads of poison are those of the weakest code."""
+
+
+@pytest.fixture(scope="module", params=SIZES, ids=lambda size: f"{size[1]}")
+def size(request):
+    return request.param
+
+
 @pytest.fixture(scope="module", params=["6.1", "7.1"])
-def fleet(request, tmp_path_factory):
-    document = busy_document(10_000, fit_factor=60.0)
-    document |= {"years": 0.25, "arm": {name: document["arm"][name] for name in ("default", "early_kill")}}
-    for group in document["group"].values():
+def fleet(request, size, tmp_path_factory):
+    years, nodes = size
+    document = busy_document(nodes, fit_factor=60.0)
+    document |= {"years": years, "arm": {name: document["arm"][name] for name in ("default", "early_kill")}}
+    for name, group in document["group"].items():
+        group["share"] = SHARES[name]
         group["kernel"] = group.get("kernel", {}) | {"profile": request.param}
         group["platform"] = group.get("platform", {}) | {"controller_first_share": SHARE, "bank_busy_s": 0.0}
     root = tmp_path_factory.mktemp("two") / f"run-{request.param}"
-    run_fleet(decode("test", document), root)
+    run_fleet(decode("test", document), root, shard_nodes=nodes)
     return request.param, open_run(root)
 
 
@@ -47,7 +60,7 @@ def loads_of(run, arm):
 def test_every_load_that_is_survived_has_one_record_of_each_reporter_and_the_order_is_a_coin(fleet):
     _kernel, run = fleet
     loads, twins = loads_of(run, "default")
-    assert len(loads) > 60
+    assert len(loads) > 600
     assert all(len(twins[place]) == len(rows) == 1 for place, rows in loads.items())
     cores = {rows[0]["bank"] for rows in loads.values()}
     assert not cores & {row["bank"] for rows in twins.values() for row in rows}

@@ -60,9 +60,9 @@ def test_the_rows_of_pieces_and_blocks_are_those_of_all_nodes_together(monkeypat
         monkeypatch.setattr(load, "POINTS_PER_PIECE", points)
         monkeypatch.setattr(load, "ROWS_PER_BLOCK", rows)
         monkeypatch.setattr(load, "WINDOWS_PER_BLOCK", windows)
-        blocks = list(simulate_nodes(SEED, NODES[:60], HARDWARE, (Policy(),), HORIZON_NS))
+        blocks = list(simulate_nodes(SEED, NODES[:30], HARDWARE, (Policy(),), HORIZON_NS))
         sizes.append(len(blocks))
-        assert sum(block.nodes for block in blocks) == blocks[-1].done == 60
+        assert sum(block.nodes for block in blocks) == blocks[-1].done == 30
         assert np.all(np.diff([block.done for block in blocks]) >= 0)
         errors = [part.tables["errors"] for block in blocks for part in block.parts if "errors" in part.tables]
         names = ("node_id", "seq", "time_ns", "ce_count", "first_pfn", "cause_seq")
@@ -71,7 +71,7 @@ def test_the_rows_of_pieces_and_blocks_are_those_of_all_nodes_together(monkeypat
 
     sizes: list[int] = []
     whole = columns(10**9, 10**9, 10**9)
-    for limits in ((2000, 10**9, 10**9), (2000, 2000, 10**9), (2000, 10**9, 2000), (500, 0, 0)):
+    for limits in ((1000, 10**9, 10**9), (1000, 1000, 10**9), (1000, 10**9, 1000), (250, 0, 0)):
         assert np.array_equal(whole, columns(*limits))
     assert sizes[:2] == [2, 2]  # of quiet nodes, and of busy ones
     assert min(sizes[2:]) > 3

@@ -226,7 +226,7 @@ def test_cec_acts_at_two_errors_on_intel_since_6_1_and_one_error_later_before_5_
 def test_a_name_and_its_settings_are_one_policy():
     hardware = Hardware(SERVER, Faults(fit_factor=40.0))
     named, spelt = Policy(page_offline=MCELOG), Policy(page_offline=PageOffline(2, counting="bucket"))
-    rows = simulate_block(Seed.of(3), np.arange(200), hardware, (named, Policy(), spelt), NS_PER_YEAR)
+    rows = simulate_block(Seed.of(3), np.arange(100), hardware, (named, Policy(), spelt), NS_PER_YEAR // 8)
     parts = [part for part in rows.parts if "page_offlines" in part.tables]
     assert parts
     assert {part.arms for part in parts} == {(0, 2)}

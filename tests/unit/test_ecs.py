@@ -202,7 +202,7 @@ def test_a_report_replaces_the_dimm_whose_faults_are_then_gone():
 
 def test_a_pass_cut_by_a_boot_is_not_reported():
     # Hard command/address faults, half of all, take nodes down for two days; faults of other DIMMs go on.
-    tables = simulate(replace(OFTEN, repair=Repair(cordon=Cordon(ue=1))), 400, 20_000.0)
+    tables = simulate(replace(OFTEN, repair=Repair(cordon=Cordon(ue=1))), 280, 20_000.0)
     reports, life = tables["ecs_reports"], tables["lifecycle"]
     day = 24 * NS_PER_HOUR
     boots_in_a_series = 0

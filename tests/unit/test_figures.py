@@ -186,7 +186,10 @@ def with_many_arms(table, n):
     return pa.concat_tables([mine.set_column(at, mine.schema.field(at), [[name] * mine.num_rows]) for name in names])
 
 
-@pytest.mark.parametrize(("n", "width"), [(24, 390), (256, 900)])
+@pytest.mark.parametrize(
+    ("n", "width"),
+    [(32, 390), pytest.param(24, 390, marks=pytest.mark.long), pytest.param(256, 900, marks=pytest.mark.long)],
+)
 def test_any_number_of_arms_gives_a_figure_that_can_be_read(baseline, n, width):
     for name, figure in FIGURES.items():
         if figure.applies(baseline):

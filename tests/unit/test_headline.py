@@ -24,7 +24,7 @@ COUNTS = [(metric, count) for metric in REGISTRY for count in metric.counts]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("headline") / "run"
-    run_fleet(busy_fleet(200), root)
+    run_fleet(busy_fleet(60), root)
     return open_run(root)
 
 

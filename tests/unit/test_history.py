@@ -242,10 +242,10 @@ def hosts(fleet):
 @pytest.fixture(scope="module")
 def asked(run, hosts):
     rows = {node: len(life) for node, life in lives(run, "degraded")}
-    busy = sorted(rows, key=lambda node: -rows[node])[:8]
+    busy = sorted(rows, key=lambda node: -rows[node])[:3]
     fallen = [node for node, life in lives(run, "degraded") if any(table == "lifecycle" for table, _ in life)]
     quiet = [node for node in range(150) if node not in rows][:2]
-    return HostsAsked(run, "degraded", hosts, sorted({*busy, *fallen[:8], *quiet}), grid_of(run, 4 * DAY_S))
+    return HostsAsked(run, "degraded", hosts, sorted({*busy, *fallen[:6], *quiet}), grid_of(run, 4 * DAY_S))
 
 
 @cache

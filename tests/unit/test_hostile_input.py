@@ -353,15 +353,16 @@ def test_a_run_needs_no_standard_files(tmp_path):
     ask("summary", tmp_path / "run", code=0)
 
 
-def test_a_scenario_with_very_many_mistakes_is_refused_at_once():
-    unknown = {f"k{n}": 1 for n in range(900)}
+@pytest.mark.parametrize("many", [250, pytest.param(900, marks=pytest.mark.long)])
+def test_a_scenario_with_very_many_mistakes_is_refused_at_once(many):
+    unknown = {f"k{n}": 1 for n in range(many)}
     groups, arms = {f"g{n}": {"share": 0.01, **unknown} for n in range(100)}, {f"a{n}": {} for n in range(256)}
     changed = {f"a{n}": {"set": unknown} for n in range(100)}
     for document in ({"group": groups, "arm": arms}, {"group": {f"g{n}": {} for n in range(250)}, "arm": changed}):
         begun = time.process_time()
         with pytest.raises(ConfigError):
             decode("x.toml", document)
-        assert time.process_time() - begun < 30.0  # it took hours
+        assert time.process_time() - begun < 30.0  # of 900 it took hours
 
 
 def test_output_in_memory_is_left_as_it_was():

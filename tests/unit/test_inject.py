@@ -42,9 +42,10 @@ def test_every_step_names_a_rule_and_every_counted_line_is_in_the_statistics(ker
         assert (found["page_type"] is None) == (found["result"] is None)
 
 
-def test_every_rule_is_named_by_some_step():
+@pytest.mark.parametrize("kernels", [("3.10", "6.1", "7.1"), pytest.param(PROFILE_NAMES, marks=pytest.mark.long)])
+def test_every_rule_is_named_by_some_step(kernels):
     seen = set()
-    for kernel in PROFILE_NAMES:
+    for kernel in kernels:
         for page, event in happenings(kernel):
             filters = {"memcg": "out"} if event == "madvise" else None
             found = inject(

@@ -84,7 +84,7 @@ def test_a_host_shows_the_same_whichever_way_a_time_is_reached(run, fleet):
         kind = fleet.hosts.kind(node)
         every = changes(life, kind, seed)
         host = LivingHost(node, "x", kind, every)
-        times = [0, *(one.time_ns + d for one in every[:: max(1, len(every) // 20)] for d in (0, 1)), run.horizon_ns]
+        times = [0, *(one.time_ns + d for one in every[:: max(1, len(every) // 6)] for d in (0, 1)), run.horizon_ns]
         for moment in [ClockTime(0, t) for t in times] + [
             ClockTime(0, times[3]),
             ClockTime(1, times[2]),

@@ -35,6 +35,13 @@ SIGMAS = 4.9
 BITS = sorted(POLYNOMIALS)
 VARIANTS = list(LOCATOR_CODES)
 CODES = [pytest.param(LOCATOR_CODES[variant](bits), id=f"{variant}-{bits}") for variant in VARIANTS for bits in BITS]
+TABLES = [
+    pytest.param(variant, bits, id=f"{variant}-{bits}", marks=[pytest.mark.long] * (variant == "random" and bits > 12))
+    for variant in VARIANTS
+    for bits in BITS
+]
+"""Codes whose tables of all masks are read: each takes seconds, so that of the random ones two are left to long."""
+WHOLE = [pytest.param(variant, marks=[pytest.mark.long] * (variant == "random")) for variant in VARIANTS]
 DRAWS, CHUNK = 128, 1 << 14
 """Errors are drawn in 128 chunks: 2.1 million for each variant."""
 ALL_PINS, ALL_BEATS = 0b1111, 0xFF
@@ -210,7 +217,7 @@ def test_32_bits_do_not_help_structured_coefficients_with_narrow_errors():
 # ---------------------------------------------------------------------------------------- two devices
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", WHOLE)
 def test_18_of_65536_pairs_of_uniform_errors_are_silent(variant):
     code = LOCATOR_CODES[variant](16)
     pairs = itertools.cycle(itertools.permutations(range(DEVICES), 2))
@@ -387,8 +394,9 @@ def classes(code: LocatorCode) -> dict[tuple[int, int, bool], tuple[float, float
     return {row[:3]: row[3:] for row in risk_table(code)}
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_the_risk_table_is_the_mean_over_the_masks_of_each_kind_by_null_spaces(code):
+@pytest.mark.parametrize(("variant", "bits"), TABLES)
+def test_the_risk_table_is_the_mean_over_the_masks_of_each_kind_by_null_spaces(variant, bits):
+    code = LOCATOR_CODES[variant](bits)
     kinds = [(1, False), (2, False), (2, True), (3, True), (4, True)]
     rows = classes(code)
     assert sorted(rows) == sorted((n_dq, n_beats, across) for n_dq, across in kinds for n_beats in range(1, 9))
@@ -400,14 +408,14 @@ def test_the_risk_table_is_the_mean_over_the_masks_of_each_kind_by_null_spaces(c
             assert rows[n_dq, n_beats, True] == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_inside_one_half_nothing_is_lost_but_multiples_of_the_polynomial_of_12_bits(code):
-    inside = {kind: risk for kind, (risk, _) in classes(code).items() if not kind[2]}
-    assert any(inside.values()) == (code.bits == 12)
-    assert inside[2, 8, False] == pytest.approx(15 / 65535 if code.bits == 12 else 0.0)
+@pytest.mark.parametrize(("variant", "bits"), TABLES)
+def test_inside_one_half_nothing_is_lost_but_multiples_of_the_polynomial_of_12_bits(variant, bits):
+    inside = {kind: risk for kind, (risk, _) in classes(LOCATOR_CODES[variant](bits)).items() if not kind[2]}
+    assert any(inside.values()) == (bits == 12)
+    assert inside[2, 8, False] == pytest.approx(15 / 65535 if bits == 12 else 0.0)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", WHOLE)
 def test_more_bits_of_the_locator_never_lose_more_of_a_class(variant):
     tables = [classes(LOCATOR_CODES[variant](bits)) for bits in (12, 16, 32)]
     for short, long in itertools.pairwise(tables):
@@ -415,9 +423,8 @@ def test_more_bits_of_the_locator_never_lose_more_of_a_class(variant):
         assert any(short[kind][0] > 2 * long[kind][0] > 0 for kind in short)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("bits", BITS)
-def test_fleets_read_the_risk_of_a_fault_from_its_class(bits, variant):
+@pytest.mark.parametrize(("variant", "bits"), TABLES)
+def test_fleets_read_the_risk_of_a_fault_from_its_class(variant, bits):
     rows = classes(LOCATOR_CODES[variant](bits))
     kinds = list(itertools.product((0b0001, 0b1100, 0b0110, 0b0111, 0b1110, 0b1111), (1, 0b1010, 0xFF)))
     made = faults_of(*({"n_dq": pins.bit_count(), "beats": beats} for pins, beats in kinds))

@@ -8,6 +8,7 @@ import pytest
 from fleet.scenario.document import parse_value
 from node_sim.draws import Seed
 from node_sim.errors import ConfigError, ModelError
+from node_sim.lives import dimms
 from node_sim.lives.block import simulate_block
 from node_sim.server.hardware import Faults, Hardware, Server
 from node_sim.server.policy import Cordon, ErrorProcess, PageOffline, Policy, Repair
@@ -41,10 +42,15 @@ def test_processes_and_limits_fit_their_columns():
             make(10**16)
 
 
-def test_a_slot_that_wears_out_too_many_dimms_is_an_error():
+@pytest.mark.parametrize("most", [16, pytest.param(255, marks=pytest.mark.long)])
+def test_a_slot_that_wears_out_too_many_dimms_is_an_error(most, monkeypatch):
+    """So many as a fault's name tells apart; the work grows with their square, so that a few stand for all."""
+    assert dimms.GENERATIONS_MAX == 255
+    monkeypatch.setattr(dimms, "GENERATIONS_MAX", most)
     errors = ErrorProcess(burst_interval_days=3650.0, burst_days=0.01, burst_spread=0.0)
     policy = Policy(errors=errors, repair=Repair(replace_ce=1, replace_hours=0.0, cordon=Cordon(ue=0, drain_hours=0.0)))
     small = Server(sockets=1, channels=1, ranks=1, part="ddr2_1gb_x4")
-    hardware = Hardware(small, Faults(fit_factor=2000.0, frailty_variance=0.0))  # 314 faults are expected of the slot
-    with pytest.raises(ModelError, match="node 0: a DIMM is replaced for more than 255 times"):
+    # Of the slot 314 faults are expected where 255 are too many.
+    hardware = Hardware(small, Faults(fit_factor=8.0 * most, frailty_variance=0.0))
+    with pytest.raises(ModelError, match=f"node 0: a DIMM is replaced for more than {most} times"):
         simulate_block(Seed.of(1), np.arange(1), hardware, (policy,), 10 * NS_PER_YEAR)

@@ -108,7 +108,9 @@ def test_pages_and_statistics_rise_as_the_handler_counts(machines, name):
     check(machines, PROFILES[name], CallKind, name)
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name in ("2.6.32", "4.18", "6.12"))) for name in PROFILES]
+)
 def test_so_they_do_with_any_switch_of_another_kernel(machines, name):
     for switch, rules in variants(PROFILES[name]):
         check(machines, rules, ALONE, f"{name}, {switch}")

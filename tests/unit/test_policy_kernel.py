@@ -45,7 +45,7 @@ from node_sim.units import NS_PER_YEAR
 from tests.fleets import BASELINE
 
 SEED, HORIZON_NS = Seed.of(20270107), NS_PER_YEAR // 4
-SIZES = [400, pytest.param(1600, marks=pytest.mark.long)]
+SIZES = [120, pytest.param(1600, marks=pytest.mark.long)]
 """Nodes of the fleets whose rows are compared: rows are equal or they are not, and more nodes are more of the same."""
 BUSY = Hardware(faults=Faults(fit_factor=30.0))
 POOL_OF = {

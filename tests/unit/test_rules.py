@@ -1,6 +1,7 @@
 """Rules that a reader of the kernel would check first, on simulated rows."""
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -20,17 +21,31 @@ SEED = Seed.of(11)
 HARDWARE = Hardware(faults=Faults(fit_factor=30.0, command_address_fit=1000.0))
 COMMANDS = Hardware(faults=Faults(fit_factor=30.0, command_address_fit=4000.0))
 BASE = Policy(ecc=Ecc("secded"))
+UNCORDONED = dataclasses.replace(BASE, repair=Repair(cordon=Cordon(ue=0)))
+HORIZON_NS = NS_PER_YEAR // 8
+"""Many nodes for a short time: as many rows of as many faults, in fewer steps of the longest life."""
 
 
-def simulate(policy, nodes=300, hardware=HARDWARE, seed=SEED):
-    """All rows of one arm by table (concatenated over parts)."""
-    block = simulate_block(seed, np.arange(nodes), hardware, (policy,), NS_PER_YEAR)
-    names = {name for part in block.parts for name in part.tables}
-    tables = {}
-    for name in names:
-        parts = [part.tables[name] for part in block.parts if name in part.tables]
-        tables[name] = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
-    return block.faults, tables
+@cache
+def simulate_arms(policies, nodes, hardware=HARDWARE, horizon_ns=HORIZON_NS):
+    """Faults, and all rows of each arm by table (concatenated over parts)."""
+    block = simulate_block(SEED, np.arange(nodes), hardware, policies, horizon_ns)
+    found = []
+    for arm in range(len(policies)):
+        parts = {}
+        for part in block.parts:
+            if arm in part.arms or not part.arms:
+                for name, table in part.tables.items():
+                    parts.setdefault(name, []).append(table)
+        found.append(
+            {name: {key: np.concatenate([one[key] for one in of]) for key in of[0]} for name, of in parts.items()}
+        )
+    return block.faults, found
+
+
+def simulate(policy, nodes=1600, hardware=HARDWARE, horizon_ns=HORIZON_NS):
+    faults, (tables,) = simulate_arms((policy,), nodes, hardware, horizon_ns)
+    return faults, tables
 
 
 def named(table, column="seq"):
@@ -45,7 +60,7 @@ def test_recovery_off_panics_at_every_call_of_memory_failure_and_nowhere_else():
     off = life["reason"] == LifecycleReason.RECOVERY_OFF
     assert "memory_failures" not in tables
     assert calls.sum() > 100
-    late = checks["time_ns"] > NS_PER_YEAR - 10**10
+    late = checks["time_ns"] > HORIZON_NS - 10**10
     assert set(named(life, "cause_seq")[off]) <= set(named(checks)[calls])
     # A call that waits is forgotten if the node goes down before.
     waiting = calls & ~late & ~np.isin(named(checks), named(life, "cause_seq")[off])
@@ -93,7 +108,7 @@ def test_secded_has_far_more_ues_than_chipkill():
     hardware = Hardware(faults=Faults(fit_factor=5.0, command_address_fit=0.0))
     counts = {}
     for code in ("secded", "chipkill"):
-        _, tables = simulate(Policy(ecc=Ecc(code)), nodes=1500, hardware=hardware)
+        _, tables = simulate(Policy(ecc=Ecc(code)), nodes=1500, hardware=hardware, horizon_ns=NS_PER_YEAR)
         counts[code] = int((tables["errors"]["kind"] == 1).sum())
     assert counts["secded"] > 20 * max(counts["chipkill"], 1)
 
@@ -119,7 +134,7 @@ def test_all_memory_free_kills_nobody():
 
 
 def test_a_wrong_command_is_fatal_at_every_read_and_belongs_to_no_page():
-    faults, tables = simulate(dataclasses.replace(BASE, repair=Repair(cordon=Cordon(ue=0))), hardware=COMMANDS)
+    faults, tables = simulate(UNCORDONED, nodes=2400, hardware=COMMANDS)
     errors, checks, life = (tables[name] for name in ("errors", "machine_checks", "lifecycle"))
     mine = faults["fault_id"][(faults["mode"] == Mode.COMMAND_ADDRESS) & (faults["persistence"] > 0)]
     seen = np.isin(errors["fault_id"], mine)
@@ -142,7 +157,7 @@ CELLS = ("rank", "device", "bank", "row", "line", "n_banks", "n_rows", "n_lines"
 
 
 def test_a_wrong_command_has_no_cells_and_every_other_fault_has():
-    faults, _ = simulate(BASE, hardware=COMMANDS)
+    faults, _ = simulate(UNCORDONED, nodes=2400, hardware=COMMANDS)
     wires = faults["mode"] == Mode.COMMAND_ADDRESS
     assert min(wires.sum(), (~wires).sum()) > 100
     for name in CELLS:
@@ -157,8 +172,8 @@ def test_a_wrong_command_has_no_cells_and_every_other_fault_has():
 
 def test_a_command_that_is_repeated_is_one_corrected_error_without_a_page_and_one_that_is_not_ends_the_kernel():
     for retry in (False, True):
-        policy = dataclasses.replace(BASE, ecc=Ecc("secded", command_retry=retry), repair=Repair(cordon=Cordon(ue=0)))
-        faults, tables = simulate(policy, hardware=COMMANDS)
+        policy = dataclasses.replace(UNCORDONED, ecc=Ecc("secded", command_retry=retry))
+        faults, tables = simulate(policy, nodes=2400, hardware=COMMANDS)
         errors = tables["errors"]
         soft = (faults["mode"] == Mode.COMMAND_ADDRESS) & (faults["persistence"] == 0)
         start = dict(zip(faults["fault_id"][soft].tolist(), faults["time_ns"][soft].tolist(), strict=True))
@@ -184,15 +199,19 @@ def test_without_scrub_nothing_is_found_by_the_scrubber():
 
 @pytest.mark.parametrize("early", [0, 1])
 def test_a_row_fault_in_one_block_kills_at_most_the_owners_of_that_block(early):
-    policy = Policy(
-        ecc=Ecc("secded"),
-        kernel=Kernel(memory_failure_early_kill=early),
-        detection=Detection(hot_share=0.5),
-        repair=Repair(cordon=Cordon(ue=8)),
-        workload=Workload(tenancy_days=60.0, use=Use(0.05, 0.05, 0.3, 0.3, 0.1, 0.1, 0.1)),
-    )
-    faults, tables = simulate(policy, nodes=800, hardware=Hardware(faults=Faults(fit_factor=20.0)))
-    address_map, memory = AddressMap(HARDWARE.server), Memory.of(policy)
+    policies = [
+        Policy(
+            ecc=Ecc("secded"),
+            kernel=Kernel(memory_failure_early_kill=early_kill),
+            detection=Detection(hot_share=0.5),
+            repair=Repair(cordon=Cordon(ue=8)),
+            workload=Workload(tenancy_days=60.0, use=Use(0.05, 0.05, 0.3, 0.3, 0.1, 0.1, 0.1)),
+        )
+        for early_kill in (0, 1)
+    ]
+    policy = policies[early]
+    faults, arms = simulate_arms(tuple(policies), 4000, Hardware(faults=Faults(fit_factor=20.0)))
+    tables, address_map, memory = arms[early], AddressMap(HARDWARE.server), Memory.of(policy)
     rows = np.flatnonzero(faults["mode"] == Mode.ROW)
     names = ("dimm", "rank", "bank", "row", "line", "n_banks", "n_rows", "n_lines")
     slot, rank, bank, row, line, *sizes = (faults[name][rows].astype(np.int64) for name in names)
