@@ -174,9 +174,12 @@ def caught(time_ns, clock_phase_ns, downs):
     return -(-after // MINUTE) * MINUTE <= known + MINUTE
 
 
-def test_the_popular_rules_alert_the_hosts_that_the_rows_say(tmp_path):
+@pytest.mark.parametrize(
+    ("nodes", "fit_factor", "years"), [(60, 200.0, 0.03), pytest.param(120, 100.0, 0.15, marks=pytest.mark.long)]
+)
+def test_the_popular_rules_alert_the_hosts_that_the_rows_say(tmp_path, nodes, fit_factor, years):
     """Counted from rows, which the alerts do not read: records of CEs, machine checks of channels, times down."""
-    run_fleet(decode("test", {**busy_document(120, 100.0), "years": 0.15}), tmp_path / "run")
+    run_fleet(decode("test", {**busy_document(nodes, fit_factor), "years": years}), tmp_path / "run")
     run = open_run(tmp_path / "run")
     document = judge(tmp_path / "run", POPULAR, "--sample", "1000")
     expected = {"HostEdacCorrectableErrorsDetected": 0, "HostEdacUncorrectableErrorsDetected": 0}

@@ -1,6 +1,5 @@
 """The README and those of the folders are true: what they show is printed, their commands and their code run."""
 
-import os
 import re
 import shlex
 import shutil
@@ -9,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fleet.cli import main
 from tests.keys_page import PAGE, page
 from tests.ports import free_port
 from tests.shown_figures import FOLDER, SHOWN, draw
@@ -23,7 +24,7 @@ SMALLER = {
     "scenario show": ("--sample", "200"),
 }
 """Options that make a command shown cheap, those given twice counting as given last."""
-OF_MANY_NODES = ("--sample", "--lifetimes")
+OF_MANY = ("--lifetimes",)
 """Options of ``SMALLER`` that mean something else than a size where they are not given."""
 REPLACED = {"9200": free_port}
 """Words that stand for something of the reader's machine."""
@@ -50,7 +51,7 @@ def smaller(words):
     words = [str(REPLACED[word]()) if word in REPLACED else word for word in words]
     for command, options in SMALLER.items():
         if words[: len(command.split())] == command.split() and (
-            options[0] in words or options[0] not in OF_MANY_NODES
+            options[0] in words or options[0] not in OF_MANY
         ):
             return [*words, *options]
     return words
@@ -58,39 +59,41 @@ def smaller(words):
 
 @pytest.fixture(scope="module")
 def baseline(tmp_path_factory):
-    root = tmp_path_factory.mktemp("reader") / "DIR"
-    subprocess.run([*COMMAND, "run", "-o", str(root)], capture_output=True, check=True)
-    return root
+    """The run whose output the README shows, with what it printed."""
+    root = tmp_path_factory.mktemp("reader")
+    done = subprocess.run([*COMMAND, "run", "-o", "0"], capture_output=True, text=True, check=True, cwd=root)
+    return root / "0", done.stdout
 
 
 @pytest.fixture
-def folder(tmp_path, baseline):
+def folder(tmp_path, baseline, monkeypatch):
     """A folder as a reader may have it, with a run named DIR."""
-    shutil.copytree(baseline, tmp_path / "DIR")
+    shutil.copytree(baseline[0], tmp_path / "DIR")
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("name", PAGES)
-def test_every_command_and_all_code_shown_run(name, folder):
+def test_every_command_and_all_code_shown_run(name):
+    """In this process, which imports once what hundred processes would, each for itself."""
     for words in map(smaller, commands(name)):
-        done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, cwd=folder)
-        assert done.returncode == 0, f"{name}: hwpoison-fleet {shlex.join(words)}\n{done.stderr}"
-    inside = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0, f"{name}: hwpoison-fleet {shlex.join(words)}\n{done.output}{done.exception!r}"
     for code in blocks(name, "python"):
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder, env=inside
-        )
-        assert done.returncode == 0, f"{name}:\n{code}\n{done.stderr}"
+        exec(compile(code, name, "exec"), {"__name__": "__main__"})
 
 
-def test_the_output_and_the_figures_shown_are_of_the_runs_they_name(tmp_path):
+def test_the_output_and_the_figures_shown_are_of_the_runs_they_name(baseline, tmp_path):
     (output,) = blocks("README.md", "text")
     assert "hwpoison-fleet run -o $(DEMO)\n" in text("Makefile")
+    assert SHOWN[0].words == ("run",)
+    assert output in baseline[1]
     for number, shown in enumerate(SHOWN):
-        words = [*COMMAND, *shown.words, "-o", f"{number}"]
-        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
-        assert number or output in done.stdout
-        drawn, stored = draw(shown, tmp_path / f"{number}"), (FOLDER / shown.name).read_bytes()
+        root = tmp_path / f"{number}" if number else baseline[0]
+        if number:
+            subprocess.run([*COMMAND, *shown.words, "-o", str(root)], capture_output=True, check=True)
+        drawn, stored = draw(shown, root), (FOLDER / shown.name).read_bytes()
         assert drawn == stored, f"{shown.name}: python -m tests.shown_figures draws it anew"
         assert f"](tests/shown/{shown.name})" in text("README.md")
         assert len(stored) <= PICTURE_BYTES_MAX

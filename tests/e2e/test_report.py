@@ -1,5 +1,6 @@
 """The report as people meet it: a command, one file, a browser at a telephone's and a screen's width, paper."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from click.testing import CliRunner
 
+from fleet.cli import main
 from tests.browser import open_tab
 
 COMMAND = (sys.executable, "-c", "from fleet.cli import main; main()")
@@ -52,15 +55,24 @@ def hf(*words, cwd, code=0, **environment):
     return done
 
 
+def asked(*words):
+    """What ``hf`` gives, without a process of its own."""
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert done.exit_code == 0, (words, done.output, done.exception)
+    assert "\x1b" not in done.output
+    return done
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Runs ``own`` of a scenario file and ``grid`` of 24 arms, with their reports."""
     here = tmp_path_factory.mktemp("report")
     (here / "mine.toml").write_text(SCENARIO)
-    hf("run", "mine.toml", "-o", "own", "--workers", "1", cwd=here)
-    hf("run", "baseline", "-o", "grid", "--nodes", "40", "--workers", "1", *GRID, cwd=here)
-    for run in ("own", "grid"):
-        assert hf("report", run, cwd=here).stdout == f"wrote {run}/report.html\n"
+    with contextlib.chdir(here):
+        asked("run", "mine.toml", "-o", "own", "--workers", "1")
+        asked("run", "baseline", "-o", "grid", "--nodes", "20", "--workers", "1", *GRID)
+        for run in ("own", "grid"):
+            assert asked("report", run).stdout == f"wrote {run}/report.html\n"
     return here
 
 
@@ -157,13 +169,14 @@ def digests(run):
 
 
 @pytest.mark.parametrize("run", ["own", "grid"])
-def test_the_command_shown_gives_the_same_digests(folder, tab, tmp_path, run):
+def test_the_command_shown_gives_the_same_digests(folder, tab, tmp_path, monkeypatch, run):
     tab.open((folder / run / "report.html").as_uri(), 1280, 900)
     shown = tab.value("[...document.querySelectorAll('#setup pre')].map(e => e.textContent)")
     (tmp_path / "scenario.toml").write_text(shown[1] if len(shown) > 1 else "")
     words = shlex.split(shown[0])
     assert words[:2] == ["hwpoison-fleet", "run"]
-    hf(*words[1:], "-o", "again", "--workers", "1", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    asked(*words[1:], "-o", "again", "--workers", "1")
     assert digests(tmp_path / "again") == digests(folder / run)
 
 
@@ -175,7 +188,7 @@ def test_the_same_run_gives_the_same_bytes(folder, tmp_path):
 
 
 def test_markdown_has_its_figures_beside_it(folder, tmp_path):
-    hf("report", "own", "-o", tmp_path / "r.md", cwd=folder)
+    asked("report", folder / "own", "-o", tmp_path / "r.md")
     text = (tmp_path / "r.md").read_text()
     figures = re.findall(r"^!\[.*\]\((.*)\)$", text, re.MULTILINE)
     assert figures
