@@ -10,7 +10,7 @@ DEMO := runs/demo-$(shell date -u +%Y%m%dT%H%M%S)
 
 help:
 	@echo "make demo          install into $(VENV), simulate the baseline fleet, write its report"
-	@echo "make test          install and run the tests (about seventeen minutes on two cores)"
+	@echo "make test          install and run the tests (some ten minutes on two cores)"
 	@echo "make test-long     the tests that take longer"
 	@echo "make test-cluster  a job with a token on a Ray cluster of this machine, in an environment of its own"
 	@echo "make lint          ruff and mypy"
@@ -30,7 +30,7 @@ demo: install
 	$(BIN)/hwpoison-fleet report $(DEMO)
 
 test: install
-	@echo "running the tests: about seventeen minutes on two cores"
+	@echo "running the tests: some ten minutes on two cores"
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-long: install
