@@ -50,9 +50,7 @@ def smaller(words):
     """The words of a command that does the same with less."""
     words = [str(REPLACED[word]()) if word in REPLACED else word for word in words]
     for command, options in SMALLER.items():
-        if words[: len(command.split())] == command.split() and (
-            options[0] in words or options[0] not in OF_MANY
-        ):
+        if words[: len(command.split())] == command.split() and (options[0] in words or options[0] not in OF_MANY):
             return [*words, *options]
     return words
 
