@@ -42,14 +42,21 @@ def carry_out(state: LaneState, lane: Ints) -> None:
 
 
 def _causes(state: LaneState, which: Ints) -> Ints:
-    """Return the faults, in the store, whose errors led to orders; of those without one, any in place in the lane."""
-    lane, asked = state.agenda.lane[which], state.agenda.orders.fault_id[which]
-    known = state.store.faults.fault_id.astype(np.int64)
-    order = np.argsort(known)
-    at = order[np.minimum(np.searchsorted(known[order], asked), order.size - 1)]
-    by_lane = np.argsort(state.places.lane, kind="stable")
-    some = state.places.fault[by_lane[np.searchsorted(state.places.lane[by_lane], lane)]]
-    return np.where(known[at] == asked, at, some)
+    """Return the faults, in the store, whose errors led to orders; of those without one, any in place in the lane.
+
+    A name alone does not tell: a DIMM that is put in at another time in another lane has the same names.
+    """
+    places, lane, asked = state.places, state.agenda.lane[which], state.agenda.orders.fault_id[which]
+    known = state.store.faults.fault_id[places.fault].astype(np.int64)
+    of_lane, name = np.concatenate((places.lane, lane)), np.concatenate((known, asked))
+    is_order = np.arange(name.size) >= known.size
+    order = np.lexsort((is_order, name, of_lane))
+    found = np.empty(order.size, np.int64)
+    found[order] = order[np.maximum.accumulate(np.where(is_order[order], 0, np.arange(order.size)))]
+    at = found[known.size :]
+    by_lane = np.argsort(places.lane, kind="stable")
+    some = by_lane[np.searchsorted(places.lane[by_lane], lane)]
+    return places.fault[np.where((known[at] == asked) & (places.lane[at] == lane), at, some)]
 
 
 def _ask(state: LaneState, which: Ints) -> None:
