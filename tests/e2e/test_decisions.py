@@ -17,7 +17,7 @@ from fleet.commands import sensitivity
 from fleet.stored.store import open_store
 from tests.e2e.test_cli import asked, refused
 
-SMALL = ("--nodes", "200", "--workers", "1", "--progress", "none", "--set", "group.secded.faults.fit_factor=30.0")
+SMALL = ("--nodes", "90", "--workers", "1", "--progress", "none", "--set", "group.secded.faults.fit_factor=30.0")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_what_effects_hang_on_is_that_of_runs_at_both_ends(folders, tmp_path, mo
     )
     found = sensitivity.vary_assumptions(open_store(folders / "a"), None, None)
     monkeypatch.undo()
-    assert "5 runs of 200 nodes, about" in capsys.readouterr().err
+    assert "5 runs of 90 nodes, about" in capsys.readouterr().err
     assert set(found.left_out) == {"workload.shared.mapped_file"}
     assert [one.setting for one in found.ends] == ["detection.hot_share", "repair.cordon.ue"]
     asked("run", "-o", tmp_path / "low", *SMALL, "--set", f"repair.cordon.ue={found.ends[1].values[0]}")
@@ -133,7 +133,7 @@ def test_what_effects_hang_on_is_that_of_runs_at_both_ends(folders, tmp_path, mo
 def test_effects_of_one_arm_hang_on_nothing(folders, tmp_path):
     asked("run", "-o", tmp_path / "one", *SMALL, "--arm", "default")
     assert "one arm" in refused(asked("compare", tmp_path / "one", "--sensitivity"))
-    assert "at most 200" in refused(asked("compare", folders / "a", "--sensitivity", "--nodes", "201"))
+    assert "at most 90" in refused(asked("compare", folders / "a", "--sensitivity", "--nodes", "91"))
     assert "expected one of" in refused(asked("compare", folders / "a", "--sensitivity", "--baseline", "x"))
     figure = ("--figure", tmp_path / "t.gif")
     assert "expected one of .svg" in refused(asked("compare", folders / "a", "--sensitivity", *figure))

@@ -1,6 +1,7 @@
 """The exporter of a run as its readers find it: pages, addresses, and the lint of promtool."""
 
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from http.client import HTTPConnection
@@ -74,7 +75,8 @@ scrape_configs:
 """
     with prometheus(config) as server:
         found = []
-        while not found:  # a test that waits in vain is ended by its runner
+        while not found:
+            time.sleep(0.1)  # a test that waits in vain is ended by its runner
             found = server.api("label/run/values", **{"match[]": "hwpoison_fleet_run_info"})
         assert found == ["a<b"]
         ((labels, value),) = server.query("hwpoison_fleet_run_info")

@@ -14,7 +14,7 @@ import pytest
 from fleet.engines.descendants import descendants
 from fleet.scenario.own_process import LINES_MAX, EndedError, Printed, Watch, run_apart
 
-SMALL = ("--nodes", "1500", "--arm", "default", "--shard-nodes", "750")
+SMALL = ("--nodes", "300", "--arm", "default", "--shard-nodes", "150")
 WILD = """
 import ctypes
 import os
@@ -98,7 +98,11 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("function", ENDS)
+LONG = {"libc": pytest.mark.long, "becomes": pytest.mark.long}
+"""They end the process in other ways than ``leaves``, which it looks the same to those who wait for it."""
+
+
+@pytest.mark.parametrize("function", [pytest.param(name, marks=LONG.get(name, ())) for name in ENDS])
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_a_policy_that_ends_its_process_or_does_not_end_fails_the_run_in_one_line(folder, function, workers):
     policy = "--policy", f"wild:{function}", "--set", "own_policy.seconds_per_node=0.2", "--workers", workers

@@ -11,11 +11,19 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from analysis import open_run
+from fleet.cli import main
+from node_sim.units import NS_PER_DAY
 from tests.debian import program
-from tests.living import living_run, serving
+from tests.living import fleet_of, living_run, pages_at, samples_of, serving
 from tests.ports import free_port
 from tests.processes import ended, start
+
+
+LISTENS = "0A"
+"""TCP_LISTEN of the kernel, as /proc/net/tcp shows it."""
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +40,11 @@ def served(run):
 
 
 def refused(*words, code=2):
-    process = start("serve", *words)
-    printed, said = process.communicate(timeout=60)
-    assert (process.returncode, printed) == (code, ""), said
-    assert "Traceback" not in said
-    assert len(said.splitlines()) == 1
-    return said
+    done = CliRunner().invoke(main, ["serve", *map(str, words)])
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert (done.exit_code, done.stdout) == (code, ""), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    return done.stderr
 
 
 def exchange(served, request, wait_s=20.0):
@@ -183,17 +190,14 @@ def test_a_signal_ends_it_well_and_at_once(run, number):
             socket.create_connection(served.address, 2)
 
 
-def test_it_listens_on_this_machine_only_unless_told(run):
-    with serving(run) as served:
-        assert served.address[0] == "127.0.0.1"
-        port = f"{served.address[1]:04X}"
-        lines = [
-            line.split()[1] for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()
-        ]
-        assert [line[:8] for line in lines if line.endswith(f":{port}")] == ["0100007F"]
-    with serving(run, "--host", "0.0.0.0") as served:
-        assert served.url.startswith("http://0.0.0.0:")
-        assert served.get("/-/healthy")[0] == 200
+def test_it_listens_on_this_machine_only_unless_told(run, served):
+    assert served.address[0] == "127.0.0.1"
+    port = f"{served.address[1]:04X}"
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    assert [line[1][:8] for line in lines if line[1].endswith(f":{port}") and line[3] == LISTENS] == ["0100007F"]
+    with serving(run, "--host", "0.0.0.0") as told:
+        assert told.url.startswith("http://0.0.0.0:")
+        assert told.get("/-/healthy")[0] == 200
 
 
 def test_a_port_that_is_taken_is_refused(run):
@@ -261,10 +265,11 @@ def test_it_ends_with_the_run_if_told(run):
 
 
 def test_another_arm_shows_other_hosts(run):
-    totals = {}
-    for arm in ("default", "other"):
-        with serving(run, "--arm", arm, "--start", "365d") as served:
-            totals[arm] = served.samples()
-            assert totals[arm]["hwpoison_fleet_serve_info", frozenset({("arm", arm)})] == 1
+    fleet = fleet_of(open_run(run), arm="default")
+    totals = {"default": samples_of(pages_at(fleet, 365 * NS_PER_DAY).answer("/metrics", "").body)}
+    with serving(run, "--arm", "other", "--start", "365d") as served:
+        totals["other"] = served.samples()
+    for arm, found in totals.items():
+        assert found["hwpoison_fleet_serve_info", frozenset({("arm", arm)})] == 1
     panics = ("hwpoison_fleet_serve_panics_total", frozenset())
     assert totals["other"][panics] > totals["default"][panics]
