@@ -70,7 +70,10 @@ def test_whatever_a_folder_is_called_it_is_a_folder_here(digests, name):
     assert {path.parts[0] for path in Path().rglob("*")} == {Path(name).parts[0]}
 
 
-@pytest.mark.parametrize("name", ["~", "a b", "-x", "$HOME"])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("name", [pytest.param("~", marks=LONG), pytest.param("a b", marks=LONG), "-x", "$HOME"])
 def test_the_suggested_commands_can_be_typed_for_any_name(name):
     text = call("run", "-o", name, *SMALL).stdout
     line = next(line for line in text.splitlines() if "hwpoison-fleet compare" in line)

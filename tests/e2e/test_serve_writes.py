@@ -18,7 +18,7 @@ SPEED = 8_000_000
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("writes") / "run"
-    living_run(root, 6, 5.0)
+    living_run(root, 3, 5.0)
     return root
 
 
