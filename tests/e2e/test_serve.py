@@ -21,7 +21,6 @@ from tests.living import fleet_of, living_run, pages_at, samples_of, serving
 from tests.ports import free_port
 from tests.processes import ended, start
 
-
 LISTENS = "0A"
 """TCP_LISTEN of the kernel, as /proc/net/tcp shows it."""
 
