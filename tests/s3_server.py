@@ -38,6 +38,8 @@ class S3Server:
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         self.endpoint = f"http://127.0.0.1:{self.http.port}"
         self.held = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        for kept in (self.held.buckets, s3_backends.bucket_accounts):
+            kept.pop(BUCKET, None)  # by a server before this one in the same process
         self.held.create_bucket(BUCKET, "us-east-1")
 
     def answer(self, request: dict[str, Any], start: Any) -> Any:
