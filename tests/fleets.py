@@ -13,6 +13,25 @@ from fleet.scenario.fleet import Fleet
 
 BASELINE = parse("baseline.toml", read_text("baseline")[1])
 
+OWN_POLICIES = """
+import numpy as np
+
+from node_sim.orders import OfflinePage, ReplaceDimm, looks_at
+
+
+def tenth(node):
+    if node.cordoned:
+        return None
+    new = node.errors[node.new :]
+    return [ReplaceDimm(int(dimm)) for dimm in np.unique(new["dimm"][new["in_window"] >= 10])]
+
+
+@looks_at(lambda errors: errors["in_window"] >= 50)
+def pages(node):
+    return [OfflinePage(int(pfn)) for pfn in np.unique(node.errors["pfn"][node.new :])]
+"""
+"""A file of a user: one function replaces DIMMs, another takes pages out of use."""
+
 
 def busy_document(nodes: int = 600, fit_factor: float = 20.0) -> dict:
     """The baseline with few nodes and many faults, so that everything happens to somebody."""

@@ -49,14 +49,12 @@ def _causes(state: LaneState, which: Ints) -> Ints:
     places, lane, asked = state.places, state.agenda.lane[which], state.agenda.orders.fault_id[which]
     known = state.store.faults.fault_id[places.fault].astype(np.int64)
     of_lane, name = np.concatenate((places.lane, lane)), np.concatenate((known, asked))
-    is_order = np.arange(name.size) >= known.size
-    order = np.lexsort((is_order, name, of_lane))
-    found = np.empty(order.size, np.int64)
-    found[order] = order[np.maximum.accumulate(np.where(is_order[order], 0, np.arange(order.size)))]
-    at = found[known.size :]
-    by_lane = np.argsort(places.lane, kind="stable")
+    pair = of_lane * name.size + np.unique(name, return_inverse=True)[1]
+    have, wanted = pair[: known.size], pair[known.size :]
+    by_pair, by_lane = np.argsort(have), np.argsort(places.lane, kind="stable")
+    at = by_pair[np.minimum(np.searchsorted(have[by_pair], wanted), have.size - 1)]
     some = by_lane[np.searchsorted(places.lane[by_lane], lane)]
-    return places.fault[np.where((known[at] == asked) & (places.lane[at] == lane), at, some)]
+    return places.fault[np.where(have[at] == wanted, at, some)]
 
 
 def _ask(state: LaneState, which: Ints) -> None:

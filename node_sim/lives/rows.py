@@ -200,6 +200,9 @@ def last_rows(rows: Columns, lane: Ints, fault: Ints, time_ns: Ints) -> Ints:
         lane: Lanes, shape ``(n,)``.
         fault: Fault of each.
         time_ns: Time of each [ns].
+
+    Raises:
+        ModelError: There is none.
     """
     n = rows["name"].size
     time = np.concatenate((rows["time_ns"], time_ns))
@@ -209,7 +212,11 @@ def last_rows(rows: Columns, lane: Ints, fault: Ints, time_ns: Ints) -> Ints:
     before = np.maximum.accumulate(np.where(asked[order], 0, np.arange(order.size)))
     found = np.empty(order.size, np.int64)
     found[order] = order[before]
-    return rows["name"][found[n:]].astype(np.int64)
+    at = found[n:]
+    if bool((at >= n).any()) or bool(((rows["lane"][at] != lane) | (rows["fault"][at] != fault)).any()):
+        msg = "events: a decision has no row that led to it; please report this with the scenario and the seed"
+        raise ModelError(msg)
+    return rows["name"][at].astype(np.int64)
 
 
 def split_by_arms(tables: dict[str, Columns], classes: list[tuple[int, ...]], n_nodes: int) -> list[ArmTables]:

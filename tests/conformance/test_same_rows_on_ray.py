@@ -11,23 +11,10 @@ from click.testing import CliRunner
 from analysis import open_run
 from fleet.cli import main
 from tests import processes
-from tests.fleets import counting_fleet, run_fleet
+from tests.fleets import OWN_POLICIES, counting_fleet, run_fleet
 from tests.s3_server import BUCKET, s3_server
 
 NODES = 200
-POLICY = """
-import numpy as np
-
-from node_sim.orders import ReplaceDimm
-
-
-def tenth(node):
-    if node.cordoned:
-        return None
-    new = node.errors[node.new :]
-    return [ReplaceDimm(int(dimm)) for dimm in np.unique(new["dimm"][new["in_window"] >= 10])]
-
-"""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +59,7 @@ def test_one_node_per_actor_gives_the_same_rows(cluster, tmp_path):
 
 
 def test_a_policy_of_ones_own_adds_an_arm_with_the_same_rows(cluster, tmp_path):
-    (tmp_path / "mine.py").write_text(POLICY)
+    (tmp_path / "mine.py").write_text(OWN_POLICIES)
     words = ("--nodes", 1000, "--arm", "default", "--shard-nodes", 250, "--workers", 2, "--progress", "none")
     with contextlib.chdir(tmp_path):
         call("run", "-o", "local", *words, "--policy", "mine:tenth")

@@ -14,25 +14,9 @@ from analysis import open_run
 from fleet.cli import main
 from fleet.stored.manifest import commit_path
 from node_sim.units import NS_PER_HOUR
+from tests.fleets import OWN_POLICIES
 
 SMALL = ("--nodes", "3000", "--arm", "default", "--shard-nodes", "750")
-GOOD = """
-import numpy as np
-
-from node_sim.orders import OfflinePage, ReplaceDimm, looks_at
-
-
-def tenth(node):
-    if node.cordoned:
-        return None
-    new = node.errors[node.new :]
-    return [ReplaceDimm(int(dimm)) for dimm in np.unique(new["dimm"][new["in_window"] >= 10])]
-
-
-@looks_at(lambda errors: errors["in_window"] >= 50)
-def pages(node):
-    return [OfflinePage(int(pfn)) for pfn in np.unique(node.errors["pfn"][node.new :])]
-"""
 BAD = """
 from node_sim.orders import OfflinePage
 
@@ -82,7 +66,7 @@ def refused(done: subprocess.CompletedProcess[str], code: int) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "mine.py").write_text(GOOD)
+    (tmp_path / "mine.py").write_text(OWN_POLICIES)
     (tmp_path / "bad.py").write_text(BAD)
     return tmp_path
 
@@ -158,10 +142,10 @@ def test_a_run_is_resumed_with_the_policy_of_its_plan_only(folder):
     digests = json.loads((folder / "run" / "run.json").read_text())["digests"]
     (folder / "run" / "run.json").unlink()
     (folder / "run" / commit_path(2)).unlink()
-    (folder / "mine.py").write_text(GOOD.replace(">= 10", ">= 11"))
+    (folder / "mine.py").write_text(OWN_POLICIES.replace(">= 10", ">= 11"))
     for command in (("resume", "run"), ("replay", "run", "--node", "5")):
         assert "own_policy.function = mine:tenth: not the file of the plan" in refused(call(folder, *command), 4)
-    (folder / "mine.py").write_text(GOOD)
+    (folder / "mine.py").write_text(OWN_POLICIES)
     assert call(folder, "resume", "run").returncode == 0
     assert json.loads((folder / "run" / "run.json").read_text())["digests"] == digests
 

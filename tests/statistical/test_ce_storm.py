@@ -9,7 +9,7 @@ from fleet.scenario.overrides import load_fleet
 from node_sim.units import NS_PER_DAY
 from tests.fleets import run_fleet
 
-NODES = 1_200
+NODES = 2_000
 ROWS_PER_NODE_YEAR = 300
 BURSTS_D = {"hard": (7.0, 7.0), "intermittent": (30.0, 5.0)}
 """Mean interval and length of bursts [days], by persistence."""
