@@ -104,9 +104,9 @@ class Served:
 
 
 @contextmanager
-def serving(*words: object) -> Iterator[Served]:
-    """Serve on a free port; what is said must be no traceback."""
-    process = start("serve", *words, "--port", "0")
+def serving(*words: object, within: tuple[str, ...] = ()) -> Iterator[Served]:
+    """Serve on a free port, as the last words of a command; what is said must be no traceback."""
+    process = start("serve", *words, "--port", "0", within=within)
     try:
         served = Served(process)
         yield served

@@ -37,11 +37,16 @@ cluster.shutdown()
 """
 
 
-def start(*words: object, folder: Path | None = None, **environment: str) -> subprocess.Popen[str]:
-    """Start the program in a session of its own; how far a run is, is not said, however slow the machine."""
+def start(
+    *words: object, folder: Path | None = None, within: tuple[str, ...] = (), **environment: str
+) -> subprocess.Popen[str]:
+    """Start the program in a session of its own, as the last words of a command if there is one.
+
+    How far a run is, is not said, however slow the machine.
+    """
     quiet = ("--progress", "none") if words[0] in {"run", "resume"} else ()
     return subprocess.Popen(
-        [*COMMAND, *map(str, words), *quiet],
+        [*within, *COMMAND, *map(str, words), *quiet],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -27,8 +27,10 @@ END_S_MAX: Final = 1.0
 """Time for connections to notice that they are closed."""
 CONNECTIONS_MAX: Final = 8192
 _BACKLOG: Final = 1024
+_ACCEPTED_AT_ONCE: Final = 8
+"""Connections that asyncio accepts before it looks at one; those too many hold descriptors for turns of its loop."""
 _SPARE_FILES: Final = 64
-"""Descriptors that are left for other things than connections."""
+"""Descriptors that are left for connections too many, and for other things."""
 _ALLOWED: Final = ("GET", "HEAD")
 _AUTHORITY: Final = re.compile(r"[A-Za-z0-9._\-\[\]:]{1,255}")
 AnswerTo = Callable[[str, str], Answer]
@@ -99,7 +101,10 @@ class HttpServer:
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Serve until somebody stops it."""
-        server = await asyncio.start_server(self._connection, sock=self._bound, limit=HEAD_BYTES_MAX, backlog=_BACKLOG)
+        server = await asyncio.start_server(
+            self._connection, sock=self._bound, limit=HEAD_BYTES_MAX, backlog=_ACCEPTED_AT_ONCE
+        )
+        self._bound.listen(_BACKLOG)  # asyncio has one number for both: this many may wait
         await stopped.wait()
         # Connections that are just being made will be cancelled with the loop, of which Python 3.11 prints a traceback.
         asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
@@ -119,8 +124,12 @@ class HttpServer:
             wait_s = HEAD_S_MAX
             while await self._request(reader, writer, wait_s):
                 wait_s = KEPT_S
-        del self._open[writer]
         writer.close()
+        with suppress(OSError, TimeoutError):  # of a client that does not take its answer, it is not closed by itself
+            async with asyncio.timeout(HEAD_S_MAX):
+                await writer.wait_closed()
+        writer.transport.abort()
+        del self._open[writer]
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait_s: float) -> bool:
         """Answer one request; return whether another may follow."""

@@ -16,7 +16,8 @@ sys.path.insert(0, str(HERE))
 
 from panels import Json, dashboard, panel, source_variable, variable  # noqa: E402 - it lies beside this file
 
-_OF_RUN: Final = 'and on (job, instance) hwpoison_fleet_run_info{run=~"$run"}'
+# A variable of one value is put in as it is, not as a pattern.
+_OF_RUN: Final = 'and on (job, instance) hwpoison_fleet_run_info{run="$run"}'
 _CHOSEN: Final = 'instance=~"$instance",arm=~"$arm",group=~"$group"'
 _PER: Final = "1000"
 SMALL, HALF, THIRD = (4, 5), (12, 8), (8, 8)
@@ -152,7 +153,7 @@ def _simulator() -> list[Json]:
         panel("stat", "Shards tried again", "After a failure outside of them, since the driver began.", "short", SMALL,
               (plain("shard_retries_total"), "{{instance}}")),
         panel("table", "Run", "What it was made of.", "short", (12, 5),
-              ('hwpoison_fleet_run_info{run=~"$run",instance=~"$instance"}', ""), names=("Is",)),
+              ('hwpoison_fleet_run_info{run="$run",instance=~"$instance"}', ""), names=("Is",)),
         panel("timeseries", "Node-years per second", "While a run is watched: how fast it is. In a history: the nodes "
               "that are up, in years of a second.", "short", HALF, (lately("node_years"), _ARM)),
         panel("timeseries", "Rows per second", "While a run is watched, of the wall; in a history, of simulated time.",
@@ -167,7 +168,7 @@ def run_dashboard() -> Json:
         source_variable(),
         variable("run", "Run", "The folder of the run.", "label_values(hwpoison_fleet_run_info, run)"),
         variable("instance", "Exporter", "Where the run was scraped.",
-                 'label_values(hwpoison_fleet_run_info{run=~"$run"}, instance)', many=True),
+                 'label_values(hwpoison_fleet_run_info{run="$run"}, instance)', many=True),
         variable("arm", "Arm", "Policies to show.", f"label_values(hwpoison_fleet_node_years_total{of_instance}, arm)",
                  many=True),
         variable("group", "Group", "Node groups to add up.",
@@ -254,7 +255,9 @@ def _hosts_memory() -> list[Json]:
 
 def _hosts_themselves() -> list[Json]:
     since = f"{_host('node_time_seconds')} - {_host(_BOOT)}"
-    edac = _host("node_scrape_collector_success", ',collector="edac"')
+    failed = _host("node_scrape_collector_success", ',collector="edac"') + " == 0"
+    # Without a driver the collector succeeds, and there are no counters.
+    counts = f"({_host(_CE)} unless on (job, instance) {failed})"
     return [
         panel("timeseries", "Boots", "Hosts that booted in the window of each point.", "short", THIRD,
               (f"sum(changes({_host(_BOOT)}[$__rate_interval]))", "boots")),
@@ -262,9 +265,10 @@ def _hosts_themselves() -> list[Json]:
               THIRD, (f"quantile(0.5, {since})", "median"), (f"max({since})", "longest")),
         panel("timeseries", "Kernels", "Hosts by the kernel they run.", "short", THIRD,
               (f"count by (release) ({_host('node_uname_info')})", "{{release}}"), stack=True),
-        panel("timeseries", "Hosts that tell of errors", "Hosts whose collector edac succeeds, and whose fails: of the "
-              "latter no error is seen.", "short", HALF, (f"sum({edac})", "edac"),
-              (f"count({edac}) - sum({edac})", "no edac")),
+        panel("timeseries", "Hosts that tell of errors", "Hosts with counters of EDAC, and without, as where the "
+              "collector fails or there is no driver: of the latter no error is seen.", "short", HALF,
+              (f"count(count by (job, instance) {counts}) or vector(0)", "edac"),
+              (f"count({_host(_BOOT)} unless on (job, instance) {counts}) or vector(0)", "no edac")),
     ]  # fmt: skip
 
 

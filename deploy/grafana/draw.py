@@ -1,7 +1,7 @@
 """Draw a dashboard without Grafana: the queries of its panels, asked of a Prometheus, by matplotlib.
 
-``python deploy/grafana/draw.py run http://127.0.0.1:9090 1795824843 1y -o run.svg`` draws what a reader would see of
-the year before that time. It shows what the queries give, not how Grafana looks.
+``python deploy/grafana/draw.py run http://127.0.0.1:9090 1795824843 1y --run watched -o run.svg`` draws what a reader
+would see of the year before that time. It shows what the queries give, not how Grafana looks.
 """
 
 from __future__ import annotations
@@ -240,10 +240,12 @@ def main() -> None:
     parser.add_argument("url", help="of Prometheus")
     parser.add_argument("end", type=float, help="last time shown [s since 1970]")
     parser.add_argument("span", help="how far back, such as 365d")
-    parser.add_argument("--run", default=".*", help="name of the run")
+    parser.add_argument("--run", default="", help="name of the run, whose dashboard needs it")
     parser.add_argument("--sample", type=int, default=86_400, help="time between samples [s]")
     parser.add_argument("-o", "--out", type=Path, required=True)
     asked = parser.parse_args()
+    if asked.board == "run" and not asked.run:
+        parser.error("--run: expected the name of a run; add it")
     board = json.loads((HERE / "dashboards" / f"{asked.board}.json").read_text(encoding="utf-8"))
     span_s = int(asked.span[:-1]) * _S_PER_UNIT[asked.span[-1]]
     values = {"run": asked.run, "instance": ".*", "arm": ".*", "group": ".*"}

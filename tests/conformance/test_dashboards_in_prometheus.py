@@ -14,6 +14,7 @@ from fleet.scenario.decode import decode
 from tests.back_filled import back_filled, export, fill
 from tests.deployed import DEPLOY
 from tests.fleets import busy_document, run_fleet
+from tests.living import living_run
 
 GRAFANA = DEPLOY / "grafana"
 sys.path.insert(0, str(GRAFANA))
@@ -33,9 +34,12 @@ def server(tmp_path_factory):
     run_fleet(decode("test", busy_document(100)), folder / "run")
     fleet = export(folder / "run", folder / "x.om")
     hosts = export(folder / "run", folder / "n.om", "--series", "nodes", "--nodes", "0-39")
+    living_run(folder / "mixed", 48)
+    silent = export(folder / "mixed", folder / "s.om", "--series", "nodes", "--nodes", "40-47")
     data = fill(fleet)
     fill(hosts, data)
-    with back_filled([hosts, fleet], data) as found:
+    fill(silent, data)
+    with back_filled([hosts, silent, fleet], data) as found:
         found.end_s = int(re.findall(r" (\d+)\n# EOF", (folder / "x.om").read_text())[-1])
         found.run = open_run(folder / "run")
         found.span_s = found.run.horizon_ns // 10**9
@@ -63,7 +67,7 @@ def test_variables_have_values(server):
         for one in board(name)["templating"]["list"]:
             if one["type"] == "query":
                 inside = re.fullmatch(r"label_values\((.*), (\w+)\)", one["query"]["query"])
-                match = re.sub(r"\$\w+", ".*", inside[1])
+                match = re.sub(r"\$\w+", ".*", inside[1].replace("$run", "run"))
                 values = server.api(f"label/{inside[2]}/values", **{"match[]": match})
                 assert values, one["name"]
 
@@ -87,6 +91,13 @@ def test_the_overview_says_what_the_summary_says(server):
         rates = {labels["arm"]: points[0][1] for labels, points in series}
         for arm, document in summary_document(server.run)["arms"].items():
             assert rates[arm] == pytest.approx(document["rates_per_1000_node_years"][f"{key}_rate"]["value"])
+
+
+def test_hosts_whose_firmware_comes_first_tell_of_no_errors(server):
+    panel = next(one for one in board("hosts")["panels"] if one["title"] == "Hosts that tell of errors")
+    found = source(server).series(panel)
+    counted = {reference: max(value for _, value in series[0][1]) for reference, _, series in found}
+    assert counted == {"A": 40, "B": 8}
 
 
 @pytest.mark.parametrize("name", BOARDS)

@@ -164,6 +164,27 @@ def test_idle_connections_aborts_and_endless_lines_stop_nobody(run):
         assert served.stop() == (0, "")
 
 
+def test_clients_that_take_no_answer_and_too_many_of_them_leave_no_descriptor_open(run):
+    """With 40 descriptors for connections, of which none is taken for good."""
+    limited = ("prlimit", "--nofile=104:104")
+    with serving(run, "--start", "100d", within=limited) as served, ExitStack() as stack:
+        opened = Path(f"/proc/{served.process.pid}/fd")
+        before = len(list(opened.iterdir()))
+        for n in range(300):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            client.settimeout(20)
+            with suppress(ConnectionError):
+                client.connect(served.address)
+                client.sendall(b"GET / HTTP/1.1\r\n\r\n" * (4000 if n < 10 else 0))
+        deadline = time.monotonic() + 60
+        while len(list(opened.iterdir())) > before and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert len(list(opened.iterdir())) <= before
+        assert served.get("/-/healthy")[0] == 200
+        assert served.stop() == (0, "")
+
+
 def test_many_at_once_are_answered(served):
     found = []
     threads = [threading.Thread(target=lambda: found.append(served.get("/nodes/3/metrics")[0])) for _ in range(60)]

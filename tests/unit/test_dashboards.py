@@ -129,6 +129,14 @@ def test_every_variable_is_defined_and_used(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_variable_is_a_pattern_if_it_may_have_several_values(name):
+    """Grafana escapes the values of those only: a run in the folder ``a+b`` is not what the pattern ``a+b`` finds."""
+    many = {one["name"]: one.get("multi", False) for one in BOARDS[name]["templating"]["list"]}
+    for operator, variable in re.findall(r'(=~?)\\"\$(\w+)', json.dumps(BOARDS[name])):
+        assert operator == ("=~" if many[variable] else "="), variable
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_variables_are_labels_of_series_that_are_exported(name):
     for one in BOARDS[name]["templating"]["list"]:
         if one["type"] == "query":
