@@ -22,6 +22,7 @@ from analysis.alerts.sampling import Clock, Wanted, phase_of, wanted
 from analysis.alerts.series import HostSeries, write_host
 from analysis.hosts.kinds import Hosts
 from analysis.hosts.node_exporter import ExporterView
+from node_sim.errors import ConfigError, ExecutionError
 from node_sim.records import Ints
 from node_sim.units import NS_PER_S
 
@@ -49,6 +50,7 @@ class WatchedHosts(NamedTuple):
         scrape_ns: Time between scrapes [ns].
         horizon_ns: End of simulated time [ns].
         every: Whether all steps and scrapes are taken, rather than those that matter.
+        step_ns: Time between evaluations of groups that do not say it: the step of subqueries that do not [ns].
     """
 
     hosts: Hosts
@@ -57,6 +59,7 @@ class WatchedHosts(NamedTuple):
     scrape_ns: int
     horizon_ns: int
     every: bool = False
+    step_ns: int = 60 * NS_PER_S
 
     def clock(self, node: int, step_ns: int) -> Clock:
         """Return when a host is scraped and evaluated."""
@@ -148,7 +151,7 @@ def _answer(
         write_blocks(programs.promtool, text, data)
     text.unlink()
     found: list[list[list[list[Firing]]]] = []
-    with serving(programs.prometheus, folder) as server:
+    with serving(programs.prometheus, folder, interval_s=watched.step_ns / NS_PER_S) as server:
         for at, rule in enumerate(rules):
             found.append(_fired(server, rule, batch, at, watched))
     for place, one in enumerate(batch):
@@ -159,20 +162,32 @@ def _answer(
 def _fired(
     server: QueryServer, rule: AlertRule, batch: list[Planned], at: int, watched: WatchedHosts
 ) -> list[list[list[Firing]]]:
-    """Return when the alerts of a rule fire on each host of a batch."""
+    """Return when the alerts of a rule fire on each host of a batch.
+
+    Raises:
+        ConfigError: An alert is of no host.
+        ExecutionError: Prometheus cannot tell.
+    """
     names = {watched.hosts.name(one.series.history.node): place for place, one in enumerate(batch)}
     present: list[dict[AlertKey, list[Ints]]] = [{} for _ in batch]
     step_s = rule.step_ns / NS_PER_S
 
     def ask(part: tuple[int, int]) -> list[dict[str, Any]]:
         start_s = watched.shown.start_s + part[0] * step_s
-        return server.query_range(rule.expression, start_s, step_s, part[1] - part[0] + 1)
+        try:
+            return server.query_range(rule.expression, start_s, step_s, part[1] - part[0] + 1)
+        except ExecutionError as error:
+            msg = f"{rule.name}: {error}"
+            raise ExecutionError(msg) from None
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for result in pool.map(ask, _parts(np.unique(np.concatenate([one.steps[at] for one in batch])))):
             for series in result:
                 labels = {name: value for name, value in series["metric"].items() if name != "__name__"}
-                place = names[labels["instance"]]
+                place = names.get(labels.get("instance", ""), -1)
+                if place < 0:
+                    msg = f"{rule.name}: an alert without the label instance of a host; leave the rule out"
+                    raise ConfigError(msg)
                 times = np.asarray([time_s for time_s, _ in series["values"]], np.float64)
                 steps = np.rint((times - watched.shown.start_s) / step_s).astype(np.int64)
                 present[place].setdefault(tuple(sorted(labels.items())), []).append(steps)

@@ -126,8 +126,7 @@ class QueryServer:
         """Return the data of an answer.
 
         Raises:
-            ExecutionError: It is an error.
-            OSError: There is no answer.
+            ExecutionError: It is an error, or there is none.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_QUERY_S_MAX)
         try:
@@ -136,6 +135,9 @@ class QueryServer:
             connection.request("POST" if body else "GET", path, body or None, kind if body else {})
             answer = connection.getresponse()
             content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            msg = f"prometheus: {path}: no answer ({error}), expected it to go on until the end; call the command again"
+            raise ExecutionError(msg) from None
         finally:
             connection.close()
         document = json.loads(content) if content.startswith(b"{") else {}

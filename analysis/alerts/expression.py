@@ -7,7 +7,8 @@ changes of what a window holds the answer stays as it is.
 that ask for the time of day.
 
 **Assumes.** Text is as Prometheus writes it back: no comments, groupings before what is grouped. A clock is compared
-with seconds since a boot that stand in the text as a number, or as the product of two.
+with seconds since a boot that stand in the text as a number, as a chain of products and quotients (``7 * 24 * 3600``),
+or as the product of two of these.
 
 **Sources.** Prometheus 2.42, docs/querying (basics, functions, operators) and promql/parser.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import re
 from itertools import combinations_with_replacement
+from math import prod
 from typing import Final, NamedTuple
 
 from node_sim.units import NS_PER_S
@@ -27,6 +29,7 @@ _OFFSET: Final = re.compile(r"\boffset\s+(-?)([0-9a-z]+)")
 _GROUPING: Final = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
 _WORD: Final = re.compile(r"(?<![\w.:])[A-Za-z_:][\w:]*")
 _NUMBER: Final = re.compile(r"(?<![\w.:])\d+(?:\.\d*)?(?:e[+-]?\d+)?(?![\w.:])")
+_CHAIN: Final = re.compile(rf"{_NUMBER.pattern}(?:\s*[*/]\s*{_NUMBER.pattern})*")
 _DURATION: Final = re.compile(r"(\d+)(ms|[smhdwy])")
 _UNIT_NS: Final = {
     "ms": NS_PER_S // 1000,
@@ -142,7 +145,7 @@ def reach_of(expression: str) -> Reach:
         offsets_ns=tuple(sorted({0, *(duration_ns(one) for _, one in offsets)})),
         clocks_ns=_clocks(plain) if clock else (),
         dense=any(step for _, step in ranges) or not functions <= OF_CHANGES,
-        refused=_refused(text, functions, offsets),
+        refused=_refused(text, functions, offsets, clock=clock),
     )
 
 
@@ -162,12 +165,24 @@ def _words(plain: str) -> tuple[set[str], set[str]]:
 
 def _clocks(plain: str) -> tuple[int, ...]:
     """Return the times since a boot that numbers of the text may mean [ns]."""
-    numbers = {float(number) for number in _NUMBER.findall(plain)} | {1.0}
+    numbers = {1.0}
+    for chain in _CHAIN.findall(plain):
+        parts = [float(number) for number in _NUMBER.findall(chain)]
+        signs = re.findall(r"[*/]", chain)
+        # After a quotient's sign, as in "x / 3600 / 24", a chain divides by the product of all of its numbers.
+        numbers |= {*parts, prod(parts), _quotient(parts, signs)}
     products = {a * b for a, b in combinations_with_replacement(sorted(numbers), 2)}
     return tuple(sorted({round(one * NS_PER_S) for one in products if one > 0.0 and one * NS_PER_S < 1 << 62}))
 
 
-def _refused(text: str, functions: set[str], offsets: list[tuple[str, str]]) -> str:
+def _quotient(parts: list[float], signs: list[str]) -> float:
+    """Return the value of a chain of products and quotients; 0 if it has none."""
+    divisor = prod(part for part, sign in zip(parts[1:], signs, strict=True) if sign == "/")
+    product = prod(part for part, sign in zip(parts, ("*", *signs), strict=True) if sign == "*")
+    return product / divisor if divisor else 0.0
+
+
+def _refused(text: str, functions: set[str], offsets: list[tuple[str, str]], *, clock: bool) -> str:
     """Say why a rule cannot be judged host by host."""
     for function in sorted(functions & _REFUSED.keys()):
         return f"{function}() {_REFUSED[function]}"
@@ -175,6 +190,8 @@ def _refused(text: str, functions: set[str], offsets: list[tuple[str, str]]) -> 
         named = "instance" in {label.strip() for label in labels.split(",")}
         if not kind or named != (kind == "by"):
             return "it aggregates over instances"
+    if clock and "%" in text:
+        return "% of a clock changes with the time of day"
     if "@" in text:
         return "@ looks at a fixed time"
     return "a negative offset looks ahead" if any(sign for sign, _ in offsets) else ""

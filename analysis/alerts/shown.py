@@ -139,7 +139,7 @@ def _rule_lines(found: RuleFound, study: AlertStudy) -> Iterator[str]:
             f"{counts['at_end']:,} of {counts['alerted']:,}",
         ),
     ]
-    yield from (f"  {name:<{_WIDE - 4}}{value:<24}{seen}".rstrip() for name, value, seen in rows)
+    yield from (f"  {name:<{_WIDE - 4}}{value:<23} {seen}".rstrip() for name, value, seen in rows)
 
 
 def _percent(share: Estimate) -> str:

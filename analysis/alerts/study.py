@@ -105,6 +105,7 @@ def study_rules(run: Run, hosts: Hosts, path: Path, programs: Programs, settings
             settings.scrape_ns,
             run.horizon_ns,
             settings.every,
+            settings.step_ns,
         )
         able = [rule for rule in rules if not rule.reach.refused]
         histories = _histories(run, hosts, settings.arm, judged) if able else []

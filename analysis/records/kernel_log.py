@@ -123,6 +123,8 @@ def log_lines(
         if not collector.everything and (reason := lost_reason(moment, kind)):
             found.lost[KINDS[type(moment)], reason] += 1
             continue
+        if isinstance(moment, Booted):
+            texts = _texts_of(kind)
         us = clock.us(moment.time_ns)
         begin = f"{clock.text(us, 'T')}.{us % 1_000_000:06d}{end}"
         new = [(moment.time_ns, f"{begin} {text}") for text in texts[type(moment)](moment)]
@@ -140,7 +142,7 @@ def lost_reason(moment: Moment, kind: HostKind) -> str | None:
 
 
 def _texts_of(kind: HostKind) -> dict[type[Any], Callable[[Any], Iterator[str]]]:
-    """Return what gives the texts of each kind of moment; limits and numbers go on from one moment to the next."""
+    """Return what gives the texts of each kind of moment; limits and numbers go on from one to the next of a boot."""
     logged = _Limited(check_lines.LOGGED, "mce_notify_irq")
     numbers = iter(range(1, 1 << 62))
 

@@ -36,6 +36,7 @@ EXPRESSIONS = {
     "Counter": "node_edac_uncorrectable_errors_total > 0",
     "Young": "node_time_seconds - node_boot_time_seconds < 2 * 3600 and on (instance) max_over_time("
     "node_memory_HardwareCorrupted_bytes[1d]) > 0",
+    "Old": "(time() - node_boot_time_seconds) / 60 / 60 > 2 * 7",
     "Down": "up == 0",
     "Silent": "node_boot_time_seconds unless on (instance) node_edac_correctable_errors_total",
     "Mean": "avg_over_time(node_edac_csrow_uncorrectable_errors_total[1h]) > 0.5",

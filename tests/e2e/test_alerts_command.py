@@ -276,6 +276,66 @@ def test_rules_that_cannot_fire_and_rules_that_cannot_be_judged_say_so(made, rul
     assert max(map(len, lines)) <= 100
 
 
+def one_rule(folder, expression):
+    path = folder / "one.yml"
+    path.write_text(f"groups: [{{name: a, rules: [{{alert: One, expr: '{expression}'}}]}}]\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("expression", "exit_code", "why"),
+    [
+        ("vector(1)", 2, "an alert without the label instance of a host"),
+        ('label_replace(up, "instance", "x", "job", ".*")', 1, "vector cannot contain metrics with the same labelset"),
+        ("up + on (job) up", 1, "found duplicate series"),
+    ],
+)
+def test_an_alert_of_no_host_and_an_expression_that_fails_name_the_rule(made, tmp_path, expression, exit_code, why):
+    code, said = failed(made, "--rules", one_rule(tmp_path, expression), "--prometheus", program("prometheus"))
+    assert code == exit_code
+    assert said.startswith("error: One: ")
+    assert why in said
+    assert said.count("\n") == 1
+
+
+def test_a_prometheus_that_dies_ends_the_command_with_a_line(made, rules, tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    prometheus = tmp_path / "prometheus"
+    # It answers what rules there are, and of hosts only that it is ready.
+    prometheus.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *batch-*) exec {sys.executable} {tmp_path}/dies.py "$@" ;; esac\n'
+        f'exec {program("prometheus")} "$@"\n'
+    )
+    prometheus.chmod(0o755)
+    (tmp_path / "dies.py").write_text(
+        "import http.server, os, sys\n"
+        "class Dies(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200)\n"
+        "        self.end_headers()\n"
+        "    def do_POST(self):\n"
+        "        os._exit(9)\n"
+        "port = next(word for word in sys.argv if 'listen-address' in word).rpartition(':')[2]\n"
+        "http.server.ThreadingHTTPServer(('127.0.0.1', int(port)), Dies).serve_forever()\n"
+    )
+    (tmp_path / "promtool").symlink_to(program("promtool"))
+    code, said = failed(made, "--rules", rules, "--prometheus", prometheus)
+    assert code == 1
+    assert "prometheus: /api/v1/query_range: no answer" in said
+    assert said.count("\n") == 1
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(("interval", "alerted"), [("1m", 1.0), ("5m", 0.0)])
+def test_a_subquery_that_says_no_step_takes_that_of_evaluations(made, tmp_path, interval, alerted):
+    """An hour has 60 or 61 steps of a minute, and 12 or 13 of five."""
+    rules = one_rule(tmp_path, "count_over_time(up[1h:]) > 30")
+    found = by_rule(judge(made, rules, "--interval", interval))
+    assert found["One"]["nodes_alerted_share"]["value"] == alerted
+
+
 def test_an_interrupt_leaves_nothing(made, rules, tmp_path):
     # Processes that run tests side by side ignore the signal, and so would their children.
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "

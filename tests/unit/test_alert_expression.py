@@ -48,6 +48,19 @@ def test_a_clock_may_change_the_answer_so_long_after_a_boot_as_a_number_or_a_pro
 
 @pytest.mark.parametrize(
     "expression",
+    [
+        "time() - node_boot_time_seconds > 7 * 24 * 60 * 60",
+        "(time() - node_boot_time_seconds) / 60 / 60 / 24 > 7",
+        "time() - node_boot_time_seconds > 14 * 24 * 3600 / 2",
+        "(time() - node_boot_time_seconds) / (24 * 60 * 60) > 7",
+    ],
+)
+def test_chains_of_products_and_quotients_are_times_since_a_boot(expression):
+    assert 7 * NS_PER_DAY in reach_of(expression).clocks_ns
+
+
+@pytest.mark.parametrize(
+    "expression",
     ["avg_over_time(a[1h]) > 1", "max_over_time(a[1d:5m]) > 1", "predict_linear(a[1h], 60) > 1", "irate(a[5m]) > 0"],
 )
 def test_functions_that_weigh_samples_need_all_of_them(expression):
@@ -58,6 +71,8 @@ def test_functions_that_weigh_samples_need_all_of_them(expression):
     ("expression", "why"),
     [
         ("absent(a)", "absent() names no instance"),
+        ("node_time_seconds % 86400 < 3600", "% of a clock changes with the time of day"),
+        ("a * (time() % 86400) < 3600", "% of a clock changes with the time of day"),
         ("sum(a) > 1", "it aggregates over instances"),
         ("sum by (job) (a) > 1", "it aggregates over instances"),
         ("max without (instance) (a) > 1", "it aggregates over instances"),

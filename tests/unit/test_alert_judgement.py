@@ -3,11 +3,23 @@
 import numpy as np
 import pytest
 
+from analysis.alerts.expression import reach_of
 from analysis.alerts.firing import Firing
-from analysis.alerts.judgement import COUNTED, AlertQuestion, RuleOutcome, judge_rule, outcome
+from analysis.alerts.judgement import (
+    COUNTED,
+    QUANTILES,
+    AlertQuestion,
+    RuleJudgement,
+    RuleOutcome,
+    judge_rule,
+    outcome,
+)
+from analysis.alerts.rules import AlertRule
+from analysis.alerts.shown import study_lines
 from analysis.alerts.strata import WITH_ROWS, WITH_TRUTH, WITHOUT_ROWS, JudgedHosts, Stratum, choose
+from analysis.alerts.study import AlertStudy, RuleFound, StudySettings
 from analysis.estimators.intervals import count_interval
-from analysis.estimators.rates import median, quantile
+from analysis.estimators.rates import Estimate, median, quantile
 from analysis.hosts.kinds import HostKind, Hosts
 from node_sim.catalog.kernels import switches_of
 from node_sim.units import NS_PER_DAY
@@ -108,3 +120,13 @@ def test_quantiles_lie_between_order_statistics_of_the_binomial():
     # Binomial(20, 1/4): below 2 with 2.4 %, 10 and more with 1.4 %, 9 and more with 4.1 %.
     assert (quarter.value, quarter.low, quarter.high) == (5.75, 2.0, 10.0)
     assert quantile(values[:5], 0.5).low is None
+
+
+def test_a_wide_value_and_what_was_seen_stay_apart():
+    estimate = Estimate(1_212_838.0, 311_775.0, 4_744_897.0)
+    counts = dict.fromkeys(COUNTED, 2_419)
+    judgement = RuleJudgement(counts, 0, *([estimate] * 6), (estimate,) * len(QUANTILES), estimate)
+    rule = AlertRule("Wide", "up", 0, 0, 1, reach_of("up"))
+    judged = JudgedHosts((Stratum(0, "", 1, 1),), np.zeros(1, np.int64), np.zeros(1, np.int64))
+    study = AlertStudy(StudySettings("default", "ue", 1), judged, 1.0, 1, (RuleFound(rule, (), judgement),))
+    assert sum("] 2,419 seen" in line for line in study_lines(study)) == 2

@@ -330,6 +330,27 @@ def test_lines_are_limited_as_the_kernel_does_it():
     ]  # fmt: skip
 
 
+def boots_of(lines):
+    """The lines of each boot."""
+    text = "\n".join(line.partition("kernel: ")[2] for _, line in lines)
+    return [part.splitlines() for part in text.split("Linux version ")[1:]]
+
+
+def test_a_boot_begins_limits_and_numbers_anew(world):
+    said, numbered = 0, 0
+    for arm in ("intel_6.1", "firmware"):
+        for life, kind in ((life, kind) for _, life, kind in world.hosts(arm)):
+            for at, lines in enumerate(boots_of(kernel_log.log_lines(life, "h", kind, 1, 0).lines)):
+                logged = [line for line in lines if "events logged" in line or "suppressed" in line]
+                assert not any("suppressed" in line for line in logged[: kernel_log.LOGGED_AT_ONCE])
+                numbers = [int(line[1 : line.index("}")]) for line in lines if "from APEI" in line]
+                assert numbers == [*range(1, len(numbers) + 1)]
+                said += bool(at and logged)
+                numbered += bool(at and numbers)
+    assert said
+    assert numbered
+
+
 def test_records_do_not_depend_on_the_nodes_that_are_asked_for(world):
     hosts = hosts_of(world.fleet, "intel_6.1")
     alone = dict(lives(world.run, "intel_6.1", [3, 41]))
