@@ -86,6 +86,4 @@ def export_command() -> None:
     The tables as csv, csv.gz or parquet; the past of a run, or of its hosts, for Prometheus as openmetrics; what
     collectors on the hosts would have recorded as rasdaemon, kernel-log or trace; what a host shows as edac-sysfs;
     injection-script for test machines.
-    The tables as csv, csv.gz or parquet; what collectors on the hosts would have recorded as rasdaemon, kernel-log or
-    trace; what a host shows as edac-sysfs; injection-script for test machines.
     """

@@ -75,6 +75,13 @@ def test_the_help_says_of_each_command_what_its_own_help_says():
     assert list(SENTENCES) == list(COMMANDS)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_help_says_a_thing_twice(name):
+    command = next(one for one in COMMANDS[name]() if one.name == name)
+    said = [words.strip() for words in re.split(r"[.;]\s", " ".join(command.help.split()).removesuffix(".") + " ")]
+    assert len(said) == len(set(said)), said
+
+
 @pytest.mark.parametrize(("typed", "meant"), [("runn", "run"), ("summry", "summary"), ("scenarios", "scenario")])
 def test_a_misspelt_command_is_answered_with_the_one_that_was_meant(typed, meant):
     assert f"(did you mean {meant}?)" in refused(asked(typed))
