@@ -138,6 +138,11 @@ def _edac(kind: HostKind, state: HostState, shown: ExporterView, families: Conta
         yield from _channels(kind, state)
 
 
+def _dimm_label(label: str) -> str:
+    """Return the label of a DIMM as node_exporter writes it: mc#0csrow#1channel#2 is mc0_csrow1_channel2."""
+    return label.replace("#", "").replace("csrow", "_csrow").replace("channel", "_channel")
+
+
 def _channels(kind: HostKind, state: HostState) -> Iterator[HostSample]:
     for slot in range(kind.dimms):
         place = kind.place(slot)
@@ -145,7 +150,7 @@ def _channels(kind: HostKind, state: HostState) -> Iterator[HostSample]:
             ("channel", str(place.channel)),
             ("controller", str(place.controller)),
             ("csrow", str(place.csrow)),
-            ("dimm_label", place.label.replace("#", "")),
+            ("dimm_label", _dimm_label(place.label)),
         )
         counter = HostCounter(CORRECTED, place.controller, place.channel, place.csrow)
         yield HostSample("node_edac_channel_correctable_errors_total", labels, state.counts[counter] % WRAP)

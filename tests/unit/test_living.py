@@ -107,6 +107,18 @@ def test_text_is_what_the_samples_are(fleet):
         assert f"# TYPE {family} {FAMILIES[family][0]}\n" in answer.body
 
 
+@pytest.mark.parametrize(
+    ("reporting", "label"), [("amd", "mc1_csrow0_channel1"), ("intel", "CPU_SrcID1_MC0_Chan1_DIMM0")]
+)
+def test_node_exporter_writes_labels_of_dimms_in_its_own_way(fleet, reporting, label):
+    """Without #, and with an underscore before csrow and channel, as drivers for AMD name them."""
+    kind = next(iter(fleet.served.values())).kind
+    kind = kind._replace(reporting=reporting, sockets=2, channels=2, dimms_per_channel=1)
+    found = host_samples("x", kind, state_at([], 0), 0, ExporterView(0.0, "legacy", "1.12"))
+    labels = [dict(one.labels) for one in found if one.family == "node_edac_channel_correctable_errors_total"]
+    assert [one["dimm_label"] for one in labels if (one["controller"], one["channel"]) == ("1", "1")] == [label]
+
+
 def test_labels_are_escaped_and_whole_numbers_are_written_whole():
     samples = [HostSample("a", (("x", 'back\\slash "quote"\nline'),), 1 << 53), HostSample("a", (), 0.1)]
     assert exposition(samples, {"a": ("gauge", "Sentence.")}).splitlines() == [
