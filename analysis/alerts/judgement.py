@@ -135,8 +135,10 @@ def judge_rule(found: Sequence[RuleOutcome], judged: JudgedHosts, node_years: fl
     nodes = float(sum(one.nodes for one in judged.strata))
     totals = dict(zip(COUNTED, (int(one) for one in counts.sum(axis=0)), strict=True))
 
-    def per(name: str, whole: float, most: float = np.inf) -> Estimate:
-        return _rate(weighted[:, COUNTED.index(name)], next_size, whole, most)
+    def per(name: str, whole: float) -> Estimate:
+        cells = weighted[:, COUNTED.index(name)]
+        having = int((cells > 0.0).sum())
+        return _rate(cells, unseen_size(float(cells.max()), having) if having else next_size, whole)
 
     def share(part: str, whole: str) -> Estimate:
         return proportion(sums, _one(part), _one(whole))
@@ -145,7 +147,7 @@ def judge_rule(found: Sequence[RuleOutcome], judged: JudgedHosts, node_years: fl
     return RuleJudgement(
         counts=totals,
         silent_alerted=int((counts[:, 0] * judged.silent).sum()),
-        nodes_alerted=per("alerted", nodes, 1.0),
+        nodes_alerted=_share_alerted(weighted[:, COUNTED.index("alerted")], next_size, nodes),
         episodes=per("episodes", node_years / PER_NODE_YEARS),
         pages=per("pages", node_years / PER_NODE_YEARS),
         precision_episodes=share("right", "told"),
@@ -162,11 +164,15 @@ def _one(name: str) -> Floats:
     return vector
 
 
-def _rate(weighted: Floats, next_size: float, whole: float, most: float) -> Estimate:
-    """Return a weighted count of hosts' events over a whole, at most so much."""
+def _share_alerted(weighted: Floats, next_size: float, nodes: float) -> Estimate:
+    """Return the share of hosts that were alerted: a host more is one, times those that it stands for."""
+    share = _rate(weighted, max(next_size, float(weighted.max(initial=0.0))), nodes)
+    return Estimate(share.value, share.low, None if share.high is None else min(share.high, 1.0))
+
+
+def _rate(weighted: Floats, next_size: float, whole: float) -> Estimate:
+    """Return a weighted count of hosts' events over a whole, if one host more may have ``next_size`` of them."""
     if whole <= 0.0:
         return UNDEFINED
-    total, square, having = float(weighted.sum()), float((weighted**2).sum()), int((weighted > 0.0).sum())
-    size = unseen_size(float(weighted.max()), having) if having else next_size
-    low, high = count_interval(total, square, size)
-    return Estimate(total / whole, min(low / whole, most), min(high / whole, most))
+    low, high = count_interval(float(weighted.sum()), float((weighted**2).sum()), next_size)
+    return Estimate(float(weighted.sum()) / whole, low / whole, high / whole)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis.alerts.expression import reach_of
 from analysis.alerts.firing import Firing
@@ -97,6 +98,15 @@ def test_a_rule_that_never_fired_may_fire_on_one_more_host_with_rows():
     assert found.episodes.high == pytest.approx(count_interval(0.0, 0.0, 10.0)[1])
     assert found.precision_episodes.value is None
     assert found.recall.value is None
+
+
+@pytest.mark.parametrize("alerted", [0, 1, 9])
+def test_the_share_of_hosts_that_are_alerted_has_the_limits_of_a_poisson_count_where_all_are_judged(alerted):
+    wild = counted(alerted=1, episodes=900, pages=900)
+    found = judge_rule([wild] * alerted + [counted()] * (20 - alerted), judged((WITH_ROWS, 20, 20)), 20.0)
+    low, high = stats.chi2.ppf((0.025, 0.975), (2 * alerted, 2 * alerted + 2)) / 2
+    assert found.nodes_alerted.high == pytest.approx(high / 20)
+    assert found.nodes_alerted.low == pytest.approx(np.nan_to_num(low) / 20)
 
 
 def test_hosts_with_a_truth_event_are_all_chosen_and_weights_add_up_to_all_hosts():
