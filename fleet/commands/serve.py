@@ -29,7 +29,7 @@ _COMPATIBLE: Final = ("1.5", "1.12")
 _ENDS: Final = ("hold", "exit", "loop")
 SPEED_MAX: Final = 1e9
 _NODES: Final = 1000
-"""Of the scenario that is served if nobody names one."""
+"""Of the scenario that is served if nobody names one, or as many as are to be chosen of them."""
 _SPEED_TOLD: Final = 60
 """Speed above which it is said what windows of rules mean."""
 _SPANS: Final = ((31_557_600, "years"), (86_400, "days"), (3600, "hours"), (60, "minutes"))
@@ -130,7 +130,7 @@ def serve_command(  # noqa: PLR0913, PLR0917 - one argument per option
         raise click.UsageError(msg)
     check_address_space()
     if source is None:
-        source, nodes = "baseline", nodes or sample or _NODES
+        source, nodes = "baseline", nodes or max(sample or 0, _NODES)
     from analysis.living.served import chosen_nodes, living_fleet, start_ns
     from analysis.living.server import bound_socket
     from analysis.living.serving import Serving, serve_fleet

@@ -70,6 +70,13 @@ def test_every_page_is_linked_and_answers(served):
     assert served.get("/nodes/12/metrics")[0] == served.get("/nodes")[0] == served.get("/%2e%2e/")[0] == 404
 
 
+def test_a_sample_of_no_fleet_in_particular_is_of_a_thousand_nodes():
+    with serving("--sample", "3") as served:
+        targets = json.loads(served.get("/sd")[1])
+    assert len(targets) == 3
+    assert max(int(one["labels"]["instance"].removeprefix("sim-")) for one in targets) >= 10
+
+
 def test_targets_carry_the_address_by_which_they_were_asked_for(served):
     host, port = served.address
     answer = exchange(served, b"GET /sd HTTP/1.1\r\nHost: box:1\r\nConnection: close\r\n\r\n").decode()
