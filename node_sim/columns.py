@@ -40,6 +40,13 @@ class Column:
         """Whether null occurs."""
         return bool(self.null)
 
+    @property
+    def carried(self) -> np.dtype[np.generic]:
+        """The dtype of the values before they are stored: the smallest that has -1 for null where that occurs."""
+        if self.dtype == "uint64" and self.nullable:
+            return np.dtype(np.int64)  # page numbers, far below 2**63; numpy has no integers with both
+        return np.promote_types(self.dtype, np.int8) if self.nullable else np.dtype(self.dtype)
+
 
 def _code(name: str, code: type[Code], sentence: str, null: str = "") -> Column:
     return Column(name, "int8", "-", sentence, code, null)

@@ -33,11 +33,13 @@ CHUNK = 16384
 FEW = 1024
 """Up to so many counters both halves of a round are done at once."""
 
-_MULTIPLIERS = np.asarray([0xD2511F53, 0xCD9E8D57], np.uint64)
-_WEYL = np.asarray([0x9E3779B9, 0xBB67AE85], np.uint64)
+_MULTIPLIERS = np.asarray([[0xD2511F53], [0xCD9E8D57]], np.uint64)
+_WEYL = np.asarray([[0x9E3779B9], [0xBB67AE85]], np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 _ROUNDS = 10
+_KEY_STEPS = (np.arange(_ROUNDS, dtype=np.uint64)[:, None, None] * _WEYL).astype(np.uint32)
+"""What is added to the two key words in each round, modulo 2**32, shape ``(10, 2, 1)``."""
 
 
 class Purpose(enum.IntEnum):
@@ -113,35 +115,30 @@ def _mix_many(cells: Wide, key: Key, out: Words) -> None:
     out[0], out[1], out[2], out[3] = c0, c1, c2, c3
 
 
-def _mix_few(cells: Wide, key: Key, out: Words) -> None:
+def _mix_few(even: Words, odd: Words, key: Key, out: Words) -> None:
     """Apply the ten rounds, both halves at once: for few numbers the operations count, not their size.
 
+    A round is ``even, odd = high ^ odd ^ key, low``, where high and low are the halves of even times the multipliers,
+    those of words 0 and 2 in each other's place.
+
     Args:
-        cells: The four counter words, shape ``(4, n)``.
+        even: Counter words 0 and 2, shape ``(2, n)``; changed.
+        odd: Counter words 1 and 3, shape ``(2, n)``.
         key: Scalars, or of shape ``(n,)``.
         out: The words drawn, shape ``(4, n)``.
     """
-    n = cells.shape[1]
-    # Words 0 and 2 change places every round, and with them their multipliers and key words; words 3 and 1 do not.
-    even, odd = cells[[0, 2]].astype(np.uint32).ravel(), cells[[3, 1]].astype(np.uint32).ravel()
-    keys, steps = np.empty((3, n), np.uint32), np.empty((3, n), np.uint32)
-    keys[0] = keys[2] = key.high
-    keys[1] = key.low
-    steps[0] = steps[2] = _WEYL[1]
-    steps[1] = _WEYL[0]
-    schedule, step = keys.ravel(), steps.ravel()
-    both = np.repeat(_MULTIPLIERS[[0, 1, 0]], n)
-    product = np.empty(2 * n, np.uint64)
-    halves = product.view(np.uint32)
-    low, high = (halves[0::2], halves[1::2]) if np.little_endian else (halves[1::2], halves[0::2])
-    for number in range(_ROUNDS):
-        turn = slice(n, 3 * n) if number % 2 else slice(0, 2 * n)
-        np.multiply(even, both[turn], out=product)
-        np.bitwise_xor(high, odd, out=even)
-        np.bitwise_xor(even, schedule[turn], out=even)
-        odd[n:], odd[:n] = low[:n], low[n:]
-        np.add(schedule, step, out=schedule)
-    out[0], out[2], out[3], out[1] = even[:n], even[n:], odd[:n], odd[n:]
+    keys = np.empty_like(even)
+    keys[0], keys[1] = key.low, key.high
+    products = np.empty((2, *even.shape), np.uint64)  # of this round and the last, whose low halves are still read
+    halves = products.view(np.uint32).reshape(*products.shape, 2)[:, ::-1]
+    low, high = (halves[..., 0], halves[..., 1]) if np.little_endian else (halves[..., 1], halves[..., 0])
+    for number, of_round in enumerate(keys + _KEY_STEPS):
+        turn = number % 2
+        np.multiply(even, _MULTIPLIERS, out=products[turn])
+        np.bitwise_xor(high[turn], odd, out=even)
+        np.bitwise_xor(even, of_round, out=even)
+        odd = low[turn]
+    out[0::2], out[1::2] = even, odd
 
 
 def words(
@@ -168,10 +165,10 @@ def words(
     if not n:
         return out[0], out[1], out[2], out[3]
     if n <= FEW:
-        cells = np.empty((4, n), np.uint64)
-        for cell, part in zip(cells, parts, strict=True):
-            cell[:] = part
-        _mix_few(cells, key, out)
+        cells = np.empty((2, 2, n), np.uint32)
+        for place, part in zip(((0, 0), (1, 0), (0, 1), (1, 1)), parts, strict=True):
+            cells[place] = part
+        _mix_few(cells[0], cells[1], key, out)
         return out[0], out[1], out[2], out[3]
     room = np.empty((7, min(n, CHUNK)), np.uint64)  # reused: fresh memory would cost as much as the rounds
     for start in range(0, n, CHUNK):

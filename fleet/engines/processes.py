@@ -20,7 +20,7 @@ from fleet.engines.aggregator import Aggregator
 from fleet.engines.descendants import end_with
 from fleet.engines.failure import naming_failure
 from fleet.engines.ledger import LostError
-from fleet.engines.shard import ShardSums, run_shard
+from fleet.engines.shard import ShardBlock, ShardSums, run_shard
 from fleet.engines.signals import holding_back, undisturbed
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
@@ -42,13 +42,19 @@ def simulate_shard(job: Job, shard: Shard) -> Receipt:
         with naming_failure(shard) as reached:
             for block in run_shard(job.fleet, job.seed, shard):
                 sums = sums.plus(job.fleet, block)
-                for arms, table, rows in block.tables:
-                    aggregator.add(attempt, arms, table, rows)
+                _hand_over(block, attempt, aggregator)
                 reached.node = block.next_node
+                del block  # so that none of its rows is held while the next one is simulated
             return aggregator.finish(attempt, shard, sums)
     except BaseException:
         aggregator.drop(attempt)
         raise
+
+
+def _hand_over(block: ShardBlock, attempt: str, aggregator: Aggregator) -> None:
+    """Give the tables of a block to the aggregator."""
+    for arms, table, rows in block.tables:
+        aggregator.add(attempt, arms, table, rows)
 
 
 def _work(job: Job, driver_pid: int, pipe: Connection) -> None:

@@ -104,6 +104,7 @@ class _NodeHost(_Actor):
                     for item in block.tables:
                         _send(item, attempt, aggregator, sent)
                     reached.node = block.next_node
+                    del block  # so that none of its rows is held while the next one is simulated
                 ray.get(sent)
                 receipt: Receipt = ray.get(aggregator.finish.remote(attempt, shard, sums))
             except RayTaskError as error:  # raised by the aggregator itself

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from node_sim.draws import Seed
 from node_sim.lives.block import BlockRows, simulate_nodes
 from node_sim.lives.load import mean_points
 from node_sim.lives.rows import COMMON
+from node_sim.records import Flags
 
 
 class ShardTable(NamedTuple):
@@ -94,9 +96,15 @@ def run_shard(fleet: Fleet, seed: int, shard: Shard) -> Iterator[ShardBlock]:
         if not nodes:
             continue
         node_id = np.arange(first, first + nodes)
-        for rows in simulate_nodes(seeded, node_id, group.hardware, group.policies, fleet.horizon_ns, functions):
-            counted = tuple(rows.nodes if other == position else 0 for other in range(len(fleet.groups)))
-            yield ShardBlock(counted, first + rows.done, _tables(rows))
+        blocks = simulate_nodes(seeded, node_id, group.hardware, group.policies, fleet.horizon_ns, functions)
+        alone = np.arange(len(fleet.groups)) == position
+        # Through ``map``, so that no rows of a block are held here while the next one is simulated.
+        yield from map(partial(_block, alone, first), blocks)
+
+
+def _block(alone: Flags, first: int, rows: BlockRows) -> ShardBlock:
+    """Turn the rows of some nodes of one group, which begin at a node of the shard, into Arrow tables."""
+    return ShardBlock(tuple((alone * rows.nodes).tolist()), first + rows.done, _tables(rows))
 
 
 def _tables(rows: BlockRows) -> list[ShardTable]:

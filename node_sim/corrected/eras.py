@@ -11,13 +11,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from node_sim.corrected.windows import Windows, errors_before
 from node_sim.records import Flags, Index, Ints, expand_counts, take
 from node_sim.server.page_offline import OfflineScope
+
+FEW_WINDOWS: Final = 64
+"""Up to so many windows of a fault are all compared with each of its eras."""
 
 
 class Eras(NamedTuple):
@@ -101,14 +105,54 @@ def running_most(era: Ints, count: Ints) -> tuple[Ints, Ints]:
     return before, after
 
 
+class Turns(NamedTuple):
+    """Windows of one fault and number, which come one after the other in time; arrays of shape ``(n,)``.
+
+    Attributes:
+        begin: The first of each, and the end of the last, shape ``(n + 1,)``.
+        low_ns: Errors fall at or after this time [ns].
+        high_ns: … and before this time [ns].
+        of: Turn of each window.
+    """
+
+    begin: Ints
+    low_ns: Ints
+    high_ns: Ints
+    of: Ints
+
+
 class WindowIndex:
     """Windows with the range of each fault, for joining them to eras."""
 
     def __init__(self, windows: Windows, n_faults: int) -> None:
-        """Index windows that are ordered by fault."""
+        """Index windows that are ordered by (fault, window)."""
         self.windows = windows
         self.start = np.searchsorted(windows.fault, np.arange(n_faults))
         self.size = np.searchsorted(windows.fault, np.arange(n_faults), side="right") - self.start
+
+    @cached_property
+    def turns(self) -> Turns:
+        """The windows of each fault and number."""
+        fault, window, low_ns, high_ns = self.windows[:4]
+        new = (np.diff(fault, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
+        first = np.flatnonzero(new)
+        begin = np.append(first, fault.size)
+        return Turns(begin, np.minimum.reduceat(low_ns, first), np.maximum.reduceat(high_ns, first), np.cumsum(new) - 1)
+
+    def within(self, eras: Eras) -> tuple[Ints, Ints]:
+        """Return the first window of the fault of each era that may reach into it, and how many follow each other.
+
+        A node that boots often has many eras, and a fault that lives long many windows; few of these meet.
+        """
+        start, size = self.start[eras.fault], self.size[eras.fault]
+        many = np.flatnonzero(size > FEW_WINDOWS)
+        if many.size:
+            turns = self.turns
+            low, high = turns.of[start[many]], turns.of[start[many] + size[many] - 1] + 1
+            first = _first_above(turns.high_ns, low, high, eras.from_ns[many])
+            last = _first_above(turns.low_ns, first, high, eras.to_ns[many] - 1)
+            start[many], size[many] = turns.begin[first], turns.begin[last] - turns.begin[first]
+        return start, size
 
     def shown(self) -> Ints:
         """Return up to which page of its order each fault shows errors in any window, shape ``(n_faults,)``."""
@@ -117,10 +161,20 @@ class WindowIndex:
         return most
 
 
+def _first_above(values: Ints, low: Ints, high: Ints, limit: Ints) -> Ints:
+    """Return the first places in ranges, in each of which values ascend, whose value is above a limit; else its end."""
+    while (low < high).any():
+        middle = (low + high) // 2
+        above = values[np.minimum(middle, values.size - 1)] > limit
+        low, high = np.where(above | (low == high), low, middle + 1), np.where(above, middle, high)
+    return low
+
+
 def spans_of(eras: Eras, index: WindowIndex) -> Spans:
     """Join eras with the windows of their faults, and cut the windows at the ends of the eras."""
-    era, step = expand_counts(index.size[eras.fault])
-    window = index.start[eras.fault[era]] + step
+    start, size = index.within(eras)
+    era, step = expand_counts(size)
+    window = start[era] + step
     low, high = index.windows.low_ns[window], index.windows.high_ns[window]
     inside = (high > eras.from_ns[era]) & (low < eras.to_ns[era])
     if not inside.all():

@@ -119,7 +119,7 @@ class Digit:
     weight: int = 1
 
 
-PAGES_AT_ONCE = 1 << 16
+PAGES_AT_ONCE = 1 << 13
 """Pages that are worked out together, so that memory stays small."""
 OPEN_PAGE_BANKS_LOW = 2
 OPEN_PAGE_BANKS_MID = 4

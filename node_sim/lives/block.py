@@ -208,7 +208,7 @@ class _Group:
         return _Rows(int((~triage.busy).sum()), rows, [part for part in parts if part.tables]), busy
 
     def finish(self, quiet: list[_Rows], busy: list[_Busy], done: int) -> BlockRows:
-        """Live busy nodes together, and put their rows and those of quiet ones together."""
+        """Live busy nodes together, whose list is emptied, and put their rows and those of quiet ones together."""
         lived = [self._lived(_join(busy))] if busy else []
         nodes, faults, parts = zip(*quiet, *lived, strict=True)
         columns = {name: np.concatenate([part[name] for part in faults]) for name in faults[0]}
@@ -244,11 +244,11 @@ def _busy(block: Block, drawn: list[Physics], ordered: dict[Policy, Orders], bus
 
 
 def _join(parts: list[_Busy]) -> _Busy:
-    """Put the busy nodes of pieces together, which follow each other."""
-    if len(parts) == 1:
-        return parts[0]
-    return _Busy(
+    """Put the busy nodes of pieces together, which follow each other; the list is emptied: lives need the memory."""
+    joined = _Busy(
         join_blocks([part.block for part in parts]),
         [join_physics(list(drawn)) for drawn in zip(*(part.physics for part in parts), strict=True)],
         {policy: join([part.ordered[policy] for part in parts]) for policy in parts[0].ordered},
     )
+    parts.clear()
+    return joined

@@ -21,8 +21,9 @@ from node_sim.codes import EcsUnit, ErrorKind, Observer
 from node_sim.columns import Columns
 from node_sim.corrected.asking import Offlines
 from node_sim.corrected.bank_sizes import BankSizes, bank_sizes
-from node_sim.corrected.eras import Eras, WindowIndex, spans_of
+from node_sim.corrected.eras import Eras, Spans, WindowIndex, spans_of
 from node_sim.corrected.live_errors import count_live
+from node_sim.corrected.marked_windows import SpanCounts
 from node_sim.corrected.marks import Poisoned
 from node_sim.corrected.offlining import find_offlines
 from node_sim.corrected.passes import Passes
@@ -39,7 +40,7 @@ from node_sim.records import NULL, Flags, Ints
 from node_sim.server.policy import Ecc
 from node_sim.units import PAGE_BYTES
 
-WINDOWS_AT_ONCE: Final = 16_384
+WINDOWS_AT_ONCE: Final = 8_192
 """Windows that are counted together, at about 2 KiB each."""
 
 
@@ -62,7 +63,7 @@ def log_corrected(
     """
     done = [
         _log_lanes(log, eras.take(some), index, faults, world, poisoned)
-        for some in _lanes_at_once(eras.lane, index.size[eras.fault])
+        for some in _lanes_at_once(eras.lane, index.within(eras)[1])
     ]
     seen = [part for part in done if part]
     return {column: np.concatenate([part[column] for part in seen]) for column in seen[0]} if seen else {}
@@ -73,7 +74,7 @@ def _lanes_at_once(lane: Ints, windows: Ints) -> Iterator[slice]:
 
     Args:
         lane: Of each era, shape ``(n,)``.
-        windows: Of its fault, shape ``(n,)``.
+        windows: Of its fault that may reach into it, shape ``(n,)``.
     """
     begin = np.flatnonzero(np.diff(lane, prepend=-1))
     part = (np.cumsum(windows) - windows)[begin] // WINDOWS_AT_ONCE
@@ -90,19 +91,34 @@ def _log_lanes(
         return {}
     counted = find_offlines(eras, spans, index, faults, world.ground(), poisoned)
     offlines, counts = counted.offlines, count_live(eras, spans, index, counted)
+    seen = _log_windows(log, eras, spans, index, faults, world, counts)
+    tell_warnings(log, eras, spans, index, faults, counted, counts)
+    name_of_span = np.full(spans.era.size, -1)
+    name_of_span[np.flatnonzero(counts.errors > 0)] = seen["name"]
+    banks = offlines.take(offlines.of_bank)
+    sizes = bank_sizes(eras, banks, faults, world.ground(), poisoned)
+    _log_offlines(log, eras, offlines, name_of_span[offlines.span], sizes)
+    return seen
+
+
+def _log_windows(
+    log: EventLog, eras: Eras, spans: Spans, index: WindowIndex, faults: FaultTable, world: World, counts: SpanCounts
+) -> Columns:
+    """Log the corrected errors of spans that any are left of; see ``log_corrected`` for what it returns."""
     live = np.flatnonzero(counts.errors > 0)
     windows, era = index.windows.take(spans.window[live]), spans.era[live]
     new = _begins_row(era, windows)
     begin = np.flatnonzero(new)
     end = np.append(begin[1:], live.size)[: begin.size] - 1
     seen_ns = error_time_ns(windows, counts.first[live])
+    first_ns = seen_ns[begin]
     page = page_of_error(windows, begin, counts.first[live[begin]])
     fault = eras.fault[era[begin]]
     nowhere, nothing = faults.on_wires[fault], np.full(begin.size, NULL)
     name = log.add(
         "errors",
         lane=eras.lane[era[begin]],
-        time_ns=seen_ns[begin],
+        time_ns=first_ns,
         fault=fault,
         cause=-1 - fault,
         kind=np.full(begin.size, int(ErrorKind.CE)),
@@ -110,20 +126,13 @@ def _log_lanes(
         ce_count=_sums(counts.errors[live], begin),
         n_pages=np.where(nowhere, 0, _sums(counts.n_pages[live], begin)),
         first_pfn=np.where(nowhere, NULL, _pages_of(world.address_map, faults, fault, page)),
-        first_time_ns=seen_ns[begin],
+        first_time_ns=first_ns,
         last_time_ns=error_time_ns(windows.take(end), counts.last[live[end]]),
         path=nothing,
         first_ce_ns=nothing,
         n_ce_before=nothing,
     )
-    tell_warnings(log, eras, spans, index, faults, counted, counts)
-    name_of_span = np.full(spans.era.size, -1)
-    name = name[np.cumsum(new) - 1]
-    name_of_span[live] = name
-    banks = offlines.take(offlines.of_bank)
-    sizes = bank_sizes(eras, banks, faults, world.ground(), poisoned)
-    _log_offlines(log, eras, offlines, name_of_span[offlines.span], sizes)
-    return {"lane": eras.lane[era], "fault": eras.fault[era], "time_ns": seen_ns, "name": name}
+    return {"lane": eras.lane[era], "fault": eras.fault[era], "time_ns": seen_ns, "name": name[np.cumsum(new) - 1]}
 
 
 def _log_offlines(log: EventLog, eras: Eras, offlines: Offlines, cause: Ints, of_banks: BankSizes) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node_sim.codes import Persistence
-from node_sim.columns import TABLE_NAMES, TABLE_RANK, Columns
+from node_sim.columns import TABLE_NAMES, TABLE_RANK, TABLES, Columns
 from node_sim.dram.faults import FaultTable
 from node_sim.errors import ModelError
 from node_sim.names import slot_of
@@ -113,6 +113,12 @@ class EventLog:
             return {}
         return {column: np.concatenate([chunk[column] for chunk in chunks]) for column in chunks[0]}
 
+    def hand_over(self, table: str) -> Columns:
+        """Return all columns of one table and keep none: rows are most of what a long life takes of memory."""
+        chunks, self.chunks[table] = self.chunks[table], []
+        names = list(chunks[0]) if chunks else []
+        return {column: np.concatenate([chunk.pop(column) for chunk in chunks]) for column in names}
+
 
 def _order(lane: Ints, time_ns: Ints, rank: Ints, name: Ints) -> npt.NDArray[np.intp]:
     """Sort rows by (lane, time, table, name); lanes whose rows stand in order already are left as they are."""
@@ -136,7 +142,7 @@ def number_rows(log: EventLog, first_seq: Ints, faults: FaultTable, fault_seq: I
     """Order, number and link all rows of a log.
 
     Args:
-        log: Rows of the lanes.
+        log: Rows of the lanes; emptied.
         first_seq: First number after the faults of each lane's node, shape ``(n_lanes,)``.
         faults: Faults the rows refer to.
         fault_seq: Number of each fault's own row, shape ``(n_faults,)``.
@@ -144,7 +150,7 @@ def number_rows(log: EventLog, first_seq: Ints, faults: FaultTable, fault_seq: I
     Returns:
         For each event table its columns as declared, with ``lane`` beside them, ordered by (lane, seq).
     """
-    tables = {name: log.table(name) for name in EVENT_TABLES}
+    tables = {name: log.hand_over(name) for name in EVENT_TABLES}
     some = [name for name in EVENT_TABLES if tables[name]]
     if not some:
         return {}
@@ -163,11 +169,11 @@ def number_rows(log: EventLog, first_seq: Ints, faults: FaultTable, fault_seq: I
     seq_by_name[name_of[order]] = first_seq[sorted_lane] + position
     done, first = {}, 0
     for name in some:
-        table = tables[name]
+        table = tables.pop(name)
         seq = seq_by_name[table["name"]]
         rows = order[(order >= first) & (order < first + seq.size)] - first  # of this table, in the common order
         first += seq.size
-        columns = {column: cells[rows] for column, cells in table.items()}
+        columns = {column: table.pop(column)[rows] for column in list(table)}
         done[name] = _linked(columns, seq[rows], seq_by_name, faults, fault_seq)
     return done
 
@@ -220,7 +226,7 @@ def last_rows(rows: Columns, lane: Ints, fault: Ints, time_ns: Ints) -> Ints:
 
 
 def split_by_arms(tables: dict[str, Columns], classes: list[tuple[int, ...]], n_nodes: int) -> list[ArmTables]:
-    """Split tables ordered by lane (class-major) into one part per class."""
+    """Split tables ordered by lane (class-major) into one part per class, with columns as narrow as stored."""
     parts = []
     for position, arms in enumerate(classes):
         cut = (position * n_nodes, (position + 1) * n_nodes)
@@ -228,6 +234,7 @@ def split_by_arms(tables: dict[str, Columns], classes: list[tuple[int, ...]], n_
         for name, columns in tables.items():
             low, high = np.searchsorted(columns["lane"], cut)
             if low < high:
-                mine[name] = {column: cells[low:high] for column, cells in columns.items() if column != "lane"}
+                some = (columns[column.name][low:high].astype(column.carried) for column in TABLES[name])
+                mine[name] = dict(zip((column.name for column in TABLES[name]), some, strict=True))
         parts.append(ArmTables(arms, mine))
     return parts
