@@ -1,6 +1,6 @@
 """Judge the alert rules of this folder on fleets whose errors are known; the table of deploy/README.md is its result.
 
-``python deploy/alert_study.py`` simulates the fleets, judges the rules (some fifteen minutes on two cores) and stores
+``python deploy/alert_study.py`` simulates the fleets, judges the rules (some ten minutes on two cores) and stores
 what came of it in alert_study.json; ``python deploy/alert_study.py --table`` prints the table of what is stored.
 """
 
