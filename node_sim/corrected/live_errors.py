@@ -2,8 +2,8 @@
 
 **Models.** Nobody reads a page that is out of use, but for the patrol scrubber, which reads physical memory: it goes on
 to report it. The errors of a window fall on its pages in turn, so counts, first and last error follow from the numbers
-of the pages that are offline, without a list of errors. Where others have marked pages of an era (``marks.py``), which
-is rare, its errors are gone through one by one.
+of the pages that are offline, without a list of errors: those below a number where only the era's own count takes pages
+offline, in turn, and of each page where others have marked some, too (``marked_windows.py``).
 
 **Leaves out.** Errors that a boot takes away; eras end there.
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from node_sim.corrected.asking import BY_ROW, Offlines
 from node_sim.corrected.eras import Eras, Spans, WindowIndex
-from node_sim.corrected.marked_windows import MANY, SpanCounts, count_marked, last_before
+from node_sim.corrected.marked_windows import MANY, Leaving, SpanCounts, count_marked, last_before
 from node_sim.corrected.marks import Marks, find_names, name_page
 from node_sim.corrected.offlining import Counted
 from node_sim.corrected.windows import errors_before, page_of_error
@@ -201,49 +201,34 @@ def count_live(eras: Eras, spans: Spans, index: WindowIndex, counted: Counted) -
     offlines, marks = counted.offlines, counted.marks
     if offlines.era.size == 0 and marks.name.size == 0:
         return counts
-    marked = marks.touched(eras.lane.size)
+    marked = marks.touched(eras.lane.size)[spans.era]
     late = index.windows.high_ns[spans.window] > marks.first_out_ns(eras.lane.size)[spans.era]
+    soft = index.windows.soft[spans.window]
     fewer = ~index.windows.scrub[spans.window] & (_has_own(eras, counted)[spans.era] | late)
-    by_turns = np.flatnonzero(fewer & ~marked[spans.era] & ~index.windows.soft[spans.window])
-    others_only = (eras.page_threshold == 0)[spans.era] & ~index.windows.soft[spans.window]
-    one_by_one = np.flatnonzero(fewer & marked[spans.era] & ~others_only)
-    by_marks = np.flatnonzero(fewer & marked[spans.era] & others_only)
+    by_turns = np.flatnonzero(fewer & ~marked & ~soft)
+    by_pages = np.flatnonzero(fewer & marked & ~soft)
+    one_error = np.flatnonzero(fewer & marked & soft)
     for some, part in (
         (by_turns, _count_by_turns(eras, spans, by_turns, index, counted)),
-        (one_by_one, _count_one_by_one(spans, one_by_one, index, counted)),
-        (by_marks, _count_by_marks(spans, by_marks, index, counted)),
+        (by_pages, _count_by_pages(spans, by_pages, index, counted)),
+        (one_error, _count_soft(spans, one_error, index, counted)),
     ):
         for column, cells in zip(counts, part, strict=True):
             column[some] = cells
     return counts
 
 
-def _count_one_by_one(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
-    """Count what is left of some spans, from their errors one by one, so many at a time that memory stays small."""
-    parts = _batches(spans.last[some] - spans.first[some])
-    return join([_count_batch(spans, some[part], index, counted) for part in parts])
+def _count_by_pages(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
+    """Count what is left of some spans of hard faults, from the numbers of the pages that go out of use."""
+    leaving = Leaving.of(counted.out_of_use, counted.offlines)
+    parts = _batches(np.minimum(leaving.in_era(spans.era[some]), index.windows.n_pages[spans.window[some]]))
+    return join([count_marked(spans, some[part], index, leaving) for part in parts])
 
 
-def _count_by_marks(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
-    """Count what is left of some spans of hard faults, from the numbers of marked pages."""
-    shown = index.windows.n_pages[spans.window[some]]
-    parts = _batches(np.minimum(counted.marks.in_era(spans.era[some]), shown))
-    return join([count_marked(spans, some[part], index, counted.out_of_use) for part in parts])
-
-
-def _count_batch(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
-    """Count what is left of some spans, from their errors one by one."""
-    seen = go_through(spans, some, index, counted)
-    begin, end = np.searchsorted(seen.span, some), np.searchsorted(seen.span, some, side="right")
-    # The first error on each page comes within one round of the pages; one that is seen at all is seen then.
-    fresh = seen.number <= spans.first[seen.span] + index.windows.n_pages[spans.window[seen.span]]
-    before = np.concatenate(([0], np.cumsum(fresh)))
-    n_pages = before[end] - before[begin]
-    number = np.append(seen.number, 0)
-    empty = begin == end
-    return SpanCounts(
-        end - begin, n_pages, np.where(empty, 0, number[begin]), np.where(empty, 0, number[np.maximum(end, 1) - 1])
-    )
+def _count_soft(spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:
+    """Count what is left of some spans of soft faults, each of which is one error."""
+    left = np.isin(some, go_through(spans, some, index, counted).span).astype(np.int64)
+    return SpanCounts(left, left, left * (spans.first[some] + 1), left * spans.last[some])
 
 
 def _count_by_turns(eras: Eras, spans: Spans, some: Ints, index: WindowIndex, counted: Counted) -> SpanCounts:

@@ -1,8 +1,7 @@
 """Windows of hard faults some of whose pages are out of use: how many of their errors are still seen, and which.
 
 **Models.** Nobody but the patrol scrubber reads a page from the time on at which it is out of use. The errors of a
-window fall on its pages in turn, so what is left follows from the numbers of those pages (``Marks``), without a list
-of errors.
+window fall on its pages in turn, so what is left follows from the numbers of those pages, without a list of errors.
 
 **Leaves out.** Soft faults, whose errors are windows of their own.
 
@@ -17,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from node_sim.corrected.asking import BY_ROW, Offlines
 from node_sim.corrected.eras import Spans, WindowIndex
-from node_sim.corrected.marks import Marks, name_page
+from node_sim.corrected.marks import Marks, merge_marks, name_page, page_of
 from node_sim.corrected.windows import errors_before
 from node_sim.records import Ints, expand_counts
 from node_sim.units import FOREVER
@@ -59,6 +59,37 @@ def last_seen(spans: Spans, span: Ints, page: Ints, index: WindowIndex, out: Mar
     return until
 
 
+class Leaving(NamedTuple):
+    """Pages of eras that go out of use, each (era, page) once, in order; arrays of shape ``(n,)``.
+
+    Attributes:
+        name: Era and number of the page in one word.
+        out_ns: When others take it out of use [ns], ``FOREVER`` if they do not.
+        span: The span in which the era's own count takes it offline, ``MANY`` if it does not.
+        error: Number of the error in that span that leads to it, which is still seen.
+    """
+
+    name: Ints
+    out_ns: Ints
+    span: Ints
+    error: Ints
+
+    @classmethod
+    def of(cls, out: Marks, offlines: Offlines) -> Leaving:
+        """Put together marks that take pages out of use and pages that counting takes offline."""
+        own = offlines.take(offlines.offlined & (offlines.page < BY_ROW))
+        by_others = cls(out.name, out.out_ns, *(np.full(out.name.size, MANY) for _ in range(2)))
+        by_count = cls(name_page(own.era, own.page), np.full(own.era.size, FOREVER), own.span, own.error)
+        return merge_marks([by_others, by_count])
+
+    def in_era(self, era: Ints) -> Ints:
+        """Count the pages of eras."""
+        nothing = np.zeros_like(era)
+        return np.searchsorted(self.name, name_page(era + 1, nothing)) - np.searchsorted(
+            self.name, name_page(era, nothing)
+        )
+
+
 class _Gone(NamedTuple):
     """Pages of spans that go out of use: position of the span, number of the page, last error of it that is seen."""
 
@@ -67,16 +98,20 @@ class _Gone(NamedTuple):
     until: Ints
 
 
-def _gone(spans: Spans, some: Ints, index: WindowIndex, out: Marks) -> _Gone:
+def _gone(spans: Spans, some: Ints, index: WindowIndex, leaving: Leaving) -> _Gone:
     """List the pages that are out of use before the last errors of some spans."""
-    era = spans.era[some]
-    first, end = out.first_of(era), np.searchsorted(out.name, name_page(era, index.windows.n_pages[spans.window[some]]))
+    era, shown = spans.era[some], index.windows.n_pages[spans.window[some]]
+    first, end = (np.searchsorted(leaving.name, name_page(era, page)) for page in (np.zeros_like(era), shown))
     which, step = expand_counts(end - first)
-    mark = first[which] + step
-    until = last_before(some[which], out.out_ns[mark], spans, index)
-    until[index.windows.scrub[spans.window[some[which]]]] = MANY
-    late = until < spans.last[some[which]]
-    return _Gone(which[late], out.page[mark[late]], until[late])
+    at = first[which] + step
+    span, own = some[which], leaving.span[at]
+    until = np.where(span < own, MANY, np.where(span == own, leaving.error[at], 0))
+    marked = np.flatnonzero(leaving.out_ns[at] < FOREVER)
+    by_others = last_before(span[marked], leaving.out_ns[at[marked]], spans, index)
+    until[marked] = np.minimum(until[marked], by_others)
+    until[index.windows.scrub[spans.window[span]]] = MANY
+    late = until < spans.last[span]
+    return _Gone(which[late], page_of(leaving.name[at[late]]), until[late])
 
 
 def _on_page(number: Ints, page: Ints, shown: Ints) -> Ints:
@@ -93,16 +128,16 @@ def _leading(which: Ints, steps: Ints, n: int) -> Ints:
     return np.bincount(which[steps == rank], minlength=n)
 
 
-def count_marked(spans: Spans, some: Ints, index: WindowIndex, out: Marks) -> SpanCounts:
+def count_marked(spans: Spans, some: Ints, index: WindowIndex, leaving: Leaving) -> SpanCounts:
     """Count the errors of some spans of hard faults that are seen.
 
     Args:
         spans: All spans.
         some: Which of them, shape ``(n,)``.
         index: All windows.
-        out: Pages out of use.
+        leaving: Pages that go out of use.
     """
-    gone, n = _gone(spans, some, index, out), some.size
+    gone, n = _gone(spans, some, index, leaving), some.size
     first, last, shown = spans.first[some], spans.last[some], index.windows.n_pages[spans.window[some]]
     which, page = gone.which, gone.page
     begin, end, turn = first[which], last[which], shown[which]

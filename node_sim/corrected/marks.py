@@ -13,7 +13,7 @@ a huge page of a pool go with it, unless it has been broken up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from node_sim.corrected.eras import Eras
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.errors import ModelError
-from node_sim.records import Flags, Index, Ints, expand_counts, join, take
+from node_sim.records import Flags, Index, Ints, R, expand_counts, join, take
 from node_sim.units import FOREVER
 
 Pairs = tuple[Ints, Ints]
@@ -108,7 +108,7 @@ class Marks(NamedTuple):
     @property
     def page(self) -> Ints:
         """Numbers of the pages in their eras."""
-        return self.name & ((1 << _PAGE_BITS) - 1)
+        return page_of(self.name)
 
     def first_of(self, era: Ints) -> Ints:
         """Return the position of the first mark of eras."""
@@ -149,14 +149,20 @@ def name_page(era: Ints, page: Ints) -> Ints:
     return name
 
 
-def merge_marks(marks: list[Marks]) -> Marks:
-    """Put marks together; of several of one page the earliest times count."""
-    every = join(marks)
-    every = every.take(np.argsort(every.name, kind="stable"))
-    first = np.flatnonzero(np.diff(every.name, prepend=-1))
+def page_of(name: Ints) -> Ints:
+    """Return the numbers of named pages in their eras."""
+    page: Ints = name & ((1 << _PAGE_BITS) - 1)
+    return page
+
+
+def merge_marks(lists: Sequence[R]) -> R:
+    """Put lists of named pages together, in order; of several entries of one page the least of each column counts."""
+    every = join(lists)
+    every = take(every, np.argsort(every[0], kind="stable"))
+    first = np.flatnonzero(np.diff(every[0], prepend=-1))
     if not first.size:
         return every
-    return Marks(every.name[first], *(np.minimum.reduceat(part, first) for part in every[1:]))
+    return type(every)(every[0][first], *(np.minimum.reduceat(part, first) for part in every[1:]))
 
 
 def _eras_at(eras: Eras, lane: Ints, time_ns: Ints) -> tuple[Ints, Ints, Ints]:

@@ -13,9 +13,9 @@ import pytest
 
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import ErrorKind, Mode, OfflineResult, OfflineTrigger
-from node_sim.corrected.asking import Ground, OfflineQuestion
+from node_sim.corrected.asking import Ground, OfflineQuestion, Offlines
 from node_sim.corrected.eras import Eras, WindowIndex, spans_of
-from node_sim.corrected.marked_windows import count_marked
+from node_sim.corrected.marked_windows import Leaving, count_marked
 from node_sim.corrected.marks import Marks, Poisoned, name_page
 from node_sim.corrected.offlining import Counted, find_offlines
 from node_sim.corrected.windows import Windows, error_time_ns
@@ -275,8 +275,16 @@ def test_what_is_left_of_windows_is_as_when_their_errors_are_listed(seed):
     never = np.full(gone.size, HORIZON)
     marks = Marks(name_page(np.zeros_like(gone), gone), never, never, out_ns, never)
     some = np.arange(spans.era.size)
-    counts = count_marked(spans, some, index, marks)
+    own = np.flatnonzero(rng.random(12) < rng.random())
+    at = rng.integers(0, some.size, own.size)
+    error = rng.integers(spans.first[at], spans.last[at]) + 1
+    cells = (np.zeros_like(own), at, own, error)
+    rest = (np.zeros_like(own),) * 3
+    yes = np.ones(own.size, np.bool_)
+    leaving = Leaving.of(marks, Offlines(*cells, *rest, ~yes, np.zeros_like(own), rest[0]))
+    counts = count_marked(spans, some, index, leaving)
     out = dict(zip(gone.tolist(), out_ns.tolist(), strict=True))
+    taken = dict(zip(own.tolist(), zip(at.tolist(), error.tolist(), strict=True), strict=True))
     expected = []
     for i in some.tolist():
         window = windows.take(spans.window[i : i + 1])
@@ -284,7 +292,10 @@ def test_what_is_left_of_windows_is_as_when_their_errors_are_listed(seed):
             k
             for k in range(int(spans.first[i]) + 1, int(spans.last[i]) + 1)
             if window.scrub[0]
-            or error_time_ns(window, np.asarray([k]))[0] < out.get((k - 1) % int(window.n_pages[0]), HORIZON)
+            or (
+                error_time_ns(window, np.asarray([k]))[0] < out.get((k - 1) % int(window.n_pages[0]), HORIZON)
+                and (i, k) <= taken.get((k - 1) % int(window.n_pages[0]), (n, 0))
+            )
         ]
         on = {(k - 1) % int(window.n_pages[0]) for k in seen}
         expected.append((len(seen), len(on), seen[0] if seen else 0, seen[-1] if seen else 0))
