@@ -1,8 +1,9 @@
 """Arms share their random numbers: a rule that acts on one fault leaves the rows of all other faults alone.
 
 Exceptions, by design: inside the time down, after a repair of the fault's own DIMM or once it is mapped out, on pages
-whose owner the action killed (a reboot kills every owner), and while a page of the fault is offline in one arm only (a
-reboot brings it back).
+whose owner the action killed (a reboot kills every owner), while a page of the fault is out of use in one arm only (a
+reboot brings it back; what has grown out of the fault may have had it taken), and for a page that was asked for in vain
+earlier in the same boot of the other arm (a daemon asks once).
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ from tests.fleets import busy_document, run_fleet
 
 HARDWARE = Hardware(faults=Faults(fit_factor=30.0, command_address_fit=2000.0))
 NODES = np.arange(400)
-BASE = Policy(ecc=Ecc("chipkill"), repair=Repair(cordon=Cordon(ue=2)))
+BASE = Policy(ecc=Ecc("sddc_table"), repair=Repair(cordon=Cordon(ue=2)))
 PAGES = dataclasses.replace(BASE, page_offline=PageOffline(2))
 TOGETHER = Workload(shared=Shared(forked=1.0, mapped_file=0.8, library=0.2, tmpfs=1.0, hugetlb=1.0, merged=1.0))
 SHARED = dataclasses.replace(BASE, workload=TOGETHER)
@@ -71,12 +72,15 @@ RULES = {
 
 
 class Life(NamedTuple):
-    """Rows of one node in one arm: by fault, times down, and when each DIMM was replaced."""
+    """Rows of one node in one arm: by fault, times down, when each DIMM was replaced, which faults acted, and pages
+    that ``memory_failure()`` took out of use: by which fault, and when.
+    """
 
     rows: dict[int, set]
     down: list[tuple[int, int]]
     replaced: dict[int, int]
     acted: set[int]
+    taken: list[tuple[int, int, int]]
 
 
 def lives(block, arm):
@@ -91,7 +95,7 @@ def lives(block, arm):
             for node, fault, *values in zip(
                 columns["node_id"].tolist(), columns["fault_id"].tolist(), *cells, strict=True
             ):
-                life = found.setdefault(node, Life({}, [], {}, set()))
+                life = found.setdefault(node, Life({}, [], {}, set(), []))
                 row = dict(zip(names, values, strict=True))
                 life.rows.setdefault(fault, set()).add((name, *values))
                 if name == "lifecycle":
@@ -101,6 +105,8 @@ def lives(block, arm):
                     if row["dimm"] >= 0:
                         first = life.replaced.get(row["dimm"], 1 << 62)
                         life.replaced[row["dimm"]] = min(first, row["time_ns"] if out else row["end_ns"])
+                if name == "memory_failures" and row["lost_bytes"]:
+                    life.taken.append((fault, row["pfn"], row["time_ns"]))
                 if (name == "errors" and row["kind"] == 1) or name in ("machine_checks", "lifecycle"):
                     life.acted.add(fault)
     return found
@@ -122,8 +128,7 @@ def kept(rows, down, replaced_ns):
     """Rows outside the time down, before the DIMM's replacement; windows cut by either do not count."""
     result = set()
     for name, *values in rows:
-        names = [column.name for column in TABLES[name] if column.name not in ("seq", "cause_seq", "node_id")]
-        row = dict(zip(names, values, strict=True))
+        row = cells(name, values)
         begin, end = row["time_ns"], row.get("last_time_ns", row["time_ns"])
         window = (begin // NS_PER_DAY * NS_PER_DAY, (end // NS_PER_DAY + 1) * NS_PER_DAY)
         cut = any(start < window[1] and stop > window[0] for start, stop in down)
@@ -132,22 +137,46 @@ def kept(rows, down, replaced_ns):
     return result
 
 
-def offline(life, fault):
-    """Times in which each page of a fault is offline: from its offlining to the next boot."""
+def cells(name, values):
+    """Cells of a row by column."""
+    names = [column.name for column in TABLES[name] if column.name not in ("seq", "cause_seq", "node_id")]
+    return dict(zip(names, values, strict=True))
+
+
+def asked(life, fault):
+    """Rows of pages of a fault that were asked for."""
+    return [cells(name, values) for name, *values in life.rows.get(fault, set()) if name == "page_offlines"]
+
+
+def next_boot(life, time_ns):
+    return min((start for start, _ in life.down if start >= time_ns), default=1 << 62)
+
+
+def out_of_use(life, fault):
+    """Times in which pages of a fault are out of use, by counting it or by what another fault led to, until a boot."""
+    gone = [(row["pfn"], row["time_ns"]) for row in asked(life, fault) if row["result"] == 0]
+    if life.taken:
+        mine = {cells(name, values)["first_pfn"] for name, *values in life.rows.get(fault, set()) if name == "errors"}
+        gone += [(pfn, time_ns) for other, pfn, time_ns in life.taken if other != fault and pfn in mine]
     found = {}
-    for name, *values in life.rows.get(fault, set()):
-        if name == "page_offlines":
-            names = [column.name for column in TABLES[name] if column.name not in ("seq", "cause_seq", "node_id")]
-            row = dict(zip(names, values, strict=True))
-            if row["result"] == 0:
-                boots = [start for start, _ in life.down if start >= row["time_ns"]]
-                found.setdefault(row["pfn"], []).append((row["time_ns"], min(boots, default=1 << 62)))
+    for pfn, time_ns in sorted(gone):
+        found.setdefault(pfn, []).append((time_ns, next_boot(life, time_ns)))
     return found
 
 
+def asked_earlier(row, other, fault):
+    """Whether the other arm has asked for the page of a row in vain before, and has not booted since."""
+    name, *values = row
+    if name != "page_offlines":
+        return False
+    mine = cells(name, values)
+    in_vain = [one for one in asked(other, fault) if one["pfn"] == mine["pfn"] and one["result"] != 0]
+    return any(one["time_ns"] < mine["time_ns"] <= next_boot(other, one["time_ns"]) for one in in_vain)
+
+
 def offline_in_one(a, b, fault):
-    """Times in which a page of a fault is offline in one of two lives only."""
-    first, second = offline(a, fault), offline(b, fault)
+    """Times in which a page of a fault is out of use in one of two lives only."""
+    first, second = out_of_use(a, fault), out_of_use(b, fault)
     found = []
     for pfn in set(first) | set(second):
         spans = [first.get(pfn, []), second.get(pfn, [])]
@@ -181,10 +210,11 @@ def test_other_faults_have_equal_rows_over_the_whole_horizon(pair):
             replaced = min(a.replaced.get(slot, 1 << 62), b.replaced.get(slot, 1 << 62))
             differ = down + offline_in_one(a, b, fault)
             mine, other = (kept(life.rows.get(fault, set()), differ, replaced) for life in (a, b))
-            mine, other = ({row for row in rows if row[0] not in ordered} for rows in (mine, other))
-            assert mine == other, f"node {node} fault {fault:#x}"
-            compared += len(mine)
-            after_divergence += sum(row[1] > diverged for row in mine)
+            only = [(row, b) for row in mine - other] + [(row, a) for row in other - mine]
+            only = [row for row, life in only if row[0] not in ordered and not asked_earlier(row, life, fault)]
+            assert not only, f"node {node} fault {fault:#x}"
+            compared += len(mine & other)
+            after_divergence += sum(row[1] > diverged for row in mine & other)
     assert compared > 500
     assert after_divergence > 100
 
