@@ -98,9 +98,11 @@ class CountLaw:
             size = _size(soft + hard, 0.0, rates.steepest)
             cdf = np.asarray(special.pdtr(np.arange(size), soft + hard), np.float64)
             return cls(_poisson(soft, size), _poisson(hard, size), cdf)
-        size = _size(soft, 0.0, rates.steepest) + _size(hard, variance, rates.steepest)
+        n_soft = _size(soft, 0.0, rates.steepest)
+        size = n_soft + _size(hard, variance, rates.steepest)
         both = _poisson(soft, size), _negative_binomial(hard, variance, size)
-        return cls(*both, np.cumsum(np.convolve(*both)[:size]))
+        # More soft faults than n_soft have no chance; with their zeros convolve() takes size**2 steps in BLAS threads.
+        return cls(*both, np.cumsum(np.convolve(both[0][:n_soft], both[1])[:size]))
 
     def hard_of(self, total: Ints, u: Floats) -> Ints:
         """Draw how many of some faults are hard, by one uniform for each DIMM."""

@@ -187,6 +187,16 @@ def test_the_law_of_the_sum_is_the_convolution_of_both(listed):
     assert np.abs(listed.law.cdf - np.cumsum(both)).max() < 1e-11
 
 
+def test_the_law_of_a_frail_dimm_is_folded_with_no_more_counts_than_its_soft_faults_have(monkeypatch):
+    # Products of ten thousand numbers and more are shared among threads, which wait for each other awake.
+    fold, sizes = np.convolve, []
+    monkeypatch.setattr(np, "convolve", lambda one, two: sizes.append((one.size, two.size)) or fold(one, two))
+    CountLaw.of(dimm_rates(100.0, 0.1, 5.0), YEAR_NS)
+    ((fewer, more),) = sizes
+    assert fewer < 50
+    assert more > 20_000
+
+
 def test_listed_chances_have_the_mean_of_the_rates_whatever_the_frailty(listed):
     count = np.arange(listed.law.hard.size)
     assert (count @ listed.law.soft, count @ listed.law.hard) == pytest.approx(listed.means, rel=1e-9)
