@@ -7,13 +7,14 @@ import io
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from fleet.inputs import read_input
+from fleet.printable import visible
 from fleet.recorded import ALLOWED, INPUTS, NEVER_READ, OUTCOMES, find_recording
 from node_sim.catalog.kernels import find_profile
 from node_sim.catalog.profile import Profile
@@ -240,17 +241,21 @@ def _check_free(out: Path) -> None:
         raise ConfigError(msg)
 
 
+def not_modelled_lines(entries: Iterable[dict[str, str]]) -> Iterator[str]:
+    """Tell which rows are not modelled and why, a line each."""
+    return (f"not modelled   {visible(entry['id'])}: {entry['reason']}" for entry in entries)
+
+
 def conform_lines(found: Conformity, *, verbose: bool) -> Iterator[str]:
     """Tell the result in lines."""
     names = {entry["id"] for entry in found.mismatched}
     if verbose:
-        yield from (f"matched        {name}" for name in found.matched)
+        yield from (f"matched        {visible(name)}" for name in found.matched)
     for entry in found.mismatched:
-        yield f"MISMATCHED     {entry['id']}: {entry['column']}"
+        yield f"MISMATCHED     {visible(entry['id'])}: {entry['column']}"
         yield f"    expected   {entry['expected']}"
         yield f"    got        {entry['got']}"
-    for entry in found.not_modelled:
-        yield f"not modelled   {entry['id']}: {entry['reason']}"
+    yield from not_modelled_lines(found.not_modelled)
     if found.not_compared:
         yield f"not compared   no column {', '.join(found.not_compared)}"
     share = len(found.matched) / found.rows if found.rows else 0.0

@@ -24,6 +24,17 @@ def printable(text: str) -> str:
     )
 
 
+def visible(name: str) -> str:
+    """Return a name as it is, or in quotes if nobody would see where it begins or ends, or that it is there at all."""
+    return name if name and name == name.strip() and "\n" not in name else repr(name)
+
+
+def with_visible_place(line: str) -> str:
+    """Return a line of a message, the place that it begins with, up to the first colon and blank, as ``visible``."""
+    place, colon, what = line.partition(": ")
+    return f"{visible(place)}{colon}{what}" if colon else line
+
+
 def fitted(line: str, width: int, hang: int | None = None) -> list[str]:
     """Break a line into lines of a width.
 

@@ -11,6 +11,7 @@ import click
 
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import say
+from fleet.printable import typed, visible
 from node_sim.errors import ConfigError
 
 SPEED_MIN, SPEED_MAX = 0.01, 1e9
@@ -49,7 +50,7 @@ def deploy_command(folder: Path, speed: float) -> None:
         raise ConfigError(msg)
     files = _files(speed)
     _put_in_place(folder, files)
-    say(f"{folder}: {len(files)} files; begin with {folder / 'README.md'}")
+    say(f"{visible(str(folder))}: {len(files)} files; begin with {typed(folder / 'README.md')}")
 
 
 def _files(speed: float) -> dict[str, tuple[bytes, int]]:

@@ -13,6 +13,7 @@ from fleet.commands.export_records import SHORT, records_command
 from fleet.commands.folder import Folder
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import say
+from fleet.printable import with_visible_place
 
 if TYPE_CHECKING:
     from fleet.stored.store import RunStore
@@ -40,7 +41,7 @@ def _tables(suffix: str) -> click.Command:
 
         chosen = tuple(dict.fromkeys(tables)) or EXPORTED
         for line in exported(export_views(open_run(folder), out, suffix, chosen, EVERY_ARM if arm is None else arm)):
-            say(line)
+            say(with_visible_place(line))
 
     return command
 

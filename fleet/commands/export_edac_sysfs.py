@@ -11,6 +11,7 @@ from fleet.commands.completion import arms_of_run
 from fleet.commands.folder import Folder
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import say
+from fleet.printable import visible
 from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,4 +70,4 @@ def edac_sysfs_command(folder: RunStore, out: Path, node: int, at: str, arm: str
     shown = ExporterView(start_s, layout or "")
     files = host_files(kind, state, now_ns, start_s, shown.layout_of(kind))
     write_tree(out, files)
-    say(f"{out}: {len(files)} files of {hosts.name(node)}")
+    say(f"{visible(str(out))}: {len(files)} files of {hosts.name(node)}")

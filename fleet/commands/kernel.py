@@ -11,6 +11,7 @@ import click
 from fleet.commands import completion
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_json, say, say_fitted
+from fleet.printable import typed
 from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES
 from node_sim.errors import ConfigError
 
@@ -167,7 +168,7 @@ def conform_command(as_json: bool, verbose: bool, show_columns: bool, **options:
     TABLE is a CSV file or builtin:NAME, one that comes with the program. Every row of it is predicted from its input
     columns alone, then compared. Exit code 3: some rows differ, or none could be compared.
     """
-    from fleet.conform import conform, conform_lines, write_predictions
+    from fleet.conform import conform, conform_lines, not_modelled_lines, write_predictions
     from fleet.recorded import column_lines, columns_document
 
     if show_columns:
@@ -186,9 +187,9 @@ def conform_command(as_json: bool, verbose: bool, show_columns: bool, **options:
         if as_json:
             print_json("prediction", {"written": str(out), "not_modelled": left_out})
             return
-        for entry in left_out:
-            say(f"not modelled   {entry['id']}: {entry['reason']}", err=True)
-        say(f"wrote {out}")
+        for line in not_modelled_lines(left_out):
+            say(line, err=True)
+        say(f"wrote {typed(out)}")
         return
     found = conform(table, kernel, options["switches"])
     if as_json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
-from fleet.printable import WIDTH, fitted, printable, typed
+from fleet.printable import WIDTH, fitted, printable, typed, with_visible_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,8 +95,11 @@ def say_fitted(lines: Iterable[str]) -> None:
 
 
 def shortened(message: str) -> list[str]:
-    """Return the lines of a message with the middle of long ones left out, and not too many of them."""
-    lines = printable(message).split("\n")
+    """Return the lines of a message, each with its place to be seen.
+
+    The middle of long lines is left out, and there are not too many of them.
+    """
+    lines = [printable(with_visible_place(line)) for line in message.split("\n")]
     head, tail = 2 * _LINE_MAX // 3, _LINE_MAX // 3
     shown = [
         line if len(line) <= _LINE_MAX else f"{line[:head]} ... ({len(line):,} characters) ... {line[-tail:]}"

@@ -12,6 +12,7 @@ from fleet.commands.completion import of_scenario, scenarios
 from fleet.commands.completion import settings as settings_completion
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_json, print_notices, say, say_fitted
+from fleet.printable import typed, visible
 from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def scenario_init(path: Path, source: str) -> None:
         msg = f"{path}: {error.strerror}, expected a new file; choose another name"
         raise ConfigError(msg) from None
     write_schema(beside)
-    say(f"wrote {path} and {beside}; edit it, then: hwpoison-fleet scenario check {path}")
+    name = typed(path)
+    say(f"wrote {name} and {typed(beside)}; edit it, then: hwpoison-fleet scenario check {name}")
 
 
 @scenario_group.command("schema")
@@ -181,4 +183,6 @@ def scenario_check(path: str) -> None:
     fleet = _load(path)
     print_notices(fleet)
     sizes = ", ".join(f"{group.name} {group.nodes:,}" for group in fleet.groups)
-    say_fitted([f"{path}: ok, {fleet.nodes:,} nodes ({sizes}), {len(fleet.arms)} arms: {', '.join(fleet.arms)}"])
+    say_fitted(
+        [f"{visible(path)}: ok, {fleet.nodes:,} nodes ({sizes}), {len(fleet.arms)} arms: {', '.join(fleet.arms)}"]
+    )

@@ -28,17 +28,12 @@ def _what(error: click.ClickException, context: click.Context | None) -> str:
     if isinstance(error, click.UsageError) and (command := getattr(error, "command_name", None)):
         group = context.command if context is not None else None
         known = group.list_commands(context) if isinstance(group, click.Group) and context is not None else ()
-        return f"{_visible(command)}: no such command, {one_of(command, known)}"
+        return f"{command}: no such command, {one_of(command, known)}"
     if ", expected " in error.message:
         return error.message
     before, _, after = error.format_message().rstrip(").").partition("(")
     what = before.strip().replace("Got unexpected extra arguments", "extra arguments").replace("Got unexpected", "an")
-    return f"{_visible(after) or 'command line'}: {what}, expected none"
-
-
-def _visible(word: str) -> str:
-    """Put a word in quotes of which nobody sees where it begins or ends."""
-    return word if word == word.strip() else repr(word)
+    return f"{after or 'command line'}: {what}, expected none"
 
 
 def _no_such_option(error: click.NoSuchOption, context: click.Context | None) -> str:

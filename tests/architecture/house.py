@@ -57,7 +57,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "fleet.sample": (*VOCABULARY, *_DRIVERS),
     "fleet.replay": (*VOCABULARY, *_DRIVERS),
     "fleet.recorded": (*VOCABULARY, *_KERNEL, "node_sim.one_page"),
-    "fleet.conform": (*VOCABULARY, *_KERNEL, "node_sim.one_page", "fleet.inputs", "fleet.recorded"),
+    "fleet.conform": (*VOCABULARY, *_KERNEL, "node_sim.one_page", "fleet.inputs", "fleet.printable", "fleet.recorded"),
     "analysis.dataset": READ_BY_ANALYSIS,
     "analysis.estimators": READ_BY_ANALYSIS,
     "analysis.field": READ_BY_ANALYSIS,
