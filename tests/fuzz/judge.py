@@ -23,11 +23,15 @@ MUTE: Final = ("broken", "all closed", "all full")
 FLUSH_FAILED: Final = 120
 """What the interpreter exits with when it cannot print what is left."""
 ROOT: Final = Path(__file__).parents[2]
+PLACE: Final = r"\S(?:(?:(?!: )[^\n])*\S)?"
+"""Where something is wrong, up to the first colon and blank: seen from its first character to its last."""
 WHERE: Final = re.compile(
-    r"error: \S[^\n]*?: \S|error: (interrupted|terminated)|error: .* characters\) \.\.\. |(notice|mending): \S"
-    r"|\d\d:\d\d:\d\d [\d,]+ of [\d,]+ nodes|not modelled   \S|Usage: |Try '|Error: |Options:|Commands:|  |$"
+    rf"error: {PLACE}: \S|error: (interrupted|terminated)|error: .* characters\) \.\.\. |(notice|mending): \S"
+    r"|\d\d:\d\d:\d\d [\d,]+ of [\d,]+ nodes|Usage: |Try '|Error: |Options:|Commands:|  |$"
 )
 """What a line on stderr looks like: ours, then those of click."""
+LEFT_OUT: Final = re.compile(rf"not modelled   {PLACE}: \S")
+"""What ``conform --predict`` says there of a row, by its id."""
 TEXT_MAX: Final = 60_000
 
 
@@ -121,6 +125,12 @@ def _raw(text: str) -> set[str]:
     return {one for one in text if one not in "\n\t" and unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp", "Cf")}
 
 
+def _has_a_place(line: str, case: Case) -> bool:
+    """Whether a line on stderr says where something is, in a way that the case's command has."""
+    predicts = "conform" in case.arguments[:1] and "--predict" in case.arguments
+    return WHERE.match(line) is not None or (predicts and LEFT_OUT.match(line) is not None)
+
+
 def problems(case: Case, ended: Ended, before: set[str], after: set[str]) -> list[str]:
     """Say what is wrong with how a case ended."""
     found = []
@@ -148,7 +158,7 @@ def problems(case: Case, ended: Ended, before: set[str], after: set[str]) -> lis
     if re.search(r"\bnan\b", stdout, re.IGNORECASE) and "nan" not in repr(case.arguments) + repr(case.files):
         found.append(f"nan printed: {re.search('.*nan.*', stdout)}")
     if "\n" not in "".join(case.arguments):
-        found += [f"no where: {line[:200]!r}" for line in stderr.split("\n") if not WHERE.match(line)][:1]
+        found += [f"no where: {line[:200]!r}" for line in stderr.split("\n") if not _has_a_place(line, case)][:1]
     if ended.code == 1 and case.stdout not in ("full", *MUTE):
         found.append(f"exit code 1: {stderr[:300]}")
     if ended.code == 2 and after - before:

@@ -33,6 +33,10 @@ CPU_S: Final = 12.0
 WALL_S: Final = 60.0
 MEMORY_BYTES: Final = 1 << 30
 """What a case may take beside what the process had at the start."""
+DUMP_S: Final = 1.0
+"""Silence that ends the stacks of a process."""
+STACKS: Final = re.compile(r"^(?:Thread|Current thread)[^\n]*\(most recent call first\):.*", re.DOTALL | re.MULTILINE)
+"""What a process tells when it is over its limit: the Python stacks of all threads, then how each has run."""
 
 
 @dataclass
@@ -66,7 +70,6 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 
 
@@ -74,7 +77,7 @@ def _child(seeds: Sequence[int], kinds: tuple[str, ...], run: Path, pipe: int) -
     """Try cases one after the other, telling of each when it begins and when it ends."""
     _limit()
     stacks = os.fdopen(os.dup(pipe), "w")
-    faulthandler.register(signal.SIGPROF, stacks, all_threads=False, chain=True)
+    faulthandler.register(signal.SIGPROF, stacks, all_threads=True)
     with tempfile.TemporaryDirectory(prefix="fuzz") as folder:
         for seed in seeds:
             os.write(pipe, f"{json.dumps(['begins', seed, 'made'])}\n".encode())
@@ -83,7 +86,8 @@ def _child(seeds: Sequence[int], kinds: tuple[str, ...], run: Path, pipe: int) -
             begun = time.process_time()
             signal.setitimer(signal.ITIMER_PROF, CPU_S)
             _, found = try_case(case, Path(folder), run)
-            signal.setitimer(signal.ITIMER_PROF, 0)
+            if not signal.setitimer(signal.ITIMER_PROF, 0)[0]:
+                signal.pause()  # it was over its limit: whoever reads the stacks ends the process
             told = json.dumps(["ends", seed, case.kind, time.process_time() - begun, found])
             os.write(pipe, f"{told}\n".encode())
     os._exit(0)
@@ -104,17 +108,35 @@ def _start(seeds: Sequence[int], kinds: tuple[str, ...], run: Path) -> tuple[int
         os._exit(1)
 
 
+def _threads(pid: int) -> str:
+    """Tell how each thread of a process has run: one that spins takes time, one that starves waits for it."""
+    told, tick_s = [], 1.0 / os.sysconf("SC_CLK_TCK")
+    for task in sorted(Path(f"/proc/{pid}/task").iterdir()):
+        name, _, after = (task / "stat").read_text().rpartition(")")
+        fields = after.split()
+        user_s, system_s = (int(ticks) * tick_s for ticks in fields[11:13])
+        waited_s = int((task / "schedstat").read_text().split()[1]) / 1e9
+        how = f"{fields[0]}, {user_s:.1f} s user, {system_s:.1f} s system, waited {waited_s:.1f} s for a core"
+        told.append(f"thread {name.replace('(', '')}: {how}")
+    return "\n".join(told)
+
+
 def _read(pid: int, pipe: int) -> str:
-    """Read what a child tells, and end it when it says nothing for too long."""
-    told = b""
+    """Read what a child tells; end it when it is over its limit or says nothing for too long, after its stacks."""
+    told, asked = "", False
     while True:
-        if not select.select([pipe], [], [], WALL_S)[0]:
-            os.kill(pid, signal.SIGKILL)
+        over = asked or STACKS.search(told) is not None
+        if not select.select([pipe], [], [], DUMP_S if over else WALL_S)[0]:
+            if over:
+                told += f"{_threads(pid)}\n"
+            os.kill(pid, (signal.SIGKILL if asked else signal.SIGXCPU) if over else signal.SIGPROF)
+            asked = asked or not over
+            continue
         piece = os.read(pipe, 1 << 16)
         if not piece:
             os.close(pipe)
-            return told.decode(errors="replace")
-        told += piece
+            return told
+        told += piece.decode(errors="replace")
 
 
 def _batch(seeds: list[int], kinds: tuple[str, ...], run: Path, found: Found) -> None:
@@ -142,6 +164,8 @@ def _batch(seeds: list[int], kinds: tuple[str, ...], run: Path, found: Found) ->
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         at = f" at {stack[0][0]}:{stack[0][1]}" if stack else ""
         at = at or f": {told[told.index('Traceback') :]}" if "Traceback" in told else at
+        stacks = STACKS.search(told)
+        at += f"\n{stacks[0]}" if stacks else ""
         found.tried += 1
         found.failed.append((*running, f"process ended: {how}{at}"))
         seeds = seeds[seeds.index(running[0]) + 1 :]
@@ -203,7 +227,7 @@ def main() -> int:
         places.setdefault(key, []).append(seed)
     for key, seeds in sorted(places.items(), key=lambda item: -len(item[1])):
         example = next(problem for seed, _, problem in found.failed if seed == seeds[0])
-        print(f"{len(seeds):5} {key}\n      seeds {seeds[:4]}: {example[:1500]}")
+        print(f"{len(seeds):5} {key}\n      seeds {seeds[:4]}: {example[:4000]}")
     rate = found.tried / (time.monotonic() - begun)
     print(f"{found.tried} cases from seed {options.seed}, {rate:.0f} a second: {dict(found.kinds)}")
     print(f"{len({one[0] for one in found.failed})} failed; slowest {found.slowest[0]:.1f} s, seed {found.slowest[1]}")
