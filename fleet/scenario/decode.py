@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
 
+from fleet.printable import visible
 from fleet.scenario.complaints import together
 from fleet.scenario.document import expand_switches, expand_workloads, items, put, tables
 from fleet.scenario.fleet import ARMS_MAX, FIXED_SECTIONS, GROUPS_MAX, Document, Fleet, Group, GroupPlan, Scenario
@@ -117,7 +118,7 @@ def _explain(kind: Any, path: str, item: Any, named: set[str]) -> Iterator[str]:
         above = names[:2] if kind is Scenario and names[:1] == ("group",) and len(names) > len(_GROUP_KEY) else ()
         in_group = kind is Group or bool(above)
         for key, advice in unknown_keys(names[len(above) :], item["input"], in_group=in_group):
-            yield f"{path}{'.'.join((*above, key))}: unknown key; {advice}"
+            yield f"{path}{'.'.join((*map(visible, above), key))}: unknown key; {advice}"
     else:
         yield f"{where} = {item['input']!r}, expected {_EXPECTED.get(item['type'], 'another kind of value')}"
 

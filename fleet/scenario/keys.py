@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any, Final, get_origin, get_type_hints
 
+from fleet.printable import visible
 from fleet.scenario.fleet import Group, Scenario
 from node_sim.guesses import nearest
 
@@ -56,7 +57,7 @@ def unknown_keys(place: Sequence[str], value: Any, *, in_group: bool) -> Iterato
         meant = meant_by(key)
         if meant and not in_group and meant in group_keys():
             meant = _IN_GROUP + meant
-        yield key, f"did you mean {meant}?" if meant else "remove it or mend its name"
+        yield ".".join(map(visible, names)), f"did you mean {meant}?" if meant else "remove it or mend its name"
 
 
 def _leaves(names: tuple[str, ...], value: Any) -> Iterator[tuple[str, ...]]:

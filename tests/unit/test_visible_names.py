@@ -97,3 +97,9 @@ def test_rows_of_a_recording_are_named_so_that_they_are_seen(tmp_path):
     assert lines[0] == "matched        ' a'"
     assert [line.partition(": ")[0] for line in lines[1:3]] == ["not modelled   ' '", "not modelled   'a\\nb'"]
     assert list(not_modelled_lines(found.not_modelled)) == lines[1:3]
+
+
+@pytest.mark.parametrize(("line", "key"), [('" " = 1', "' '"), ('" ".a = 1', "' '.a"), ('"b ".a = 1', "'b '.a")])
+def test_an_unknown_key_is_named_so_that_it_is_seen(line, key, tmp_path):
+    (tmp_path / "x.toml").write_text(f"{line}\n[group.a]\n")
+    assert f"x.toml: {key}: unknown key" in said("scenario", "check", tmp_path / "x.toml", code=2)
