@@ -7,6 +7,7 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -15,8 +16,9 @@ from fleet.cli import main
 from fleet.engines.choice import EngineChoice
 from fleet.run import resume_run
 from fleet.scenario.decode import decode
-from fleet.stored.layout import encoded
+from fleet.stored.layout import arm_folder, encoded
 from fleet.stored.manifest import COMMON_ARM
+from fleet.stored.schema import empty_table
 from node_sim.errors import ConfigError, DataError
 from tests.fleets import busy_document, run_fleet
 from tests.old_runs import as_version_4
@@ -56,6 +58,22 @@ def test_the_arms_that_others_find_are_those_of_the_plan(root, reader):
     assert stored["errors"] == {*ARMS, COMMON_ARM}
     for table, arms in stored.items():
         assert READERS[reader](root / table) == arms, table
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_an_arm_without_rows_is_named_by_the_plan_and_would_be_by_no_empty_file(root, tmp_path, reader):
+    copy = shutil.copytree(root, tmp_path / "run")
+    planned = {*json.loads((copy / "plan.json").read_text())["arms"], COMMON_ARM}
+    table = copy / "page_offlines"
+    found = READERS[reader](table)
+    silent = planned - found
+    assert found < planned
+    assert silent > {COMMON_ARM}
+    for arm in silent:
+        folder = copy / arm_folder("page_offlines", arm)
+        folder.mkdir()
+        pq.write_table(empty_table("page_offlines"), folder / "shard-000000-0123456789ab-0.parquet")
+    assert READERS[reader](table) == found
 
 
 def test_names_of_arms_are_encoded_in_folders_only(root):

@@ -56,7 +56,7 @@ def test_every_block_of_python_prints_the_corrected_errors_of_each_arm(root, ce,
 def test_there_are_recipes_for_duckdb_polars_pandas_and_none_of_them():
     code = [ast.parse(block) for block in blocks(READING, "python")]
     first = [next(iter(node.names[0].name for node in tree.body if isinstance(node, ast.Import)), "") for tree in code]
-    assert first == ["duckdb", "polars", "", "pyarrow.compute"]
+    assert first == ["duckdb", "polars", "json", "", "pyarrow.compute"]
 
 
 def test_the_lines_of_sql_give_the_corrected_errors_of_each_arm(root, ce):
@@ -68,6 +68,9 @@ def test_the_lines_of_sql_give_the_corrected_errors_of_each_arm(root, ce):
     assert {arm: found for arm, found, _ in results[2]} == ce
     assert sum(kills for arm, _, kills in results[3] if arm == "default") > 0
     assert sum(found for _, _, found in results[4]) == ce["default"]
+    offlined = {arm: open_run(root).table("page_offlines", arm).num_rows for arm in ce}
+    assert dict(results[5]) == offlined
+    assert min(offlined.values()) == 0 < max(offlined.values())
 
 
 COMMANDS = SECTIONS["Tables and columns"] + SECTIONS["What hosts would have recorded"]
