@@ -153,7 +153,7 @@ SENTENCES: Final = {
     "report": "Write a report of a finished run that people read.",
     "resume": "Finish an interrupted run, or mend one.",
     "run": "Simulate a fleet under one or several policies.",
-    "scenario": "List, show, copy and check scenarios.",
+    "scenario": "List, show, cite, copy and check scenarios.",
     "schema": "Print the JSON Schema of a KIND of document that --json prints.",
     "serve": "Serve a fleet that lives: what node_exporter would show.",
     "summary": "Print rates, ratios and paired effects of a finished run.",

@@ -34,6 +34,7 @@ from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 FORMATS: Final = ("svg", "pdf", "png")
 DPI: Final = 192.0
@@ -128,11 +129,24 @@ def print_sheet(
         if lines:
             canvas.suptitle("\n".join(lines), x=0.01, ha="left", **_TITLE)
         paint(canvas.add_subplot(), table)
-        content = io.BytesIO()
-        paper: dict[str, Any] = {} if kind == "svg" else {"facecolor": DARK_PAPER if sheet.dark else PAPER}
-        canvas.savefig(content, format=kind, dpi=sheet.dpi, metadata=_METADATA[kind], **paper)
-    found = content.getvalue()
+        found = _print(canvas, kind, sheet)
     return plain_svg(found, name, caption) if kind == "svg" else found
+
+
+def _print(canvas: Canvas, kind: str, sheet: Sheet) -> bytes:
+    """Print what was painted."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415 - of the extra
+
+    content = io.BytesIO()
+    if kind == "svg":
+        # As savefig() prints it, which draws everything once more before that, to lay it out.
+        canvas.dpi = sheet.dpi
+        printer: Any = FigureCanvasSVG(canvas)
+        printer.print_svg(content, metadata=_METADATA[kind])
+    else:
+        paper = DARK_PAPER if sheet.dark else PAPER
+        canvas.savefig(content, format=kind, dpi=sheet.dpi, metadata=_METADATA[kind], facecolor=paper)
+    return content.getvalue()
 
 
 def _check_size(width: float, height: float, dpi: float, kind: str) -> None:

@@ -60,6 +60,7 @@ def settings(ink: str = INK) -> dict[str, Any]:
         "axes.spines.top": False,
         "axes.titlelocation": "left",
         "axes.titlesize": _TEXT_PT,
+        "axes.titley": 1.0,  # no ticks stand above axes, for which matplotlib would else look before each drawing
         "figure.constrained_layout.h_pad": 0.06,
         "figure.constrained_layout.w_pad": 0.06,
         "figure.facecolor": "none",

@@ -16,7 +16,8 @@ from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:
     from analysis.dataset.run import Run
-    from analysis.report.plain import Provenance
+    from analysis.report.plain import Provenance, SourcedNumber
+    from fleet.scenario.fleet import Fleet
     from fleet.stored.store import RunStore
 
 FORMATS = ("html", "md")
@@ -75,9 +76,8 @@ def _default(folder: RunStore, form: str) -> Path:
 
 def provenance(run: Run) -> Provenance:
     """Return what the scenario of a run tells beside its tables; little if this version cannot read it any more."""
-    from analysis.report.plain import Difference, Provenance, SourcedNumber
+    from analysis.report.plain import Difference, Provenance
     from fleet.scenario.decode import decode
-    from fleet.scenario.describe import scenario_document
     from fleet.scenario.differences import arm_differences
     from fleet.scenario.repeat import repeat_of
 
@@ -92,11 +92,18 @@ def provenance(run: Run) -> Provenance:
         again.command if again else "",
         again.scenario if again else "",
         {arm: tuple(Difference(*one) for one in found) for arm, found in arm_differences(fleet).items()},
-        {
-            group: tuple(
-                SourcedNumber(one["key"], str(one["value"]), one["unit"], one["means"], one["origin"])
-                for one in entries
-            )
-            for group, entries in scenario_document(fleet)["groups"].items()
-        },
+        sourced_numbers(fleet),
     )
+
+
+def sourced_numbers(fleet: Fleet) -> dict[str, tuple[SourcedNumber, ...]]:
+    """Return every number of the node groups of a scenario, with where it comes from."""
+    from analysis.report.plain import SourcedNumber
+    from fleet.scenario.describe import scenario_document
+
+    return {
+        group: tuple(
+            SourcedNumber(one["key"], str(one["value"]), one["unit"], one["means"], one["origin"]) for one in entries
+        )
+        for group, entries in scenario_document(fleet)["groups"].items()
+    }

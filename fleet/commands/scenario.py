@@ -1,4 +1,4 @@
-"""The commands about scenarios: list, show, init, schema and check."""
+"""The commands about scenarios: list, show, cite, init, schema and check."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _load(name: str, overrides: dict[str, Any] | None = None, settings: tuple[st
 
 @click.group("scenario")
 def scenario_group() -> None:
-    """List, show, copy and check scenarios."""
+    """List, show, cite, copy and check scenarios."""
 
 
 @scenario_group.command("list")
@@ -127,6 +127,38 @@ def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
     parts = [[see_errors(arm, faults, observation) for arm in arms] for faults, arms in sample]
     arms = [join_sightings(part) for part in zip(*parts, strict=True)]
     return dict(study_document(study, arms, observation))
+
+
+@scenario_group.command("cite")
+@click.argument("name", default="baseline", shell_complete=scenarios)
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a setting first.",
+    shell_complete=settings_completion,
+)
+@click.option("--bibtex", is_flag=True, help="Print entries for a bibliography.")
+def scenario_cite(name: str, settings: tuple[str, ...], bibtex: bool) -> None:
+    """Show what to cite for the numbers of a scenario, and what each source is needed for.
+
+    It has the sources of published numbers and of the figures of the scenario's field study: those that it is fitted
+    to, and those that it is compared with. All other numbers are assumptions, choices or definitions; 'scenario show'
+    says which.
+    """
+    from importlib.metadata import version
+
+    from analysis.report.citations import PROGRAM, bibtex_lines, citation_lines, citations
+    from fleet.commands.report import sourced_numbers
+
+    fleet = _load(name, None, settings)
+    numbers = [one for of_group in sourced_numbers(fleet).values() for one in of_group]
+    cited = citations(numbers, fleet.scenario.field_study)
+    if bibtex:
+        say("\n".join(bibtex_lines(cited, version(PROGRAM))).rstrip("\n"))
+    else:
+        say_fitted(citation_lines(cited, version(PROGRAM)))
 
 
 @scenario_group.command("init")

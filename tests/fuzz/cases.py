@@ -139,6 +139,8 @@ def settings(random: Random) -> Case:
     words = [word for _ in range(random.choice((1, 1, 2, 3))) for word in ("--set", f"{_key(random)}={_text(random)}")]
     words += ["--nodes", "20"] * any(word.startswith("nodes=") for word in words)
     command = random.choice((["run", *TINY], ["scenario", "show", "--sample", "0"], ["scenario", "show", "--json"]))
+    if random.random() < 0.1:
+        command = ["scenario", "cite", *random.choice(([], ["--bibtex"]))]
     if "--json" in command:
         command = [*command, "--sample", "0"]
     return Case("settings", [*command, *words])
@@ -273,7 +275,7 @@ OPTIONS: Final = (
     *("--host", "--port", "--speed", "--start", "--end", "--layout", "--compat", "--write", "--at"),
     *("--brief", "--every-row", "--all", "--truth", "--lead", "--interval", "--scrape", "--prometheus"),
     *("--sample", "--from", "--kernel", "--predict", "--then", "--filter", "--switch", "-v", "-h", "--help", "--list"),
-    *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--speed", "--nosuch", "--", "-x"),
+    *("--version", "--rules", "--columns", "--lifetimes", "--dump", "--speed", "--bibtex", "--nosuch", "--", "-x"),
 )
 SUBJECTS: Final = (
     *("check", "compare", "conform", "deploy", "dram", "export", "figures", "inject", "replay", "report", "resume"),
@@ -297,7 +299,9 @@ SUBJECTS: Final = (
     *("scenario", "schema", "summary", "tables"),
 )
 COMMANDS: Final = (*SUBJECTS, "runn", "")
-WORDS: Final = ("list", "show", "init", "check", "baseline", "run", "run/plan.json", ".", "/dev/zero", "/dev/full", "1")
+WORDS: Final = (
+    *("list", "show", "cite", "init", "check", "baseline", "run", "run/plan.json", ".", "/dev/zero", "/dev/full", "1"),
+)
 
 
 def commands(random: Random) -> Case:
@@ -394,6 +398,7 @@ def printing(random: Random) -> Case:
     """Healthy commands that cannot print."""
     run = random.choice((["summary", "run"], ["compare", "run", "--json"], ["replay", "run", "--node", "3"]))
     others = (["scenario", "list"], ["scenario", "show", "--sample", "0"], ["--help"], ["run", "--help"], ["--version"])
+    others += (["scenario", "cite", "--bibtex"],)
     more = (
         ["inject", "--list"],
         ["inject"],

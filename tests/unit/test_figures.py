@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
@@ -125,6 +126,23 @@ def test_the_same_run_gives_the_same_bytes(baseline, kind, monkeypatch):
     assert first.content == second.content
     assert is_figure(first.content)
     assert first.table.equals(second.table)
+
+
+@pytest.mark.parametrize("name", ["difference_to_baseline", "fleet_over_time", "what_followed_ues"])
+def test_an_svg_is_drawn_once_and_is_what_savefig_would_print(baseline, name, monkeypatch):
+    drawn, draw = [], Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda figure, renderer: drawn.append(figure) or draw(figure, renderer))
+    found = render(FIGURES[name], baseline).content
+    assert len(drawn) == 1
+
+    def save(canvas, kind, sheet):
+        content = io.BytesIO()
+        canvas.savefig(content, format=kind, dpi=sheet.dpi, metadata={"Date": None})
+        return content.getvalue()
+
+    monkeypatch.setattr("analysis.figures.render._print", save)
+    assert render(FIGURES[name], baseline).content == found
+    assert len(drawn) == 3
 
 
 def test_a_figure_can_be_drawn_without_its_title(baseline):
