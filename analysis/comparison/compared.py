@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from analysis.comparison.breakdown import BY, BY_ROWS, Leveled, effects_by_group, effects_on_losses, losses_by
-from analysis.comparison.effects import Effect, effects_of, tally_against, unit_of
+from analysis.comparison.effects import Effect, effects_of, unit_of
+from analysis.comparison.recount import tally_against
 from analysis.comparison.two_runs import pairs_of_arms, tally_of_pair, unpaired_effects
 from analysis.dataset.run import Run
 from analysis.estimators.rates import Estimate, Sums, ends_of

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
+from analysis.comparison.recount import tally_against
 from analysis.comparison.shown import EffectsByArm
 from analysis.dataset.run import Run
 from analysis.estimators.intervals import (
@@ -36,19 +35,13 @@ from analysis.estimators.rates import (
     not_alike,
     weights,
 )
-from fleet.stored.counting import tally_shard
 from fleet.stored.headline import BY_KEY, EXPOSURE, REGISTRY
-from fleet.stored.manifest import COMMON_ARM, Receipt
-from fleet.stored.plan import groups_in
 from fleet.stored.tally import Tally
 
 HEAVY_APART: Final = (*HEAVY, "ce")
 """Metrics whose differences have no interval; of corrected errors, one DIMM that stays in use may have most."""
 TIMES_MAX: Final = 1e4
 """More node-years than so many times those of the run are not worth naming."""
-
-
-RowsToCount = tuple[list[tuple[tuple[int, ...], str, pa.Table]], list[tuple[int, int]], list[int], int, int]
 
 
 class Paired(NamedTuple):
@@ -326,28 +319,6 @@ def cost_per_avoided(sums: NodeSums, cost: Vector, events: Vector) -> Estimate:
         return Estimate(spent / avoided, None, None)
     middle, half = (spent * avoided - Z**2 * both) / square, math.sqrt(inside) / square
     return Estimate(spent / avoided, middle - half, middle + half)
-
-
-def tally_against(run: Run, baseline: str) -> tuple[Tally, tuple[str, ...]]:
-    """Count a run again with another arm as the baseline; return the tally and its order of arms."""
-    position = run.check_arm(baseline)
-    order = (baseline, *(arm for arm in run.arms if arm != baseline))
-    if position == 0:
-        return run.tally, order
-    total = Tally.zero(len(order), len(run.groups))
-    for receipt in run.receipts:
-        total += tally_shard(*rows_to_count(run, receipt, order))
-    return total, order
-
-
-def rows_to_count(run: Run, receipt: Receipt, order: Sequence[str]) -> RowsToCount:
-    """Return the arguments of ``tally_shard`` for a shard of a run, arms in some order."""
-    tables: list[tuple[tuple[int, ...], str, pa.Table]] = [
-        (() if part.arm == COMMON_ARM else (order.index(part.arm),), part.table, run.read_part(part))
-        for part in receipt.parts
-    ]
-    dimm_bytes = [group.dimm_bytes for group in run.groups]
-    return tables, groups_in(receipt.shard, run.groups), dimm_bytes, len(order), run.horizon_ns
 
 
 def compare_run(run: Run, baseline: str | None = None) -> EffectsByArm[Effect]:

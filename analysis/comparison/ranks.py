@@ -26,7 +26,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from analysis.comparison.effects import Paired, rows_to_count
+from analysis.comparison.effects import Paired
+from analysis.comparison.recount import rows_to_count
 from analysis.dataset.run import Run
 from analysis.estimators.intervals import TAIL, difference_interval, unseen_size
 from analysis.estimators.rates import ENOUGH_NODES, HEAVY, PER_NODE_YEARS, Ends, Vector, ends_of, weights
@@ -271,11 +272,8 @@ def cost(prices: Mapping[str, float], largest: Largest) -> Objective:
 def rank_arms(run: Run, objectives: Sequence[Objective]) -> tuple[Ranking, ...]:
     """Rank the arms of a run by each of some objectives."""
     sums = [PairSums(len(run.arms)) for _ in objectives]
-    for receipt in run.receipts:
-        counted = [
-            [counts.x @ one.weights for one in objectives]
-            for counts in counts_apart(*rows_to_count(run, receipt, run.arms))
-        ]
+    for rows in rows_to_count(run, run.arms):
+        counted = [[counts.x @ one.weights for one in objectives] for counts in counts_apart(*rows)]
         for one, x in zip(sums, np.asarray(counted).swapaxes(0, 1), strict=True):
             one.add(x)
     nodes = int(run.tally.nodes.sum())

@@ -24,7 +24,7 @@ from fleet.stored.manifest import (
     read_manifest,
     read_plan,
 )
-from fleet.stored.parts import Survey, read_part, survey
+from fleet.stored.parts import Survey, read_nodes, read_part, survey
 from fleet.stored.schema import check_version, empty_table
 from fleet.stored.store import AnyRoot, RunStore, open_store
 from fleet.stored.tally import Tally
@@ -208,6 +208,10 @@ class Run:
     def read_part(self, part: PartFile, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one committed part; ``columns`` None is all."""
         return read_part(self.root, part, columns)
+
+    def read_nodes(self, part: PartFile, nodes: range) -> pa.Table:
+        """Read the rows of some consecutive nodes of one committed part."""
+        return read_nodes(self.root, part, nodes)
 
     def digests(self) -> dict[str, dict[str, str]]:
         """Compute the digests of all tables of all arms from the stored rows."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from analysis.comparison.effects import Effect, compare_run, tally_against
+from analysis.comparison.effects import Effect, compare_run
 from analysis.comparison.policies import compare_policies
+from analysis.comparison.recount import tally_against
 from analysis.dataset.run import Run
 from analysis.figures import Figure
 from analysis.report.answer import answer_section

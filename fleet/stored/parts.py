@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fleet.stored.arrays import from_numpy
+from fleet.stored.cells import ints
 from fleet.stored.layout import arm_folder
 from fleet.stored.manifest import (
     COMMON_ARM,
@@ -24,7 +26,7 @@ from fleet.stored.manifest import (
     read_receipts,
     sha256_of,
 )
-from fleet.stored.schema import table_schema
+from fleet.stored.schema import empty_table, table_schema
 from fleet.stored.store import OpenFile, RunStore
 from node_sim.columns import TABLES
 from node_sim.errors import DataError, ExecutionError
@@ -194,8 +196,42 @@ def read_part(root: RunStore, part: PartFile, columns: Sequence[str] | None = No
             rows = parquet.read(use_threads=False).filter(pq.filters_to_expression(filters))
             return rows if wanted is None else rows.select(wanted)
     except (OSError, pa.ArrowException) as error:
-        msg = f"{root / part.path}: unreadable ({error}), expected a part of the run; 'hwpoison-fleet resume' mends it"
-        raise DataError(msg) from None
+        raise _unreadable(root, part, error) from None
+
+
+def read_nodes(root: RunStore, part: PartFile, nodes: range) -> pa.Table:
+    """Read the rows of some consecutive nodes of one committed part; groups of rows of other nodes are not read.
+
+    Raises:
+        DataError: It cannot be read, or has other rows or columns than committed.
+    """
+    try:
+        with root.open(part.path) as file:
+            parquet = pq.ParquetFile(file.stream(), pre_buffer=False)
+            _check_footer(root / part.path, part, parquet.metadata)
+            place = parquet.schema_arrow.get_field_index("node_id")
+            groups = [
+                group
+                for group in range(parquet.metadata.num_row_groups)
+                if _may_hold(parquet.metadata.row_group(group).column(place).statistics, nodes)
+            ]
+            rows = parquet.read_row_groups(groups, use_threads=False) if groups else empty_table(part.table)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(root, part, error) from None
+    node_id = ints(rows, "node_id")
+    return rows.filter(from_numpy((node_id >= nodes.start) & (node_id < nodes.stop)))
+
+
+def _may_hold(statistics: pq.Statistics | None, nodes: range) -> bool:
+    """Return whether a group of rows may have rows of some nodes, given the statistics of its node numbers."""
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return bool(statistics.min < nodes.stop and statistics.max >= nodes.start)
+
+
+def _unreadable(root: RunStore, part: PartFile, error: Exception) -> DataError:
+    msg = f"{root / part.path}: unreadable ({error}), expected a part of the run; 'hwpoison-fleet resume' mends it"
+    return DataError(msg)
 
 
 def _check_footer(where: object, part: PartFile, footer: pq.FileMetaData) -> None:

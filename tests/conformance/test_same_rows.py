@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import open_run
-from analysis.comparison.effects import tally_against
+from analysis.comparison.recount import tally_against
 from fleet.engines import aggregator
 from fleet.stored.schema import empty_table
 from node_sim.columns import TABLES

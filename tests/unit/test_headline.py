@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 import pytest
 
 from analysis import open_run
-from analysis.comparison.effects import compare_run, tally_against, to_json
+from analysis.comparison.effects import compare_run, to_json
+from analysis.comparison.recount import tally_against
 from analysis.text.document import summary_document
 from analysis.text.lines import summary_lines
 from fleet.metrics import PREFIX, RunCollector

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from analysis import open_run
-from analysis.comparison.effects import rows_to_count
+from analysis.comparison.recount import rows_to_count
 from analysis.history.files import write_fleet, write_hosts
 from analysis.history.fleet import _count, _info, count_fleet_series, fleet_families
 from analysis.history.grid import SampleGrid
@@ -113,8 +113,7 @@ def values(segments, samples):
 def tally_until(run, time_ns):
     """The tally of a run that ended at a time: its rows until then, counted anew."""
     total = Tally.zero(len(run.arms), len(run.groups))
-    for receipt in run.receipts:
-        tables, groups, dimm_bytes, n_arms, _ = rows_to_count(run, receipt, run.arms)
+    for tables, groups, dimm_bytes, n_arms, _ in rows_to_count(run, run.arms):
         cut = [(arms, name, rows.filter(pc.less_equal(rows["time_ns"], time_ns))) for arms, name, rows in tables]
         cut = [(arms, name, rows) for arms, name, rows in cut if rows.num_rows]
         total += tally_shard(cut, groups, dimm_bytes, n_arms, time_ns)

@@ -1,10 +1,12 @@
 """Tallies against a slow count of the same rows, one node at a time."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from analysis import open_run
-from analysis.comparison.effects import tally_against
+from analysis.comparison import recount
+from analysis.comparison.recount import rows_to_count, tally_against
 from fleet.scenario.decode import decode
 from fleet.stored.headline import INDEX, METRICS, POSITION, REGISTRY
 from node_sim.columns import TABLES
@@ -205,6 +207,30 @@ def test_dimms_of_two_sizes_are_mapped_out_and_nodes_go_down_meanwhile(run):
     lost = run.tally.total[:, :, INDEX["memory_lost_byte_years"]].sum(axis=1)
     usual, degraded = (lost[run.arms.index(arm)] for arm in ("default", "degraded"))
     assert degraded > 1000 * usual > 0
+
+
+def test_a_shard_of_many_rows_is_counted_a_piece_at_a_time(run, monkeypatch):
+    whole, _ = tally_against(run, "no_recovery")
+    rows = max(sum(part.rows for part in receipt.parts) for receipt in run.receipts)
+    monkeypatch.setattr(recount, "ROWS_AT_ONCE", rows // 7)
+    held = [sum(table.num_rows for _, _, table in tables) for tables, *_ in rows_to_count(run, run.arms)]
+    assert len(held) >= 7 * len(run.receipts)
+    assert sum(held) == sum(part.rows for part in run.parts)
+    assert max(held) < 3 * rows // 7
+    again, _ = tally_against(run, "no_recovery")
+    for name, sums in vars(whole).items():
+        np.testing.assert_allclose(getattr(again, name), sums, rtol=1e-9, err_msg=name)
+
+
+def test_rows_of_other_nodes_are_not_read(run, monkeypatch):
+    part = max(run.parts, key=lambda part: part.rows)
+    node = np.asarray(run.read_part(part)["node_id"])
+    middle = int(np.median(node))
+    some = np.asarray(run.read_nodes(part, range(middle, middle + 3))["node_id"])
+    assert some.tolist() == node[(node >= middle) & (node < middle + 3)].tolist() != []
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", lambda *_, **__: pytest.fail("read"))
+    assert run.read_nodes(part, range(int(node.max()) + 1, 1 << 40)).num_rows == 0
+    assert run.read_nodes(part, range(int(node.min()))).num_rows == 0
 
 
 def test_another_baseline_is_counted_again_from_the_rows(run, counts):
