@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleet.commands.folder import Folder
-from fleet.commands.gates import EXIT_GATE
+from fleet.commands.gates import leaving_if
 from fleet.commands.printing import print_json, say_fitted
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ def check_command(folder: RunStore, as_json: bool, every: bool) -> None:
 
     Exit code 3: a check has failed.
     """
-    import sys
-
     from analysis.checks.check import all_passed, check_run, checks_json
     from analysis.dataset.run import open_run
     from analysis.text.checked import check_lines
@@ -40,9 +38,8 @@ def check_command(folder: RunStore, as_json: bool, every: bool) -> None:
     hardware = [dataclasses.asdict(group.hardware) for group in fleet.groups]
     codes = [[policy.ecc.code for policy in group.policies] for group in fleet.groups]
     checks = check_run(run, hardware, codes)
-    if as_json:
-        print_json("check", checks_json(checks))
-    else:
-        say_fitted(check_lines(checks, every=every))
-    if not all_passed(checks):
-        sys.exit(EXIT_GATE)
+    with leaving_if(not all_passed(checks)):
+        if as_json:
+            print_json("check", checks_json(checks))
+        else:
+            say_fitted(check_lines(checks, every=every))

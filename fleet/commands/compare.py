@@ -8,7 +8,7 @@ import click
 
 from fleet.commands.completion import arms_of_run
 from fleet.commands.folder import Folder
-from fleet.commands.gates import fail_if_option, leave_if_failed, print_verdicts
+from fleet.commands.gates import any_failed, fail_if_option, leaving_if, print_verdicts
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import columns, print_json, say, say_fitted
 from fleet.printable import typed
@@ -134,18 +134,18 @@ def _compare(
     comparison, gates, known = asked
     lines = list(comparison.lines(chosen or _usual(by, shown=not (as_csv or as_json)), by))
     verdicts = judge(gates, known, comparison.figure)
-    if as_json:
-        _print_json(comparison, lines, by, verdicts)
-    elif as_csv:
-        from analysis.comparison.compared import effects_table
-        from analysis.text.compared import table_csv
+    with leaving_if(any_failed(verdicts)):
+        if as_json:
+            _print_json(comparison, lines, by, verdicts)
+        elif as_csv:
+            from analysis.comparison.compared import effects_table
+            from analysis.text.compared import table_csv
 
-        say(table_csv(effects_table(lines, by or "")))
-    else:
-        _print_lines(comparison, lines, by, usual=not chosen)
-    if not as_json:
-        print_verdicts(verdicts, err=as_csv)
-    leave_if_failed(verdicts)
+            say(table_csv(effects_table(lines, by or "")))
+        else:
+            _print_lines(comparison, lines, by, usual=not chosen)
+        if not as_json:
+            print_verdicts(verdicts, err=as_csv)
 
 
 def _check_alone(option: str, others: Mapping[str, object]) -> None:

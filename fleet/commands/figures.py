@@ -93,6 +93,8 @@ def figures_command(
     wanted = [figure for figure in chosen if figure.name not in missing]
     for figure in wanted:
         _check_free(output / f"{figure.name}.{kind}", is_figure)
+    if wanted:
+        _make(output)
     for figure in wanted:
         drawn = render(figure, run, kind, size=size, dpi=dpi)
         for line in _write(output, figure, drawn, kind, with_csv=with_csv):
@@ -133,6 +135,20 @@ def _write(output: Path, figure: RunFigure, drawn: Rendered, kind: str, *, with_
     return [str(path), str(table)]
 
 
+def _make(folder: Path) -> None:
+    """Make the folder of the files.
+
+    Raises:
+        ConfigError: It cannot be made.
+    """
+    from fleet.stored.written import not_written
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(folder, error, "choose another folder with -o") from None
+
+
 def _check_free(path: Path, ours: Any) -> None:
     """Check that nothing is in the place of a file but a file of ours.
 
@@ -145,7 +161,7 @@ def _check_free(path: Path, ours: Any) -> None:
 
 
 def check_figure(figure: Path | None) -> None:
-    """Check the kind of a figure before anything is simulated.
+    """Check the kind of a figure, and that there is a folder for it, before anything is simulated.
 
     Raises:
         ConfigError: It is none.
@@ -156,13 +172,16 @@ def check_figure(figure: Path | None) -> None:
         known = ", ".join(f".{kind}" for kind in _FORMATS)
         msg = f"--figure {figure}: {figure.suffix or 'no suffix'}, expected one of {known}; rename it"
         raise ConfigError(msg)
+    if not figure.parent.is_dir():
+        msg = f"--figure {figure}: no folder {figure.parent}, expected one that is there; make it, or choose another"
+        raise ConfigError(msg)
     from analysis.figures.style import load_matplotlib
 
     load_matplotlib()
 
 
 def put_in_place(path: Path, content: bytes, ours: Any) -> None:
-    """Put a file in place, whole or not at all.
+    """Put a file in place in its folder, whole or not at all.
 
     Raises:
         ConfigError: It cannot be written there, or another file is in the way.
@@ -172,7 +191,6 @@ def put_in_place(path: Path, content: bytes, ours: Any) -> None:
 
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _check_free(path, ours)
         beside.write_bytes(content)
         beside.replace(path)

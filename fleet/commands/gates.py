@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fleet.commands.printing import say
+from fleet.commands.printing import OutputError, say
 
 if TYPE_CHECKING:
     from analysis.comparison.gates import Verdict
@@ -34,7 +35,21 @@ def print_verdicts(verdicts: Sequence[Verdict], *, err: bool = False) -> None:
         say(verdict.line(), err=err)
 
 
-def leave_if_failed(verdicts: Sequence[Verdict]) -> None:
-    """Leave with the exit code of gates if one has failed."""
-    if any(not verdict.passed for verdict in verdicts):
+@contextmanager
+def leaving_if(failed: bool) -> Iterator[None]:
+    """Print inside, then leave with the exit code of gates if one has failed, also if whoever reads has gone.
+
+    A reader who has seen enough changes no verdict; what could not be printed for another reason is told as ever.
+    """
+    try:
+        yield
+    except OutputError as error:
+        if not (failed and isinstance(error.__cause__, BrokenPipeError)):
+            raise
+    if failed:
         sys.exit(EXIT_GATE)
+
+
+def any_failed(verdicts: Sequence[Verdict]) -> bool:
+    """Return whether a gate has failed."""
+    return any(not verdict.passed for verdict in verdicts)

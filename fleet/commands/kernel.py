@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from fleet.commands import completion
+from fleet.commands.gates import leaving_if
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_json, say, say_fitted
 from fleet.printable import typed
 from node_sim.catalog.kernels import DEFAULT_PROFILE, PROFILE_NAMES
 from node_sim.errors import ConfigError
 
-EXIT_GATE = 3
 _PROFILES = ", ".join(PROFILE_NAMES)
 
 
@@ -166,7 +165,9 @@ def conform_command(as_json: bool, verbose: bool, show_columns: bool, **options:
     """Hold the hwpoison handler against a recording of a real kernel.
 
     TABLE is a CSV file or builtin:NAME, one that comes with the program. Every row of it is predicted from its input
-    columns alone, then compared. Exit code 3: some rows differ, or none could be compared.
+    columns alone, then compared. Exit code 3: some rows differ, or none could be compared. Exit code 0: all rows that
+    could be compared match; it is about these rows alone, so a file from which others were cut, or whose notes were
+    changed, still matches.
     """
     from fleet.conform import conform, conform_lines, not_modelled_lines, write_predictions
     from fleet.recorded import column_lines, columns_document
@@ -192,12 +193,11 @@ def conform_command(as_json: bool, verbose: bool, show_columns: bool, **options:
         say(f"wrote {typed(out)}")
         return
     found = conform(table, kernel, options["switches"])
-    if as_json:
-        print_json("conform", found.to_json())
-    else:
-        say("\n".join(conform_lines(found, verbose=verbose)))
-    if found.mismatched or not found.matched:
-        sys.exit(EXIT_GATE)
+    with leaving_if(bool(found.mismatched or not found.matched)):
+        if as_json:
+            print_json("conform", found.to_json())
+        else:
+            say("\n".join(conform_lines(found, verbose=verbose)))
 
 
 def _kernel_of(given: str | None, recording: Path) -> str:

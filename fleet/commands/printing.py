@@ -16,7 +16,7 @@ from fleet.printable import WIDTH, fitted, printable, typed, with_visible_place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.comparison.gates import Verdict
+    from analysis.dataset.run import Run
     from fleet.scenario.fleet import Fleet
     from fleet.stored.store import AnyRoot
 
@@ -122,8 +122,8 @@ def print_notices(fleet: Fleet) -> None:
         say(f"notice: {notice.line()}", err=True)
 
 
-def print_summary(root: AnyRoot, *, as_json: bool, hints: bool, fail_if: Sequence[str] = ()) -> list[Verdict]:
-    """Print the summary of a run, what to type next, and what came of gates; return their verdicts.
+def print_summary(root: AnyRoot, *, as_json: bool, hints: bool, fail_if: Sequence[str] = ()) -> None:
+    """Print the summary of a run, what to type next, and what came of gates; leave as they say if one has failed.
 
     Raises:
         DataError: The run is not complete, or a file is missing or was altered.
@@ -136,18 +136,23 @@ def print_summary(root: AnyRoot, *, as_json: bool, hints: bool, fail_if: Sequenc
     from analysis.dataset.examples import example_node
     from analysis.text.document import summary_document
     from analysis.text.lines import summary_lines
+    from fleet.commands.gates import any_failed, leaving_if, print_verdicts
 
     verdicts = evaluate(run, fail_if)
-    if as_json:
-        print_json("summary", summary_document(run) | {"gates": [verdict.to_json() for verdict in verdicts]})
-        return verdicts
-    say("\n".join(summary_lines(run, columns())))
-    if hints:
-        say(f"\ndata: {typed(root)} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
-        say(f"next: hwpoison-fleet report {typed(root)}")
-        say(f"      hwpoison-fleet replay {typed(root)} --node {example_node(run)}")
-        if len(run.arms) > 1:
-            say(f"      hwpoison-fleet compare {typed(root)}")
-    for verdict in verdicts:
-        say(verdict.line())
-    return verdicts
+    with leaving_if(any_failed(verdicts)):
+        if as_json:
+            print_json("summary", summary_document(run) | {"gates": [verdict.to_json() for verdict in verdicts]})
+            return
+        say("\n".join(summary_lines(run, columns())))
+        if hints:
+            _say_hints(root, run, example_node(run))
+        print_verdicts(verdicts)
+
+
+def _say_hints(root: AnyRoot, run: Run, node: int) -> None:
+    """Print where the data are, and what to type next."""
+    say(f"\ndata: {typed(root)} (Parquet tables by arm; {run.manifest['seconds']:.1f} s)")
+    say(f"next: hwpoison-fleet report {typed(root)}")
+    say(f"      hwpoison-fleet replay {typed(root)} --node {node}")
+    if len(run.arms) > 1:
+        say(f"      hwpoison-fleet compare {typed(root)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleet.commands.folder import Folder
-from fleet.commands.gates import fail_if_option, leave_if_failed, print_verdicts
+from fleet.commands.gates import any_failed, fail_if_option, leaving_if, print_verdicts
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import say
 from fleet.printable import typed
@@ -57,9 +57,10 @@ def report_command(
     chosen = form or ("md" if output is not None and output.suffix == ".md" else "html")
     target = target_of(output or _default(folder, chosen), chosen)
     page = page_of(run, provenance(run), Wish(baseline, top, [one.to_json() for one in verdicts]), FIGURES, drawn)
-    say(f"wrote {typed(write_report(page, target))}")
-    print_verdicts(verdicts)
-    leave_if_failed(verdicts)
+    written = write_report(page, target)
+    with leaving_if(any_failed(verdicts)):
+        say(f"wrote {typed(written)}")
+        print_verdicts(verdicts)
 
 
 def _default(folder: RunStore, form: str) -> Path:

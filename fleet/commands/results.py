@@ -9,7 +9,7 @@ import click
 
 from fleet.commands.completion import arms_of_run
 from fleet.commands.folder import Folder
-from fleet.commands.gates import fail_if_option, leave_if_failed
+from fleet.commands.gates import fail_if_option
 from fleet.commands.paths import UsablePath
 from fleet.commands.printing import print_json, print_summary, say
 from fleet.printable import typed
@@ -34,7 +34,7 @@ def summary_command(folder: RunStore, as_json: bool, fail_if: tuple[str, ...]) -
 
     Exit code 3: a condition of --fail-if holds.
     """
-    leave_if_failed(print_summary(folder, as_json=as_json, hints=False, fail_if=fail_if))
+    print_summary(folder, as_json=as_json, hints=False, fail_if=fail_if)
 
 
 def _draw(tables: Mapping[str, pa.Table], node: int, arm: str, figure: Path) -> None:

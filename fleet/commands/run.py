@@ -13,7 +13,7 @@ import click
 from fleet.commands.completion import of_scenario, scenarios
 from fleet.commands.completion import settings as settings_completion
 from fleet.commands.folder import Folder
-from fleet.commands.gates import fail_if_option, leave_if_failed
+from fleet.commands.gates import fail_if_option
 from fleet.commands.printing import print_notices, print_summary, say
 from fleet.commands.progress import KINDS, shown_progress
 from fleet.shortage import check_address_space
@@ -226,7 +226,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - one argument per option
     watch = _collector(fleet, fleet.scenario.seed, root, choice.name, len(shards), at)
     with _watched(progress, fleet.nodes, watch) as tell:
         start_run(fleet, fleet.scenario.seed, root, choice, shard_nodes, tell)
-    leave_if_failed(print_summary(root, as_json=as_json, hints=True, fail_if=fail_if))
+    print_summary(root, as_json=as_json, hints=True, fail_if=fail_if)
 
 
 def _check_gates(fleet: Fleet, fail_if: tuple[str, ...]) -> None:
@@ -286,4 +286,4 @@ def _resume(
     watch = _collector(fleet, plan["seed"], folder, choice.name, len(plan["shards"]), at)
     with _watched(progress, fleet.nodes, watch) as tell:
         resume_run(folder, choice, tell, mending)
-    leave_if_failed(print_summary(folder, as_json=as_json, hints=True, fail_if=fail_if))
+    print_summary(folder, as_json=as_json, hints=True, fail_if=fail_if)

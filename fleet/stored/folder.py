@@ -162,8 +162,19 @@ class LocalFolder:
         return os.path.isdir(self.path)  # noqa: PTH112 - Path.is_dir() raises for a name that is too long
 
     def holds(self, path: str) -> bool:
-        """Return whether something has the name of a file of the run."""
-        return os.path.lexists(self.path / path)
+        """Return whether something has the name of a file of the run.
+
+        Raises:
+            DataError: The folder may not be looked into.
+        """
+        try:
+            os.lstat(self.path / path)
+        except PermissionError as error:
+            msg = f"{self.path}: {error.strerror}, expected a folder that may be looked into; mend the permissions"
+            raise DataError(msg) from None
+        except (OSError, ValueError):
+            return False
+        return True
 
     def for_each(self, work: Callable[[One], Done], items: Iterable[One]) -> Iterator[Done]:
         """Yield what work makes of items, one after the other, as disks like it."""

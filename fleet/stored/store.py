@@ -74,7 +74,11 @@ class RunStore(Protocol):
         """
 
     def holds(self, path: str) -> bool:
-        """Return whether something has the name of a file of the run."""
+        """Return whether something has the name of a file of the run.
+
+        Raises:
+            DataError: That cannot be asked.
+        """
 
     def names(self, *names: str) -> list[str]:
         """Return the names of whatever is in a folder of the run, sorted; none if there is no such folder."""

@@ -44,6 +44,22 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.parametrize("words", [("report", "-o"), ("replay", "--node", "1", "--figure")])
+def test_a_file_is_written_to_a_folder_that_is_there(run, tmp_path, words):
+    missing = tmp_path / "missing"
+    suffix = "html" if words[0] == "report" else "svg"
+
+    def asked():
+        return CliRunner().invoke(main, [words[0], str(run.path), *words[1:], str(missing / f"x.{suffix}")])
+
+    done = asked()
+    assert (done.exit_code, missing.exists()) == (2, False)
+    assert f"no folder {missing}, expected one that is there; make it, or choose another" in done.stderr
+    missing.mkdir()
+    assert asked().exit_code == 0
+    assert names_in(missing) == [f"x.{suffix}"]
+
+
 @pytest.mark.parametrize("make", ["file", "link", "folder"])
 def test_what_is_not_a_figure_is_not_replaced(run, tmp_path, make):
     path = tmp_path / f"{NAME}.svg"
@@ -82,7 +98,7 @@ def test_wrong_words_are_refused_before_anything_is_written(run, tmp_path, words
 def test_a_place_that_cannot_be_written_is_named(run):
     code, said = figures(run, "-o", "/proc/nowhere", "--only", NAME)
     assert code == 2
-    assert said.startswith("error: /proc/nowhere/kills_by_cause.svg: ")
+    assert said.startswith("error: /proc/nowhere: ")
 
 
 def test_help_names_every_figure():

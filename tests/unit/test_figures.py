@@ -4,6 +4,7 @@ import doctest
 import io
 import itertools
 import re
+import sys
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_an_svg_is_drawn_once_and_is_what_savefig_would_print(baseline, name, mo
         canvas.savefig(content, format=kind, dpi=sheet.dpi, metadata={"Date": None})
         return content.getvalue()
 
-    monkeypatch.setattr("analysis.figures.render._print", save)
+    monkeypatch.setattr(sys.modules["analysis.figures.render"], "_print", save)
     assert render(FIGURES[name], baseline).content == found
     assert len(drawn) == 3
 

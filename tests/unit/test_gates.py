@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from analysis import open_run
@@ -158,3 +163,23 @@ def test_an_end_is_refused_only_of_what_never_has_one(run, tmp_path):
 def test_a_limit_is_a_number_as_everybody_writes_it(limit):
     with pytest.raises(ConfigError, match="expected"):
         parse_gates([f"kills > {limit}"], KNOWN)
+
+
+@pytest.mark.parametrize("command", [["summary"], ["summary", "--json"], ["compare"], ["compare", "--csv"]])
+@pytest.mark.parametrize(("gate", "code"), [("kills > -1e9", 3), ("kills < -1e9", 1)])
+def test_a_gate_that_failed_is_told_by_the_exit_code_though_nobody_reads(run, command, gate, code):
+    name, *options = command
+    program = (sys.executable, "-c", "from fleet.cli import main; main()", name, str(run.path), *options)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as broken:
+        done = subprocess.run((*program, "--fail-if", gate), check=False, stdout=broken, stderr=subprocess.PIPE)
+    assert done.returncode == code
+
+
+def test_what_finds_no_room_is_no_verdict(run):
+    program = (sys.executable, "-c", "from fleet.cli import main; main()", "summary", str(run.path))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run((*program, "--fail-if", "kills > -1e9"), check=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: stdout: No space left on device")

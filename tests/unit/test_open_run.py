@@ -1,6 +1,8 @@
 """``open_run`` believes nothing that is not sealed, committed and unchanged."""
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -117,3 +119,20 @@ def test_resuming_a_finished_run_changes_nothing(root):
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.*")}
     resume_run(root, EngineChoice(workers=1), lambda _receipt: None)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.*")} == before
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_as_such(root, monkeypatch):
+    """As the kernel answers without the permission to search it, which root has anywhere."""
+    lstat = os.lstat
+
+    def answer(path, **options):
+        if os.fspath(path).startswith(f"{root}/"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return lstat(path, **options)
+
+    monkeypatch.setattr(os, "lstat", answer)
+    for words in (["summary", str(root)], ["replay", str(root), "--node", "1"], ["compare", str(root)]):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 4
+        told = "Permission denied, expected a folder that may be looked into; mend the permissions"
+        assert done.stderr == f"error: {root}: {told}\n"
