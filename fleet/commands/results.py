@@ -11,7 +11,8 @@ from fleet.commands.completion import arms_of_run
 from fleet.commands.folder import Folder
 from fleet.commands.gates import fail_if_option
 from fleet.commands.paths import UsablePath
-from fleet.commands.printing import print_json, print_summary, say
+from fleet.commands.printing import print_json, say
+from fleet.commands.summary import print_summary
 from fleet.printable import typed
 from fleet.shortage import check_address_space
 from node_sim.errors import DataError

@@ -14,8 +14,9 @@ from fleet.commands.completion import of_scenario, scenarios
 from fleet.commands.completion import settings as settings_completion
 from fleet.commands.folder import Folder
 from fleet.commands.gates import fail_if_option
-from fleet.commands.printing import print_notices, print_summary, say
+from fleet.commands.printing import print_notices, say
 from fleet.commands.progress import KINDS, shown_progress
+from fleet.commands.summary import print_summary
 from fleet.shortage import check_address_space
 from fleet.stored.plan import SHARD_NODES_MAX
 

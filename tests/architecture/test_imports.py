@@ -45,6 +45,7 @@ AT_START = (
     "fleet.commands.hosts",
     "fleet.commands.paths",
     "fleet.commands.printing",
+    "fleet.commands.summary",
     "fleet.commands.progress",
     "fleet.commands.usage",
     "fleet.inputs",
