@@ -89,6 +89,11 @@ def node_of_fault(fault_id: N) -> N:
     return fault_id >> fault_id.dtype.type(_NODE_SHIFT)
 
 
+def tag_of_fault(fault_id: N) -> N:
+    """Return the name of a fault within its node."""
+    return fault_id & fault_id.dtype.type((1 << _NODE_SHIFT) - 1)
+
+
 def node_of_dimm(dimm: Ints) -> Ints:
     """Return the node of a DIMM named in the fleet."""
     return dimm >> (_NODE_SHIFT - _GENERATION_SHIFT)

@@ -26,6 +26,9 @@ from node_sim.units import NS_PER_HOUR
 _MONTHS_MAX: Final = 1 << 12
 NOTICE_NS: Final = NS_PER_HOUR // 4
 """Failures with a shorter warning are not counted as warned: so are those of Huawei's tickets."""
+RISKY_DAYS, RISKY_MONTHS = 7, 4
+"""A risky CE predicts the failures of so many days after the notice; it is judged in the last months: June to September
+of the nine."""
 LEADS: Final = (
     ("30min", "30 min", 0.5),
     ("1h", "1 h", 1.0),
@@ -125,18 +128,29 @@ def _median(values: npt.NDArray[np.float64]) -> float:
     return float(np.median(values)) if values.size else math.nan
 
 
-def _fails(seen: Sightings, observation: Observation) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """DIMMs with a UE whose first CE came ``NOTICE_NS`` or more before the first UE, and how long before [ns].
+class Failures(NamedTuple):
+    """DIMMs with a UE whose first CE came ``NOTICE_NS`` or more before the first UE.
 
-    What came before the observation is in no log.
+    Attributes:
+        dimm: The DIMMs, ascending.
+        ue_ns: Time of the first UE [ns].
+        lead_ns: How long before it the first CE came [ns].
     """
+
+    dimm: Ints
+    ue_ns: Ints
+    lead_ns: npt.NDArray[np.float64]
+
+
+def _fails(seen: Sightings, observation: Observation) -> Failures:
+    """Return the failures; what came before the observation is in no log."""
     logged = seen.watched_ns >= observation.start_ns
     dimm, ue_ns, first = _ce_before(
         seen._replace(watched_dimm=seen.watched_dimm[logged], watched_ns=seen.watched_ns[logged])
     )
     lead = ue_ns - first[0]
     early = np.isfinite(first[0]) & (lead >= NOTICE_NS)
-    return dimm[early], lead[early]
+    return Failures(dimm[early], ue_ns[early], lead[early])
 
 
 def _share_that_fails(seen: Sightings, observation: Observation, wide: int | None = None) -> float:
@@ -145,13 +159,65 @@ def _share_that_fails(seen: Sightings, observation: Observation, wide: int | Non
     widest = np.full(dimm.size, NO_CLASS, np.int64)
     np.maximum.at(widest, where, seen.widest)
     mine = dimm if wide is None else dimm[widest == wide]
-    return ratio(np.intersect1d(mine, _fails(seen, observation)[0]).size, mine.size)
+    return ratio(np.intersect1d(mine, _fails(seen, observation).dimm).size, mine.size)
 
 
 def _share_with_lead(seen: Sightings, observation: Observation, hours: float) -> float:
     """Share of the DIMMs that fail whose first CE came more than so many hours before."""
-    lead = _fails(seen, observation)[1]
+    lead = _fails(seen, observation).lead_ns
     return ratio(int((lead > hours * NS_PER_HOUR).sum()), lead.size)
+
+
+class Risky(NamedTuple):
+    """How the rule of risky CEs fares in the last ``RISKY_MONTHS``: counts of DIMMs.
+
+    Attributes:
+        with_ce: With CEs.
+        alarmed: With a risky CE.
+        failed: That fail.
+        predicted: That fail ``NOTICE_NS`` or more, and at most ``RISKY_DAYS`` more, after any risky CE.
+    """
+
+    with_ce: int
+    alarmed: int
+    failed: int
+    predicted: int
+
+
+def _risky(seen: Sightings, observation: Observation) -> Risky:
+    """Judge the rule as its study does.
+
+    Source:
+        M2-MFP (KDD 2025), section 5.1 and appendix C: equations 18 and 19, 23 to 30.
+    """
+    first_month = observation.months - RISKY_MONTHS
+    start_ns = observation.start_ns + first_month * MONTH_NS
+    fails = _fails(seen, observation)
+    tested = fails.ue_ns >= start_ns
+    failed, ue_ns = fails.dimm[tested], fails.ue_ns[tested]
+    now = seen.risky_ns[:, 0] >= start_ns
+    risky, ns = seen.risky_dimm[now], seen.risky_ns[now]
+    some = np.isin(risky, failed)
+    # A window is shorter than the days: if one of its CEs comes in them, so does the first or the last.
+    ahead = ue_ns[np.searchsorted(failed, risky[some])][:, None] - ns[some]
+    in_time = ((ahead >= NOTICE_NS) & (ahead <= NOTICE_NS + RISKY_DAYS * 24 * NS_PER_HOUR)).any(axis=1)
+    with_ce = _distinct(seen.dimm[seen.month >= first_month])
+    return Risky(with_ce, _distinct(risky), failed.size, _distinct(risky[some][in_time]))
+
+
+def _risky_alarms(seen: Sightings, observation: Observation) -> float:
+    risky = _risky(seen, observation)
+    return ratio(risky.alarmed, risky.with_ce)
+
+
+def _risky_recall(seen: Sightings, observation: Observation) -> float:
+    risky = _risky(seen, observation)
+    return ratio(risky.predicted, risky.failed)
+
+
+def _risky_precision(seen: Sightings, observation: Observation) -> float:
+    risky = _risky(seen, observation)
+    return ratio(risky.predicted, risky.alarmed)
 
 
 def _share_by_path(seen: Sightings, path: Path) -> float:
@@ -273,6 +339,11 @@ ESTIMATORS: Final[dict[str, Estimator]] = {
         )
         for name, text, hours in LEADS
     },
+    "risky_alarms": Estimator(
+        f"DIMMs with CE in the last {RISKY_MONTHS} months that had one in both halves of a device", "%", _risky_alarms
+    ),
+    "risky_recall": Estimator(f"DIMMs that fail then, 15 min to {RISKY_DAYS} days after such a CE", "%", _risky_recall),
+    "risky_precision": Estimator("the same as a share of the DIMMs that had one", "%", _risky_precision),
     **{
         f"first_ue_{path.name.lower()}": Estimator(
             f"DIMMs with a UE whose first came by: {path.text}", "%", partial(_by_path, path=path)

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from node_sim.codes import Path
 from node_sim.names import dimm_of_fault, node_of_dimm, node_of_fault
-from node_sim.records import Ints
+from node_sim.records import Flags, Ints
 from node_sim.units import NS_PER_YEAR
 
-COLUMNS: Final = ("fault_id", "kind", "ce_count", "first_time_ns", "path")
+COLUMNS: Final = ("fault_id", "kind", "ce_count", "first_time_ns", "last_time_ns", "path")
 """Of the table of errors."""
 FAULT_COLUMNS: Final = ("fault_id", "n_dq", "n_beats")
 """Of the table of faults."""
@@ -61,6 +61,8 @@ class Sightings(NamedTuple):
         ue_path: How the fault came to it (``Path``).
         watched_dimm: DIMMs with UEs, once for each window with CEs at any time before.
         watched_ns: First CE of each such window [ns].
+        risky_dimm: DIMMs of windows with CEs in both halves of the data pins of a device, shape ``(k,)``.
+        risky_ns: First and last CE of each such window [ns], shape ``(k, 2)``.
     """
 
     dimm: Ints
@@ -73,11 +75,14 @@ class Sightings(NamedTuple):
     ue_path: Ints
     watched_dimm: Ints
     watched_ns: Ints
+    risky_dimm: Ints
+    risky_ns: Ints
 
     def of_servers(self, left_out: int) -> Sightings:
         """Leave out one fold of the servers."""
-        by_dimm, storm, watched = (
-            node_of_dimm(dimm) % FOLDS != left_out for dimm in (self.dimm, self.storm_dimm, self.watched_dimm)
+        by_dimm, storm, watched, risky = (
+            node_of_dimm(dimm) % FOLDS != left_out
+            for dimm in (self.dimm, self.storm_dimm, self.watched_dimm, self.risky_dimm)
         )
         ue = node_of_fault(self.ue_fault) % FOLDS != left_out
         return Sightings(
@@ -91,15 +96,18 @@ class Sightings(NamedTuple):
             self.ue_path[ue],
             self.watched_dimm[watched],
             self.watched_ns[watched],
+            self.risky_dimm[risky],
+            self.risky_ns[risky],
         )
 
 
-def see_errors(errors: pa.Table, faults: pa.Table, observation: Observation) -> Sightings:
+def see_errors(errors: pa.Table, faults: pa.Table, across: Flags, observation: Observation) -> Sightings:
     """Reduce tables of errors and faults (of one arm, any servers) to what the figures need.
 
     Args:
         errors: With ``COLUMNS``.
         faults: With ``FAULT_COLUMNS``; those of the errors are among them.
+        across: Which of these faults make bits of both halves of a x4 device's data pins wrong.
         observation: What was watched.
     """
     is_ce = pc.equal(errors.column("kind"), "CE")
@@ -114,8 +122,10 @@ def see_errors(errors: pa.Table, faults: pa.Table, observation: Observation) -> 
     inside = np.flatnonzero(time >= observation.start_ns)
     month = np.minimum((time[inside] - observation.start_ns) // MONTH_NS, observation.months - 1)
     name, where = np.unique(dimm_of_fault(fault[inside]) * observation.months + month, return_inverse=True)
+    at = _places(faults, fault[inside])
     widest = np.full(name.size, NO_CLASS, np.int64)
-    np.maximum.at(widest, where, _classes(faults, fault[inside]))
+    np.maximum.at(widest, where, _classes(faults)[at])
+    risky = inside[across[at]]
     return Sightings(
         dimm=name // observation.months,
         month=name % observation.months,
@@ -127,16 +137,24 @@ def see_errors(errors: pa.Table, faults: pa.Table, observation: Observation) -> 
         ue_path=ue_path,
         watched_dimm=dimm_of_fault(fault[watched]),
         watched_ns=time[watched],
+        risky_dimm=dimm_of_fault(fault[risky]),
+        risky_ns=np.stack((time[risky], _ints(ce, "last_time_ns")[risky]), axis=1),
     )
 
 
-def _classes(faults: pa.Table, fault: Ints) -> Ints:
-    """Return the class of pattern of given faults, ``NO_CLASS`` of those without."""
-    name, n_dq, n_beats = (_ints(faults, column) for column in FAULT_COLUMNS)
+def _places(faults: pa.Table, fault: Ints) -> Ints:
+    """Return the rows of given faults."""
+    name = _ints(faults, "fault_id")
     order = np.argsort(name)
-    at = order[np.searchsorted(name[order], fault)] if fault.size else fault
-    classes = np.where((n_dq[at] == 1) & (n_beats[at] == 1), 0, n_dq[at])
-    return np.where(n_dq[at] > 0, classes, NO_CLASS)
+    found: Ints = order[np.searchsorted(name[order], fault)] if fault.size else fault
+    return found
+
+
+def _classes(faults: pa.Table) -> Ints:
+    """Return the class of pattern of each fault, ``NO_CLASS`` of those without."""
+    n_dq, n_beats = _ints(faults, "n_dq"), _ints(faults, "n_beats")
+    classes = np.where((n_dq == 1) & (n_beats == 1), 0, n_dq)
+    return np.where(n_dq > 0, classes, NO_CLASS)
 
 
 def _ints(table: pa.Table, name: str) -> Ints:

@@ -16,7 +16,10 @@ from fleet.printable import typed, visible
 from node_sim.errors import ConfigError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from fleet.scenario.fleet import Fleet
+    from node_sim.records import Flags
 
 
 def _load(name: str, overrides: dict[str, Any] | None = None, settings: tuple[str, ...] = ()) -> Fleet:
@@ -124,9 +127,27 @@ def field_figures(fleet: Fleet, seed: int | None) -> dict[str, Any]:
     )
     chosen = fleet.scenario.seed if seed is None else seed
     sample = sample_errors(fleet, chosen, COLUMNS, FAULT_COLUMNS)
-    parts = [[see_errors(arm, faults, observation) for arm in arms] for faults, arms in sample]
+    parts = []
+    for faults, arms in sample:
+        across = _across(faults, chosen)
+        parts.append([see_errors(arm, faults, across, observation) for arm in arms])
     arms = [join_sightings(part) for part in zip(*parts, strict=True)]
     return dict(study_document(study, arms, observation))
+
+
+def _across(faults: pa.Table, seed: int) -> Flags:
+    """Return which faults, were all devices x4, make bits of both halves of their data pins wrong."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from node_sim.dram.faults import both_halves
+    from node_sim.dram.growth import pins_of_names
+    from node_sim.draws import Seed
+    from node_sim.names import node_of_fault, tag_of_fault
+
+    fault_id = np.asarray(faults.column("fault_id")).astype(np.int64)
+    n_dq = np.asarray(pc.fill_null(faults.column("n_dq"), 0)).astype(np.int64)
+    return both_halves(pins_of_names(Seed.of(seed), node_of_fault(fault_id), tag_of_fault(fault_id), n_dq))
 
 
 @scenario_group.command("cite")

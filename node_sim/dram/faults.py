@@ -31,13 +31,19 @@ from node_sim.dram.geometry import AddressMap, Dimm, Footprint
 from node_sim.dram.page_order import PageOrder, draw_page_order
 from node_sim.dram.rates import FaultRates, fault_rates
 from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
-from node_sim.draws import Purpose, Seed, below, unit32, unit53, words
+from node_sim.draws import Purpose, Seed, Words, below, unit32, unit53, words
 from node_sim.errors import ModelError
 from node_sim.names import fault_ids, fault_tag, generation_of
 from node_sim.records import Flags, Floats, Index, Ints, expand_counts, take
 from node_sim.server.hardware import Hardware
 
 FAULTS_PER_CALL_MAX = 20_000_000
+
+
+def both_halves(pins: Ints) -> Flags:
+    """Return which masks of the data pins of a x4 device have some of both halves."""
+    found: Flags = ((pins & LOW_HALF) > 0) & ((pins & HIGH_HALF) > 0)
+    return found
 
 
 class Cells(NamedTuple):
@@ -60,8 +66,7 @@ class Cells(NamedTuple):
     @property
     def cross_halves(self) -> Flags:
         """Whether pins of both halves of a x4 device are wrong."""
-        found: Flags = ((self.pins & LOW_HALF) > 0) & ((self.pins & HIGH_HALF) > 0)
-        return found
+        return both_halves(self.pins)
 
     def take(self, index: Index) -> Cells:
         """Select some faults."""
@@ -183,6 +188,12 @@ def _beat_masks(beats: int) -> tuple[Ints, Ints]:
     return masks[np.argsort(size, kind="stable")], np.searchsorted(np.sort(size), np.arange(beats + 2))
 
 
+def draw_pins(word: Words, n_dq: Ints, width: int) -> Ints:
+    """Turn one word into masks of ``n_dq`` neighbouring data pins of devices of so many."""
+    pins: Ints = ((1 << n_dq) - 1) << below(word, width - n_dq + 1)
+    return pins
+
+
 def draw_cells(seed: Seed, node_id: Ints, tag: Ints, mode: Ints, hard: Flags, dimm: Dimm) -> Cells:
     """Draw what named faults do to the code words they touch; a soft bit is one bit, whatever else a bit may be."""
     key = seed.key(Purpose.FAULT)
@@ -193,11 +204,10 @@ def draw_cells(seed: Seed, node_id: Ints, tag: Ints, mode: Ints, hard: Flags, di
     n_dq, n_beats = 1 + pattern // dimm.beats, 1 + pattern % dimm.beats
     n_dq = np.minimum(n_dq, dimm.width)
     masks, first = _beat_masks(dimm.beats)
-    first_pin = below(place[1], dimm.width - n_dq + 1)
     return Cells(
         device=np.where(mode == Mode.COMMAND_ADDRESS, 0, below(kind[0], dimm.devices)),
         n_dq=n_dq,
-        pins=((1 << n_dq) - 1) << first_pin,
+        pins=draw_pins(place[1], n_dq, dimm.width),
         n_beats=n_beats,
         beats=masks[first[n_beats] + below(place[0], first[n_beats + 1] - first[n_beats])],
     )

@@ -20,17 +20,18 @@ from typing import Final
 import numpy as np
 from scipy import special
 
+from node_sim.catalog.designs import PINS
 from node_sim.catalog.evolution import GROWS_TO, TWO_BEATS_SHARE, TWO_PINS_SHARE
 from node_sim.catalog.patterns import PINS_MAX
 from node_sim.codes import Mode
 from node_sim.dram.extents import draw_box
-from node_sim.dram.faults import Cells, FaultTable, Habit
+from node_sim.dram.faults import Cells, FaultTable, Habit, draw_pins
 from node_sim.dram.geometry import AddressMap, Dimm, Footprint
 from node_sim.dram.page_order import draw_page_order
 from node_sim.dram.rates import fault_rates
 from node_sim.draws import Purpose, Seed, Words, below, unit32, words
 from node_sim.errors import ModelError
-from node_sim.names import SECOND_DEVICE, WIDER, parent_tag
+from node_sim.names import SECOND_DEVICE, WIDER, is_wider, parent_tag
 from node_sim.records import Floats, Ints, join
 from node_sim.server.hardware import Growth, Hardware
 from node_sim.units import HOURS_PER_YEAR, hours_to_ns
@@ -130,9 +131,7 @@ def _wider_cells(cells: Cells, by_pins: Words, by_beats: Words, dimm: Dimm) -> C
     """Add pins and beats to cells."""
     u = unit32(by_pins)
     to_two = (cells.n_dq == 1) & (u < TWO_PINS_SHARE)
-    other = (u / TWO_PINS_SHARE * (dimm.width - 1)).astype(np.int64) + 1
-    pin = np.bitwise_count(cells.pins - 1).astype(np.int64)
-    two = cells.pins | 1 << (pin + other) % dimm.width
+    two = _with_another(cells.pins, u, dimm.width)
     first = np.bitwise_count((cells.pins & -cells.pins) - 1).astype(np.int64)
     four = ((1 << PINS_MAX) - 1) << np.minimum(first, dimm.width - PINS_MAX)
     pins = np.where(to_two, two, four)
@@ -142,6 +141,34 @@ def _wider_cells(cells: Cells, by_pins: Words, by_beats: Words, dimm: Dimm) -> C
     beat = np.bitwise_count(cells.beats - 1).astype(np.int64)
     beats = np.where(one_more, cells.beats | 1 << (beat + step) % dimm.beats, (1 << dimm.beats) - 1)
     return Cells(cells.device, _count(pins), pins, _count(beats), beats)
+
+
+def _with_another(pin: Ints, u: Floats, width: int) -> Ints:
+    """Return masks of one pin with any other, at quantiles ``u`` of the faults of one pin."""
+    other = (u / TWO_PINS_SHARE * (width - 1)).astype(np.int64) + 1
+    two: Ints = pin | 1 << (np.bitwise_count(pin - 1).astype(np.int64) + other) % width
+    return two
+
+
+def pins_of_names(seed: Seed, node_id: Ints, tag: Ints, n_dq: Ints) -> Ints:
+    """Return which data pins of their x4 device named faults touch, as they were drawn: tables store only how many.
+
+    Args:
+        seed: Of the run.
+        node_id: Node of each fault, shape ``(n,)``.
+        tag: Its name within the node, shape ``(n,)``.
+        n_dq: How many pins it touches, 0 of wrong commands or addresses, shape ``(n,)``.
+
+    Returns:
+        Masks, 0 where there are none.
+    """
+    parent, wider = parent_tag(tag), is_wider(tag)
+    _, word, _, _ = words(seed.key(Purpose.FAULT), node_id, parent, 4)
+    _, by_pins, _, _ = words(seed.key(Purpose.GROWTH), node_id, parent, 1)
+    # A wider fault touches all pins, or one more than its parent's one.
+    n_first = np.where(wider & (n_dq < PINS), 1, n_dq)
+    pins = draw_pins(word, n_first, PINS)
+    return np.where(n_first < n_dq, _with_another(pins, unit32(by_pins), PINS), pins)
 
 
 def _count(mask: Ints) -> Ints:

@@ -52,6 +52,7 @@ def errors_table(rows=ROWS) -> pa.Table:
             "kind": pa.array([row[3] for row in rows]).dictionary_encode(),
             "ce_count": pa.array([row[4] for row in rows], pa.uint32()),
             "first_time_ns": pa.array([round(row[5] * MONTH + row[6] * HOUR) for row in rows], pa.int64()),
+            "last_time_ns": pa.array([round(row[5] * MONTH + row[6] * HOUR) + HOUR for row in rows], pa.int64()),
             "path": pa.array([row[7] if len(row) > 7 else None for row in rows], pa.utf8()).dictionary_encode(),
         }
     )
@@ -70,14 +71,15 @@ def faults_table(rows=ROWS) -> pa.Table:
 
 
 def see(rows=ROWS, watched: Observation = WATCHED) -> Sightings:
-    return see_errors(errors_table(rows), faults_table(rows), watched)
+    faults = faults_table(rows)
+    return see_errors(errors_table(rows), faults, np.asarray(faults.column("n_dq")) > 2, watched)
 
 
 def test_wrong_commands_belong_to_no_class_of_patterns():
     commands = {"n_dq": pa.nulls(1, pa.uint8()), "n_beats": pa.nulls(1, pa.uint8())}
     rows = [row for row in ROWS if row[3] == "CE"][:1]
     faults = pa.table({"fault_id": faults_table(rows).column("fault_id"), **commands})
-    seen = see_errors(errors_table(rows), faults, WATCHED)
+    seen = see_errors(errors_table(rows), faults, np.zeros(1, bool), WATCHED)
     assert seen.widest.tolist() == [-1]
     shares = [ESTIMATORS[f"ce_dimms_that_fail{text}"].estimate(seen, WATCHED) for text in ("", "_1_x_1", "_2_dq")]
     assert (shares[0], *map(math.isnan, shares[1:])) == (0.0, True, True)
@@ -120,6 +122,9 @@ BY_HAND = {
     "fail_6h_after_first_ce": 0 / 1,
     "fail_1d_after_first_ce": 0 / 1,
     "fail_8d_after_first_ce": 0 / 1,
+    "risky_alarms": 2 / 4,  # the DIMMs of servers 2 and 5, not the two of server 1
+    "risky_recall": 1 / 1,
+    "risky_precision": 1 / 2,
     "first_ue_born": 0 / 3,
     "first_ue_grown": 1 / 3,
     "first_ue_second_device": 0 / 3,
@@ -135,6 +140,39 @@ def test_every_estimator_is_worked_out_by_hand():
 @pytest.mark.parametrize("metric", ESTIMATORS)
 def test_an_estimator_gives_what_was_worked_out_by_hand(metric):
     assert ESTIMATORS[metric].estimate(SEEN, WATCHED) == pytest.approx(BY_HAND[metric], rel=1e-9)
+
+
+DAY = 24.0
+JUDGED = 20.0
+"""A risky CE comes some hours after this month, the UE with it; all in the last four months of twelve."""
+
+
+@pytest.mark.parametrize(
+    ("ce_hours", "ue_hours", "predicted"),
+    [
+        ((0.0,), 1.2, True),  # the last CE of the window is 12 minutes before, the first one in time
+        ((0.0,), 0.2, False),  # no notice
+        ((0.0,), 7 * DAY + 1.2, True),  # the last CE
+        ((0.0,), 7 * DAY + 1.3, False),  # too long ago
+        ((0.0, 7 * DAY), 7 * DAY + 24, True),  # any alarm, not the first
+        ((-5 * 31 * DAY, 0.0), 2.0, True),  # an alarm before the test is none, nor does it spoil a later one
+    ],
+)
+def test_a_risky_ce_predicts_failures_after_the_notice_and_within_its_days(ce_hours, ue_hours, predicted):
+    ces = [(5, 0, 0, "CE", 1, JUDGED, hours) for hours in ce_hours]
+    # A narrow CE long before, so that the DIMM fails in the sense of the study.
+    rows = [(5, 0, 1, "CE", 1, 13.0, 0), *ces, (5, 0, 0, "UE", None, JUDGED, ue_hours, "born")]
+    seen = see(rows)
+    assert ESTIMATORS["risky_alarms"].estimate(seen, WATCHED) == 1.0
+    assert ESTIMATORS["risky_recall"].estimate(seen, WATCHED) == float(predicted)
+    assert ESTIMATORS["risky_precision"].estimate(seen, WATCHED) == float(predicted)
+
+
+def test_alarms_and_failures_before_the_last_four_months_are_not_judged():
+    rows = [(5, 0, 0, "CE", 1, 15.0, 0), (5, 0, 0, "UE", None, 15.0, 2.0, "born"), (1, 0, 0, "CE", 1, 23.0, 0)]
+    seen = see(rows)
+    assert ESTIMATORS["risky_alarms"].estimate(seen, WATCHED) == 0.0
+    assert math.isnan(ESTIMATORS["risky_recall"].estimate(seen, WATCHED))
 
 
 def test_a_single_ce_of_a_server_is_not_another():
@@ -298,6 +336,21 @@ def test_the_leads_are_those_of_the_tickets(name):
     share = int(row["failures"]) / int(row["of"])
     wanted = (share, share / 1.2, min(1.0, share * 1.2))
     assert published("huawei-2024", f"fail_{name}_after_first_ce") == pytest.approx(wanted, rel=1e-9)
+
+
+def test_the_figures_of_risky_ces_are_those_of_both_platforms_together():
+    rows = [row for row in read_table("predictors") if row["rule"].startswith("Risky CE")]
+    hits, alarmed, failed = (
+        sum(int(row[column]) for row in rows) for column in ("alarmed_and_failed", "alarmed", "failed_dimms_in_test")
+    )
+    dimms = sum(int(row["alarmed"]) / float(row["share_of_ce_dimms_alarmed"]) for row in rows)
+    interval = stats.binomtest(hits, alarmed).proportion_ci(0.95)
+    assert len(rows) == 2
+    assert published("huawei-2024", "risky_alarms") == pytest.approx((alarmed / dimms, 0.10, 0.18), rel=1e-3)
+    assert published("huawei-2024", "risky_recall") == pytest.approx((hits / failed, 0.40, 0.60), rel=1e-9)
+    assert published("huawei-2024", "risky_precision") == pytest.approx(
+        (hits / alarmed, interval.low, interval.high), rel=2e-3
+    )
 
 
 CONCENTRATION = {
