@@ -74,19 +74,19 @@ _CLASS_FACTOR, _LEAD_FACTOR = 1.7, 1.2
 """Intervals of what risk and growth are fitted to: five classes and five leads by a dozen numbers."""
 _BY_CLASS: Final = tuple(
     _figure(
-        role,
+        "fitted",
         f"ce_dimms_that_fail_{name}",
         share,
         (share / _CLASS_FACTOR, share * _CLASS_FACTOR),
         f"{_PATTERNS}; {count}; interval: a factor of {_CLASS_FACTOR}",
         "computed",
     )
-    for role, name, share, count in (
-        ("fitted", "1_x_1", 0.00874, "203 of 47,358"),
-        ("predicted", "1_x_more", 0.03997, "126 of 6,426"),  # the code corrects these; only what they grow to fails
-        ("fitted", "2_dq", 0.18235, "180 of 2,012"),
-        ("fitted", "3_dq", 0.07102, "20 of 574"),
-        ("fitted", "4_dq", 0.06579, "205 of 6,351"),
+    for name, share, count in (
+        ("1_x_1", 0.00874, "203 of 47,358"),
+        ("1_x_more", 0.03997, "126 of 6,426"),  # the code corrects these; only what they grow to fails
+        ("2_dq", 0.18235, "180 of 2,012"),
+        ("3_dq", 0.07102, "20 of 574"),
+        ("4_dq", 0.06579, "205 of 6,351"),
     )
 )
 _BY_LEAD: Final = tuple(
@@ -102,17 +102,17 @@ _BY_LEAD: Final = tuple(
 )
 _RISKY: Final = tuple(
     _figure(
-        "predicted",
+        role,
         f"risky_{name}",
         value,
         interval,
         f"M2-MFP, KDD 2025 (arXiv 2507.07144), Table 2, June to September, both platforms: {counts}; interval: {why}",
         "computed",
     )
-    for name, value, interval, counts, why in (
-        ("alarms", 8042 / 62045, (0.10, 0.18), "8,042 DIMMs of 62,045 with CE", "assumed"),
-        ("recall", 398 / 833, (0.40, 0.60), "398 of 833 failures", "assumed"),
-        ("precision", 398 / 8042, (0.0448, 0.0545), "398 of 8,042", "exact binomial"),
+    for role, name, value, interval, counts, why in (
+        ("predicted", "alarms", 8042 / 62045, (0.10, 0.18), "8,042 DIMMs of 62,045 with CE", "assumed"),
+        ("fitted", "recall", 398 / 833, (0.40, 0.60), "398 of 833 failures", "assumed"),
+        ("predicted", "precision", 398 / 8042, (0.0448, 0.0545), "398 of 8,042", "exact binomial"),
     )
 )
 
