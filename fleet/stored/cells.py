@@ -25,4 +25,6 @@ def codes(table: pa.Table, column: str) -> Ints:
 
 def _numbers(chunks: Sequence[pa.Array], null: int) -> Numbers:
     """Put the values of chunks together."""
+    if len(chunks) == 1:
+        return to_numpy(chunks[0], null)
     return np.concatenate([to_numpy(chunk, null) for chunk in chunks]) if chunks else np.empty(0, np.int64)

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fleet.stored.arrays import from_numpy
 from fleet.stored.causes import row_names, set_of_roots
 from fleet.stored.cells import Tables, codes, ints
 from fleet.stored.headline import INDEX, METRICS, REGISTRY, Count
@@ -120,8 +119,11 @@ class NodeCounts(MetricCounts):
         return found
 
     def _add(self, metric: str, place: Ints, amount: npt.ArrayLike) -> None:
-        weight = np.broadcast_to(np.asarray(amount, np.float64), place.shape)
-        self.x[:, INDEX[metric]] += np.bincount(place, weight, self.nodes.size)
+        weight, column = np.asarray(amount, np.float64), self.x[:, INDEX[metric]]
+        if weight.size == 1:
+            column += weight * np.bincount(place, minlength=self.nodes.size)
+        else:
+            column += np.bincount(place, weight, self.nodes.size)
 
     def _is_counted(self, node_id: Ints) -> Flags:
         found: Flags = np.isin(node_id, self.nodes)
@@ -166,12 +168,12 @@ def _ue_survived(counts: MetricCounts, tables: Tables) -> None:
     if "errors" not in tables:
         return
     errors = tables["errors"]
-    ue = codes(errors, "kind") == ErrorKind.UE
-    name = row_names(errors, "seq")
-    if not ue.any():
+    survived = codes(errors, "kind") == ErrorKind.UE
+    if not survived.any():
         return
-    harmed = set_of_roots(tables, np.sort(name[ue]))
-    counts.add_rows("ue_survived", errors, ue & ~np.isin(name, harmed))
+    name = row_names(errors, "seq")[survived]
+    survived[survived] = ~np.isin(name, set_of_roots(tables, np.sort(name)))
+    counts.add_rows("ue_survived", errors, survived)
 
 
 def _memory_lost(counts: MetricCounts, tables: Tables) -> None:
@@ -194,10 +196,7 @@ def _without_dimms(counts: MetricCounts, tables: Tables) -> None:
 
     A node goes down after the boot that maps a DIMM out, and boots by the time a new one is in place.
     """
-    table = tables["lifecycle"]
-    table = table.filter(from_numpy(codes(table, "kind") == LifecycleKind.MAP_OUT))
-    until_ns = np.minimum(ints(table, "end_ns"), counts.horizon_ns)
-    spans = NodeSpans(ints(table, "node_id"), ints(table, "time_ns"), until_ns)
+    spans = _lifecycle_spans(tables["lifecycle"], lambda kind: kind == LifecycleKind.MAP_OUT, counts.horizon_ns)
     size_bytes = counts.dimm_bytes_of(spans.node)
     counts.add_spans_up("memory_lost_byte_years", spans, size_bytes, _down(tables, counts.horizon_ns))
 
@@ -232,10 +231,15 @@ def _down(tables: Tables, horizon_ns: int) -> NodeSpans:
     """Return all intervals down, by node and start, cut at the horizon."""
     if "lifecycle" not in tables:
         return NodeSpans(*np.empty((3, 0), np.int64))
-    table = tables["lifecycle"]
-    table = table.filter(from_numpy(~np.isin(codes(table, "kind"), UP_KINDS)))
-    end_ns = np.minimum(ints(table, "end_ns"), horizon_ns)
-    return NodeSpans(*down_intervals(ints(table, "node_id"), ints(table, "time_ns"), end_ns))
+    down = _lifecycle_spans(tables["lifecycle"], lambda kind: ~np.isin(kind, UP_KINDS), horizon_ns)
+    return NodeSpans(*down_intervals(*down))
+
+
+def _lifecycle_spans(table: pa.Table, of_kind: Callable[[Ints], Flags], horizon_ns: int) -> NodeSpans:
+    """Return from when to when rows of some kinds last, cut at the horizon."""
+    some = np.flatnonzero(of_kind(codes(table, "kind")))
+    node, begin_ns, end_ns = (ints(table, column)[some] for column in ("node_id", "time_ns", "end_ns"))
+    return NodeSpans(node, begin_ns, np.minimum(end_ns, horizon_ns))
 
 
 def faults_in_place(faults: pa.Table, lifecycle: pa.Table | None) -> Flags:
@@ -341,7 +345,11 @@ def tally_pair(
 
 def _nodes_of(tables: Sequence[pa.Table]) -> Ints:
     """Return the nodes that have rows, ascending."""
-    return np.unique(np.concatenate([np.empty(0, np.int64), *(ints(rows, "node_id") for rows in tables)]))
+    found = [np.empty(0, np.int64)]
+    for rows in tables:
+        node = ints(rows, "node_id")
+        found.append(node[np.flatnonzero(np.diff(node, prepend=-1))])  # most rows stand by node
+    return np.unique(np.concatenate(found))
 
 
 def _size_of_dimms(nodes: Ints, groups: Sequence[tuple[int, int]], dimm_bytes: Sequence[int]) -> Ints:

@@ -156,8 +156,14 @@ class WindowIndex:
 
     def shown(self) -> Ints:
         """Return up to which page of its order each fault shows errors in any window, shape ``(n_faults,)``."""
-        most = np.zeros(self.start.size, np.int64)
-        np.maximum.at(most, self.windows.fault, np.maximum(self.windows.n_pages, self.windows.page + 1))
+        return self._shown
+
+    @cached_property
+    def _shown(self) -> Ints:
+        most, some = np.zeros(self.start.size, np.int64), np.flatnonzero(self.size)
+        if some.size:
+            pages = np.maximum(self.windows.n_pages, self.windows.page + 1)
+            most[some] = np.maximum.reduceat(pages, self.start[some])
         return most
 
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from node_sim.codes import EcsUnit, Mode
-from node_sim.corrected.windows import active_windows, draw_bursts
+from node_sim.corrected.bursts import active_windows, draw_bursts
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import Dimm
 from node_sim.draws import Seed

@@ -1,10 +1,9 @@
 """Corrected errors of a fault: how many, in which windows, on which of its pages.
 
-**Models.** A hard fault is active in bursts (Poisson starts, exponential lengths); intermittent faults rest longer than
-permanent ones, and faults differ in how often their bursts come. A window with bursts makes a lognormal count of errors
-between its first and last burst; storm polling, saturation and firmware decide how many of them are logged, and the
-scrubber, if there is one, finds those of some windows. Each page of a soft fault is seen once at most
-(``soft_sightings.py``), and its error is logged by the same rules: those of a fault and window count together.
+**Models.** A window in which a hard fault is active (``bursts.py``) makes a lognormal count of errors between its first
+and last burst; storm polling, saturation and firmware decide how many of them are logged, and the scrubber, if there is
+one, finds those of some windows. Each page of a soft fault is seen once at most (``soft_sightings.py``), and its error
+is logged by the same rules: those of a fault and window count together.
 
 **Leaves out.** Growth of a fault, temperature and load; rests between the bursts of one window.
 
@@ -12,12 +11,10 @@ scrubber, if there is one, finds those of some windows. Each page of a soft faul
 fault puts all of them on one page and a column fault touches each page about once. The time of the k-th of n errors is
 the Beta quantile of one uniform per window, so every threshold sees the same errors; where reads of the window fail, k
 and n count all its reads (``read_order.py``), so errors and failures come in one order. Firmware that reports every
-m-th error counts by fault and window. Bursts of one fault that overlap are active for the sum of their lengths, at most
-for the time from the first to the last. Of a soft fault the first errors of a window are logged until the log is full,
+m-th error counts by fault and window. Of a soft fault the first errors of a window are logged until the log is full,
 and firmware names the page of every m-th.
 
-**Sources.** Concentration and cap: the Huawei, Google and Facebook rows of ``tests/oracle/catalog/ce_process.csv``;
-bursts: SmartMem sample logs.
+**Sources.** Concentration and cap: the Huawei, Google and Facebook rows of ``tests/oracle/catalog/ce_process.csv``.
 """
 
 from __future__ import annotations
@@ -29,19 +26,16 @@ import numpy as np
 from scipy import special
 
 from node_sim.catalog.numbers import CMCI_STORMS
+from node_sim.corrected.bursts import Active, active_windows, draw_bursts
 from node_sim.corrected.read_order import EVEN, Gaps, LostReads, join_gaps, order_reads
 from node_sim.corrected.soft_sightings import SoftSightings
 from node_sim.dram.faults import FaultTable
-from node_sim.draws import Purpose, Seed, poisson_one, unit32, unit53, words
-from node_sim.records import Flags, Floats, Index, Ints, expand_counts, take
+from node_sim.draws import Purpose, Seed, unit32, unit53, words
+from node_sim.records import Flags, Floats, Index, Ints, take
 from node_sim.server.policy import ErrorProcess, Policy
-from node_sim.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, hours_to_ns
+from node_sim.units import NS_PER_HOUR, NS_PER_S, hours_to_ns
 
 _QUARTER_HOUR_NS = NS_PER_HOUR // 4
-_SHORTEST_INTERVAL_NS = NS_PER_HOUR
-"""Bursts of one fault do not start more often than this on average."""
-_LONGEST_INTERVAL_NS = 1 << 62
-"""146 years, longer than any horizon."""
 
 
 class Windows(NamedTuple):
@@ -111,21 +105,64 @@ def page_of_error(windows: Windows, which: Ints, k: Ints) -> Ints:
 
 
 def error_time_ns(windows: Windows, k: Ints) -> Ints:
-    """Return the time of the k-th error (1 … errors) of each window [ns]: that of its read, where reads fail.
+    """Return the time of the k-th error (1 … errors) of each window [ns]: that of its read, where reads fail."""
+    return _times_ns(_Places(windows.low_ns, windows.high_ns, windows.errors, windows.u, windows.order), windows.gaps, k)
+
+
+class _Places(NamedTuple):
+    """What places errors in windows; columns of ``Windows``."""
+
+    low_ns: Ints
+    high_ns: Ints
+    errors: Ints
+    u: Floats
+    order: Ints
+
+    def take(self, index: Index) -> _Places:
+        """Select some windows."""
+        return _Places._make([column[index] for column in self])
+
+
+def _times_ns(places: _Places, gaps: Gaps, k: Ints) -> Ints:
+    """Return the time of the k-th error of each window [ns].
 
     Source:
         Order statistics of n uniform times: the k-th is Beta(k, n - k + 1).
     """
-    n, u = windows.errors, windows.u
-    ordered = np.flatnonzero(windows.order >= 0)
+    n, u = places.errors, places.u
+    ordered = np.flatnonzero(places.order >= 0)
     if ordered.size:
         k, n = k.copy(), n.copy()
-        k[ordered], n[ordered] = windows.gaps.places(windows.order[ordered], k[ordered])
+        k[ordered], n[ordered] = gaps.places(places.order[ordered], k[ordered])
+    last = k == n
+    share: Floats = np.empty(n.size)
+    # One kind for each error, for these functions cost most of all here.
     inner = (k > 1) & (k < n)
-    share: Floats = np.where(k == n, u ** (1.0 / n), -np.expm1(np.log1p(-u) / n))
-    if inner.any():
-        share[inner] = special.betaincinv(k[inner], n[inner] - k[inner] + 1, u[inner])
-    return windows.low_ns + (share * (windows.high_ns - windows.low_ns)).astype(np.int64)
+    for kind, of in ((last, _last_of), (inner, _inner_of), (~last & ~inner, _first_of)):
+        some = np.flatnonzero(kind)
+        if some.size == n.size:
+            share = of(u, n, k)
+        elif some.size:
+            share[some] = of(u[some], n[some], k[some])
+    return places.low_ns + (share * (places.high_ns - places.low_ns)).astype(np.int64)
+
+
+def _last_of(u: Floats, n: Ints, k: Ints) -> Floats:
+    """Return the quantile of the last of n."""
+    found: Floats = u ** (1.0 / n)
+    return found
+
+
+def _first_of(u: Floats, n: Ints, k: Ints) -> Floats:
+    """Return the quantile of the first of n."""
+    found: Floats = -np.expm1(np.log1p(-u) / n)
+    return found
+
+
+def _inner_of(u: Floats, n: Ints, k: Ints) -> Floats:
+    """Return the quantile of the k-th of n."""
+    found: Floats = special.betaincinv(k, n - k + 1, u)
+    return found
 
 
 def errors_before(windows: Windows, time_ns: Ints) -> Ints:
@@ -140,15 +177,18 @@ def errors_before(windows: Windows, time_ns: Ints) -> Ints:
     low, high = np.zeros_like(windows.errors), windows.errors.copy()
     middle, step = np.clip(_usually_before(windows, time_ns), 1, high), 1
     open_ = np.flatnonzero(low < high)
-    middle = middle[open_]
+    places = _Places(windows.low_ns, windows.high_ns, windows.errors, windows.u, windows.order).take(open_)
+    least, most, middle, time_ns = low[open_], high[open_], middle[open_], time_ns[open_]
     while open_.size:
-        outside = (middle <= low[open_]) | (middle > high[open_])
-        middle = np.where(outside, (low[open_] + high[open_] + 1) // 2, middle)
-        before = error_time_ns(windows.take(open_), middle) < time_ns[open_]
-        low[open_[before]], high[open_[~before]] = middle[before], middle[~before] - 1
-        left = low[open_] < high[open_]
+        outside = (middle <= least) | (middle > most)
+        middle = np.where(outside, (least + most + 1) // 2, middle)
+        before = _times_ns(places, windows.gaps, middle) < time_ns
+        least, most = np.where(before, middle, least), np.where(before, most, middle - 1)
+        low[open_] = least
+        left = np.flatnonzero(least < most)
         middle = np.where(before, middle + step, middle - step)[left]
-        open_, step = open_[left], 2 * step
+        open_, places, least, most, time_ns = open_[left], places.take(left), least[left], most[left], time_ns[left]
+        step *= 2
     return low
 
 
@@ -159,86 +199,6 @@ def _usually_before(windows: Windows, time_ns: Ints) -> Ints:
     z = -special.ndtri(windows.u)
     guess: Floats = n * x + z * np.sqrt(n * x * (1.0 - x)) + (1.0 - 2.0 * x) * (z * z - 1.0) / 6.0
     return np.rint(guess).astype(np.int64)
-
-
-class Bursts(NamedTuple):
-    """Bursts of hard faults: index into the fault table, begin and end [ns]."""
-
-    fault: Ints
-    begin_ns: Ints
-    end_ns: Ints
-
-    def take(self, index: Index) -> Bursts:
-        """Select some bursts."""
-        return take(self, index)
-
-
-def pace(faults: FaultTable, hard: Ints, process: ErrorProcess) -> tuple[Ints, Floats]:
-    """Return the mean time between bursts and their mean length, by fault [ns]."""
-    rests = faults.habit.intermittent[hard]
-    interval = np.where(rests, process.intermittent_interval_days, process.burst_interval_days)
-    spread = process.burst_spread
-    often = np.exp(spread * faults.habit.pace[hard] - 0.5 * spread**2)
-    length = np.where(rests, process.intermittent_days, process.burst_days) * NS_PER_DAY
-    return np.clip(interval / often * NS_PER_DAY, _SHORTEST_INTERVAL_NS, _LONGEST_INTERVAL_NS).astype(np.int64), length
-
-
-def draw_bursts(seed: Seed, faults: FaultTable, hard: Ints, process: ErrorProcess, horizon_ns: int) -> Bursts:
-    """Draw the bursts of hard faults: one at the start of each, the others a Poisson process from then on."""
-    interval_ns, length_ns = pace(faults, hard, process)
-    start_ns = faults.time_ns[hard]
-    # Time is cut into bins of one mean interval; each bin names its own draws, so no bin depends on another's count.
-    first_bin = start_ns // interval_ns
-    owner, step = expand_counts((horizon_ns - 1) // interval_ns - first_bin + 1)
-    burst_bin, width = first_bin[owner] + step, interval_ns[owner]
-    node_id, tag = faults.node_id[hard][owner], faults.tag[hard][owner]
-    key = seed.key(Purpose.BURST)
-    first = words(key, node_id, tag, burst_bin, 0)
-    count = poisson_one(first[0])
-    begin, length, who = [start_ns], [faults.habit.first_burst[hard]], [np.arange(hard.size)]
-    for position in range(int(count.max(initial=0))):
-        some = np.flatnonzero(count > position)
-        place, span = (
-            (first[1][some], first[2][some])
-            if position == 0
-            else words(key, node_id[some], tag[some], burst_bin[some], position)[1:3]
-        )
-        begin.append(burst_bin[some] * width[some] + (unit32(place) * width[some]).astype(np.int64))
-        length.append(-np.log(unit32(span)))
-        who.append(owner[some])
-    at, mine = np.concatenate(begin), np.concatenate(who)
-    end_ns = at + 1 + (np.concatenate(length) * length_ns[mine]).astype(np.int64)
-    alive = (at >= start_ns[mine]) & (at < horizon_ns)
-    return Bursts(hard[mine], at, np.minimum(end_ns, horizon_ns)).take(alive)
-
-
-class Active(NamedTuple):
-    """Windows with bursts in them, ordered by (fault, window): from the first to the last burst [ns], and how long."""
-
-    fault: Ints
-    window: Ints
-    low_ns: Ints
-    high_ns: Ints
-    active_ns: Ints
-
-
-def active_windows(bursts: Bursts, window_ns: int, horizon_ns: int) -> Active:
-    """Cut bursts at the ends of windows and merge those of the same fault and window."""
-    first = bursts.begin_ns // window_ns
-    burst, step = expand_counts((bursts.end_ns - 1) // window_ns - first + 1)
-    window, fault = first[burst] + step, bursts.fault[burst]
-    low = np.maximum(bursts.begin_ns[burst], window * window_ns)
-    high = np.minimum(bursts.end_ns[burst], (window + 1) * window_ns)
-    n_windows = horizon_ns // window_ns + 1  # (fault, window) as one number, so that one sort groups both
-    name = fault * n_windows + window
-    order = np.argsort(name, kind="stable")
-    start = np.flatnonzero(np.diff(name[order], prepend=-1))
-    if not start.size:
-        return Active(fault, window, low, high, high - low)
-    low_ns = np.minimum.reduceat(low[order], start)
-    high_ns = np.maximum.reduceat(high[order], start)
-    length = np.minimum(np.add.reduceat((high - low)[order], start), high_ns - low_ns)
-    return Active(*np.divmod(name[order[start]], n_windows), low_ns, high_ns, length)
 
 
 def accepted(errors: Floats, active_ns: Ints, process: ErrorProcess) -> Ints:

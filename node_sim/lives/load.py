@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from node_sim.corrected.windows import pace
+from node_sim.corrected.bursts import pace
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.page_order import FRAMES_PER_FAULT_MAX
 from node_sim.dram.rates import fault_rates

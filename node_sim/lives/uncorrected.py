@@ -27,7 +27,8 @@ from node_sim.corrected.bad_reads import (
     find_failures,
 )
 from node_sim.corrected.read_order import LostReads
-from node_sim.corrected.windows import Active, Reads, errors_before
+from node_sim.corrected.bursts import Active
+from node_sim.corrected.windows import Reads, errors_before
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.dram.page_order import draw_page_order

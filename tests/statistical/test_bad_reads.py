@@ -13,7 +13,8 @@ from node_sim.catalog.designs import DESIGNS
 from node_sim.codes import Mode
 from node_sim.corrected import bad_reads
 from node_sim.corrected.bad_reads import FAILURES_MAX, Failures, Streams, Stretches, find_failures
-from node_sim.corrected.windows import Active, Reads
+from node_sim.corrected.bursts import Active
+from node_sim.corrected.windows import Reads
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.dram.growth import grow

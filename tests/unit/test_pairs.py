@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from node_sim.codes import Mode
-from node_sim.corrected.windows import Active, Reads
+from node_sim.corrected.bursts import Active
+from node_sim.corrected.windows import Reads
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.draws import Seed
