@@ -24,8 +24,7 @@ def take(record: R, index: Index) -> R:
     """Return the record of the chosen elements."""
     if isinstance(index, np.ndarray) and index.dtype == np.bool_:
         index = np.flatnonzero(index)  # once, not for every field
-    parts = (take(part, index) if isinstance(part, tuple) else part[index] for part in record)
-    return type(record)(*parts)
+    return type(record)(*[take(part, index) if isinstance(part, tuple) else part[index] for part in record])
 
 
 def join(records: Sequence[R]) -> R:

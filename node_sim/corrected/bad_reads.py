@@ -36,7 +36,7 @@ _TOP_LEVELS: Final = 2
 """Levels in which most of a stream's failures are: its highest, and the next, as it may accept little of that one."""
 _TRIES: Final = 4
 """Pairs of points of each stream that are drawn together while streams are many."""
-_DRAWS_AT_ONCE: Final = 1024
+_DRAWS_AT_ONCE: Final = 512
 """Pairs that are drawn together while streams are few: a stream that accepts few points needs thousands, and so many
 pairs cost hardly more than one."""
 
@@ -193,14 +193,14 @@ def _points(seed: Seed, processes: Processes) -> Found:
         place[open_] = at[:, -1]
         open_ = open_[inside[:, -1] & (found[open_] < FAILURES_MAX)]
         step += tries
-        tries = min(2 * tries, max(_TRIES, _DRAWS_AT_ONCE // max(open_.size, 1)))
+        tries = max(_TRIES, _DRAWS_AT_ONCE // max(open_.size, 1))
     return join(parts)
 
 
 def failure_times_ns(reads: Reads, faults: FaultTable, failures: Failures) -> Ints:
     """Return when failures happen [ns]: at the time of the read's number among all of its window."""
-    windows = reads.windows(reads.whole, faults)
-    return error_time_ns(windows.take(failures.window), failures.read)
+    some = reads.take(failures.window)
+    return error_time_ns(some.windows(some.whole, faults), failures.read)
 
 
 def count_later(reads: Reads, streams: Streams, failures: Failures, stretches: Stretches) -> Ints:

@@ -285,13 +285,13 @@ def simulate_reads(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, h
 
 def _hard_windows(
     reads: Reads, lost: LostReads, faults: FaultTable, corrected: Flags, process: ErrorProcess
-) -> Windows:
-    """Log the reads that are corrected: all but those that are lost to uncorrected ones."""
+) -> tuple[Windows, Flags]:
+    """Log the reads that are corrected, all but those that are lost to uncorrected ones; mark windows that show any."""
     counted = accepted(reads.wrong - lost.n_lost, reads.active.active_ns, process)
     errors = counted // process.firmware_threshold
     kept = (errors > 0) & corrected[reads.active.fault]
     order, gaps = order_reads(lost, reads.whole, counted, process.firmware_threshold, kept)
-    return reads.windows(errors, faults)._replace(order=order, gaps=gaps).take(kept)
+    return reads.windows(errors, faults)._replace(order=order, gaps=gaps), kept
 
 
 def _soft_windows(seen: SoftSightings, process: ErrorProcess) -> Windows:
@@ -324,6 +324,7 @@ def simulate_windows(
         lost: Those of them that are not corrected.
         soft: First reads of pages of the soft ones.
     """
-    hard = _hard_windows(reads, lost, faults, corrected, policy.errors)
+    hard, kept = _hard_windows(reads, lost, faults, corrected, policy.errors)
     both = join_windows([hard, _soft_windows(soft.take(corrected[soft.fault]), policy.errors)])
-    return both.take(np.argsort(both.fault, kind="stable"))
+    some = np.concatenate((np.flatnonzero(kept), np.arange(kept.size, both.fault.size)))
+    return both.take(some[np.argsort(both.fault[some], kind="stable")])

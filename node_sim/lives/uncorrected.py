@@ -26,8 +26,8 @@ from node_sim.corrected.bad_reads import (
     failure_times_ns,
     find_failures,
 )
-from node_sim.corrected.read_order import LostReads
 from node_sim.corrected.bursts import Active
+from node_sim.corrected.read_order import LostReads
 from node_sim.corrected.windows import Reads, errors_before
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
@@ -39,6 +39,8 @@ from node_sim.records import NULL, Flags, Index, Ints, expand_counts, join, take
 
 ALONE: Final = 0
 """Name of the stream of a fault alone; those of meetings are named by the other fault."""
+_READS: Final = 1 << 32
+"""More than the reads of a window."""
 
 
 class BadReads(NamedTuple):
@@ -182,9 +184,9 @@ def lost_reads(judged: list[Judged], reads: Reads, *, mirroring: bool) -> LostRe
         streams, kept = one.streams, np.ones(one.bad.fault.size, np.bool_)
         if mirroring:
             streams, kept = streams._replace(p=streams.p * streams.silent), one.bad.silent
-        failed.append(np.stack((one.failures.window[kept], one.failures.read[kept])))
+        failed.append(one.failures.window[kept] * _READS + one.failures.read[kept])
         later += count_later(reads, streams, one.failures, one.stretches)
-    window, read = np.unique(np.concatenate(failed, axis=1), axis=1)  # a read that fails in two ways is lost once
+    window, read = np.divmod(np.unique(np.concatenate(failed)), _READS)  # what fails in two ways is lost once
     n_lost = np.minimum(np.bincount(window, minlength=later.size) + later, reads.whole)
     return LostReads(n_lost, window, read)
 
