@@ -29,7 +29,6 @@ _LONGEST_INTERVAL_NS = 1 << 62
 """146 years, longer than any horizon."""
 
 
-
 class Bursts(NamedTuple):
     """Bursts of hard faults: index into the fault table, begin and end [ns]."""
 

@@ -106,7 +106,7 @@ def page_of_error(windows: Windows, which: Ints, k: Ints) -> Ints:
 
 def error_time_ns(windows: Windows, k: Ints) -> Ints:
     """Return the time of the k-th error (1 … errors) of each window [ns]: that of its read, where reads fail."""
-    return _times_ns(_Places(windows.low_ns, windows.high_ns, windows.errors, windows.u, windows.order), windows.gaps, k)
+    return _times_ns(_Places.of(windows), windows.gaps, k)
 
 
 class _Places(NamedTuple):
@@ -118,9 +118,14 @@ class _Places(NamedTuple):
     u: Floats
     order: Ints
 
+    @classmethod
+    def of(cls, windows: Windows) -> _Places:
+        """Return those of windows."""
+        return cls(windows.low_ns, windows.high_ns, windows.errors, windows.u, windows.order)
+
     def take(self, index: Index) -> _Places:
         """Select some windows."""
-        return _Places._make([column[index] for column in self])
+        return take(self, index)
 
 
 def _times_ns(places: _Places, gaps: Gaps, k: Ints) -> Ints:
@@ -134,35 +139,17 @@ def _times_ns(places: _Places, gaps: Gaps, k: Ints) -> Ints:
     if ordered.size:
         k, n = k.copy(), n.copy()
         k[ordered], n[ordered] = gaps.places(places.order[ordered], k[ordered])
-    last = k == n
-    share: Floats = np.empty(n.size)
-    # One kind for each error, for these functions cost most of all here.
-    inner = (k > 1) & (k < n)
-    for kind, of in ((last, _last_of), (inner, _inner_of), (~last & ~inner, _first_of)):
-        some = np.flatnonzero(kind)
-        if some.size == n.size:
-            share = of(u, n, k)
-        elif some.size:
-            share[some] = of(u[some], n[some], k[some])
+    share = np.empty(n.size)
+    last, inner = k == n, (k > 1) & (k < n)
+    # Each error by its own law only: powers and logarithms are most of the work.
+    some = np.flatnonzero(last)
+    share[some] = u[some] ** (1.0 / n[some])
+    some = np.flatnonzero(inner)
+    if some.size:
+        share[some] = special.betaincinv(k[some], n[some] - k[some] + 1, u[some])
+    some = np.flatnonzero(~(last | inner))
+    share[some] = -np.expm1(np.log1p(-u[some]) / n[some])
     return places.low_ns + (share * (places.high_ns - places.low_ns)).astype(np.int64)
-
-
-def _last_of(u: Floats, n: Ints, k: Ints) -> Floats:
-    """Return the quantile of the last of n."""
-    found: Floats = u ** (1.0 / n)
-    return found
-
-
-def _first_of(u: Floats, n: Ints, k: Ints) -> Floats:
-    """Return the quantile of the first of n."""
-    found: Floats = -np.expm1(np.log1p(-u) / n)
-    return found
-
-
-def _inner_of(u: Floats, n: Ints, k: Ints) -> Floats:
-    """Return the quantile of the k-th of n."""
-    found: Floats = special.betaincinv(k, n - k + 1, u)
-    return found
 
 
 def errors_before(windows: Windows, time_ns: Ints) -> Ints:
@@ -177,7 +164,7 @@ def errors_before(windows: Windows, time_ns: Ints) -> Ints:
     low, high = np.zeros_like(windows.errors), windows.errors.copy()
     middle, step = np.clip(_usually_before(windows, time_ns), 1, high), 1
     open_ = np.flatnonzero(low < high)
-    places = _Places(windows.low_ns, windows.high_ns, windows.errors, windows.u, windows.order).take(open_)
+    places = _Places.of(windows).take(open_)
     least, most, middle, time_ns = low[open_], high[open_], middle[open_], time_ns[open_]
     while open_.size:
         outside = (middle <= least) | (middle > most)

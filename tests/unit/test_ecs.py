@@ -11,8 +11,8 @@ import pytest
 from fleet.scenario.fleet import Group
 from node_sim.catalog.parts import PARTS
 from node_sim.codes import EcsUnit, LifecycleKind, LifecycleReason, Mode
-from node_sim.corrected.passes import mean_counts, simulate_passes
 from node_sim.corrected.bursts import draw_bursts
+from node_sim.corrected.passes import mean_counts, simulate_passes
 from node_sim.dram.faults import simulate_faults
 from node_sim.dram.geometry import Dimm
 from node_sim.draws import Seed
