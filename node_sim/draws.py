@@ -16,6 +16,7 @@ known-answer vectors (``tests/unit/test_draws.py``).
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -234,7 +235,7 @@ def split64(value: npt.ArrayLike) -> tuple[npt.NDArray[np.uint64], npt.NDArray[n
 
 def _poisson_one_cdf() -> Floats:
     """CDF of the Poisson law with mean 1 at 0, 1, … (beyond the end its tail is below 2**-53)."""
-    term, total, table = np.exp(-1.0), 0.0, []
+    term, total, table = math.exp(-1.0), 0.0, []
     for count in range(19):
         total += term
         table.append(total)

@@ -25,12 +25,13 @@ import numpy as np
 from node_sim.corrected.windows import Reads, error_time_ns
 from node_sim.dram.faults import FaultTable
 from node_sim.draws import Purpose, Seed, unit32, words
+from node_sim.elementary import log, log1p
 from node_sim.records import Floats, Index, Ints, join, take
 
 FAILURES_MAX: Final = 16
 P_MAX: Final = 1.0 - 2.0**-10
 """Higher risks count as this one: its hazard is below the first edge."""
-EDGES: Final = np.asarray([*(8.0 ** np.arange(1, -9, -1)), 0.0])
+EDGES: Final = np.asarray([*np.ldexp(1.0, 3 * np.arange(1, -9, -1)), 0.0])
 """Hazards that part the levels, each of which is a process of its own."""
 _TOP_LEVELS: Final = 2
 """Levels in which most of a stream's failures are: its highest, and the next, as it may accept little of that one."""
@@ -134,7 +135,7 @@ def find_failures(seed: Seed, faults: FaultTable, streams: Streams, stretches: S
     stop = np.searchsorted(stretches.stream, np.arange(n), side="right")
     ends = np.concatenate(([0], end))
     begin, total = ends[np.searchsorted(stretches.stream, np.arange(n))], ends[stop]
-    hazard = -np.log1p(-np.minimum(streams.p, P_MAX))
+    hazard = -log1p(-np.minimum(streams.p, P_MAX))
     found = Found(*(np.empty(0, np.int64) for _ in range(2)))
     room = total - begin
     for some, level in _levels(hazard):
@@ -177,7 +178,7 @@ def _points(seed: Seed, processes: Processes) -> Found:
         who = np.repeat(open_, tries)
         number = np.tile(step + np.arange(tries), open_.size)
         w0, w1, w2, w3 = words(key, processes.node_id[who], processes.tag[who], processes.label[who], number)
-        gaps = -np.log(unit32(np.stack((w0, w2), axis=-1))).reshape(open_.size, -1) / processes.hazard[open_, None]
+        gaps = -log(unit32(np.stack((w0, w2), axis=-1))).reshape(open_.size, -1) / processes.hazard[open_, None]
         marks = unit32(np.stack((w1, w3), axis=-1)).reshape(open_.size, -1)
         at = np.cumsum(np.hstack((place[open_, None], gaps)), axis=1)[:, 1:]
         inside = at < room[open_, None]

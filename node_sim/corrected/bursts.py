@@ -19,6 +19,7 @@ import numpy as np
 
 from node_sim.dram.faults import FaultTable
 from node_sim.draws import Purpose, Seed, poisson_one, unit32, words
+from node_sim.elementary import exp, log
 from node_sim.records import Floats, Index, Ints, expand_counts, take
 from node_sim.server.policy import ErrorProcess
 from node_sim.units import NS_PER_DAY, NS_PER_HOUR
@@ -46,7 +47,7 @@ def pace(faults: FaultTable, hard: Ints, process: ErrorProcess) -> tuple[Ints, F
     rests = faults.habit.intermittent[hard]
     interval = np.where(rests, process.intermittent_interval_days, process.burst_interval_days)
     spread = process.burst_spread
-    often = np.exp(spread * faults.habit.pace[hard] - 0.5 * spread**2)
+    often = exp(spread * faults.habit.pace[hard] - 0.5 * spread**2)
     length = np.where(rests, process.intermittent_days, process.burst_days) * NS_PER_DAY
     return np.clip(interval / often * NS_PER_DAY, _SHORTEST_INTERVAL_NS, _LONGEST_INTERVAL_NS).astype(np.int64), length
 
@@ -72,7 +73,7 @@ def draw_bursts(seed: Seed, faults: FaultTable, hard: Ints, process: ErrorProces
             else words(key, node_id[some], tag[some], burst_bin[some], position)[1:3]
         )
         begin.append(burst_bin[some] * width[some] + (unit32(place) * width[some]).astype(np.int64))
-        length.append(-np.log(unit32(span)))
+        length.append(-log(unit32(span)))
         who.append(owner[some])
     at, mine = np.concatenate(begin), np.concatenate(who)
     end_ns = at + 1 + (np.concatenate(length) * length_ns[mine]).astype(np.int64)

@@ -18,6 +18,7 @@ ranks).
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from node_sim.corrected.bursts import active_windows, draw_bursts
 from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import Dimm
 from node_sim.draws import Seed
+from node_sim.elementary import expm1
 from node_sim.records import Floats, Index, Ints, take
 from node_sim.server.hardware import Server
 from node_sim.server.policy import Policy
@@ -65,7 +67,7 @@ def no_passes() -> Passes:
 
 def _wrong_share(lines: Ints, bits: Ints) -> Floats:
     """Probability that one at least of the faulty bits (``bits`` of each line) is wrong at a read; 0 for no line."""
-    share: Floats = -np.expm1(-np.log(2.0) * (lines * bits))
+    share: Floats = -expm1(-math.log(2.0) * (lines * bits))
     return share
 
 

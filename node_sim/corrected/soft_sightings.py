@@ -26,6 +26,7 @@ from node_sim.dram.faults import FaultTable
 from node_sim.dram.geometry import AddressMap
 from node_sim.dram.page_order import FRAMES_PER_FAULT_MAX
 from node_sim.draws import Purpose, Seed, unit32, words
+from node_sim.elementary import log
 from node_sim.records import Flags, Index, Ints, expand_counts, take
 from node_sim.server.policy import Policy
 from node_sim.units import FOREVER, PAGES_PER_HUGE_PAGE, hours_to_ns, seconds_to_ns
@@ -85,7 +86,7 @@ def simulate_soft_sightings(
     mean_ns = np.where(
         place < hot_share, seconds_to_ns(detection.hot_interval_s), hours_to_ns(detection.cold_interval_hours)
     )
-    access_ns = np.where(used, np.minimum(-np.log(unit32(w2)) * mean_ns, FOREVER), FOREVER).astype(np.int64)
+    access_ns = np.where(used, np.minimum(-log(unit32(w2)) * mean_ns, FOREVER), FOREVER).astype(np.int64)
     scrub = (scrub_ns <= access_ns) & (scrub_ns < FOREVER) & ~at_once
     time_ns = faults.time_ns[fault] + np.where(at_once, 0, np.minimum(scrub_ns, access_ns))
     seen = (time_ns < horizon_ns) & (scrub | at_once | (unit32(w3) >= SOFT_WRITE_SHARE.value))

@@ -31,6 +31,7 @@ from node_sim.corrected.read_order import EVEN, Gaps, LostReads, join_gaps, orde
 from node_sim.corrected.soft_sightings import SoftSightings
 from node_sim.dram.faults import FaultTable
 from node_sim.draws import Purpose, Seed, unit32, unit53, words
+from node_sim.elementary import exp, expm1, log1p, power
 from node_sim.records import Flags, Floats, Index, Ints, take
 from node_sim.server.policy import ErrorProcess, Policy
 from node_sim.units import NS_PER_HOUR, NS_PER_S, hours_to_ns
@@ -143,12 +144,12 @@ def _times_ns(places: _Places, gaps: Gaps, k: Ints) -> Ints:
     last, inner = k == n, (k > 1) & (k < n)
     # Each error by its own law only: powers and logarithms are most of the work.
     some = np.flatnonzero(last)
-    share[some] = u[some] ** (1.0 / n[some])
+    share[some] = power(u[some], 1.0 / n[some])
     some = np.flatnonzero(inner)
     if some.size:
         share[some] = special.betaincinv(k[some], n[some] - k[some] + 1, u[some])
     some = np.flatnonzero(~(last | inner))
-    share[some] = -np.expm1(np.log1p(-u[some]) / n[some])
+    share[some] = -expm1(log1p(-u[some]) / n[some])
     return places.low_ns + (share * (places.high_ns - places.low_ns)).astype(np.int64)
 
 
@@ -264,7 +265,7 @@ def simulate_reads(seed: Seed, faults: FaultTable, hard: Ints, policy: Policy, h
     median = process.median_ce_per_window * process.level.by_mode()[faults.mode[fault]]
     return Reads(
         active=active,
-        wrong=1.0 + median * np.exp(log_count),
+        wrong=1.0 + median * exp(log_count),
         u=unit53(w0, w1),
         scrub=(unit32(w3) < process.scrub_share) & (policy.detection.scrub_ns > 0),
     )

@@ -18,6 +18,7 @@ import numpy as np
 
 from node_sim.catalog.numbers import WEAROUT_MONTHS
 from node_sim.draws import Purpose, Seed, unit32, unit53, words
+from node_sim.elementary import exp
 from node_sim.records import Flags, Floats, Ints
 from node_sim.server.hardware import Faults
 from node_sim.units import NS_PER_YEAR
@@ -29,7 +30,7 @@ def hazard(faults: Faults, age_ns: Ints) -> Floats:
     """Return the rate of hard faults at an age over that of a DIMM past infancy and before wear-out."""
     months = age_ns / NS_PER_MONTH
     first, last = WEAROUT_MONTHS.value
-    infant = faults.infant_factor * np.exp(-months / faults.infant_months)
+    infant = faults.infant_factor * exp(-months / faults.infant_months)
     worn: Floats = faults.wearout_factor * np.clip((months - first) / (last - first), 0.0, 1.0)
     return 1.0 + infant + worn
 

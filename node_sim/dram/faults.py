@@ -32,6 +32,7 @@ from node_sim.dram.page_order import PageOrder, draw_page_order
 from node_sim.dram.rates import FaultRates, fault_rates
 from node_sim.dram.screening import CountLaw, draw_counts, screen_nodes
 from node_sim.draws import Purpose, Seed, Words, below, unit32, unit53, words
+from node_sim.elementary import log
 from node_sim.errors import ModelError
 from node_sim.names import fault_ids, fault_tag, generation_of
 from node_sim.records import Flags, Floats, Index, Ints, expand_counts, take
@@ -219,7 +220,7 @@ def draw_habit(seed: Seed, node_id: Ints, tag: Ints, hard: Flags, intermittent_s
     return Habit(
         level=special.ndtri(unit32(level)),
         pace=special.ndtri(unit32(pace)),
-        first_burst=-np.log(unit32(first)),
+        first_burst=-log(unit32(first)),
         intermittent=hard & (unit32(kind) < intermittent_share),
     )
 

@@ -30,6 +30,7 @@ from node_sim.dram.geometry import AddressMap, Dimm, Footprint
 from node_sim.dram.page_order import draw_page_order
 from node_sim.dram.rates import fault_rates
 from node_sim.draws import Purpose, Seed, Words, below, unit32, words
+from node_sim.elementary import log, power
 from node_sim.errors import ModelError
 from node_sim.names import SECOND_DEVICE, WIDER, is_wider, parent_tag
 from node_sim.records import Floats, Ints, join
@@ -83,7 +84,7 @@ def grow(seed: Seed, faults: FaultTable, hardware: Hardware, horizon_ns: int) ->
 def _delay_ns(word: Words, growth: Growth) -> Ints:
     """Return how long after its start a fault grows [ns], log-uniform."""
     low, high = hours_to_ns(growth.hours_low), hours_to_ns(growth.years_high * HOURS_PER_YEAR)
-    return (low * (high / low) ** unit32(word)).astype(np.int64)
+    return (low * power(high / low, unit32(word))).astype(np.int64)
 
 
 def _widen(seed: Seed, faults: FaultTable, hardware: Hardware) -> FaultTable:
@@ -100,7 +101,7 @@ def _widen(seed: Seed, faults: FaultTable, hardware: Hardware) -> FaultTable:
     return faults._replace(
         tag=tag,
         mode=mode,
-        habit=Habit(faults.habit.level, special.ndtri(unit32(pace)), -np.log(unit32(first)), faults.habit.intermittent),
+        habit=Habit(faults.habit.level, special.ndtri(unit32(pace)), -log(unit32(first)), faults.habit.intermittent),
         cells=_wider_cells(faults.cells, by_pins, by_beats, dimm),
         box=box,
         order=order,

@@ -20,6 +20,7 @@ from scipy import special
 
 from node_sim.dram.rates import FaultRates
 from node_sim.draws import Purpose, Seed, Words, unit53, words
+from node_sim.elementary import exp, log1p
 from node_sim.errors import ModelError
 from node_sim.names import dimm_draw
 from node_sim.records import Floats, Index, Ints, join, take
@@ -36,7 +37,7 @@ _TAIL: Final = 40.0
 def _poisson(mean: float, size: int) -> Floats:
     """Poisson chances of 0 … size-1."""
     count = np.arange(size)
-    return np.asarray(np.exp(special.xlogy(count, mean) - mean - special.gammaln(count + 1)), np.float64)
+    return exp(special.xlogy(count, mean) - mean - special.gammaln(count + 1))
 
 
 def _negative_binomial(mean: float, variance: float, size: int) -> Floats:
@@ -45,9 +46,9 @@ def _negative_binomial(mean: float, variance: float, size: int) -> Floats:
         return _poisson(mean, size)
     count = np.arange(size)
     # Gamma(count + 1/variance) variance**count / Gamma(1/variance), as a product that stays exact for a small variance
-    rising = np.concatenate(([0.0], np.cumsum(np.log1p(variance * count[:-1]))))
+    rising = np.concatenate(([0.0], np.cumsum(log1p(variance * count[:-1]))))
     log = special.xlogy(count, mean) - special.gammaln(count + 1) + rising
-    return np.asarray(np.exp(log - (count + 1.0 / variance) * np.log1p(mean * variance)), np.float64)
+    return exp(log - (count + 1.0 / variance) * log1p(mean * variance))
 
 
 def _size(mean: float, variance: float, steepest: str) -> int:

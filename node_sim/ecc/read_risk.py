@@ -33,6 +33,7 @@ from node_sim.dram.faults import Cells, FaultTable
 from node_sim.draws import Purpose, Seed, unit32, words
 from node_sim.ecc.block_codes import BLOCK_CODES
 from node_sim.ecc.locator import risks_by_class
+from node_sim.elementary import exp, power
 from node_sim.names import is_second_device, is_wider
 from node_sim.records import Flags, Floats, Index, Ints, take
 from node_sim.server.policy import Ecc
@@ -124,7 +125,7 @@ def is_retried(faults: FaultTable | Readable, ecc: Ecc) -> Flags:
 
 def grown_risk(u: Floats, risk: Risk) -> Floats:
     """Return the risk of faults that have grown, at quantiles ``u``."""
-    found: Floats = risk.grown_low ** (1.0 - u)
+    found: Floats = power(risk.grown_low, 1.0 - u)
     return found
 
 
@@ -173,10 +174,10 @@ def _by_class(seed: Seed, faults: FaultTable | Readable, risk: Risk) -> Floats:
     """Return the risk of faults on several pins under a locator that names the device from its pattern."""
     repeats, place, tail, _ = words(seed.key(Purpose.RISK), faults.node_id, faults.tag)
     n_dq = faults.cells.n_dq
-    repeated = risk.high * (risk.low / risk.high) ** unit32(place)
+    repeated = risk.high * power(risk.low / risk.high, unit32(place))
     narrow = faults.cells.n_beats <= NARROW_BEATS
     cap = UNIFORM_RISK * np.where(narrow, NARROW_FACTOR, 1.0)
-    other = np.minimum(cap, risk.tails()[n_dq] * np.exp(risk.tail_sigma * special.ndtri(unit32(tail))))
+    other = np.minimum(cap, risk.tails()[n_dq] * exp(risk.tail_sigma * special.ndtri(unit32(tail))))
     p = np.where(unit32(repeats) * CROSSING[n_dq] < risk.shares()[n_dq], repeated, other)
     p = np.where(is_wider(faults.tag), grown_risk(unit32(place), risk), p)
     return np.where(faults.cells.cross_halves, p, 0.0)

@@ -16,6 +16,7 @@ rank.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Final
 
@@ -27,6 +28,7 @@ from node_sim.catalog.sddc import LOCATOR_BITS
 from node_sim.dram.faults import Cells
 from node_sim.dram.geometry import Dimm
 from node_sim.ecc.block_codes import BLOCK_CODES
+from node_sim.elementary import expm1
 from node_sim.records import Flags, Floats, Ints
 
 
@@ -116,7 +118,7 @@ def wrong_together(code: str, reader: Cells, other: Cells) -> Floats:
     for word in range(design.words):
         touched = _beats_in(design, reader, word) > 0
         bits += np.where(touched, np.bitwise_count(_beats_in(design, other, word)) * other.n_dq, 0)
-    share: Floats = -np.expm1(-np.log(2.0) * bits)
+    share: Floats = -expm1(-math.log(2.0) * bits)
     return share
 
 
@@ -138,7 +140,7 @@ def _silent_share(design: Design, a: Cells, b: Cells) -> Floats:
     pair = a.device * (design.devices - 1) + b.device - (b.device > a.device)
     beats = np.asarray([[_beats_in(design, cells, word) for word in range(design.words)] for cells in (a, b)])
     masks = beats * _SUBSETS + np.asarray([a.pins, b.pins])[:, None]
-    wrong = 1.0 - 0.5 ** (np.bitwise_count(beats) * np.asarray([a.n_dq, b.n_dq])[:, None])
+    wrong = 1.0 - np.ldexp(1.0, -(np.bitwise_count(beats) * np.asarray([a.n_dq, b.n_dq])[:, None]))
     fails = wrong.prod(axis=0)
     unnoticed = _unnoticed_pairs(design)[pair, masks[0], masks[1]]
     corrected, not_detected = (1.0 - fails).prod(axis=0), (1.0 - fails + unnoticed).prod(axis=0)

@@ -26,6 +26,7 @@ import numpy as np
 
 from node_sim.codes import CheckAction, CpuContext, KernelRead, LifecycleReason, Observer
 from node_sim.draws import Tag, split64, unit32, words
+from node_sim.elementary import log
 from node_sim.hwpoison.outcomes import CALLS, HAS_CONSUMER, CallKind, call_of_read
 from node_sim.lives.handling import handle_calls, poisoned_before
 from node_sim.lives.pending import Pending, Waits
@@ -233,7 +234,7 @@ def _draws(state: LaneState, touches: Touches) -> tuple[Floats, Floats]:
 def _work_latency(state: LaneState, touches: Touches) -> Ints:
     """Draw the delay of the memory_failure work [ns]."""
     mean = state.policies.latency_ns[state.arm_set[touches.lane]]
-    delay: Ints = (-np.log(_draws(state, touches)[0]) * mean).astype(np.int64)
+    delay: Ints = (-log(_draws(state, touches)[0]) * mean).astype(np.int64)
     return delay
 
 

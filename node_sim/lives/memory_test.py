@@ -23,6 +23,7 @@ from scipy import special
 
 from node_sim.codes import LifecycleKind, LifecycleReason
 from node_sim.draws import Purpose, unit32, words
+from node_sim.elementary import exp
 from node_sim.lives.dimms import take_out
 from node_sim.lives.mapped_out import MapOuts
 from node_sim.lives.state import LaneState
@@ -74,7 +75,7 @@ def _technician_ns(state: LaneState, lane: Ints, slot: Ints) -> Ints:
     """Draw how long it takes until a technician comes for DIMMs [ns], at most to the horizon."""
     key, arm = state.world.seed.key(Purpose.TECHNICIAN), state.arm_set[lane]
     word, _, _, _ = words(key, state.node_id[lane], dimm_draw(state.generation[lane, slot], slot))
-    spread = np.exp(state.policies.technician_sigma[arm] * special.ndtri(unit32(word)))
+    spread = exp(state.policies.technician_sigma[arm] * special.ndtri(unit32(word)))
     time_ns: Ints = np.minimum(state.policies.technician_ns[arm] * spread, state.world.horizon_ns).astype(np.int64)
     return time_ns
 

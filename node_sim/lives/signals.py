@@ -18,6 +18,7 @@ import numpy as np
 
 from node_sim.codes import Fate, IoCall, OnSigbus, SignalCode, SignalName, Timing
 from node_sim.draws import Tag, split64, unit32, words
+from node_sim.elementary import log
 from node_sim.hwpoison.kernel import EIO
 from node_sim.lives.pending import Pending, Waits
 from node_sim.lives.state import LaneState, fault_of, forget_spells, mask_of, pfn_of, spells_at
@@ -136,7 +137,7 @@ def schedule_eio(state: LaneState, things: Pending) -> None:
     key = state.store.frames.page_key.take(state.pages.page[things.which])
     draw, _, _, _ = words(key, low, high, int(Tag.FSYNC))
     mean = state.policies.fsync_ns[state.arm_set[things.lane]]
-    at = things.time_ns + (-np.log(unit32(draw)) * mean).astype(np.int64)
+    at = things.time_ns + (-log(unit32(draw)) * mean).astype(np.int64)
     wait_for(state, things._replace(time_ns=at, what=np.full(at.size, int(Waits.EIO))))
 
 

@@ -46,9 +46,9 @@ def _share_cells(question: Question, faults: LifetimeFaults, cells: Cells, pair:
     """
     a, b = pair
     whole = faults.mode != Mode.BIT
-    pin = np.where(whole, 0, np.log2(cells.pins).astype(np.int64))
+    pin = np.where(whole, 0, np.bitwise_count(cells.pins - 1))
     every = cells.n_beats == question.dimm.beats
-    beat = np.log2(cells.beats & -cells.beats).astype(np.int64)
+    beat = np.bitwise_count((cells.beats & -cells.beats) - 1).astype(np.int64)
     group = (beat * question.dimm.width + pin) // bits
     same_beat = (whole[a] | whole[b]) & (beat[a] == beat[b])
     share: Flags = every[a] | every[b] | same_beat | (group[a] == group[b])

@@ -18,7 +18,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("node_sim", "fleet", "analysis")
 
-WORDS = ("errors", "units", "codes", "columns", "records", "names", "draws", "points", "orders", "guesses")
+_NUMBERS = ("elementary", "draws", "points")
+WORDS = ("errors", "units", "codes", "columns", "records", "names", *_NUMBERS, "orders", "guesses")
 VOCABULARY = tuple(f"node_sim.{name}" for name in WORDS)
 _FAULTS = ("node_sim.catalog", "node_sim.server", "node_sim.dram")
 _KERNEL = ("node_sim.catalog", "node_sim.hwpoison", "node_sim.machine_check")
@@ -31,6 +32,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "node_sim.columns": ("node_sim.codes",),
     "node_sim.names": ("node_sim.records",),
     "node_sim.draws": ("node_sim.records",),
+    "node_sim.elementary": ("node_sim.records",),
     "node_sim.points": ("node_sim.draws", "node_sim.records", "node_sim.units"),
     "node_sim.catalog": VOCABULARY,
     "node_sim.server": (*VOCABULARY, "node_sim.catalog"),

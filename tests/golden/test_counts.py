@@ -1,8 +1,8 @@
 """Did the numbers change without intent? Counts of four small fleets, stored beside this file.
 
-Counts, not digests: a time may differ by a nanosecond between processors, whose vector units round logarithms
-differently. To store new ones after an intended change: ``python -m tests.golden.test_counts``, and say ``[MODEL]``
-or ``[DRAWS]`` in the changelog.
+Counts, not digests: a reader can judge what moved. They are the same on all machines (``node_sim/elementary.py``). To
+store new ones after an intended change: ``python -m tests.golden.test_counts``; say ``[MODEL]`` or ``[DRAWS]`` in the
+changelog.
 """
 
 import copy
