@@ -6,6 +6,7 @@ It is the composition root: only commands, and only when they run, reach up to t
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 # Before NumPy is loaded, here and in workers: OpenBLAS's threads would spin for 30 ms after each of our small products,
@@ -26,6 +27,9 @@ from node_sim.errors import ConfigError, DataError, ModelError, SimError
 
 _STDERR: Final = 2
 EXIT_FAILED, EXIT_USAGE, EXIT_DATA, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 4, 130, 143
+_ENDED: Final = {EXIT_INTERRUPTED: "interrupted", EXIT_TERMINATED: "terminated"}
+_SHOW_CURSOR: Final = "\r\x1b[2K\x1b[?25h"
+"""A terminal, after a bar of progress that has no time to go: the line is empty, the cursor is seen."""
 
 
 def _simulate() -> tuple[click.Command, ...]:
@@ -268,12 +272,22 @@ class _Guarded(click.Group):
         def commits() -> bool:
             return ctx.invoked_subcommand in COMMITTING
 
+        def leave(number: int, last: Callable[[], None]) -> NoReturn:
+            code = EXIT_TERMINATED if number == signal.SIGTERM else EXIT_INTERRUPTED
+            try:
+                if sys.stderr is not None and sys.stderr.isatty():
+                    sys.stderr.write(_SHOW_CURSOR)
+                _fail(f"{_ENDED[code]}{_KEPT * commits()}", code)
+            finally:
+                last()
+                os._exit(code)
+
         try:
-            with interrupted_when_asked(), naming_shortage("this machine", commits):
+            with interrupted_when_asked(leave), naming_shortage("this machine", commits):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            what, code = ("terminated", EXIT_TERMINATED) if was_terminated() else ("interrupted", EXIT_INTERRUPTED)
-            _fail(f"{what}{_KEPT * commits()}", code)
+            code = EXIT_TERMINATED if was_terminated() else EXIT_INTERRUPTED
+            _fail(f"{_ENDED[code]}{_KEPT * commits()}", code)
         except (ConfigError, ModelError) as error:
             _fail(str(error), EXIT_USAGE)
         except DataError as error:

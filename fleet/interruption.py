@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final, NoReturn
 
 AGAIN_S: Final = 0.5
+Leave = Callable[[int, Callable[[], None]], NoReturn]
+"""Says that a signal has ended the program, does one last thing, and ends it at once, from any thread."""
 _asked: list[int] = []
+_ways_out: list[Leave] = []
 
 
 @contextmanager
-def interrupted_when_asked() -> Iterator[None]:
-    """Have SIGTERM and Ctrl-C raise ``KeyboardInterrupt`` that reaches the end; a Ctrl-C that is ignored stays so."""
+def interrupted_when_asked(leave: Leave | None = None) -> Iterator[None]:
+    """Have SIGTERM and Ctrl-C raise ``KeyboardInterrupt`` that reaches the end; a Ctrl-C that is ignored stays so.
+
+    Args:
+        leave: For times in which nothing can be raised; see ``way_out``.
+    """
     _asked.clear()
+    _ways_out[:] = [leave] if leave else []
     signal.signal(signal.SIGALRM, _raise_if_lost)
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -29,7 +37,13 @@ def interrupted_when_asked() -> Iterator[None]:
     try:
         yield
     finally:
+        _ways_out.clear()
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def way_out() -> Leave | None:
+    """Return what ends the program when asked, where a library would not let an exception through; None if not ours."""
+    return next(iter(_ways_out), None)
 
 
 def was_terminated() -> bool:

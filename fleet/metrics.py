@@ -1,21 +1,23 @@
-"""Prometheus metrics of a run, rendered from the committed tallies; nothing is counted per event."""
+"""Prometheus metrics of a run: the committed tallies, and what shards in flight have done; no event is counted here."""
 
 from __future__ import annotations
 
 import html
+import signal
 import socket
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from socketserver import ThreadingMixIn
-from threading import Thread
-from typing import TYPE_CHECKING, Final
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Final, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fleet.progress import Event, Retried
-from fleet.stored.exported import GAUGES, INFO, INFO_HELP, PREFIX, RETRIES, RETRIES_HELP, ROWS, ROWS_HELP
+from fleet.progress import Event, GivenUp, Reached, Retried
+from fleet.stored.exported import GAUGES, IN_FLIGHT, INFO, INFO_HELP, PREFIX, RETRIES, RETRIES_HELP, ROWS, ROWS_HELP
 from fleet.stored.headline import FAMILIES, INDEX, REGISTRY
 from fleet.stored.tally import Tally
 from node_sim.errors import ConfigError
@@ -27,11 +29,25 @@ HOST: Final = "127.0.0.1"
 METRICS: Final = "/metrics"
 
 
+class _Attempt(NamedTuple):
+    """A shard in flight: when its attempt began, and what is done of it."""
+
+    begun_s: float
+    nodes: int
+    rows: int
+
+
 class RunCollector(Collector):
-    """Renders the tally of the shards committed so far."""
+    """Renders the tally of the shards committed so far, and how far those in flight are."""
 
     def __init__(
-        self, arms: tuple[str, ...], groups: tuple[str, ...], shards: int, nodes: int, info: dict[str, str]
+        self,
+        arms: tuple[str, ...],
+        groups: tuple[str, ...],
+        shards: int,
+        nodes: int,
+        info: dict[str, str],
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start with nothing committed: every known series exists, at zero."""
         self.arms = arms
@@ -42,30 +58,47 @@ class RunCollector(Collector):
         self.tally = Tally.zero(len(arms), len(groups))
         self.done = 0
         self.retries = 0
+        self.in_flight: dict[int, _Attempt] = {}
+        self.clock_s = clock_s
+        self.lock = Lock()  # so that no scrape sees a shard twice, or not at all
 
     def add(self, event: Event) -> None:
-        """Count a committed shard, or one that is tried again."""
-        if isinstance(event, Retried):
-            self.retries += 1
-            return
-        self.tally = self.tally + event.receipt.tally
-        self.done += 1
+        """Take in what the driver tells."""
+        with self.lock:
+            if isinstance(event, Reached):
+                before = self.in_flight.get(event.shard_id)
+                begun_s = before.begun_s if before else self.clock_s()
+                self.in_flight[event.shard_id] = _Attempt(begun_s, event.nodes, event.rows)
+            elif isinstance(event, Retried | GivenUp):
+                self.retries += isinstance(event, Retried)
+                self.in_flight.pop(event.shard_id, None)
+            else:
+                self.tally = self.tally + event.receipt.tally
+                self.done += 1
+                self.in_flight.pop(event.receipt.shard.shard_id, None)
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
+        with self.lock:
+            tally, done, retries, attempts = self.tally, self.done, self.retries, tuple(self.in_flight.values())
+        now_s = self.clock_s()
         yield InfoMetricFamily(PREFIX + INFO, INFO_HELP, value=self.info)
         values = {
             "shards": self.shards,
-            "shards_committed": self.done,
+            "shards_committed": done,
             "nodes": self.nodes,
-            "nodes_committed": float(self.tally.nodes.sum()),
+            "nodes_committed": float(tally.nodes.sum()),
+            "shards_in_flight": len(attempts),
+            "nodes_in_flight": sum(one.nodes for one in attempts),
+            "rows_in_flight": sum(one.rows for one in attempts),
+            "shard_lag_seconds": max((now_s - one.begun_s for one in attempts), default=0.0),
         }
-        for name, sentence in GAUGES.items():
+        for name, sentence in (GAUGES | IN_FLIGHT).items():
             yield GaugeMetricFamily(PREFIX + name, sentence, value=values[name])
-        yield CounterMetricFamily(PREFIX + RETRIES, RETRIES_HELP, value=self.retries)
+        yield CounterMetricFamily(PREFIX + RETRIES, RETRIES_HELP, value=retries)
         rows = CounterMetricFamily(PREFIX + ROWS, ROWS_HELP, labels=["arm"])
         for arm, name in enumerate(self.arms):
-            rows.add_metric([name], float(self.tally.rows[arm]))
+            rows.add_metric([name], float(tally.rows[arm]))
         yield rows
         for name, (sentence, label) in FAMILIES.items():
             labels = ["arm", "group", *([label] if label else [])]
@@ -74,7 +107,7 @@ class RunCollector(Collector):
             for arm, arm_name in enumerate(self.arms):
                 for group, group_name in enumerate(self.groups):
                     for metric in mine:
-                        amount = float(self.tally.total[arm, group, INDEX[metric.key]])
+                        amount = float(tally.total[arm, group, INDEX[metric.key]])
                         family.add_metric([arm_name, group_name, *([metric.value] if label else [])], amount)
             yield family
 
@@ -117,8 +150,14 @@ def serve_metrics(collector: RunCollector, port: int, host: str = HOST) -> str:
         option = f"--metrics-host {host} --metrics-port {port}" if host != HOST else f"--metrics-port {port}"
         msg = f"{option}: {why}, expected a free port on {host}; choose another"
         raise ConfigError(msg) from None
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=_serve, args=(server,), daemon=True).start()
     return f"http://[{host}]:{port}{METRICS}" if six else f"http://{host}:{port}{METRICS}"
+
+
+def _serve(server: WSGIServer) -> None:
+    """Serve, and leave all signals to the main thread, which may hold them back."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    server.serve_forever()
 
 
 def _site(metrics: WSGIApplication, info: dict[str, str]) -> WSGIApplication:

@@ -14,7 +14,7 @@ from fleet.engines.choice import EngineChoice, check_choice, make_engine
 from fleet.engines.shard import expected_work
 from fleet.engines.signals import undisturbed
 from fleet.failed import naming_the_replay
-from fleet.progress import Committed, Kept, Progress, Retried
+from fleet.progress import Committed, Kept, Progress
 from fleet.scenario.assumptions import headline_assumptions
 from fleet.scenario.decode import decode
 from fleet.scenario.fleet import Fleet
@@ -248,7 +248,7 @@ def _execute(
     if left:
         job = Job(fleet, plan["seed"], root.address())
         with _leaving_nothing_loose(root, plan), naming_the_replay(job, root):
-            finished = engine.run(job, left, lambda: progress(Retried()))
+            finished = engine.run(job, left, progress)
             _commit_all(root, plan, finished, found, receipts, progress)
     ordered = [receipts[shard_id] for shard_id in sorted(receipts)]
     views = views_sql(plan, [part for receipt in ordered for part in receipt.parts]).encode()

@@ -1,7 +1,7 @@
 """The counters of a run as its exporter has them, over simulated time instead of while it is simulated.
 
 **Models.** What the exporter of the finished run shows, had its nodes lived side by side: at each time the counts
-of the rows until then. All shards are committed, and none was tried again.
+of the rows until then. All shards are committed, none is in flight, and none was tried again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,18 @@ from analysis.history.counts import TimeCounts
 from analysis.history.grid import SampleGrid
 from analysis.history.series import Segment, Series, SeriesFamily, family_of
 from fleet.stored.address import run_name
-from fleet.stored.exported import GAUGES, INFO, INFO_HELP, PREFIX, RETRIES, RETRIES_HELP, ROWS, ROWS_HELP, run_info
+from fleet.stored.exported import (
+    GAUGES,
+    IN_FLIGHT,
+    INFO,
+    INFO_HELP,
+    PREFIX,
+    RETRIES,
+    RETRIES_HELP,
+    ROWS,
+    ROWS_HELP,
+    run_info,
+)
 from fleet.stored.headline import FAMILIES, METRICS, REGISTRY
 from fleet.stored.manifest import COMMON_ARM
 from node_sim.columns import TABLES
@@ -25,7 +36,7 @@ JOB = "hwpoison-fleet"
 
 def count_fleet_series(run: Run, arms: Sequence[str]) -> int:
     """Return how many series ``fleet_families`` yields."""
-    return 1 + len(GAUGES) + 1 + len(arms) * (1 + len(run.groups) * len(METRICS))
+    return 1 + len(GAUGES) + len(IN_FLIGHT) + 1 + len(arms) * (1 + len(run.groups) * len(METRICS))
 
 
 def fleet_families(run: Run, arms: Sequence[str], grid: SampleGrid) -> Iterator[tuple[SeriesFamily, Iterator[Series]]]:
@@ -44,6 +55,8 @@ def fleet_families(run: Run, arms: Sequence[str], grid: SampleGrid) -> Iterator[
     for name, sentence in GAUGES.items():
         constant = whole._replace(value=values[name.removesuffix("_committed")])
         yield family_of(PREFIX + name, "gauge", sentence), iter([Series(scraped, [constant])])
+    for name, sentence in IN_FLIGHT.items():
+        yield family_of(PREFIX + name, "gauge", sentence), iter([Series(scraped, [whole])])
     yield SeriesFamily(PREFIX + RETRIES, "counter", RETRIES_HELP), iter([Series(scraped, [whole])])
     counted = _count(run, arms, grid)
     ordered = sorted(arms)

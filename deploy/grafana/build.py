@@ -154,6 +154,10 @@ def _simulator() -> list[Json]:
               (plain("shard_retries_total"), "{{instance}}")),
         panel("table", "Run", "What it was made of.", "short", (12, 5),
               ('hwpoison_fleet_run_info{run="$run",instance=~"$instance"}', ""), names=("Is",)),
+        panel("timeseries", "Rows in flight", "Rows simulated of shards that are not committed yet; 0 in a history.",
+              "short", HALF, (plain("rows_in_flight"), "{{instance}}")),
+        panel("timeseries", "Shard lag", "Age of the oldest shard in flight: it hangs if rows in flight stand still "
+              "meanwhile. 0 in a history.", "s", HALF, (plain("shard_lag_seconds"), "{{instance}}")),
         panel("timeseries", "Node-years per second", "While a run is watched: how fast it is. In a history: the nodes "
               "that are up, in years of a second.", "short", HALF, (lately("node_years"), _ARM)),
         panel("timeseries", "Rows per second", "While a run is watched, of the wall; in a history, of simulated time.",

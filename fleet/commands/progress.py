@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from fleet.commands.printing import say
-from fleet.progress import Event, Kept, Progress, Retried
+from fleet.progress import Committed, Event, Kept, Progress, Retried, tell_nobody
 
 KINDS: Final = ("auto", "bar", "plain", "none")
 PERIOD_S: Final = 10.0
@@ -27,7 +27,7 @@ def shown_progress(kind: str, nodes: int) -> Iterator[Progress]:
     """Show how far a run of so many nodes is, in a way of ``KINDS``; yield what it is told by."""
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     if kind == "none" or sys.stderr is None:
-        yield _ignore
+        yield tell_nobody
     elif kind == "bar" or (kind == "auto" and on_terminal):
         with drawn_bar(nodes) as progress:
             yield progress
@@ -35,10 +35,6 @@ def shown_progress(kind: str, nodes: int) -> Iterator[Progress]:
         lines = Lines(nodes, always=kind == "plain")
         yield lines.tell
         lines.end()
-
-
-def _ignore(_event: Event) -> None:
-    """Show nothing."""
 
 
 class Headway:
@@ -64,7 +60,7 @@ class Headway:
             self.retries += 1
         elif isinstance(event, Kept):
             self.before += event.receipt.shard.nodes
-        else:
+        elif isinstance(event, Committed):
             self.done += event.receipt.shard.nodes
 
     def line(self, passed_s: float) -> str:
@@ -120,7 +116,7 @@ class Lines:
     def tell(self, event: Event) -> None:
         """Count an event, and say so if it is time."""
         self._count.add(event)
-        if isinstance(event, Kept):
+        if not isinstance(event, Committed | Retried):
             return
         self._unsaid = True
         now_s = self._clock_s()

@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from fleet.engines.ledger import Retry, tell_nobody
+from fleet.progress import Progress, tell_nobody
 from fleet.scenario.fleet import Fleet
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
@@ -51,8 +51,8 @@ class Engine(Protocol):
         """Let go of the workers."""
         ...
 
-    def run(self, job: Job, shards: Sequence[Shard], tell_retry: Retry = tell_nobody) -> Generator[Receipt, None, None]:
-        """Simulate shards and yield a receipt for each, in any order; tell of each that is tried again.
+    def run(self, job: Job, shards: Sequence[Shard], tell: Progress = tell_nobody) -> Generator[Receipt, None, None]:
+        """Simulate shards and yield a receipt for each, in any order; tell how far each is, and if one is tried again.
 
         Raises:
             ExecutionError: Some shard failed for good, by a policy of the user's own (PolicyError), by another error

@@ -7,7 +7,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -35,6 +35,27 @@ def _below(pid: int) -> Iterator[int]:
 def descendants() -> frozenset[int]:
     """Return the processes below this one."""
     return frozenset(_below(os.getpid()))
+
+
+def stop_all(others: frozenset[int]) -> Callable[[], None]:
+    """Stop the processes below this one, so that they start no more; return what ends them.
+
+    Args:
+        others: Processes that are none of ours.
+    """
+    stopped: dict[int, int] = {}
+    while new := descendants() - others - stopped.keys():
+        for pid in new:
+            with suppress(ProcessLookupError):
+                stopped[pid] = os.pidfd_open(pid)
+                signal.pidfd_send_signal(stopped[pid], signal.SIGSTOP)
+
+    def end() -> None:
+        for pid in sorted(stopped, reverse=True):  # what others lean on began before them
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(stopped[pid], signal.SIGKILL)
+
+    return end
 
 
 @contextmanager

@@ -7,9 +7,10 @@ shard only if nothing else was finished meanwhile, and a shard that failed is tr
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from fleet.progress import GivenUp, Progress, Reached, Retried, tell_nobody
 from fleet.stored.plan import Shard
 from node_sim.errors import ExecutionError, TransientError
 
@@ -21,20 +22,12 @@ class LostError(TransientError):
     """A worker, a host or an aggregator was lost with an attempt."""
 
 
-Retry = Callable[[], None]
-"""Told of every shard that is tried again."""
-
-
-def tell_nobody() -> None:
-    """Hear of a shard that is tried again, and do nothing."""
-
-
 class Ledger:
     """Hands out shards and takes back what became of them."""
 
-    def __init__(self, shards: Sequence[Shard], tell_retry: Retry = tell_nobody) -> None:
+    def __init__(self, shards: Sequence[Shard], tell: Progress = tell_nobody) -> None:
         """Start with all shards left."""
-        self._tell_retry = tell_retry
+        self._tell = tell
         self._left = deque(shards)
         self._finished_before: dict[Shard, int] = {}
         """Of shards in work: how many were finished when the attempt began."""
@@ -55,6 +48,7 @@ class Ledger:
         """Return the next shard; an attempt at it begins."""
         shard = self._left.popleft()
         self._finished_before[shard] = self._finished
+        self._tell(Reached(shard.shard_id, 0, 0))
         return shard
 
     def finish(self, shard: Shard) -> None:
@@ -66,6 +60,7 @@ class Ledger:
         """Strike off a shard that would fail again; the others go on."""
         del self._finished_before[shard]
         self.failed[shard] = error
+        self._tell(GivenUp(shard.shard_id))
 
     def retry(self, shard: Shard, error: TransientError) -> None:
         """Put a shard behind all others after an attempt that failed for a reason outside of it.
@@ -80,8 +75,9 @@ class Ledger:
         self._fruitless[shard] = self._fruitless.get(shard, 0) + fruitless
         if self._fruitless[shard] < ATTEMPTS_MAX:
             self._left.append(shard)
-            self._tell_retry()
+            self._tell(Retried(shard.shard_id))
             return
+        self._tell(GivenUp(shard.shard_id))
         given_up = _given_up(shard, error)
         if not isinstance(error, LostError) or self._finished_at_loss == self._finished:
             raise given_up from error

@@ -22,6 +22,7 @@ from fleet.engines.failure import naming_failure
 from fleet.engines.ledger import LostError
 from fleet.engines.shard import ShardBlock, ShardSums, run_shard
 from fleet.engines.signals import holding_back, undisturbed
+from fleet.progress import Progress, Reached, tell_nobody
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
 from node_sim.errors import SimError
@@ -34,16 +35,21 @@ DESCRIPTORS: Final = 16
 END_S: Final = 2.0
 
 
-def simulate_shard(job: Job, shard: Shard) -> Receipt:
-    """Simulate one shard and write its parts, in this process; of an attempt that fails nothing is left."""
+def simulate_shard(job: Job, shard: Shard, tell: Progress = tell_nobody) -> Receipt:
+    """Simulate one shard and write its parts, in this process, and tell of each block; a failed attempt leaves nothing.
+
+    Raises:
+        SimError: It has failed.
+    """
     aggregator, sums = Aggregator(job.root, job.fleet), ShardSums.zero(job.fleet)
-    attempt = name_attempt(shard)
+    attempt, nodes, rows = name_attempt(shard), 0, 0
     try:
         with naming_failure(shard) as reached:
             for block in run_shard(job.fleet, job.seed, shard):
                 sums = sums.plus(job.fleet, block)
                 _hand_over(block, attempt, aggregator)
-                reached.node = block.next_node
+                reached.node, nodes, rows = block.next_node, nodes + sum(block.nodes), rows + block.n_rows()
+                tell(Reached(shard.shard_id, nodes, rows))
                 del block  # so that none of its rows is held while the next one is simulated
             return aggregator.finish(attempt, shard, sums)
     except BaseException:
@@ -65,7 +71,7 @@ def _work(job: Job, driver_pid: int, pipe: Connection) -> None:
         while True:
             shard = pipe.recv()
             try:
-                pipe.send(simulate_shard(job, shard))
+                pipe.send(simulate_shard(job, shard, pipe.send))
             except SimError as error:
                 pipe.send(error)
 
@@ -93,13 +99,15 @@ class Worker:
         with suppress(OSError):
             self.pipe.send(shard)
 
-    def take(self) -> tuple[Shard | None, Receipt | SimError]:
-        """Return the shard it had and what became of it."""
-        shard, self.shard = self.shard, None
+    def take(self) -> tuple[Shard | None, Receipt | Reached | SimError]:
+        """Return the shard it has and how far it is, or the one it had and what became of it."""
+        shard = self.shard
         try:
-            answer: Receipt | SimError = self.pipe.recv()
+            answer: Receipt | Reached | SimError = self.pipe.recv()
         except (EOFError, OSError):
-            return shard, LostError("its worker was lost")
+            answer = LostError("its worker was lost")
+        if not isinstance(answer, Reached):
+            self.shard = None
         return shard, answer
 
     def kill(self) -> None:
@@ -144,7 +152,7 @@ class Workers:
         return idle
 
     def wait(self) -> list[Worker]:
-        """Wait until some worker has an answer or is gone."""
+        """Wait until some worker has something to say or is gone."""
         busy = {worker.pipe: worker for worker in self.workers if worker.shard is not None}
         return [busy[pipe] for pipe in connection.wait(list(busy)) if isinstance(pipe, Connection)]
 

@@ -65,6 +65,15 @@ class _AggregatorActor(_Actor):
         """Prepare to write the parts of a run."""
         super().__init__()
         self.inner = Aggregator(job.root, job.fleet)
+        self.done: dict[str, tuple[int, int]] = {}
+
+    def note(self, attempt: str, nodes: int, rows: int) -> None:
+        """Note how many nodes and rows of an attempt are simulated."""
+        self.done[attempt] = nodes, rows
+
+    def reached(self) -> dict[str, tuple[int, int]]:
+        """Return how many nodes and rows are simulated, by attempt."""
+        return self.done
 
     def add(self, attempt: str, arms: tuple[int, ...], table: str, rows: Any) -> int:
         """Take some rows of one shard's attempt."""
@@ -72,10 +81,12 @@ class _AggregatorActor(_Actor):
 
     def drop(self, attempt: str) -> None:
         """Forget an attempt that will not finish."""
+        self.done.pop(attempt, None)
         self.inner.drop(attempt)
 
     def finish(self, attempt: str, shard: Shard, sums: ShardSums) -> Receipt:
         """Write what waits of an attempt."""
+        self.done.pop(attempt, None)
         return self.inner.finish(attempt, shard, sums)
 
 
@@ -98,12 +109,13 @@ class _NodeHost(_Actor):
         """
         with naming_failure(shard) as reached:
             try:
-                sums, sent = ShardSums.zero(self.job.fleet), list[Any]()
+                sums, sent, nodes, rows = ShardSums.zero(self.job.fleet), list[Any](), 0, 0
                 for block in run_shard(self.job.fleet, self.job.seed, shard):
                     sums = sums.plus(self.job.fleet, block)
                     for item in block.tables:
                         _send(item, attempt, aggregator, sent)
-                    reached.node = block.next_node
+                    reached.node, nodes, rows = block.next_node, nodes + sum(block.nodes), rows + block.n_rows()
+                    aggregator.note.remote(attempt, nodes, rows)
                     del block  # so that none of its rows is held while the next one is simulated
                 ray.get(sent)
                 receipt: Receipt = ray.get(aggregator.finish.remote(attempt, shard, sums))

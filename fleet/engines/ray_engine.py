@@ -22,11 +22,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fleet.engines import Job, name_attempt
 from fleet.engines.cluster import ClusterWatch, check_limits, check_reachable, lost_cluster, no_cluster
-from fleet.engines.descendants import descendants, outliving_none
+from fleet.engines.descendants import descendants, outliving_none, stop_all
 from fleet.engines.failure import ShardError
-from fleet.engines.ledger import Ledger, LostError, Retry, tell_nobody
+from fleet.engines.ledger import Ledger, LostError
 from fleet.engines.ray_actors import ActorPlace, AggregatorActor, NodeHost
-from fleet.engines.signals import holding_back, undisturbed
+from fleet.engines.signals import ending_at_once, undisturbed
+from fleet.interruption import way_out
+from fleet.progress import Progress, Reached, tell_nobody
 from fleet.stored.manifest import Receipt
 from fleet.stored.plan import Shard
 from node_sim.errors import ConfigError, ExecutionError, PolicyError, SimError, TransientError
@@ -37,18 +39,21 @@ STARTS_MAX: Final = 8
 """How many hosts may fail to start without a shard being finished meanwhile."""
 HOSTS_PER_AGGREGATOR: Final = 4
 """More wait for each other: writing a shard takes a tenth of simulating it (``deploy/scale.md``)."""
+ASKED_MAX: Final = 64
+"""Aggregators that are asked at a time how far they are: with more, each is asked less often than every ``TICK_S``."""
 END_S: Final = 2.0
 OBJECT_STORE_BYTES: Final = 256 << 20
 
 
-@dataclass
+@dataclass(eq=False)
 class _Seat:
-    """Where an aggregator belongs, the one that is there, and how many attempts it has."""
+    """Where an aggregator belongs, the one that is there, how many attempts it has, and when it was asked of them."""
 
     node_id: str
     actor: Any = None
     ready: Any = None
     attempts: int = 0
+    asked_s: float = 0.0
 
 
 class _Aggregators:
@@ -116,9 +121,11 @@ class _Crew:
     known: Any
     aggregators: _Aggregators
     watch: ClusterWatch
+    tell: Progress
     starting: dict[Any, _Host] = field(default_factory=dict)
     idle: list[_Host] = field(default_factory=list)
     running: dict[Any, _Work] = field(default_factory=dict)
+    asked: dict[Any, _Seat] = field(default_factory=dict)
     failed_starts: int = 0
 
     def hire(self) -> None:
@@ -145,12 +152,30 @@ class _Crew:
         since_s = time.monotonic()
         while True:
             self.watch.check()
+            self.look()
             found, _ = ray.wait([*self.running, *self.starting], num_returns=1, timeout=TICK_S)
             if found:
                 return list(found)
             if not self.running and time.monotonic() - since_s > START_TIMEOUT_S:
                 msg = f"--engine ray: no core became free in {START_TIMEOUT_S} s; add nodes or wait, then resume"
                 raise ExecutionError(msg)
+
+    def look(self) -> None:
+        """Tell how far attempts are, as aggregators have answered, and ask them again; nobody waits for an answer."""
+        answered, _ = ray.wait(list(self.asked), num_returns=len(self.asked), timeout=0) if self.asked else ([], [])
+        shards = {attempt.name: attempt.shard for attempt in self.running.values()}
+        for reference in answered:
+            del self.asked[reference]
+            with suppress(RayError):
+                for name, (nodes, rows) in ray.get(reference).items():
+                    if name in shards:
+                        self.tell(Reached(shards[name].shard_id, nodes, rows))
+        now_s, asked = time.monotonic(), list(self.asked.values())
+        free = [seat for seat in self.aggregators.seats if seat.attempts and seat not in asked]
+        for seat in sorted(free, key=lambda one: one.asked_s)[: ASKED_MAX - len(asked)]:
+            if now_s - seat.asked_s >= TICK_S and seat.actor is not None:
+                seat.asked_s = now_s
+                self.asked[seat.actor.reached.remote()] = seat
 
     def begin(self, reference: Any) -> None:
         """Take in a host that has started, or another for it.
@@ -272,7 +297,7 @@ class RayEngine:
             check_reachable(self.address)
             options["address"] = self.address
         try:
-            with holding_back(*waiting):
+            with ending_at_once(tuple(waiting), self._end if way_out() else None):
                 ray.init(**options)
                 _hush()
         except KeyboardInterrupt:
@@ -282,18 +307,24 @@ class RayEngine:
             raise ConfigError(no_cluster(self.address, error)) from None
         return self
 
+    def _end(self, number: int) -> None:
+        """End the process while Ray starts, which takes seconds in which it neither ends nor can be left."""
+        leave = way_out()
+        assert leave is not None
+        leave(number, (lambda: None) if self.address else stop_all(self._others))
+
     def __exit__(self, *_: object) -> None:
         """Leave the cluster; one started for the run ends with it."""
         with undisturbed(), nullcontext() if self.address else outliving_none(END_S, self._others):
             ray.shutdown()
 
-    def run(self, job: Job, shards: Sequence[Shard], tell_retry: Retry = tell_nobody) -> Generator[Receipt, None, None]:
+    def run(self, job: Job, shards: Sequence[Shard], tell: Progress = tell_nobody) -> Generator[Receipt, None, None]:
         """Simulate shards; see ``Engine.run``.
 
         A free host gets the next shard; hosts that find no free core take no part.
         """
-        ledger, known = Ledger(shards, tell_retry), ray.put(job)
-        crew = _Crew(known, _Aggregators(known, self.aggregators), ClusterWatch(_needed()))
+        ledger, known = Ledger(shards, tell), ray.put(job)
+        crew = _Crew(known, _Aggregators(known, self.aggregators), ClusterWatch(_needed()), tell)
         try:
             for _ in range(min(self.workers, len(shards))):
                 crew.hire()

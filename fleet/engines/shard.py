@@ -45,6 +45,10 @@ class ShardBlock(NamedTuple):
     next_node: int
     tables: list[ShardTable]
 
+    def n_rows(self) -> int:
+        """Return how many rows there are, over all tables."""
+        return sum(rows.num_rows for _, _, rows in self.tables)
+
 
 class ShardSums(NamedTuple):
     """What is counted of nodes while their rows are at hand: digests by arm and table, and the tally."""

@@ -14,6 +14,13 @@ GAUGES: Final = {
     "nodes": "Nodes planned.",
     "nodes_committed": "Nodes committed.",
 }
+IN_FLIGHT: Final = {
+    "shards_in_flight": "Shards begun and not committed yet.",
+    "nodes_in_flight": "Nodes simulated of the shards in flight.",
+    "rows_in_flight": "Rows simulated of the shards in flight, over all tables; those that no arm changes count once.",
+    "shard_lag_seconds": "Age of the oldest shard in flight, since its attempt began; 0 if there is none.",
+}
+"""Gauges that move with every block of a shard; in the history of a finished run they are 0."""
 RETRIES: Final = "shard_retries"
 RETRIES_HELP: Final = (
     "Attempts at a shard that failed for a reason outside of it and were repeated, since the driver began."

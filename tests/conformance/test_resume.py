@@ -13,6 +13,7 @@ import pytest
 from analysis import open_run
 from node_sim.errors import DataError
 from tests import processes
+from tests.ports import free_port
 from tests.processes import COMMAND
 
 NODES, SHARD = 600, 30
@@ -162,3 +163,26 @@ def test_an_interrupted_run_ends_within_a_shard_and_leaves_what_is_committed(tmp
     assert not (root / "run.json").exists()
     assert processes.loose_files(root) == []
     assert not processes.is_locked(root)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)]
+)
+def test_a_run_that_is_interrupted_while_ray_starts_ends_at_once(tmp_path, sent, code):
+    root, options = tmp_path / "run", ("--engine", "ray", "--metrics-port", free_port())
+    process = start(root, *options)
+    while not any(TITLES["gcs"] in line for line in processes.in_session(process.pid).values()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    asked_s = time.monotonic()
+    process.send_signal(sent)
+    output, errors = process.communicate(timeout=60)
+    took_s = time.monotonic() - asked_s
+    assert (process.returncode, output) == (code, "")
+    told, line = errors.splitlines()
+    assert told.startswith("metrics: ")
+    assert line.startswith("error: ")
+    assert "resume" in line
+    assert took_s < 5
+    assert processes.ended(process.pid, within_s=2.0) == {}
+    assert not root.exists()

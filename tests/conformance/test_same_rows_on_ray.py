@@ -1,17 +1,23 @@
 """On a Ray cluster of two nodes: the rows of this machine's processes, whatever the actors, shards, policies or store.
 
-One cluster serves all tests here; that a run starts one of its own, and that processes die, is looked at elsewhere.
+What both engines show and say is asked of both here, as one cluster serves all tests; that a run starts one of its own,
+and that processes die, is looked at elsewhere.
 """
 
 import contextlib
+import time
+import urllib.error
+import urllib.request
 
 import pytest
 from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
 
 from analysis import open_run
 from fleet.cli import main
 from tests import processes
 from tests.fleets import OWN_POLICIES, counting_fleet, run_fleet
+from tests.ports import free_port
 from tests.s3_server import BUCKET, s3_server
 
 NODES = 200
@@ -82,3 +88,62 @@ def test_actors_write_to_an_object_store(cluster, server, tmp_path):
     assert f"replay {url}" in said
     stored = {path for path in server.objects("on-ray/a b") if path.endswith(".parquet")}
     assert stored == {part.path for part in run.parts}
+
+
+@pytest.fixture
+def how(engine, request):
+    """Options for an engine by its name: one worker, two, or two hosts of the cluster."""
+    workers = ("--workers", 1 if engine == "one" else 2)
+    return (
+        (*workers, "--engine", "ray", "--address", request.getfixturevalue("cluster")) if engine == "ray" else workers
+    )
+
+
+HELD = """
+import time
+from pathlib import Path
+
+def held(node):
+    while (500 <= node.node_id < 1000 or node.node_id >= 1500) and not Path({go!r}).exists():
+        time.sleep(0.05)
+"""
+"""A policy of a user that is waited for: in each of two shards of 1,000 nodes by those of the second group."""
+HELD_FLEET = """
+nodes = 2000
+arm.default = {}
+[group]
+a = { share = 0.25 }
+b = { share = 0.5 }
+c = { share = 0.25 }
+"""
+
+
+def scrape(port):
+    """The metrics of a run without labels; none while it does not answer."""
+    with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+        families = text_string_to_metric_families(page.read().decode())
+        return {one.name.removeprefix("hwpoison_fleet_"): one.value for of in families for one in of.samples}
+    return {}
+
+
+@pytest.mark.parametrize("engine", [pytest.param("one", marks=pytest.mark.long), "local", "ray"])
+def test_metrics_move_within_a_shard(engine, how, tmp_path):
+    go, port = tmp_path / "go", free_port()
+    (tmp_path / "mine.py").write_text(HELD.format(go=str(go)))
+    (tmp_path / "held.toml").write_text(HELD_FLEET)
+    options = ("--shard-nodes", 1000, "--policy", "mine:held", "--metrics-port", port)
+    process = processes.start("run", "held.toml", "-o", "run", *options, *how, folder=tmp_path)
+    seen = []
+    while not seen or not seen[-1].get("rows_in_flight"):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+        seen.append(scrape(port))
+    time.sleep(0.2)
+    first, then = seen[-1], scrape(port)
+    assert processes.commits(tmp_path / "run") == first["shards_committed"] == first["rows_total"] == 0
+    assert 0 < first["nodes_in_flight"] <= 1000
+    assert 1 <= first["shards_in_flight"] <= 1 + (engine != "one")
+    assert 0.2 < then["shard_lag_seconds"] - first["shard_lag_seconds"] + 0.01 < 60
+    go.touch()
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors

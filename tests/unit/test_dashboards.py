@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from analysis.hosts.node_exporter import FAMILIES as HOST_FAMILIES
-from fleet.stored.exported import GAUGES, INFO, PREFIX, RETRIES, ROWS
+from fleet.stored.exported import GAUGES, IN_FLIGHT, INFO, PREFIX, RETRIES, ROWS
 from fleet.stored.headline import FAMILIES
 from tests.deployed import DEPLOY
 
@@ -29,6 +29,7 @@ EXPORTED = {
         PREFIX + name
         for name in (
             *GAUGES,
+            *IN_FLIGHT,
             f"{INFO}_info",
             f"{RETRIES}_total",
             f"{ROWS}_total",

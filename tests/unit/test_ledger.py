@@ -3,6 +3,7 @@
 import pytest
 
 from fleet.engines.ledger import ATTEMPTS_MAX, Ledger, LostError
+from fleet.progress import GivenUp, Reached, Retried
 from fleet.stored.plan import Shard
 from node_sim.errors import ExecutionError, TransientError
 
@@ -75,13 +76,13 @@ def test_a_store_that_fails_again_and_again_ends_the_run():
         ledger.retry(ledger.take(), FULL)
 
 
-def test_every_shard_that_is_tried_again_is_told_of_and_none_that_is_given_up():
+def test_every_attempt_is_told_of_and_what_becomes_of_it():
     told = []
-    ledger = Ledger(SHARDS[:1], lambda: told.append(1))
+    ledger = Ledger(SHARDS[:1], told.append)
     while ledger.is_open():
         ledger.retry(ledger.take(), LOST)
     assert list(ledger.failed) == SHARDS[:1]
-    assert len(told) == ATTEMPTS_MAX - 1
+    assert told == [Reached(0, 0, 0), Retried(0)] * (ATTEMPTS_MAX - 1) + [Reached(0, 0, 0), GivenUp(0)]
 
 
 def test_the_first_of_several_failures_is_raised_and_the_others_are_named():

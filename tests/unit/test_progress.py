@@ -8,9 +8,10 @@ import fleet.engines.local
 from fleet.commands.progress import PERIOD_S, Headway, Lines, drawn_bar, shown_progress
 from fleet.engines.choice import EngineChoice
 from fleet.metrics import RunCollector
-from fleet.progress import Committed, Kept, Retried
+from fleet.progress import Committed, GivenUp, Kept, Reached, Retried
 from fleet.run import resume_run, start_run
-from fleet.stored.manifest import commit_path
+from fleet.stored.exported import IN_FLIGHT
+from fleet.stored.manifest import COMMON_ARM, commit_path
 from fleet.stored.plan import Shard
 from node_sim.errors import TransientError
 from tests.fleets import busy_fleet
@@ -44,7 +45,7 @@ def lines_of(events, *, always, nodes=1_000_000, end_s=None):
 
 def test_a_line_says_what_the_requirement_shows():
     count = Headway(1_000_000)
-    for event in (Committed(shard(400_000)), Retried(), Committed(shard(20_000)), Retried()):
+    for event in (Committed(shard(400_000)), Retried(0), Committed(shard(20_000)), Retried(0)):
         count.add(event)
     assert count.line(8.2) == "420,000 of 1,000,000 nodes, 51,000/s, 11 s left, 2 retries"
 
@@ -98,7 +99,7 @@ def test_what_was_committed_before_is_no_news(capsys):
 
 
 def test_a_retry_is_said_while_nothing_is_done(capsys):
-    lines_of([(PERIOD_S, Retried())], always=False)
+    lines_of([(PERIOD_S, Retried(0))], always=False)
     assert capsys.readouterr().err == "12:03:10 0 of 1,000,000 nodes, 1 retry\n"
 
 
@@ -112,7 +113,7 @@ def test_a_bar_takes_its_time_left_from_nodes_done_since_the_process_began(capsy
         for _ in range(2):
             clock.now_s += 10
             tell(Committed(shard(100_000)))
-        tell(Retried())
+        tell(Retried(0))
     last = capsys.readouterr().err
     assert "0:01:20" in last
     assert "9,200,000 nodes, 1 retry" in last
@@ -137,15 +138,15 @@ def test_without_standard_error_nothing_is_shown(monkeypatch):
 def test_driver_and_exporter_learn_of_shards_and_of_those_tried_again(tmp_path, monkeypatch):
     simulate, failures = fleet.engines.local.simulate_shard, [TransientError("No space left on device")] * 2
 
-    def failing_twice(job, one):
+    def failing_twice(job, one, tell):
         if failures:
             raise failures.pop()
-        return simulate(job, one)
+        return simulate(job, one, tell)
 
     monkeypatch.setattr(fleet.engines.local, "simulate_shard", failing_twice)
     made, told = busy_fleet(60), []
     start_run(made, 1, tmp_path / "run", EngineChoice(workers=1), 20, told.append)
-    assert [type(event) for event in told] == [Retried, Retried, Committed, Committed, Committed]
+    assert [type(event) for event in told if not isinstance(event, Reached)] == [Retried] * 2 + [Committed] * 3
     collector = RunCollector(made.arms, tuple(group.name for group in made.groups), 3, 60, {})
     for event in told:
         collector.add(event)
@@ -157,4 +158,57 @@ def test_driver_and_exporter_learn_of_shards_and_of_those_tried_again(tmp_path, 
     (tmp_path / "run" / commit_path(1)).unlink()
     told.clear()
     resume_run(tmp_path / "run", EngineChoice(workers=1), told.append)
-    assert [type(event) for event in told] == [Kept, Kept, Committed]
+    assert [type(event) for event in told if not isinstance(event, Reached)] == [Kept, Kept, Committed]
+
+
+def in_flight(collector):
+    found = {sample.name: sample.value for family in collector.collect() for sample in family.samples}
+    return tuple(found[f"hwpoison_fleet_{name}"] for name in IN_FLIGHT)
+
+
+def test_blocks_of_shards_are_in_flight_until_they_are_committed(tmp_path):
+    made, told, clock = busy_fleet(60), [], Clock()
+    start_run(made, 1, tmp_path / "run", EngineChoice(workers=1), 30, told.append)
+    collector = RunCollector(made.arms, tuple(group.name for group in made.groups), 2, 60, {}, clock)
+    seen = []
+    for event in told:
+        clock.now_s += 1.0
+        collector.add(event)
+        seen.append(in_flight(collector))
+    ends = [n for n, event in enumerate(told) if isinstance(event, Committed)]
+    assert [seen[n] for n in ends] == [(0, 0, 0, 0.0)] * 2
+    begins, before = [0, ends[0] + 1], [n - 1 for n in ends]
+    assert [seen[n] for n in begins] == [(1, 0, 0, 0.0)] * 2
+    for begin, last, end in zip(begins, before, ends, strict=True):
+        stored = sum(part.rows for part in told[end].receipt.parts if part.arm == COMMON_ARM)
+        assert seen[last][:2] == (1, 30)
+        assert seen[last][2] >= stored > 0
+        assert seen[last][3] == last - begin >= 2
+        assert list(seen[begin:end]) == sorted(seen[begin:end])
+
+
+def test_the_lag_is_of_the_oldest_attempt_and_what_failed_is_not_in_flight():
+    clock = Clock()
+    collector = RunCollector(("a",), ("g",), 3, 30, {}, clock)
+    steps = [Reached(0, 0, 0), Reached(1, 0, 0), Reached(0, 5, 7), Retried(0), Reached(0, 0, 0), GivenUp(1), Retried(0)]
+    seen = []
+    for event in steps:
+        collector.add(event)
+        clock.now_s += 10.0
+        seen.append(in_flight(collector))
+    assert seen == [
+        (1, 0, 0, 10),
+        (2, 0, 0, 20),
+        (2, 5, 7, 30),
+        (1, 0, 0, 30),
+        (2, 0, 0, 40),
+        (1, 0, 0, 20),
+        (0, 0, 0, 0),
+    ]
+
+
+def test_what_is_in_flight_says_no_line(capsys):
+    lines_of(
+        [(PERIOD_S, Reached(0, 0, 0)), (2 * PERIOD_S, Reached(0, 10, 10)), (3 * PERIOD_S, GivenUp(0))], always=True
+    )
+    assert capsys.readouterr().err == ""
