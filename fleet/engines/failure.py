@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from fleet.engines import Job
+from fleet.engines.descendants import end_with
 from fleet.engines.shard import ShardSums, run_shard
 from fleet.shortage import naming_shortage
 from fleet.stored.plan import Shard
@@ -70,16 +75,60 @@ def find_nodes(job: Job, error: ShardError, search_s: float = SEARCH_S) -> range
     Returns:
         The node; or the fewest nodes known to fail together, if time is over or neither half of them fails.
     """
-    shard, until = error.shard, time.monotonic() + search_s
+    shard = error.shard
     nodes = range(error.first_node, shard.first_node + shard.nodes)
+    return _narrowed(job, shard.shard_id, nodes, time.monotonic() + search_s, _fails)
+
+
+def find_crash(job: Job, shard: Shard, search_s: float = SEARCH_S) -> range | None:
+    """Find the node on which simulating a shard ends its process, as ``find_nodes`` does, in processes of their own.
+
+    Returns:
+        The node, or the fewest nodes known to end a process together; None if the shard alone is known to.
+    """
+    nodes, until = range(shard.first_node, shard.first_node + shard.nodes), time.monotonic() + search_s
+    found = _narrowed(job, shard.shard_id, nodes, until, _crashes)
+    return (
+        found if len(found) < len(nodes) or (len(nodes) == 1 and _crashes(job, shard.shard_id, found, until)) else None
+    )
+
+
+Fails = Callable[[Job, int, range, float], bool]
+"""Whether simulating some nodes of a shard, by its number, fails before a time."""
+
+
+def _narrowed(job: Job, shard_id: int, nodes: range, until: float, fails: Fails) -> range:
+    """Narrow nodes that fail down to one, or until neither half of them fails or time is over."""
     while len(nodes) > 1 and time.monotonic() < until:
         middle = nodes.start + len(nodes) // 2
         halves = range(nodes.start, middle), range(middle, nodes.stop)
-        failing = next((half for half in halves if _fails(job, shard.shard_id, half, until)), None)
+        failing = next((half for half in halves if fails(job, shard_id, half, until)), None)
         if failing is None:
             return nodes
         nodes = failing
     return nodes
+
+
+def _crashes(job: Job, shard_id: int, nodes: range, until: float) -> bool:
+    """Return whether simulating some nodes ends the process that does it before a time."""
+    context = multiprocessing.get_context("forkserver")
+    process = context.Process(target=_simulate_alone, args=(job, os.getpid(), shard_id, nodes, until), daemon=True)
+    process.start()
+    try:
+        process.join(max(0.0, until - time.monotonic()))
+        return process.exitcode not in {None, 0}
+    finally:
+        process.kill()
+        process.join()
+
+
+def _simulate_alone(job: Job, driver_pid: int, shard_id: int, nodes: range, until: float) -> None:
+    """Simulate nodes in a process that only they can end, or the system, which is to choose it if memory is short."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(driver_pid)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    _fails(job, shard_id, nodes, until)
 
 
 def _fails(job: Job, shard_id: int, nodes: range, until: float) -> bool:

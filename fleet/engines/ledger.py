@@ -14,12 +14,22 @@ from fleet.progress import GivenUp, Progress, Reached, Retried, tell_nobody
 from fleet.stored.plan import Shard
 from node_sim.errors import ExecutionError, TransientError
 
+_CHECK: Final = "check memory (or use fewer --workers) and disk, then 'hwpoison-fleet resume'"
 ATTEMPTS_MAX: Final = 3
 """How often a shard is tried without anything being finished meanwhile."""
 
 
 class LostError(TransientError):
     """A worker, a host or an aggregator was lost with an attempt."""
+
+
+class LostShardError(ExecutionError):
+    """A shard has lost its worker whenever it was tried: something is wrong with it, or with the machine."""
+
+    def __init__(self, shard: Shard, what: str) -> None:
+        """Say which shard, and how often it was tried."""
+        super().__init__(f"shard {shard.shard_id}: {what}; {_CHECK}")
+        self.shard, self.what = shard, what
 
 
 class Ledger:
@@ -96,5 +106,7 @@ class Ledger:
 
 def _given_up(shard: Shard, error: TransientError) -> ExecutionError:
     """Say that a shard has failed too often, and how it failed at last."""
-    hint = "check memory (or use fewer --workers) and disk, then 'hwpoison-fleet resume'"
-    return ExecutionError(f"shard {shard.shard_id}: failed {ATTEMPTS_MAX} times, at last: {error}; {hint}")
+    what = f"failed {ATTEMPTS_MAX} times, at last: {error}"
+    if isinstance(error, LostError):
+        return LostShardError(shard, what)
+    return ExecutionError(f"shard {shard.shard_id}: {what}; {_CHECK}")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from fleet.engines import Job, failure
-from fleet.engines.failure import ShardError, find_nodes
+from fleet.engines.failure import ShardError, find_crash, find_nodes
 from fleet.engines.shard import run_shard
 from fleet.stored.plan import Shard
 from node_sim.errors import ExecutionError
@@ -27,6 +27,22 @@ def broken(seed, node_id, *rest):
 shard.simulate_nodes = broken
 """
 """Python runs it wherever it finds it by its name, ``sitecustomize``: in all workers, too."""
+
+
+CRASH = """
+import os
+import signal
+import fleet.engines.shard as shard
+simulate = shard.simulate_nodes
+
+def broken(seed, node_id, *rest):
+    for rows in simulate(seed, node_id, *rest):
+        if {bad} in node_id.tolist():
+            os.kill(os.getpid(), signal.SIGSEGV)
+        yield rows
+
+shard.simulate_nodes = broken
+"""
 
 
 @pytest.fixture
@@ -59,6 +75,29 @@ def test_the_others_are_committed_and_the_node_is_named(tmp_path, buggy, engine)
     again = processes.start(*command.split(), **buggy)
     assert f"KeyError: 'page of node {BAD}'" in again.communicate(timeout=60)[1]
     assert processes.start(*command.split()).wait(timeout=60) == 0  # without the bug
+
+
+@pytest.mark.parametrize(
+    "engine", [("--workers", 2), pytest.param(("--workers", 2, "--engine", "ray"), marks=pytest.mark.long)], ids=str
+)
+def test_the_node_that_ends_its_worker_is_named(tmp_path, buggy, engine):
+    (tmp_path / "bug" / "sitecustomize.py").write_text(CRASH.format(bad=BAD))
+    root = tmp_path / "run"
+    process = processes.start("run", "-o", root, "--nodes", NODES, "--shard-nodes", SHARD, *engine, **buggy)
+    output, errors = process.communicate(timeout=300)
+    assert (process.returncode, output) == (1, "")
+    (line,) = errors.splitlines()
+    assert line.startswith(f"error: shard {BAD // SHARD}, node {BAD}: failed 3 times, at last: its ")
+    assert f"--node {BAD}'" in line
+    assert "resume" in line
+    assert processes.commits(root) == NODES // SHARD - 1
+    assert processes.loose_files(root) == []
+    assert processes.ended(process.pid) == {}
+
+
+def test_a_shard_that_ends_no_process_alone_is_not_blamed(monkeypatch):
+    monkeypatch.setattr(failure, "_crashes", lambda *_: False)
+    assert find_crash(Job(busy_fleet(64), 1, "nowhere"), Shard(0, 0, 64)) is None
 
 
 def failing(monkeypatch, together):
