@@ -50,10 +50,13 @@ def check_reachable(address: str) -> None:
 
 def no_cluster(address: str | None, error: Exception) -> str:
     """Say why there is no cluster."""
-    where = address or "this machine"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if address is None:
+        return (
+            f"--engine ray: Ray does not start on this machine ({text}); free cores and memory, or use --engine local"
+        )
     hint = "; set RAY_AUTH_MODE=token" if "auth" in f"{type(error).__name__} {error}".lower() else ""
-    return f"--engine ray: no Ray cluster at {where} ({text}); start one or leave --address out{hint}"
+    return f"--engine ray: no Ray cluster at {address} ({text}); start one or leave --address out{hint}"
 
 
 def _host_and_port(address: str) -> tuple[str, int] | None:

@@ -303,7 +303,8 @@ class RayEngine:
         except KeyboardInterrupt:
             self.__exit__()
             raise
-        except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        except Exception as error:  # noqa: BLE001 - a start that takes too long is nothing more precise to Ray
+            self.__exit__()
             raise ConfigError(no_cluster(self.address, error)) from None
         return self
 
