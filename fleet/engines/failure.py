@@ -112,6 +112,7 @@ def _narrowed(job: Job, shard_id: int, nodes: range, until: float, fails: Fails)
 def _crashes(job: Job, shard_id: int, nodes: range, until: float) -> bool:
     """Return whether simulating some nodes ends the process that does it before a time."""
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     process = context.Process(target=_simulate_alone, args=(job, os.getpid(), shard_id, nodes, until), daemon=True)
     process.start()
     try:

@@ -5,9 +5,15 @@ and that processes die, is looked at elsewhere.
 """
 
 import contextlib
+import json
+import resource
+import shutil
+import socket
+import subprocess
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -30,11 +36,17 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def cluster(server):
-    """Its address; started when the environment, which actors take over, has the keys of the store."""
-    with processes.two_raylets() as started:
-        yield started["address"]
+def started(server):
+    """The cluster; started when the environment, which actors take over, has the keys of the store."""
+    with processes.two_raylets() as found:
+        yield found
     assert server.http
+
+
+@pytest.fixture(scope="module")
+def cluster(started):
+    """Its address."""
+    return started["address"]
 
 
 def call(*words):
@@ -91,12 +103,12 @@ def test_actors_write_to_an_object_store(cluster, server, tmp_path):
 
 
 @pytest.fixture
-def how(engine, request):
+def how(request):
     """Options for an engine by its name: one worker, two, or two hosts of the cluster."""
-    workers = ("--workers", 1 if engine == "one" else 2)
-    return (
-        (*workers, "--engine", "ray", "--address", request.getfixturevalue("cluster")) if engine == "ray" else workers
-    )
+    workers = ("--workers", 1 if request.param == "one" else 2)
+    if request.param != "ray":
+        return workers
+    return (*workers, "--engine", "ray", "--address", request.getfixturevalue("cluster"))
 
 
 HELD = """
@@ -126,24 +138,161 @@ def scrape(port):
     return {}
 
 
-@pytest.mark.parametrize("engine", [pytest.param("one", marks=pytest.mark.long), "local", "ray"])
-def test_metrics_move_within_a_shard(engine, how, tmp_path):
-    go, port = tmp_path / "go", free_port()
-    (tmp_path / "mine.py").write_text(HELD.format(go=str(go)))
-    (tmp_path / "held.toml").write_text(HELD_FLEET)
+def start_held(how, folder, port):
+    """Start a run whose policy waits for a file ``go``; return it and its metrics once rows are in flight."""
+    (folder / "mine.py").write_text(HELD.format(go=str(folder / "go")))
+    (folder / "held.toml").write_text(HELD_FLEET)
     options = ("--shard-nodes", 1000, "--policy", "mine:held", "--metrics-port", port)
-    process = processes.start("run", "held.toml", "-o", "run", *options, *how, folder=tmp_path)
-    seen = []
-    while not seen or not seen[-1].get("rows_in_flight"):
+    process = processes.start("run", "held.toml", "-o", "run", *options, *how, folder=folder)
+    shown = {}
+    while not shown.get("rows_in_flight"):
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
-        seen.append(scrape(port))
+        shown = scrape(port)
+    return process, shown
+
+
+@pytest.mark.parametrize("how", [pytest.param("one", marks=pytest.mark.long), "local", "ray"], indirect=True)
+def test_metrics_move_within_a_shard(how, tmp_path):
+    port = free_port()
+    process, first = start_held(how, tmp_path, port)
     time.sleep(0.2)
-    first, then = seen[-1], scrape(port)
+    then = scrape(port)
     assert processes.commits(tmp_path / "run") == first["shards_committed"] == first["rows_total"] == 0
     assert 0 < first["nodes_in_flight"] <= 1000
-    assert 1 <= first["shards_in_flight"] <= 1 + (engine != "one")
+    assert 1 <= first["shards_in_flight"] <= how[1]
     assert 0.2 < then["shard_lag_seconds"] - first["shard_lag_seconds"] + 0.01 < 60
-    go.touch()
+    (tmp_path / "go").touch()
     _, errors = process.communicate()
     assert process.returncode == 0, errors
+
+
+SMALL = ("--nodes", 400, "--shard-nodes", 100, "--set", "faults.fit_factor=20.0", "--arm", "default")
+FULL_KB = 1000
+"""A disk that takes some of the four shards of ``SMALL``, which has 1.6 MB."""
+ENGINES = pytest.mark.parametrize("how", ["local", "ray"], indirect=True)
+
+
+def complaint(code, *words):
+    """Run a command that fails, in this process; the one line that it says."""
+    done = CliRunner().invoke(main, [*map(str, words), "--progress", "none"])
+    assert (done.exit_code, done.stdout) == (code, ""), done.output
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@contextlib.contextmanager
+def mounted(*words):
+    """Mount something at the last of some words."""
+    if subprocess.run(["mount", *map(str, words)], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(words[-1])], check=True)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A whole run of ``SMALL``."""
+    root = tmp_path_factory.mktemp("small") / "run"
+    call("run", "-o", root, *SMALL, "--workers", 1, "--progress", "none")
+    return root
+
+
+def check_whole_again(root, small, how):
+    """What a run that failed has left can be resumed, on the same engine, to the same rows."""
+    assert not processes.is_locked(root)
+    assert processes.loose_files(root) == []
+    assert not (root / "run.json").exists()
+    call("resume", root, *how)
+    assert open_run(root).digests() == open_run(small).digests()
+    assert processes.loose_files(root) == []
+
+
+def unfinished(small, root):
+    """Make a copy of a run that lacks one shard."""
+    shutil.copytree(small, root)
+    (root / "run.json").unlink()
+    commit = root / "commit" / "000002.json"
+    parts = json.loads(commit.read_text())["parts"]
+    commit.unlink()
+    for part in parts:
+        (root / part["path"]).unlink()
+    return root
+
+
+@ENGINES
+def test_a_full_disk_is_said_and_resume_completes_the_run(how, small, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with mounted("-t", "tmpfs", "-o", f"size={FULL_KB}k", "none", disk):
+        line = complaint(1, "run", "-o", disk / "run", *SMALL, *how)
+        assert "No space left on device, expected to write" in line
+        assert "resume" in line
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        check_whole_again(disk / "run", small, how)
+
+
+@ENGINES
+def test_an_output_that_is_read_only_is_said_and_resume_completes_the_run(how, small, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with mounted("-t", "tmpfs", "none", disk):
+        root = unfinished(small, disk / "run")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        assert "Read-only file system" in complaint(2, "run", "-o", disk / "new", *SMALL, *how)
+        assert "Read-only file system" in complaint(2, "resume", root, *how)
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        check_whole_again(root, small, how)
+
+
+@ENGINES
+def test_parts_that_cannot_be_written_are_said_and_resume_completes_the_run(how, small, tmp_path):
+    root = unfinished(small, tmp_path / "run")
+    table = root / "errors"
+    with mounted("--bind", table, table):
+        subprocess.run(["mount", "-o", "remount,bind,ro", table], check=True)
+        line = complaint(1, "resume", root, *how)
+        assert "Read-only file system, expected to write a part; free space or mend the permissions" in line
+    check_whole_again(root, small, how)
+
+
+@ENGINES
+def test_a_port_that_is_taken_is_said_and_resume_completes_the_run(how, small, tmp_path):
+    root = unfinished(small, tmp_path / "run")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = ("--metrics-port", other.getsockname()[1])
+        says = "Address already in use, expected a free port on 127.0.0.1; choose another"
+        assert says in complaint(2, "run", "-o", tmp_path / "new", *SMALL, *taken, *how)
+        assert says in complaint(2, "resume", root, *taken, *how)
+    assert not (tmp_path / "new").exists()
+    check_whole_again(root, small, how)
+
+
+@pytest.mark.long
+@ENGINES
+def test_a_limit_of_open_files_is_said_and_resume_completes_the_run(how, started, tmp_path):
+    process, _ = start_held(how, tmp_path, free_port())
+    if "ray" in how:
+        writers = [pid for pid, line in processes.in_session(started["session"]).items() if "_AggregatorActor" in line]
+    else:
+        writers = [pid for pid, line in processes.in_session(process.pid).items() if "forkserver import main" in line]
+    assert writers
+    for pid in writers:
+        taken = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
+        free = min(set(range(len(taken) + 1)) - taken)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, free))
+    (tmp_path / "go").touch()
+    _, errors = process.communicate()
+    told, line = errors.splitlines()
+    assert told.startswith("metrics: ")
+    assert process.returncode == 1
+    assert "Too many open files" in line
+    assert "resume" in line
+    assert processes.loose_files(tmp_path / "run") == []
+    with contextlib.chdir(tmp_path):
+        call("resume", "run", *how)
+    run = open_run(tmp_path / "run")
+    assert run.digests() == run.manifest["digests"]
