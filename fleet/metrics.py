@@ -29,7 +29,7 @@ HOST: Final = "127.0.0.1"
 METRICS: Final = "/metrics"
 
 
-class _Attempt(NamedTuple):
+class _InFlight(NamedTuple):
     """A shard in flight: when its attempt began, and what is done of it."""
 
     begun_s: float
@@ -58,7 +58,7 @@ class RunCollector(Collector):
         self.tally = Tally.zero(len(arms), len(groups))
         self.done = 0
         self.retries = 0
-        self.in_flight: dict[int, _Attempt] = {}
+        self.in_flight: dict[int, _InFlight] = {}
         self.clock_s = clock_s
         self.lock = Lock()  # so that no scrape sees a shard twice, or not at all
 
@@ -68,7 +68,7 @@ class RunCollector(Collector):
             if isinstance(event, Reached):
                 before = self.in_flight.get(event.shard_id)
                 begun_s = before.begun_s if before else self.clock_s()
-                self.in_flight[event.shard_id] = _Attempt(begun_s, event.nodes, event.rows)
+                self.in_flight[event.shard_id] = _InFlight(begun_s, event.nodes, event.rows)
             elif isinstance(event, Retried | GivenUp):
                 self.retries += isinstance(event, Retried)
                 self.in_flight.pop(event.shard_id, None)

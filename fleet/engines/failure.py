@@ -40,20 +40,20 @@ class ShardError(ExecutionError):
 
 
 @dataclass
-class Reached:
+class Position:
     """The node from which on nothing of a shard is done."""
 
     node: int
 
 
 @contextmanager
-def naming_failure(shard: Shard) -> Iterator[Reached]:
+def naming_failure(shard: Shard) -> Iterator[Position]:
     """Turn what an attempt at a shard raises into errors of ours; the caller notes how far it is.
 
     Raises:
         ShardError: It raised something else than an error of ours or a lack of memory, files or processes.
     """
-    reached = Reached(shard.first_node)
+    reached = Position(shard.first_node)
     try:
         with naming_shortage(f"shard {shard.shard_id}"):
             yield reached

@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -132,7 +131,7 @@ c = { share = 0.25 }
 
 def scrape(port):
     """The metrics of a run without labels; none while it does not answer."""
-    with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
         families = text_string_to_metric_families(page.read().decode())
         return {one.name.removeprefix("hwpoison_fleet_"): one.value for of in families for one in of.samples}
     return {}
