@@ -128,7 +128,7 @@ def _median(values: npt.NDArray[np.float64]) -> float:
     return float(np.median(values)) if values.size else math.nan
 
 
-class Failures(NamedTuple):
+class FailedDimms(NamedTuple):
     """DIMMs with a UE whose first CE came ``NOTICE_NS`` or more before the first UE.
 
     Attributes:
@@ -142,7 +142,7 @@ class Failures(NamedTuple):
     lead_ns: npt.NDArray[np.float64]
 
 
-def _fails(seen: Sightings, observation: Observation) -> Failures:
+def _fails(seen: Sightings, observation: Observation) -> FailedDimms:
     """Return the failures; what came before the observation is in no log."""
     logged = seen.watched_ns >= observation.start_ns
     dimm, ue_ns, first = _ce_before(
@@ -150,7 +150,7 @@ def _fails(seen: Sightings, observation: Observation) -> Failures:
     )
     lead = ue_ns - first[0]
     early = np.isfinite(first[0]) & (lead >= NOTICE_NS)
-    return Failures(dimm[early], ue_ns[early], lead[early])
+    return FailedDimms(dimm[early], ue_ns[early], lead[early])
 
 
 def _share_that_fails(seen: Sightings, observation: Observation, wide: int | None = None) -> float:

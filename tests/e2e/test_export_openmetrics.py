@@ -34,7 +34,7 @@ def test_it_says_what_was_written_and_how_it_gets_into_prometheus(root, tmp_path
     out = tmp_path / "x.om"
     text = ask(root, "-o", out, "--end", "2026-02-03T04:05:06+01:00", "--step", "1w")
     lines = [line for line in out.read_text().splitlines() if line[0] != "#"]
-    assert f"{out}: {len(lines):,} samples in 158 series, {out.stat().st_size:,} bytes" in one_line(text)
+    assert f"{out}: {len(lines):,} samples in 162 series, {out.stat().st_size:,} bytes" in one_line(text)
     assert "from 2025-02-02T21:05:06Z to 2026-02-03T03:05:06Z" in text
     assert f"promtool tsdb create-blocks-from openmetrics {out} \\\n    {out}.tsdb --max-block-duration=8760h\n" in text
     kept = int(re.search(r"--storage.tsdb.retention.time=(\d+)d --query.lookback-delta=604800s\n", text)[1])
@@ -63,12 +63,12 @@ def test_hosts_are_of_the_first_arm_and_all_if_nobody_says_otherwise(root, tmp_p
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--max-series", "10"], "158 series of 2 arms, expected at most 10; choose one with --arm, or raise"),
+        (["--max-series", "10"], "162 series of 2 arms, expected at most 10; choose one with --arm, or raise"),
         (
             ["--series", "nodes", "--max-series", "99"],
             "1,400 series of 40 nodes, expected at most 99; choose some with",
         ),
-        (["--step", "1s"], "samples in 158 series of 2 arms, expected at most 100,000,000; choose a longer --step"),
+        (["--step", "1s"], "samples in 162 series of 2 arms, expected at most 100,000,000; choose a longer --step"),
         (["--step", "0d"], "'0d', expected a number of s, m, h, d or w, such as 6h"),
         (["--step", "1.5h"], "'1.5h', expected a number of"),
         (["--step", "1y"], "'1y', expected a number of"),

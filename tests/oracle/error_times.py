@@ -6,6 +6,7 @@ Only the quantile of a read's number is computed for many at once, so that equal
 from __future__ import annotations
 
 from collections import defaultdict
+from math import exp
 
 import numpy as np
 from scipy import special
@@ -46,7 +47,8 @@ def error_times(windows: Windows, reads: Reads, lost: LostReads, process: ErrorP
         owner += [i] * count
     k, n, of = np.asarray(number, np.int64), np.asarray(size, np.int64), np.asarray(owner, np.int64)
     u, low = windows.u[of], windows.low_ns[of]
-    share = np.where(k == n, u ** (1.0 / n), -np.expm1(np.log1p(-u) / n))
+    last = np.asarray([exp(v) for v in (special.xlogy(1.0 / n, u)).tolist()])
+    share = np.where(k == n, np.where(n == 1, u, last), -special.expm1(special.log1p(-u) / n))
     inner = (k > 1) & (k < n)
     share[inner] = special.betaincinv(k[inner], n[inner] - k[inner] + 1, u[inner])
     times = (low + (share * (windows.high_ns[of] - low)).astype(np.int64)).tolist()

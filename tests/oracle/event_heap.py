@@ -526,7 +526,7 @@ def with_switches(kernel: Kernel) -> Profile:
 
 def exponential(word: int, mean: int) -> int:
     """Draw an exponential time, rounded down."""
-    return int(-np.log(unit32(word)) * mean)
+    return int(-math.log(unit32(word)) * mean)
 
 
 def map_out(batch: FaultTable, windows: dict[int, list[Window]], verdict: Judgement, ecc: Ecc) -> dict[int, int]:
@@ -1778,7 +1778,7 @@ class Life:
             if len(self.mapped) == self.server.dimms - 1:
                 return
             word = philox(purpose_key(self.seed, Purpose.TECHNICIAN), self.node, self.generation[slot] << 16 | slot)[0]
-            factor = np.exp(rules.technician_sigma * special.ndtri(unit32(word)))
+            factor = math.exp(rules.technician_sigma * special.ndtri(unit32(word)))
             takes = int(min(hours_to_ns(24 * rules.technician_days) * factor, self.horizon))
             self.mapped[slot] = MappedOut(boot, boot + takes, panic)
             for fault in self.faults:

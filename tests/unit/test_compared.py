@@ -24,9 +24,10 @@ from node_sim.errors import ConfigError
 from tests.fleets import busy_document, run_fleet
 
 ARMS = ("default", "page_offline_2_per_24h")
+NODES = 100
 
 
-def fleet(*arms, nodes=60, **groups):
+def fleet(*arms, nodes=NODES, **groups):
     document = busy_document(nodes)
     document["arm"] = {arm: document["arm"][arm] for arm in arms}
     for name, faults in groups.items():
@@ -81,15 +82,15 @@ def test_faults_are_the_same_by_what_scenarios_mean_not_by_how_they_are_written(
     one = fleet(ARMS[0])
     assert differences_in_faults(one, fleet(*ARMS), (1, 1)) == []
     assert differences_in_faults(one, fleet(ARMS[0], secded={"site": "new_york"}), (1, 1)) == []
-    spelled = busy_document(60)
+    spelled = busy_document(NODES)
     spelled["group"] = {f"{name}_2": group for name, group in spelled["group"].items()}
     assert differences_in_faults(one, decode("renamed", spelled), (1, 1)) == []
     assert differences_in_faults(one, one, (1, 2)) == ["seed 1 and 2"]
     assert differences_in_faults(one, fleet(ARMS[0], secded={"site": "denver"}), (1, 1)) == [
         "group secded: faults.site new_york and denver"
     ]
-    more = differences_in_faults(one, fleet(ARMS[0], nodes=61), (1, 1))
-    assert more[0] == "nodes 60 and 61"
+    more = differences_in_faults(one, fleet(ARMS[0], nodes=NODES + 1), (1, 1))
+    assert more[0] == f"nodes {NODES} and {NODES + 1}"
 
 
 def test_runs_with_other_faults_are_independent_samples(runs, tmp_path):
