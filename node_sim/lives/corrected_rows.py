@@ -40,7 +40,7 @@ from node_sim.records import NULL, Flags, Ints
 from node_sim.server.policy import Ecc
 from node_sim.units import PAGE_BYTES
 
-WINDOWS_AT_ONCE: Final = 16_384
+WINDOWS_AT_ONCE: Final = 8_192
 """Windows that are counted together, at about 2 KiB each."""
 
 

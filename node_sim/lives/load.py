@@ -36,7 +36,7 @@ ROWS_PER_POINT: Final = 0.25
 """What the rows of a lane take of the memory of the points that they come from, at most."""
 ROWS_PER_BLOCK: Final = 40_000
 """Rows of quiet nodes that wait until they are many, at about 0.1 KiB each."""
-WINDOWS_PER_BLOCK: Final = 60_000
+WINDOWS_PER_BLOCK: Final = 30_000
 """Windows of the busy nodes of a block that wait for it, once more for each lane, at about 0.5 KiB each."""
 POINTS_PER_NODE_MAX: Final = 1_000_000
 PAIR_POINTS: Final = 0.05
