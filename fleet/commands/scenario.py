@@ -48,6 +48,16 @@ def scenario_list(as_json: bool) -> None:
     say_fitted(f"{name:<20}  {text}" for name, text in described.items())
 
 
+_changed = click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a setting first.",
+    shell_complete=settings_completion,
+)
+
+
 @scenario_group.command("show")
 @click.argument("name", default="baseline", shell_complete=scenarios)
 @click.option("--group", metavar="NAME", help="Only this node group.", shell_complete=of_scenario("group"))
@@ -59,14 +69,7 @@ def scenario_list(as_json: bool) -> None:
     help="Servers to simulate for the figures of the scenario's field study; 0 = none.",
 )
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="Seed of the sample.  [default: of the scenario]")
-@click.option(
-    "--set",
-    "settings",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Change a setting first.",
-    shell_complete=settings_completion,
-)
+@_changed
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def scenario_show(
     name: str, group: str | None, sample: int, seed: int | None, settings: tuple[str, ...], as_json: bool
@@ -152,14 +155,7 @@ def _across(faults: pa.Table, seed: int) -> Flags:
 
 @scenario_group.command("cite")
 @click.argument("name", default="baseline", shell_complete=scenarios)
-@click.option(
-    "--set",
-    "settings",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Change a setting first.",
-    shell_complete=settings_completion,
-)
+@_changed
 @click.option("--bibtex", is_flag=True, help="Print entries for a bibliography.")
 def scenario_cite(name: str, settings: tuple[str, ...], bibtex: bool) -> None:
     """Show what to cite for the numbers of a scenario, and what each source is needed for.
