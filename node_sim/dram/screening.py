@@ -72,6 +72,17 @@ def _size(mean: float, variance: float, steepest: str) -> int:
     return size
 
 
+def _folded(few: Floats, many: Floats) -> Floats:
+    """Chances of the sum of two counts, as many as ``many``.
+
+    One shift after the other: products by BLAS depend on the processor in the last bit, and wake its threads.
+    """
+    both = np.zeros(many.size)
+    for count, chance in enumerate(few.tolist()):
+        both[count:] += chance * many[: many.size - count]
+    return both
+
+
 @dataclass(frozen=True)
 class CountLaw:
     """How many soft and hard faults a DIMM has over some time.
@@ -102,8 +113,8 @@ class CountLaw:
         n_soft = _size(soft, 0.0, rates.steepest)
         size = n_soft + _size(hard, variance, rates.steepest)
         both = _poisson(soft, size), _negative_binomial(hard, variance, size)
-        # More soft faults than n_soft have no chance; with their zeros convolve() takes size**2 steps in BLAS threads.
-        return cls(*both, np.cumsum(np.convolve(both[0][:n_soft], both[1])[:size]))
+        # More soft faults than n_soft have no chance.
+        return cls(*both, np.cumsum(_folded(both[0][:n_soft], both[1])))
 
     def hard_of(self, total: Ints, u: Floats) -> Ints:
         """Draw how many of some faults are hard, by one uniform for each DIMM."""

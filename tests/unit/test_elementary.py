@@ -10,7 +10,7 @@ import pytest
 from node_sim import elementary
 
 SIMULATOR = Path(elementary.__file__).parent
-WIDE = {"log", "exp", "log1p", "expm1", "log2", "log10", "exp2", "power", "float_power"}
+WIDE = {"log", "exp", "log1p", "expm1", "log2", "log10", "exp2", "power", "float_power", "dot", "convolve"}
 PLAIN = {  # powers of single numbers, which Python asks the C library for
     "2 ** LOCATOR_BITS",
     "faults.speed_ratio ** SPEED_EXPONENT.value",
